@@ -1,0 +1,1 @@
+"""Product analytics as a Dagster asset graph."""

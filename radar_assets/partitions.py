@@ -1,0 +1,81 @@
+"""The time grids of the platform and the windows they cut out of time.
+
+Everything is UTC. A window is half open, `[start, end)`, and its bounds are naive datetimes in UTC, as the tables store them.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+HOUR_KEY = "%Y-%m-%d-%H:%M"
+DAY_KEY = "%Y-%m-%d"
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """A half-open span of time in UTC; `start` and `end` are naive datetimes."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ValueError(f"a window ends ({self.end}) before it starts ({self.start})")
+
+    @classmethod
+    def of_hour(cls, hour: datetime) -> "Window":
+        """The window of the hour that `hour` falls in."""
+        start = hour.replace(minute=0, second=0, microsecond=0)
+        return cls(start, start + HOUR)
+
+    @classmethod
+    def of_day(cls, day: date) -> "Window":
+        """The window of one day."""
+        start = datetime(day.year, day.month, day.day)
+        return cls(start, start + DAY)
+
+    def widen(self, before: timedelta, after: timedelta | None = None) -> "Window":
+        """The window with `before` more at its start and `after` (the same, unless given) at its end."""
+        return Window(self.start - before, self.end + (before if after is None else after))
+
+    def overlaps(self, other: "Window") -> bool:
+        """Whether the two share any instant."""
+        return self.start < other.end and other.start < self.end
+
+    def hours(self) -> list[datetime]:
+        """The hours that the window touches, in order."""
+        return self._steps(self.start.replace(minute=0, second=0, microsecond=0), HOUR)
+
+    def days(self) -> list[date]:
+        """The days that the window touches, in order."""
+        return [step.date() for step in self._steps(datetime(*self.start.timetuple()[:3]), DAY)]
+
+    def _steps(self, first: datetime, step: timedelta) -> list[datetime]:
+        count = max(0, -(-(self.end - first) // step))
+        return [first + i * step for i in range(count)]
+
+
+def utc_now() -> datetime:
+    """The present as a naive datetime in UTC."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def hour_key(hour: datetime) -> str:
+    """Partition key of an hour, such as `2026-11-02-03:00`."""
+    return hour.strftime(HOUR_KEY)
+
+
+def day_key(day: date) -> str:
+    """Partition key of a day, such as `2026-11-02`."""
+    return day.strftime(DAY_KEY)
+
+
+def parse_hour(key: str) -> datetime:
+    """The hour of a partition key."""
+    return datetime.strptime(key, HOUR_KEY)
+
+
+def parse_day(key: str) -> date:
+    """The day of a partition key."""
+    return datetime.strptime(key, DAY_KEY).date()

@@ -1,0 +1,156 @@
+"""Radar's settings: one class, read from `RADAR_*` environment variables (or a `.env` file) and validated at the start.
+
+A setting belongs here when an operator changes it between deployments. What changes the meaning of a number is configuration
+(`radar.yaml`) and lives with its layer.
+"""
+
+import os
+import re
+import tempfile
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting has a value that Radar can't start with; the message names the variable and the fix."""
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str | None) -> str | None:
+        if value is None:
+            return None
+        if "://" not in value:
+            raise ValueError(f"is no URL; write {' or '.join(f'{scheme}://...' for scheme in schemes)}")
+        scheme = value.split("://", 1)[0]
+        if scheme.split("+")[0] not in schemes:
+            raise ValueError(f"has the scheme {scheme}; use one of {', '.join(schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def local_path(url: str) -> Path:
+    """The local folder of a `file://` URL.
+
+    Raises:
+        SettingsError: the URL is not a local one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise SettingsError(f"{url} is not a local folder; write file:///an/absolute/path")
+    return Path(unquote(parts.path))
+
+
+class Settings(BaseSettings):
+    """What an operator sets. Every field is the environment variable `RADAR_<FIELD>`; unset ones have the value shown."""
+
+    model_config = SettingsConfigDict(env_prefix="RADAR_", frozen=True, extra="ignore", validate_default=True)
+
+    home: Path = Field(default=Path("~/.radar"), description="Folder for everything that Radar keeps on this machine.")
+    landing_url: Annotated[str | None, _url("file")] = Field(
+        default=None, description="Landing zone for segments. Default: <home>/landing."
+    )
+    warehouse_url: Annotated[str | None, _url("file")] = Field(
+        default=None, description="Where the Iceberg tables live. Default: <home>/warehouse."
+    )
+    database_url: Annotated[str | None, _url("sqlite", "postgresql")] = Field(
+        default=None,
+        description="Operational store, Iceberg catalog and, on Postgres, Dagster's own storage. Default: SQLite in <home>.",
+    )
+    config: Path | None = Field(default=None, description="Configuration file. Default: <home>/radar.yaml, if it exists.")
+    start_date: date = Field(
+        default=date(2026, 1, 1), description="First day of the platform (UTC); older events are rejected."
+    )
+    engine: Literal["duckdb"] = Field(default="duckdb", description="What runs the SQL models.")
+    memory: str = Field(default="1GB", description="Memory limit of the engine, such as 1GB or 512MB.")
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Threads of the engine.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return Path(os.path.abspath(value.expanduser()))
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_size(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", value):
+            raise ValueError("is no size; write a number and a unit, such as 1GB or 512MB")
+        return value
+
+    @cached_property
+    def landing(self) -> Path:
+        """Folder of the landing zone."""
+        return local_path(self.landing_url) if self.landing_url else self.home / "landing"
+
+    @cached_property
+    def warehouse(self) -> str:
+        """URL of the warehouse folder, without a slash at its end."""
+        return (self.warehouse_url or (self.home / "warehouse").as_uri()).rstrip("/")
+
+    @cached_property
+    def database(self) -> str:
+        """SQLAlchemy URL of the operational database, with its driver written out.
+
+        The driver is named because SQLAlchemy 2.1 changed what plain `postgresql://` means.
+        """
+        url = self.database_url or f"sqlite:///{self.home / 'radar.db'}"
+        return re.sub(r"^postgresql://", "postgresql+psycopg2://", url)
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether the operational database is Postgres rather than the embedded default."""
+        return self.database.startswith("postgresql")
+
+    @cached_property
+    def config_file(self) -> Path:
+        """Path of the configuration file, which need not exist unless `RADAR_CONFIG` names it."""
+        return self.config or self.home / "radar.yaml"
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Folder for the engine's spill files."""
+        return self.home / "tmp"
+
+    def prepare(self) -> "Settings":
+        """Make the folders that everything else expects to exist.
+
+        Raises:
+            SettingsError: a folder can't be made or written to.
+        """
+        folders = {"RADAR_HOME": [self.home, self.scratch], "RADAR_LANDING_URL": [self.landing]}
+        if self.warehouse.startswith("file:"):
+            folders["RADAR_WAREHOUSE_URL"] = [local_path(self.warehouse)]
+        for name, paths in folders.items():
+            for path in paths:
+                try:
+                    path.mkdir(parents=True, exist_ok=True)
+                    with tempfile.TemporaryFile(dir=path):
+                        pass
+                except OSError as error:
+                    raise SettingsError(f"{name}: {path} can't be written to ({error.strerror}); choose another") from error
+        return self
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        overrides: fields to use instead of what the environment says.
+
+    Raises:
+        SettingsError: a value is wrong; the message names each variable, its value and what is expected.
+    """
+    try:
+        return Settings(**overrides)  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            field = str(problem["loc"][0]) if problem["loc"] else "settings"
+            lines.append(f"RADAR_{field.upper()}={problem['input']!s}: {problem['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("\n".join(lines)) from error
