@@ -3,8 +3,14 @@
 Everything is UTC. A window is half open, `[start, end)`, and its bounds are naive datetimes in UTC, as the tables store them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dagster import DailyPartitionsDefinition, HourlyPartitionsDefinition
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -79,3 +85,41 @@ def parse_hour(key: str) -> datetime:
 def parse_day(key: str) -> date:
     """The day of a partition key."""
     return datetime.strptime(key, DAY_KEY).date()
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Dagster's partition definitions of the platform; the running hour and day exist already."""
+
+    start_date: date
+
+    @cached_property
+    def hourly(self) -> "HourlyPartitionsDefinition":
+        """Every hour since the start date."""
+        from dagster import HourlyPartitionsDefinition
+
+        return HourlyPartitionsDefinition(self.start_date.strftime(HOUR_KEY), end_offset=1)
+
+    @cached_property
+    def daily(self) -> "DailyPartitionsDefinition":
+        """Every day since the start date."""
+        from dagster import DailyPartitionsDefinition
+
+        return DailyPartitionsDefinition(self.start_date.strftime(DAY_KEY), end_offset=1)
+
+    @property
+    def start(self) -> datetime:
+        """Start of the first partition."""
+        return datetime(self.start_date.year, self.start_date.month, self.start_date.day)
+
+
+def contiguous(starts: Iterable[datetime], step: timedelta, longest: int) -> list[Window]:
+    """Join hours or days that follow each other into windows of at most `longest` of them."""
+    windows: list[Window] = []
+    for start in sorted(starts):
+        last = windows[-1] if windows else None
+        if last and last.end == start and last.end - last.start < longest * step:
+            windows[-1] = Window(last.start, start + step)
+        else:
+            windows.append(Window(start, start + step))
+    return windows

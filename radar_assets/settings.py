@@ -63,13 +63,17 @@ class Settings(BaseSettings):
         default=None,
         description="Operational store, Iceberg catalog and, on Postgres, Dagster's own storage. Default: SQLite in <home>.",
     )
-    config: Path | None = Field(default=None, description="Configuration file. Default: <home>/radar.yaml, if it exists.")
+    config: Path | None = Field(
+        default=None, description="Configuration file. Default: <home>/radar.yaml, if it exists."
+    )
     start_date: date = Field(
         default=date(2026, 1, 1), description="First day of the platform (UTC); older events are rejected."
     )
     engine: Literal["duckdb"] = Field(default="duckdb", description="What runs the SQL models.")
     memory: str = Field(default="1GB", description="Memory limit of the engine, such as 1GB or 512MB.")
-    threads: int = Field(default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Threads of the engine.")
+    threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Threads of the engine."
+    )
 
     @field_validator("home")
     @classmethod
@@ -90,8 +94,8 @@ class Settings(BaseSettings):
 
     @cached_property
     def warehouse(self) -> str:
-        """URL of the warehouse folder, without a slash at its end."""
-        return (self.warehouse_url or (self.home / "warehouse").as_uri()).rstrip("/")
+        """Iceberg location of the warehouse folder: `file://` and the path as it is, which Iceberg doesn't percent-encode."""
+        return f"file://{local_path(self.warehouse_url) if self.warehouse_url else self.home / 'warehouse'}"
 
     @cached_property
     def database(self) -> str:
@@ -124,8 +128,7 @@ class Settings(BaseSettings):
             SettingsError: a folder can't be made or written to.
         """
         folders = {"RADAR_HOME": [self.home, self.scratch], "RADAR_LANDING_URL": [self.landing]}
-        if self.warehouse.startswith("file:"):
-            folders["RADAR_WAREHOUSE_URL"] = [local_path(self.warehouse)]
+        folders["RADAR_WAREHOUSE_URL"] = [Path(self.warehouse.removeprefix("file://"))]
         for name, paths in folders.items():
             for path in paths:
                 try:
@@ -133,7 +136,9 @@ class Settings(BaseSettings):
                     with tempfile.TemporaryFile(dir=path):
                         pass
                 except OSError as error:
-                    raise SettingsError(f"{name}: {path} can't be written to ({error.strerror}); choose another") from error
+                    raise SettingsError(
+                        f"{name}: {path} can't be written to ({error.strerror}); choose another"
+                    ) from error
         return self
 
 

@@ -13,7 +13,9 @@ _IDENTITY = (
 _ORIGIN = (
     Column("received_hour", "timestamp", "Hour of the landing folder that the line was found in.", nullable=False),
     Column("segment", "string", "Name of the segment that the line was found in.", nullable=False),
-    Column("line_number", "long", "Place of the line in its segment, from 1; 0 for the segment as a whole.", nullable=False),
+    Column(
+        "line_number", "long", "Place of the line in its segment, from 1; 0 for the segment as a whole.", nullable=False
+    ),
 )
 
 RAW_EVENTS = Table(
@@ -61,7 +63,11 @@ REJECTED_EVENTS = Table(
 _CHANNEL = (
     Column("referrer", "string", "URL of the page that linked here."),
     Column("referrer_domain", "string", "Host of the referrer without `www.`; null where it is the site itself."),
-    Column("channel", "string", "Where the visit came from: Direct, Organic Search, Paid Search, Email, Referral and so on."),
+    Column(
+        "channel",
+        "string",
+        "Where the visit came from: Direct, Organic Search, Paid Search, Email, Referral and so on.",
+    ),
     Column("utm_source", "string", "UTM parameter `utm_source` of the URL or the sender's campaign context."),
     Column("utm_medium", "string", "UTM parameter `utm_medium`."),
     Column("utm_campaign", "string", "UTM parameter `utm_campaign`."),
@@ -100,7 +106,9 @@ EVENTS = Table(
         *_CHANNEL,
         *_CLIENT,
         Column("browser_version", "string", "Major version of the browser."),
-        Column("revenue", "decimal(18,4)", "`properties.revenue`, in the currency that the sender uses.", unit="currency"),
+        Column(
+            "revenue", "decimal(18,4)", "`properties.revenue`, in the currency that the sender uses.", unit="currency"
+        ),
         Column("properties", "string", "JSON object: what the event says of itself."),
         Column("context", "string", "JSON object: what the event says of its surroundings."),
         Column("protocol", "string", "The door it came in by."),
@@ -114,7 +122,9 @@ SESSIONS = Table(
     name="sessions",
     description="Visits: runs of events of one visitor, by the day on which they start.",
     columns=(
-        Column("session_id", "string", "Id of the session: a digest of its project, visitor and start.", nullable=False),
+        Column(
+            "session_id", "string", "Id of the session: a digest of its project, visitor and start.", nullable=False
+        ),
         Column("project_id", "string", "The project that the session belongs to.", nullable=False),
         Column("visitor_id", "string", "`anonymous_id`, else `user_id`, of its events.", nullable=False),
         Column("user_id", "string", "The first user id seen in the session."),
@@ -123,15 +133,22 @@ SESSIONS = Table(
         Column("ended_at", "timestamp", "Time of the last event.", nullable=False),
         Column("duration_s", "double", "From the first event to the last.", nullable=False, unit="s"),
         Column("events", "long", "Events in the session.", nullable=False, unit="events"),
-        Column("events_after_midnight", "long", "Those of them that fall on the following day.", nullable=False, unit="events"),
+        Column(
+            "events_after_midnight",
+            "long",
+            "Those of them that fall on the following day.",
+            nullable=False,
+            unit="events",
+        ),
         Column("page_views", "long", "Page views in the session.", nullable=False, unit="page views"),
         Column("is_bounce", "boolean", "Whether it is one page view and no other event.", nullable=False),
-        Column("is_new_visitor", "boolean", "Whether the visitor started no session in the 30 days before.", nullable=False),
+        Column(
+            "is_new_visitor", "boolean", "Whether the visitor started no session in the 30 days before.", nullable=False
+        ),
         Column("entry_page", "string", "Path of the first page view."),
         Column("exit_page", "string", "Path of the last page view."),
         *_CHANNEL,
         *_CLIENT,
-        Column("conversions", "long", "Conversions in the session.", nullable=False, unit="events"),
         Column("revenue", "decimal(18,4)", "Revenue of the session.", nullable=False, unit="currency"),
     ),
     partition_by=(("started_at", "day"),),
@@ -171,7 +188,12 @@ DAILY_BREAKDOWNS = Table(
         Column("project_id", "string", "The project.", nullable=False),
         Column("date", "date", "The day.", nullable=False),
         Column("dimension", "string", "What is broken down by, such as `page` or `channel`.", nullable=False),
-        Column("value", "string", "Value of the dimension; `(none)` where there is none, `(other)` for the rest.", nullable=False),
+        Column(
+            "value",
+            "string",
+            "Value of the dimension; `(none)` where there is none, `(other)` for the rest.",
+            nullable=False,
+        ),
         Column("events", "long", "Events.", nullable=False, unit="events"),
         Column("page_views", "long", "Page views.", nullable=False, unit="page views"),
         Column("visitors", "long", "Distinct visitors.", nullable=False, unit="visitors"),

@@ -1,0 +1,98 @@
+"""The assets of the event layer, in the order of the flow: from landed lines to events and sessions."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from radar_assets.automation import INCREMENTAL_TAG
+from radar_assets.events.enrichment import rebuild_events
+from radar_assets.events.loading import load_raw_events, touched_hours
+from radar_assets.events.sessionization import amended_days, rebuild_sessions
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.materialization import materialized, partition_window, table_metadata
+from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.staleness import stale_windows
+from radar_assets.lakehouse.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
+from radar_assets.partitions import Grids, day_key, hour_key
+from radar_assets.store.database import Store
+
+LAYER = "radar_assets.events"
+GROUP = "events"
+OWNERS = ["team:radar"]
+
+
+def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
+    """The assets of the layer on the given grids."""
+    hourly = {
+        "group_name": GROUP,
+        "owners": OWNERS,
+        "partitions_def": grids.hourly,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "kinds": {"duckdb", "iceberg"},
+    }
+    daily = {**hourly, "partitions_def": grids.daily}
+
+    @dg.asset(**hourly, description=RAW_EVENTS.description, metadata=table_metadata(RAW_EVENTS))
+    def raw_events(
+        context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
+    ) -> dg.MaterializeResult:
+        commit = load_raw_events(
+            lakehouse,
+            [project.id for project in store.projects()],
+            partition_window(context),
+            only_missing=INCREMENTAL_TAG in context.run.tags,
+        )
+        hours = touched_hours(commit)
+        return materialized(
+            context,
+            commit,
+            {},
+            rejected_lines=sum(file.rows for file in commit.files if file.partition[1] is None),
+            touched_hours=[hour_key(hour) for hour in hours[:100]],
+            touched_hours_count=len(hours),
+        )
+
+    @dg.asset(
+        **hourly, deps=[raw_events], description=REJECTED_EVENTS.description, metadata=table_metadata(REJECTED_EVENTS)
+    )
+    def rejected_events(
+        context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
+    ) -> dg.MaterializeResult:
+        from radar_assets.lakehouse.engines.duckdb import Files
+
+        model = load_model(LAYER, "rejected_events")
+        commit = lakehouse.rebuild(
+            model,
+            [partition_window(context)],
+            ["raw_events"],
+            lambda tables, window: {"raw_events": Files.of(tables["raw_events"], window)},
+        )
+        return materialized(context, commit, lakehouse.lineage(model))
+
+    @dg.asset(
+        **hourly,
+        deps=[raw_events],
+        output_required=False,
+        description=EVENTS.description,
+        metadata=table_metadata(EVENTS),
+    )
+    def events(
+        context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
+    ) -> Iterator[dg.MaterializeResult]:
+        windows = [partition_window(context)]
+        if INCREMENTAL_TAG in context.run.tags:
+            windows = stale_windows(lakehouse.snapshot("raw_events"), lakehouse.snapshot("events"), windows[0], by=1)
+        if windows:
+            commit = rebuild_events(lakehouse, windows)
+            yield materialized(context, commit, lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS))
+
+    @dg.asset(**daily, deps=[events], description=SESSIONS.description, metadata=table_metadata(SESSIONS))
+    def sessions(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
+        window = partition_window(context)
+        commit = rebuild_sessions(lakehouse, window)
+        amended = [day_key(day) for day in amended_days(commit, window)]
+        return materialized(
+            context, commit, lakehouse.lineage(load_model(LAYER, "rebuilt_sessions"), active_visitors=("project_id", "visitor_id")), amended_days=amended
+        )
+
+    return [raw_events, rejected_events, events, sessions]

@@ -1,0 +1,38 @@
+"""From accepted lines to `events`: one of each, with what the URL, the referrer and the user agent say."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from radar_assets.lakehouse.catalog import Commit
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import load_model
+from radar_assets.partitions import HOUR, Window
+
+if TYPE_CHECKING:
+    from radar_assets.lakehouse.engines.duckdb import Inputs
+
+LAYER = "radar_assets.events"
+
+
+def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
+    """Rebuild windows of hours of `events` from the accepted lines, copies left out."""
+    from radar_assets.events.channels import referrer_sources
+    from radar_assets.events.user_agents import describe_user_agents
+    from radar_assets.lakehouse.engines.duckdb import Files
+
+    def inputs(tables: Mapping[str, Snapshot], window: Window) -> "Inputs":
+        # A copy may hide in the hour next to the one it repeats.
+        raw_events = Files.of(tables["raw_events"], None, window.widen(HOUR))
+        seen = lakehouse.engine.query(
+            load_model(LAYER, "user_agents"),
+            {"raw_events": raw_events},
+            {"start": window.start, "end": window.end},
+        )
+        return {
+            "raw_events": raw_events,
+            "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
+            "referrer_sources": referrer_sources(),
+        }
+
+    return lakehouse.rebuild(load_model(LAYER, "events"), windows, ["raw_events"], inputs)

@@ -1,0 +1,123 @@
+"""From segments to `raw_events`: which segments a window lacks, and the one commit that brings them in.
+
+A segment is in the table whole or not at all, and once: what is loaded already is read from the table's own rows, on the very state
+that the commit builds upon.
+"""
+
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from radar_assets.events.landing import Segment, list_segments, read_lines
+from radar_assets.lakehouse.catalog import Build, Commit
+from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, from_unit, to_unit
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.tables import RAW_EVENTS
+from radar_assets.partitions import HOUR, Window, contiguous
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LAYER = "radar_assets.events"
+
+
+def missing_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[datetime]) -> list[Segment]:
+    """The segments of the landing zone, in these received hours, that the table doesn't hold."""
+    landed = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing, hour)]
+    if not landed:
+        return []
+    loaded = loaded_segments(lakehouse, raw_events, hours)
+    return [segment for segment in landed if (segment.received_hour, segment.name) not in loaded]
+
+
+def loaded_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[datetime]) -> set[tuple[datetime, str]]:
+    """Received hour and name of each segment that the table holds, in these hours."""
+    from radar_assets.lakehouse.engines.duckdb import Files
+
+    paths = [path for window in contiguous(hours, HOUR, len(hours)) for path in raw_events.paths(window)]
+    if not paths:
+        return set()
+    inputs = {"raw_events": Files(RAW_EVENTS, paths, raw_events.evolved)}
+    rows = lakehouse.engine.query(load_model(LAYER, "loaded_segments"), inputs)
+    return set(zip(rows["received_hour"].to_pylist(), rows["segment"].to_pylist(), strict=True))
+
+
+def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *, only_missing: bool) -> Commit:
+    """Load the landing zone's segments of a window of received hours.
+
+    Args:
+        projects: ids of the known projects; events of others are rejected.
+        only_missing: add the segments that are not there yet; otherwise the window is rebuilt from the landing zone.
+    """
+    import pyarrow as pa
+
+    known = pa.table({"project_id": pa.array(projects, pa.string())})
+    parameters = {"start_date": lakehouse.settings.start_date}
+    added: list[NewFile] = []
+
+    def build(base: Snapshot) -> Build:
+        hours = window.hours()
+        if only_missing:
+            segments = missing_segments(lakehouse, base, hours)
+            hours = sorted({segment.received_hour for segment in segments})
+        else:
+            segments = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing, hour)]
+        files = []
+        if segments:
+            files = lakehouse.engine.write(
+                load_model(LAYER, "raw_events"),
+                {"lines": _stream(segments), "projects": known},
+                parameters,
+                RAW_EVENTS,
+                lakehouse.catalog.data_folder(RAW_EVENTS),
+            )
+        added[:] = files
+        return Build(files, contiguous(hours, HOUR, len(hours)))
+
+    def neighbours(head: Snapshot) -> frozenset[PartitionKey]:
+        return _neighbouring_copies(
+            lakehouse, head, [*added, *([] if only_missing else head.files(window))], window.start
+        )
+
+    return lakehouse.catalog.commit("raw_events", build, replace=not only_missing, touch=neighbours)
+
+
+def touched_hours(commit: Commit) -> list[datetime]:
+    """The event hours that a load changed."""
+    return [from_unit(hour, "hour") for hour in sorted({key[1] for key in commit.partitions if key[1] is not None})]
+
+
+def _stream(segments: list[Segment]) -> "pa.RecordBatchReader":
+    import pyarrow as pa
+
+    batches = read_lines(segments)
+    first = next(batches)
+    return pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
+
+
+def _neighbouring_copies(
+    lakehouse: Lakehouse, head: Snapshot, changed: Sequence[NewFile | FileRef], received_hour: datetime
+) -> frozenset[PartitionKey]:
+    """Partitions of the hours next to changed ones that hold copies of their rows."""
+    from radar_assets.lakehouse.engines.duckdb import Files
+
+    hours = {file.partition[1] for file in changed if file.partition[1] is not None}
+    if not hours:
+        return frozenset()
+    beside = {hour + step for hour in hours for step in (-1, 1)}
+    span = Window(from_unit(min(beside), "hour"), from_unit(max(beside) + 1, "hour"))
+    present = [ref.local_path for ref in head.files(None, span) if ref.rows and ref.partition[1] in beside]
+    if not present:
+        return frozenset()
+    paths = [
+        file.path if isinstance(file, NewFile) else file.local_path for file in changed if file.partition[1] is not None
+    ]
+    found = lakehouse.engine.query(
+        load_model(LAYER, "neighbouring_copies"),
+        {"changed_rows": Files(RAW_EVENTS, paths), "raw_events": Files(RAW_EVENTS, present, head.evolved)},
+    )
+    place = to_unit(received_hour, "hour")
+    return frozenset((place, to_unit(hour, "hour")) for hour in found["hour"].to_pylist())

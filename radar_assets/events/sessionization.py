@@ -1,0 +1,78 @@
+"""From events to `sessions`: the steps of a rebuild, which may reach into days beside the window.
+
+A visit that crosses midnight, or a visitor who turns out not to be new, changes sessions of other days too. Such days are amended in the
+same commit, and keep the mark of the input that the rest of their rows was built from.
+"""
+
+from datetime import date
+
+from radar_assets.lakehouse.catalog import Build, Commit
+from radar_assets.lakehouse.files import from_unit
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.tables import SESSIONS
+from radar_assets.partitions import DAY, Window
+
+LAYER = "radar_assets.events"
+NEW_VISITOR_DAYS = 30
+
+
+def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
+    """Rebuild the sessions that start in a window of days, and amend other days where that changes them."""
+    import pyarrow as pa
+
+    from radar_assets.lakehouse.engines.duckdb import Files, Inputs
+
+    engine = lakehouse.engine
+    reach = window.widen((NEW_VISITOR_DAYS + 1) * DAY)
+    parameters = {"start": window.start, "end": window.end}
+
+    def build(base: Snapshot) -> Build:
+        events = lakehouse.snapshot("events")
+        before = Files.of(base, window.widen(DAY))
+        present = {"events": Files.of(events, window), "sessions": before}
+        with engine.staged(load_model(LAYER, "active_visitors"), present, parameters) as visitors:
+            inputs: Inputs = {
+                "active_visitors": visitors,
+                "events": Files.of(events, window.widen(3 * DAY, 2 * DAY)),
+                "sessions": Files.of(base, reach),
+            }
+            with engine.staged(load_model(LAYER, "rebuilt_sessions"), inputs, parameters) as rebuilt:
+                inputs = {"active_visitors": visitors, "rebuilt_sessions": rebuilt, "sessions": Files.of(base, reach)}
+                states = _built_days(base, reach)
+                days = pa.table({"day": pa.array(sorted(states), pa.date32())})
+                amended = engine.query(load_model(LAYER, "amended_days"), {**inputs, "built_days": days}, parameters)
+                parts = [(window, events.sequence_number)]
+                parts += [(Window.of_day(day), states[day]) for day in amended["day"].to_pylist()]
+                folder = lakehouse.catalog.data_folder(SESSIONS)
+                files = [
+                    file
+                    for part, state in parts
+                    for file in engine.write(
+                        load_model(LAYER, "sessions"),
+                        {**inputs, "sessions": Files.of(base, part)},
+                        {"start": part.start, "end": part.end},
+                        SESSIONS,
+                        folder,
+                        state,
+                    )
+                ]
+        return Build(files, [part for part, _ in parts], built_from=min(state for _, state in parts))
+
+    return lakehouse.catalog.commit("sessions", build, reads=[reach])
+
+
+def amended_days(commit: Commit, window: Window) -> list[date]:
+    """The days beside the window that a rebuild changed."""
+    return [part.start.date() for part in commit.windows if part.start >= window.end or part.end <= window.start]
+
+
+def _built_days(sessions: Snapshot, window: Window) -> dict[date, int]:
+    """The days that were built before, with the state of `events` that each was built from."""
+    states: dict[date, int] = {}
+    for ref in sessions.files(window):
+        if ref.partition[0] is not None:
+            day = from_unit(ref.partition[0], "day").date()
+            states[day] = min(ref.built_from, states.get(day, ref.built_from))
+    return states

@@ -1,0 +1,33 @@
+-- Days outside the window [$start, $end) that were built before and whose sessions come out differently now: a visit
+-- reaches over midnight, or a visitor is not new any more.
+with
+
+now_there as (
+    select
+        md5(to_json(rebuilt_sessions)) as digest,
+        cast(started_at as date) as day
+    from rebuilt_sessions
+),
+
+there_before as (
+    select
+        md5(to_json(sessions)) as digest,
+        cast(started_at as date) as day
+    from sessions
+    where
+        started_at >= $start - interval 1 day
+        and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
+),
+
+differing as (
+    select coalesce(now_there.day, there_before.day) as day
+    from now_there
+    full join there_before on now_there.digest = there_before.digest and now_there.day = there_before.day
+    where now_there.digest is null or there_before.digest is null
+)
+
+select distinct differing.day
+from differing
+inner join built_days on differing.day = built_days.day
+where differing.day < cast($start as date) or differing.day >= cast($end as date)
+order by differing.day

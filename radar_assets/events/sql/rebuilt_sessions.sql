@@ -1,0 +1,247 @@
+-- The sessions of the active visitors that start from one day before $start on, worked out anew.
+--
+-- A run of activity ends where the visitor is idle: for more than 30 minutes, or, among events that carry the sender's
+-- own session id, for more than 12 hours. A run is cut at every 06:00 and 18:00 UTC that lies 12 hours or more after
+-- its start, so that no session lasts 24 hours. Which session an event belongs to is thus decided by the 36 hours
+-- before it alone, in whatever order the events arrived. Days after the window are carried along for is_new_visitor,
+-- which looks back 30 days.
+with
+
+activity as (
+    select
+        project_id,
+        visitor_id,
+        session_id,
+        event_id,
+        event_time,
+        user_id,
+        event = 'page_view' as is_page_view,
+        path,
+        referrer,
+        referrer_domain,
+        channel,
+        utm_source,
+        utm_medium,
+        utm_campaign,
+        utm_term,
+        utm_content,
+        browser,
+        os,
+        device_type,
+        country,
+        is_bot,
+        revenue,
+        lag(event_time) over visit as previous_at,
+        row_number() over visit as place
+    from events
+    where
+        event_time >= $start - interval 54 hours
+        and event_time < $end + interval 2 days
+        and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
+    window visit as (
+        partition by project_id, visitor_id, session_id
+        order by event_time, event_id
+    )
+),
+
+runs as (
+    select
+        *,
+        max(
+            case
+                when
+                    previous_at is null
+                    or event_time - previous_at
+                    > case when session_id is null then interval 30 minutes else interval 12 hours end
+                    then event_time
+            end
+        ) over (
+            partition by project_id, visitor_id, session_id
+            order by place
+            rows between unbounded preceding and current row
+        ) as run_started_at,
+        time_bucket(interval 12 hours, event_time, timestamp '2000-01-01 06:00:00') as half_day
+    from activity
+),
+
+cut as (
+    select
+        *,
+        case
+            when half_day >= run_started_at + interval 12 hours then half_day
+            else run_started_at
+        end as cut_at,
+        -- The first page view tells where a visit came from; where there is none, its first event.
+        case when is_page_view then place else place + 1000000000000 end as landing_place
+    from runs
+),
+
+visits as (
+    select
+        project_id,
+        visitor_id,
+        session_id as sender_session_id,
+        min(event_time) as started_at,
+        max(event_time) as ended_at,
+        count(*) as events,
+        count(*) filter (where is_page_view) as page_views,
+        arg_min(user_id, place) filter (where user_id is not null) as user_id,
+        bool_or(is_bot) as is_bot,
+        coalesce(sum(revenue), 0) as revenue,
+        arg_min(path, place) filter (where is_page_view) as entry_page,
+        arg_max(path, place) filter (where is_page_view) as exit_page,
+        -- A session touches two days at most, and of two days in a row one is even.
+        count(*) filter (where epoch_us(event_time) // 86400000000 % 2 = 0) as events_on_even_days,
+        arg_min_null(referrer, landing_place) as referrer,
+        arg_min_null(referrer_domain, landing_place) as referrer_domain,
+        arg_min_null(channel, landing_place) as channel,
+        arg_min_null(utm_source, landing_place) as utm_source,
+        arg_min_null(utm_medium, landing_place) as utm_medium,
+        arg_min_null(utm_campaign, landing_place) as utm_campaign,
+        arg_min_null(utm_term, landing_place) as utm_term,
+        arg_min_null(utm_content, landing_place) as utm_content,
+        arg_min_null(browser, landing_place) as browser,
+        arg_min_null(os, landing_place) as os,
+        arg_min_null(device_type, landing_place) as device_type,
+        arg_min_null(country, landing_place) as country
+    from cut
+    group by project_id, visitor_id, session_id, run_started_at, cut_at
+    having min(event_time) >= $start - interval 1 day
+),
+
+rebuilt as (
+    select
+        md5(to_json([project_id, visitor_id, sender_session_id, cast(epoch_us(started_at) as varchar)])) as session_id,
+        project_id,
+        visitor_id,
+        user_id,
+        sender_session_id,
+        started_at,
+        ended_at,
+        epoch_us(ended_at - started_at) / 1000000 as duration_s,
+        events,
+        case
+            when date_trunc('day', started_at) = date_trunc('day', ended_at) then 0
+            when epoch_us(ended_at) // 86400000000 % 2 = 0 then events_on_even_days
+            else events - events_on_even_days
+        end as events_after_midnight,
+        page_views,
+        page_views = 1 and events = 1 as is_bounce,
+        entry_page,
+        exit_page,
+        referrer,
+        referrer_domain,
+        channel,
+        utm_source,
+        utm_medium,
+        utm_campaign,
+        utm_term,
+        utm_content,
+        browser,
+        os,
+        device_type,
+        country,
+        is_bot,
+        revenue
+    from visits
+),
+
+known as (
+    select
+        session_id,
+        project_id,
+        visitor_id,
+        user_id,
+        sender_session_id,
+        started_at,
+        ended_at,
+        duration_s,
+        events,
+        events_after_midnight,
+        page_views,
+        is_bounce,
+        entry_page,
+        exit_page,
+        referrer,
+        referrer_domain,
+        channel,
+        utm_source,
+        utm_medium,
+        utm_campaign,
+        utm_term,
+        utm_content,
+        browser,
+        os,
+        device_type,
+        country,
+        is_bot,
+        revenue
+    from sessions
+    where
+        (
+            (started_at >= $start - interval 31 days and started_at < $start - interval 1 day)
+            or (started_at >= $end + interval 1 day and started_at < $end + interval 31 days)
+        )
+        and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
+),
+
+either as (
+    select * from rebuilt
+    where started_at < $end + interval 1 day
+    union all
+    select * from known
+),
+
+visitor_days as (
+    select
+        project_id,
+        visitor_id,
+        day,
+        lag(day) over (partition by project_id, visitor_id order by day) as previous_day
+    from (
+        select distinct
+            project_id,
+            visitor_id,
+            date_trunc('day', started_at) as day
+        from either
+    ) as seen
+)
+
+select
+    either.session_id,
+    either.project_id,
+    either.visitor_id,
+    either.user_id,
+    either.sender_session_id,
+    either.started_at,
+    either.ended_at,
+    either.duration_s,
+    either.events,
+    either.events_after_midnight,
+    either.page_views,
+    either.is_bounce,
+    visitor_days.previous_day is null
+    or visitor_days.previous_day < visitor_days.day - interval 30 days as is_new_visitor,
+    either.entry_page,
+    either.exit_page,
+    either.referrer,
+    either.referrer_domain,
+    either.channel,
+    either.utm_source,
+    either.utm_medium,
+    either.utm_campaign,
+    either.utm_term,
+    either.utm_content,
+    either.browser,
+    either.os,
+    either.device_type,
+    either.country,
+    either.is_bot,
+    either.revenue
+from either
+inner join visitor_days
+    on
+        either.project_id = visitor_days.project_id
+        and either.visitor_id = visitor_days.visitor_id
+        and date_trunc('day', either.started_at) = visitor_days.day
+where either.started_at >= $start - interval 1 day

@@ -1,0 +1,396 @@
+"""The Iceberg catalog: the single place that commits files to tables.
+
+A commit is one atomic snapshot under optimistic concurrency: whoever finds that another process has changed what it is about to replace
+builds its files again. Every commit leaves a data file, if need be an empty one, in each partition that it touched, so that the sequence
+number of a partition's newest file says when the partition last changed.
+"""
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.tables import TABLES
+from radar_assets.partitions import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import Table as IcebergTable
+
+NAMESPACE = "radar"
+MAX_BUILDS = 20
+"""How often a window is built anew because another process changed it meanwhile, before giving up."""
+SNAPSHOTS_KEPT = 50
+SNAPSHOTS_TOLERATED = 100
+"""Snapshots expire in batches: the metadata that every commit rewrites stays small, and most commits expire none."""
+
+
+class CommitConflictError(Exception):
+    """Other processes kept changing the window for as long as this one tried to commit it."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a build wrote.
+
+    Attributes:
+        windows: the windows that the files replace.
+        built_from: sequence number of the input that the files were built from.
+        touched: further partitions that readers have to take as changed although none of their rows was written.
+    """
+
+    files: list[NewFile]
+    windows: list[Window]
+    built_from: int = 0
+    touched: frozenset[PartitionKey] = frozenset()
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A committed snapshot; `partitions` are those that it touched, `table_rows` the rows of the whole table after it."""
+
+    table: Table
+    sequence_number: int
+    table_rows: int
+    files: tuple[NewFile, ...]
+    partitions: frozenset[PartitionKey]
+    windows: tuple[Window, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows written."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes written to data files."""
+        return sum(file.size_bytes for file in self.files)
+
+    def rows_by_partition(self) -> dict[int, int]:
+        """Rows written by value of the first partition field."""
+        rows: dict[int, int] = {}
+        for file in self.files:
+            if file.partition[0] is not None:
+                rows[file.partition[0]] = rows.get(file.partition[0], 0) + file.rows
+        return rows
+
+
+class Catalog:
+    """Radar's tables, in the SQL catalog of the operational database.
+
+    Args:
+        database_url: SQLAlchemy URL of the database, driver included.
+        warehouse: Iceberg location of the folder that holds the data, without a slash at its end.
+    """
+
+    def __init__(self, database_url: str, warehouse: str) -> None:
+        self.database_url = database_url
+        self.warehouse = warehouse
+
+    @cached_property
+    def _catalog(self) -> "SqlCatalog":
+        from pyiceberg.catalog.sql import SqlCatalog
+        from pyiceberg.exceptions import NamespaceAlreadyExistsError
+        from sqlalchemy import event
+        from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+        try:
+            catalog = SqlCatalog("radar", uri=self.database_url, warehouse=self.warehouse)
+        except (IntegrityError, OperationalError, ProgrammingError):
+            # Another process made the catalog's own tables in the same moment.
+            catalog = SqlCatalog("radar", uri=self.database_url, warehouse=self.warehouse)
+        if self.database_url.startswith("sqlite"):
+
+            @event.listens_for(catalog.engine, "connect")
+            def _wait_for_writers(connection: Any, _record: Any) -> None:
+                connection.execute("pragma busy_timeout = 60000")
+
+            catalog.engine.dispose()
+        with suppress(NamespaceAlreadyExistsError, IntegrityError):
+            catalog.create_namespace_if_not_exists(NAMESPACE)
+        return catalog
+
+    def snapshot(self, name: str) -> Snapshot:
+        """The table as it stands now; it is created when it is not there yet."""
+        return Snapshot(TABLES[name], self._load(TABLES[name]))
+
+    def commit(
+        self,
+        name: str,
+        build: Callable[[Snapshot], Build],
+        *,
+        replace: bool = True,
+        reads: Iterable[Window] = (),
+        touch: Callable[[Snapshot], frozenset[PartitionKey]] | None = None,
+    ) -> Commit:
+        """Build files and commit them in one snapshot.
+
+        Args:
+            build: writes the files for the table's state that it is given; called again when that state was overtaken.
+            replace: whether what the windows hold is dropped; otherwise the files are added to it.
+            reads: further windows of the table that the build reads; a change there makes it build again too.
+            touch: further partitions to mark as changed, found on the very state that is committed upon.
+
+        Raises:
+            CommitConflictError: other processes kept changing the windows.
+        """
+        for _ in range(MAX_BUILDS):
+            base = self.snapshot(name)
+            built = build(base)
+            try:
+                commit = self._commit(base, built, replace, [*built.windows, *reads], touch)
+            except BaseException:
+                _discard(built.files)
+                raise
+            if commit is not None:
+                return commit
+            _discard(built.files)
+        raise CommitConflictError(
+            f"{name}: other runs changed {built.windows[:3]} {MAX_BUILDS} times while it was built"
+        )
+
+    def _commit(
+        self,
+        base: Snapshot,
+        built: Build,
+        replace: bool,
+        watched: list[Window],
+        touch: Callable[[Snapshot], frozenset[PartitionKey]] | None,
+    ) -> Commit | None:
+        """Commit what was built on `base`, however far the table has moved on elsewhere; None if it moved on in a watched window."""
+        from pyiceberg.exceptions import CommitFailedException
+
+        head = base
+        for attempt in itertools.count():
+            if attempt:
+                time.sleep(random.uniform(0, 0.02 * min(attempt, 20)))
+                head = self.snapshot(base.table.name)
+            if head.snapshot_id != base.snapshot_id and any(
+                head.files(window, newer_than=base.sequence_number) for window in watched
+            ):
+                return None
+            if not built.files and not built.windows:
+                return Commit(head.table, head.sequence_number, 0, (), frozenset(), ())
+            old = [ref for window in built.windows for ref in head.files(window)] if replace else []
+            touched = built.touched | (touch(head) if touch else frozenset())
+            markers = self._markers(head, built, old, touched)
+            try:
+                return self._write_snapshot(head, built, old, [*built.files, *markers])
+            except CommitFailedException:
+                _discard(markers)
+            except BaseException:
+                _discard(markers)
+                raise
+        raise AssertionError("unreachable")
+
+    def _markers(
+        self, head: Snapshot, built: Build, old: list[FileRef], touched: frozenset[PartitionKey]
+    ) -> list[NewFile]:
+        """Empty files for the partitions that the commit touches without writing a row."""
+        table = head.table
+        limits = [unit_range(table, window) for window in built.windows]
+        for file in built.files:
+            if not any(low <= (file.partition[0] or 0) < high for low, high in limits):
+                raise ValueError(f"{table.name}: {file.path} lies outside the windows that it is meant for")
+        missing = set(touched) | {ref.partition for ref in old}
+        further = (None,) * (len(table.partition_by) - 1)
+        present = {file.partition[0] for file in built.files} | {key[0] for key in missing}
+        for window in built.windows:
+            missing |= {(value, *further) for value in range(*unit_range(table, window)) if value not in present}
+        missing -= {file.partition for file in built.files}
+        return [self._empty_file(head, key, built.built_from) for key in sorted(missing, key=str)]
+
+    def data_folder(self, table: Table) -> Path:
+        """Local folder of a table's data files."""
+        return Path(local_path_of(self.warehouse)) / NAMESPACE / table.name / "data"
+
+    def _empty_file(self, head: Snapshot, partition: PartitionKey, built_from: int) -> NewFile:
+        import pyarrow.parquet as pq
+        from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+        path = self.data_folder(head.table) / "empty" / f"{file_stem(built_from)}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        schema: pa.Schema = schema_to_pyarrow(head.iceberg.schema())
+        pq.write_table(schema.empty_table(), path)
+        return NewFile(path=str(path), partition=partition, rows=0, size_bytes=path.stat().st_size)
+
+    def _write_snapshot(self, head: Snapshot, built: Build, old: list[FileRef], new: list[NewFile]) -> Commit:
+        from pyiceberg.table.update.snapshot import ExpireSnapshots
+
+        iceberg = head.iceberg
+        dropped = {ref.path for ref in old}
+        with iceberg.transaction() as transaction:
+            update = transaction.update_snapshot()
+            producer = update.overwrite() if dropped else update.fast_append()
+            with producer:
+                for ref in old:
+                    producer.delete_data_file(_known_file(head, ref))
+                for file in new:
+                    producer.append_data_file(_data_file(head, file))
+            snapshots = sorted(transaction.table_metadata.snapshots, key=lambda one: one.sequence_number or 0)
+            if len(snapshots) > SNAPSHOTS_TOLERATED:
+                expire = ExpireSnapshots(transaction)
+                for snapshot in snapshots[:-SNAPSHOTS_KEPT]:
+                    expire.by_id(snapshot.snapshot_id)
+                expire.commit()
+        current = iceberg.metadata.current_snapshot()
+        return Commit(
+            table=head.table,
+            sequence_number=(current.sequence_number or 0) if current else 0,
+            table_rows=int(current.summary["total-records"] or 0) if current and current.summary else 0,
+            files=tuple(new),
+            partitions=frozenset(file.partition for file in new),
+            windows=tuple(built.windows),
+        )
+
+    def _load(self, table: Table) -> "IcebergTable":
+        """Load a table; create it, or give it the columns that its contract has gained."""
+        from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
+        from sqlalchemy.exc import IntegrityError
+
+        identifier = f"{NAMESPACE}.{table.name}"
+        try:
+            iceberg = self._catalog.load_table(identifier)
+        except NoSuchTableError:
+            try:
+                return self._create(identifier, table)
+            except (TableAlreadyExistsError, CommitFailedException, IntegrityError):
+                return self._catalog.load_table(identifier)
+        if set(table.column_names) - {item.name for item in iceberg.schema().fields}:
+            with iceberg.update_schema() as update:
+                update.union_by_name(iceberg_schema(table))
+        return iceberg
+
+    def _create(self, identifier: str, table: Table) -> "IcebergTable":
+        from pyiceberg.partitioning import PartitionField, PartitionSpec
+        from pyiceberg.transforms import parse_transform
+
+        ids = {name: place for place, name in enumerate(table.column_names, start=1)}
+        spec = PartitionSpec(
+            *(
+                PartitionField(
+                    source_id=ids[column],
+                    field_id=1000 + place,
+                    transform=parse_transform(transform),
+                    name=f"{column}_{transform}",
+                )
+                for place, (column, transform) in enumerate(table.partition_by)
+            )
+        )
+        return self._catalog.create_table(
+            identifier,
+            schema=iceberg_schema(table),
+            partition_spec=spec,
+            location=f"{self.warehouse}/{NAMESPACE}/{table.name}",
+            properties={
+                "format-version": "2",
+                # Conflicts are decided here, by window, and not by pyiceberg's own retries.
+                "commit.retry.num-retries": "0",
+                "write.metadata.delete-after-commit.enabled": "true",
+                "write.metadata.previous-versions-max": "20",
+                "comment": table.description,
+            },
+        )
+
+
+def iceberg_schema(table: Table) -> "Schema":
+    """The Iceberg schema of a contract; a column's field id is its place."""
+    from pyiceberg.schema import Schema
+    from pyiceberg.types import NestedField
+
+    return Schema(
+        *(
+            NestedField(
+                field_id=place,
+                name=column.name,
+                field_type=_iceberg_type(column),
+                # Readers rely on the schema check instead: a required column could never become optional again.
+                required=False,
+                doc=column.description,
+            )
+            for place, column in enumerate(table.columns, start=1)
+        )
+    )
+
+
+def _iceberg_type(column: Column) -> Any:
+    from pyiceberg import types
+
+    return {
+        "string": types.StringType(),
+        "long": types.LongType(),
+        "int": types.IntegerType(),
+        "double": types.DoubleType(),
+        "boolean": types.BooleanType(),
+        "timestamp": types.TimestampType(),
+        "date": types.DateType(),
+        "binary": types.BinaryType(),
+        "decimal(18,4)": types.DecimalType(18, 4),
+    }[column.type]
+
+
+def _data_file(head: Snapshot, file: NewFile) -> "DataFile":
+    from pyiceberg.conversions import to_bytes
+    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+    from pyiceberg.typedef import Record
+
+    fields = {item.name: item for item in head.iceberg.schema().fields}
+    bounds = {name: pair for name, pair in file.bounds.items() if name in fields}
+    data_file = DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=f"file://{file.path}",
+        file_format=FileFormat.PARQUET,
+        partition=Record(*file.partition),
+        record_count=file.rows,
+        file_size_in_bytes=file.size_bytes,
+        column_sizes={fields[name].field_id: size for name, size in file.sizes.items()},
+        value_counts={fields[name].field_id: file.rows for name in file.nulls},
+        null_value_counts={fields[name].field_id: count for name, count in file.nulls.items()},
+        nan_value_counts={},
+        lower_bounds={
+            fields[name].field_id: to_bytes(fields[name].field_type, low) for name, (low, _) in bounds.items()
+        },
+        upper_bounds={
+            fields[name].field_id: to_bytes(fields[name].field_type, high) for name, (_, high) in bounds.items()
+        },
+        key_metadata=None,
+        split_offsets=None,
+        equality_ids=None,
+        sort_order_id=None,
+    )
+    data_file.spec_id = head.iceberg.metadata.default_spec_id
+    return data_file
+
+
+def _known_file(head: Snapshot, ref: FileRef) -> "DataFile":
+    """Pyiceberg's own object for a file of a snapshot; it tells files apart by their path."""
+    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+    from pyiceberg.typedef import Record
+
+    data_file = DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=ref.path,
+        file_format=FileFormat.PARQUET,
+        partition=Record(*ref.partition),
+        record_count=ref.rows,
+        file_size_in_bytes=ref.size_bytes,
+    )
+    data_file.spec_id = head.iceberg.metadata.default_spec_id
+    return data_file
+
+
+def _discard(files: Iterable[NewFile]) -> None:
+    """Remove files that no snapshot refers to."""
+    for file in files:
+        Path(file.path).unlink(missing_ok=True)

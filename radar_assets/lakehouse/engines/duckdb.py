@@ -1,0 +1,215 @@
+"""The DuckDB engine: runs a model over Parquet files and Arrow relations and writes its rows as Parquet files, a partition a file."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.files import EPOCH, NewFile, PartitionKey, file_stem, to_unit
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import Model
+from radar_assets.partitions import Window
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_TYPES = {
+    "string": "varchar",
+    "long": "bigint",
+    "int": "integer",
+    "double": "double",
+    "boolean": "boolean",
+    "timestamp": "timestamp",
+    "date": "date",
+    "binary": "blob",
+    "decimal(18,4)": "decimal(18, 4)",
+}
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Data files of a table as an input; without any, the table's columns and no row.
+
+    Attributes:
+        evolved: whether some of the files may lack columns that the contract has gained since.
+    """
+
+    table: Table
+    paths: Sequence[str]
+    evolved: bool = False
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, *windows: Window | None) -> "Files":
+        """Those files of a snapshot that overlap the windows, one for each partition field."""
+        return cls(snapshot.table, snapshot.paths(*windows), snapshot.evolved)
+
+
+Inputs = Mapping[str, "Files | Path | pa.Table | pa.RecordBatchReader"]
+"""Relations by name: files of a table, a Parquet file, or an Arrow table or stream (which a statement can read once)."""
+
+
+class DuckDBEngine:
+    """Runs SQL in DuckDB, in memory, spilling to a folder of its own.
+
+    Args:
+        memory: DuckDB's memory limit, such as `1GB`.
+        scratch: folder under which files that spill are put.
+    """
+
+    def __init__(self, memory: str, threads: int, scratch: Path) -> None:
+        self.memory = memory
+        self.threads = threads
+        self.scratch = scratch
+
+    def write(
+        self,
+        model: Model,
+        inputs: Inputs,
+        parameters: Mapping[str, Any],
+        table: Table,
+        folder: Path,
+        built_from: int = 0,
+    ) -> list[NewFile]:
+        """Run a model and write its rows below `folder`, one file a partition.
+
+        Args:
+            parameters: values of the model's named parameters.
+            table: the contract of the rows; the model gives its columns in any order.
+            built_from: sequence number of the input, kept in the names of the files.
+
+        Raises:
+            duckdb.Error: the statement fails; no files are left behind.
+        """
+        batch = folder / uuid.uuid4().hex
+        columns = ", ".join(f'"{name}"' for name in table.column_names)
+        keys = ", ".join(
+            f"""strftime("{column}", '{"%Y-%m-%d-%H" if transform == "hour" else "%Y-%m-%d"}') as "{column}_{transform}" """
+            for column, transform in table.partition_by
+        )
+        names = ", ".join(f'"{column}_{transform}"' for column, transform in table.partition_by)
+        field_ids = ", ".join(f"'{name}': {place}" for place, name in enumerate(table.column_names, start=1))
+        statement = f"""
+            copy (select {columns}, {keys} from ({model.sql}))
+            to '{_quoted(batch)}'
+            (
+                format parquet, compression zstd, partition_by ({names}),
+                filename_pattern '{file_stem(built_from)}-{{i}}', return_stats true, field_ids {{{field_ids}}}
+            )
+        """
+        batch.mkdir(parents=True)
+        try:
+            with self.connect(inputs) as connection:
+                written = connection.execute(statement, dict(parameters)).fetchall()
+        except BaseException:
+            shutil.rmtree(batch, ignore_errors=True)
+            raise
+        return [_new_file(table, row) for row in written]
+
+    def query(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
+        """Run a model and give its rows as an Arrow table."""
+        with self.connect(inputs) as connection:
+            return connection.execute(model.sql, dict(parameters or {})).to_arrow_table()
+
+    @contextmanager
+    def staged(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any]) -> Iterator[Path]:
+        """The model's rows in a Parquet file that lasts as long as the block: an intermediate result that several models read."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        path = self.scratch / f"staged-{os.getpid()}-{uuid.uuid4().hex}.parquet"
+        try:
+            with self.connect(inputs) as connection:
+                connection.execute(f"copy ({model.sql}) to '{_quoted(path)}' (format parquet)", dict(parameters))
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def connect(self, inputs: Inputs) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """A connection that sees the inputs as relations; what it spilled is gone when the block ends."""
+        import duckdb
+
+        spill = self.scratch / f"duckdb-{os.getpid()}-{uuid.uuid4().hex}"
+        connection = duckdb.connect(
+            config={
+                "memory_limit": self.memory,
+                "threads": self.threads,
+                "temp_directory": str(spill),
+                "preserve_insertion_order": False,
+                # Models reach their inputs and nothing else; whatever a text in the data says, nothing is fetched.
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+        )
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            for name, relation in inputs.items():
+                if isinstance(relation, Files):
+                    connection.execute(f'create view "{name}" as {_select(relation)}')
+                elif isinstance(relation, Path):
+                    connection.execute(f"""create view "{name}" as select * from read_parquet('{_quoted(relation)}')""")
+                else:
+                    connection.register(name, relation)
+            yield connection
+        finally:
+            connection.close()
+            shutil.rmtree(spill, ignore_errors=True)
+
+
+def _select(files: Files) -> str:
+    """The statement that reads an input's files."""
+    if not files.paths:
+        return (
+            "select " + ", ".join(f'null::{_TYPES[c.type]} as "{c.name}"' for c in files.table.columns) + " where false"
+        )
+    listed = ", ".join(f"'{_quoted(path)}'" for path in files.paths)
+    by_name = ", union_by_name = true" if files.evolved else ""
+    return f"select * from read_parquet([{listed}], hive_partitioning = false{by_name})"
+
+
+def _quoted(path: Path | str) -> str:
+    return str(path).replace("'", "''")
+
+
+def _new_file(table: Table, row: tuple[Any, ...]) -> NewFile:
+    """What DuckDB returns of a file that it wrote: path, rows, size, footer size, statistics by column, partition keys."""
+    path, rows, size, _, statistics, keys = row
+    columns = {column.name: column for column in table.columns}
+    nulls: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    bounds: dict[str, tuple[Any, Any]] = {}
+    for quoted, facts in statistics.items():
+        column = columns[quoted.removeprefix('"').removesuffix('"')]
+        nulls[column.name] = int(facts["null_count"])
+        sizes[column.name] = int(facts["column_size_bytes"])
+        if column.type in ("timestamp", "date", "long") and "min" in facts:
+            bounds[column.name] = (_bound(column, facts["min"]), _bound(column, facts["max"]))
+    return NewFile(path, _partition_key(table, keys), rows, size, nulls, bounds, sizes)
+
+
+def _bound(column: Column, text: str) -> Any:
+    """A bound in Iceberg's units: microseconds or days since 1970, or the number itself."""
+    if column.type == "timestamp":
+        return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
+    if column.type == "date":
+        return (date.fromisoformat(text) - EPOCH.date()).days
+    return int(Decimal(text))
+
+
+def _partition_key(table: Table, keys: Mapping[str, str]) -> PartitionKey:
+    values: list[int | None] = []
+    for column, transform in table.partition_by:
+        text = keys[f"{column}_{transform}"]
+        if text in (_NO_PARTITION, None, "NULL"):
+            values.append(None)
+        else:
+            moment = datetime.strptime(text, "%Y-%m-%d-%H" if transform == "hour" else "%Y-%m-%d")
+            values.append(to_unit(moment, transform))
+    return tuple(values)

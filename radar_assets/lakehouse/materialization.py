@@ -1,0 +1,78 @@
+"""What Dagster is told of a table: its schema with the asset, and rows, files, bytes and column lineage with each commit."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from radar_assets.lakehouse.catalog import NAMESPACE, Commit
+from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.files import to_unit
+from radar_assets.partitions import Window
+
+if TYPE_CHECKING:
+    from radar_assets.lakehouse.sql import Lineage
+
+
+def table_metadata(table: Table) -> dict[str, Any]:
+    """Metadata of an asset: name, columns and key of its table."""
+    return {
+        "dagster/table_name": f"{NAMESPACE}.{table.name}",
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    column.name,
+                    column.type,
+                    description=f"{column.description} Unit: {column.unit}." if column.unit else column.description,
+                    constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
+                )
+                for column in table.columns
+            ]
+        ),
+    }
+
+
+def partition_window(context: dg.AssetExecutionContext) -> Window:
+    """The window of all partitions of a run."""
+    span = context.partition_time_window
+    return Window(span.start.replace(tzinfo=None), span.end.replace(tzinfo=None))
+
+
+def materialized(
+    context: dg.AssetExecutionContext, commit: Commit, lineage: "Lineage", **metadata: Any
+) -> dg.MaterializeResult:
+    """The result of an asset whose table was committed; in a run over a range, each partition gets its own row count."""
+    name = commit.table.name
+    unit = commit.table.partition_by[0][1]
+    rows = commit.rows_by_partition()
+    first = to_unit(partition_window(context).start, unit)
+    counts = {key: rows.get(first + place, 0) for place, key in enumerate(context.partition_keys)}
+    if len(counts) > 1:
+        for key, count in counts.items():
+            context.add_asset_metadata({"dagster/partition_row_count": count}, asset_key=name, partition_key=key)
+    return dg.MaterializeResult(
+        asset_key=name,
+        metadata={
+            **({"dagster/partition_row_count": next(iter(counts.values()))} if len(counts) == 1 else {}),
+            "dagster/row_count": commit.table_rows,
+            "dagster/column_lineage": column_lineage(lineage, name),
+            "rows_written": commit.rows,
+            "files_written": len(commit.files),
+            "bytes_written": commit.size_bytes,
+            "sequence_number": commit.sequence_number,
+            **metadata,
+        },
+    )
+
+
+def column_lineage(lineage: "Lineage", table: str) -> dg.TableColumnLineage:
+    """Column lineage in Dagster's form, without what a table reads of itself."""
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(source), column_name=name)
+                for source, name in sources
+                if source != table
+            ]
+            for column, sources in lineage.items()
+        }
+    )

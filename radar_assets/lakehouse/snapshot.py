@@ -1,0 +1,119 @@
+"""A table as it stands at one moment: which files hold which window, and when each partition last changed."""
+
+from collections.abc import Sequence
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.files import FileRef, PartitionKey, built_from, unit_range
+from radar_assets.partitions import Window
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import ManifestFile
+    from pyiceberg.table import Table as IcebergTable
+
+_MANIFESTS_CACHED = 20_000
+_manifests: dict[str, list[FileRef]] = {}
+
+
+class Snapshot:
+    """A table at one moment; it never changes, whatever is committed later."""
+
+    def __init__(self, table: Table, iceberg: "IcebergTable") -> None:
+        self.table = table
+        self.iceberg = iceberg
+        self._snapshot = iceberg.metadata.current_snapshot()
+
+    @cached_property
+    def sequence_number(self) -> int:
+        """Sequence number of the last commit; 0 for a table without any."""
+        return (self._snapshot.sequence_number or 0) if self._snapshot else 0
+
+    @property
+    def snapshot_id(self) -> int | None:
+        """Iceberg's id of the snapshot, None for a table without any."""
+        return self._snapshot.snapshot_id if self._snapshot else None
+
+    @property
+    def evolved(self) -> bool:
+        """Whether files of an older schema may be among the table's files."""
+        return len(self.iceberg.metadata.schemas) > 1
+
+    def files(self, *windows: Window | None, newer_than: int = 0) -> list[FileRef]:
+        """The data files of the table.
+
+        Args:
+            windows: one for each partition field; None takes everything, rows without a time included.
+            newer_than: only files that were added after this sequence number.
+        """
+        if self._snapshot is None:
+            return []
+        ranges = [None if window is None else unit_range(self.table, window, i) for i, window in enumerate(windows)]
+        return [
+            ref
+            for manifest in self._snapshot.manifests(self.iceberg.io)
+            if manifest.sequence_number > newer_than and _may_hold(manifest, ranges)
+            for ref in self._files_of(manifest)
+            if ref.sequence_number > newer_than and _within(ref.partition, ranges)
+        ]
+
+    def paths(self, *windows: Window | None) -> list[str]:
+        """Local paths of the files that hold rows."""
+        return [ref.local_path for ref in self.files(*windows) if ref.rows]
+
+    def changes(self, *windows: Window | None, place: int = 0, newer_than: int = 0) -> dict[int, int]:
+        """When each partition last changed: sequence number by value of the partition field at `place`."""
+        changed: dict[int, int] = {}
+        for ref in self.files(*windows, newer_than=newer_than):
+            value = ref.partition[place]
+            if value is not None:
+                changed[value] = max(ref.sequence_number, changed.get(value, 0))
+        return changed
+
+    def _files_of(self, manifest: "ManifestFile") -> list[FileRef]:
+        """The live files of a manifest; a manifest never changes, so each is read once in a process."""
+        refs = _manifests.get(manifest.manifest_path)
+        if refs is None:
+            refs = [
+                FileRef(
+                    path=entry.data_file.file_path,
+                    partition=_partition_key(entry.data_file.partition),
+                    sequence_number=entry.sequence_number or manifest.sequence_number,
+                    rows=entry.data_file.record_count,
+                    size_bytes=entry.data_file.file_size_in_bytes,
+                    built_from=built_from(entry.data_file.file_path),
+                )
+                for entry in manifest.fetch_manifest_entry(self.iceberg.io, discard_deleted=True)
+            ]
+            if len(_manifests) >= _MANIFESTS_CACHED:
+                _manifests.clear()
+            _manifests[manifest.manifest_path] = refs
+        return refs
+
+
+def _partition_key(partition: Any) -> PartitionKey:
+    values = (partition[i] for i in range(len(partition)))
+    return tuple((value - date(1970, 1, 1)).days if isinstance(value, date) else value for value in values)
+
+
+def _within(partition: PartitionKey, ranges: Sequence[tuple[int, int] | None]) -> bool:
+    return all(
+        limits is None or (value is not None and limits[0] <= value < limits[1])
+        for value, limits in zip(partition, ranges, strict=False)
+    )
+
+
+def _may_hold(manifest: "ManifestFile", ranges: Sequence[tuple[int, int] | None]) -> bool:
+    """Whether a manifest's summary of its partitions allows files in the ranges."""
+    for summary, limits in zip(manifest.partitions or (), ranges, strict=False):
+        if limits is None:
+            continue
+        if summary.lower_bound is None or summary.upper_bound is None:
+            return False
+        low, high = (
+            int.from_bytes(bound, "little", signed=True) for bound in (summary.lower_bound, summary.upper_bound)
+        )
+        if high < limits[0] or low >= limits[1]:
+            return False
+    return True

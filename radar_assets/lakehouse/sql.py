@@ -1,0 +1,64 @@
+"""SQL models: one statement in a `.sql` file, named like the table that it fills, and the column lineage read off it."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from radar_assets.lakehouse.tables import TABLES
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+Lineage = dict[str, list[tuple[str, str]]]
+"""The `(table, column)` pairs that each column of a model comes from."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One SQL statement over named relations, with named parameters such as `$start`."""
+
+    name: str
+    sql: str
+
+    def parse(self) -> "exp.Query":
+        """The statement's syntax tree."""
+        import sqlglot
+        from sqlglot import exp
+
+        tree = sqlglot.parse_one(self.sql, dialect="duckdb")
+        if not isinstance(tree, exp.Query):
+            raise TypeError(f"{self.name}.sql is no query")
+        return tree
+
+
+@cache
+def load_model(package: str, name: str) -> Model:
+    """Read `sql/<name>.sql` of a layer such as `radar_assets.events`."""
+    return Model(name, (resources.files(package) / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+@cache
+def column_lineage(model: Model, **relations: tuple[str, ...]) -> Lineage:
+    """The columns of tables that each column of a model is computed from.
+
+    Args:
+        relations: columns of the model's inputs that are no tables; nothing is traced to those.
+    """
+    from sqlglot import exp
+    from sqlglot.lineage import lineage
+    from sqlglot.optimizer.qualify import qualify
+    from sqlglot.optimizer.scope import build_scope
+
+    inputs = {**{name: table.column_names for name, table in TABLES.items()}, **relations}
+    schema = {name: dict.fromkeys(columns, "varchar") for name, columns in inputs.items()}
+    tree = qualify(model.parse(), schema=schema, dialect="duckdb", validate_qualify_columns=False, identify=False)
+    scope = build_scope(tree)
+    found: Lineage = {}
+    for column in tree.named_selects:
+        sources: set[tuple[str, str]] = set()
+        for node in lineage(column, tree, schema=schema, scope=scope, dialect="duckdb", copy=False).walk():
+            if isinstance(node.expression, exp.Table) and node.expression.name in TABLES:
+                sources.add((node.expression.name, node.name.rsplit(".", 1)[-1].strip('"')))
+        found[column] = sorted(sources)
+    return found

@@ -1,0 +1,46 @@
+"""Which partitions of a table are out of date: a level, read off the data files of the table and of what it is built from.
+
+A partition is stale while the newest file of its input is newer than the state of the input that it was built from. Both are part of
+the commits themselves, so nothing is lost when a run dies between its commit and its report.
+"""
+
+from radar_assets.lakehouse.files import STEP, from_unit, to_unit
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.partitions import Window, contiguous
+
+
+def stale(
+    parent: Snapshot, child: Snapshot, *, by: int = 0, newer_than: int = 0, within: Window | None = None
+) -> dict[int, int]:
+    """The child's stale partitions.
+
+    Args:
+        by: the parent's partition field whose time is that of the child's partitions.
+        newer_than: look only at changes of the parent after this sequence number.
+        within: look only at this window of the parent.
+
+    Returns:
+        The sequence number of the parent's last change by hour or day since 1970 of the child's grid.
+    """
+    windows = [within if place == by else None for place in range(by + 1)]
+    parent_unit, child_unit = parent.table.partition_by[by][1], child.table.partition_by[0][1]
+    changed: dict[int, int] = {}
+    for value, sequence_number in parent.changes(*windows, place=by, newer_than=newer_than).items():
+        unit = value if parent_unit == child_unit else to_unit(from_unit(value, parent_unit), child_unit)
+        changed[unit] = max(sequence_number, changed.get(unit, 0))
+    if not changed:
+        return {}
+    span = Window(from_unit(min(changed), child_unit), from_unit(max(changed), child_unit) + STEP[child_unit])
+    built: dict[int, int] = {}
+    for ref in child.files(span):
+        unit = ref.partition[0]
+        if unit is not None:
+            built[unit] = min(ref.built_from, built.get(unit, ref.built_from))
+    return {unit: number for unit, number in changed.items() if number > built.get(unit, 0)}
+
+
+def stale_windows(parent: Snapshot, child: Snapshot, within: Window, *, by: int = 0) -> list[Window]:
+    """The stale partitions of the child in a window, those that follow each other joined; both tables share one grid."""
+    unit = child.table.partition_by[0][1]
+    starts = [from_unit(value, unit) for value in stale(parent, child, by=by, within=within)]
+    return contiguous(starts, STEP[unit], len(starts))
