@@ -1,0 +1,138 @@
+"""The Dagster instance: where `dagster.yaml` keeps its state, and how a home is prepared for it.
+
+What the instance does (limits, retries, retention) is said in `dagster.yaml`; what it runs, in `definitions.py`.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance, Field, Map
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+
+from radar_assets.settings import Settings, SettingsError, load_settings
+from radar_assets.store.database import startup_lock
+
+POOLS_APPLIED = "radar/pools"
+"""Under this key the instance remembers the pool limits of the `dagster.yaml` that it last saw."""
+STAMP = "# Written by Radar at every start. To keep changes of your own, remove this line.\n"
+
+
+class RadarStorage(DagsterStorage, ConfigurableClass):
+    """Chooses where runs, events and schedules are kept: the database of the settings if it is Postgres, else the home.
+
+    Dagster constructs it in every process, so the schema is made under the lock that all of them share. The URL comes
+    from the environment: configuration reaches child processes on their command line, where all see its password.
+    """
+
+    @classmethod
+    def config_type(cls) -> Any:
+        return {"pools": Field(Map(str, int), is_required=False, default_value={})}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> DagsterStorage:
+        """The chosen storage.
+
+        Raises:
+            SettingsError: a setting is wrong.
+            StoreError: the database can't be used.
+        """
+        settings = load_settings()
+        with startup_lock(settings.database):
+            storage = _postgres(settings.database, inst_data) if settings.on_postgres else _sqlite(settings, inst_data)
+            _apply_pool_limits(storage, config_value["pools"])
+        return storage
+
+
+class RadarArtifactStorage(LocalArtifactStorage):
+    """Keeps the files of Dagster itself in the home."""
+
+    @classmethod
+    def config_type(cls) -> Any:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> LocalArtifactStorage:
+        return LocalArtifactStorage(str(dagster_home(load_settings())), inst_data)
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder in the Radar home that is Dagster's."""
+    return settings.home / "dagster"
+
+
+def prepare_instance(settings: Settings) -> Path:
+    """Make the home ready for Dagster: configuration, schema and pools. Any number of processes may do so at once.
+
+    Its `dagster.yaml` follows Radar's, until the operator removes the first line of it.
+
+    Returns:
+        What DAGSTER_HOME has to be, for this process and those that it starts.
+
+    Raises:
+        SettingsError: the settings aren't those of the environment, which is where Dagster's processes read them.
+        StoreError: the database can't be used.
+    """
+    environment = load_settings()
+    for field in ("home", "database_url"):
+        if getattr(settings, field) != (wanted := getattr(environment, field)):
+            raise SettingsError(
+                f"RADAR_{field.upper()}={wanted} in the environment, where Dagster's processes look; set it there"
+            )
+    home = dagster_home(settings)
+    home.mkdir(parents=True, exist_ok=True)
+    _install_yaml(home)
+    with DagsterInstance.from_config(str(home)):
+        return home
+
+
+def instance_yaml() -> Path:
+    """Radar's `dagster.yaml`: beside this module in a wheel, at the top of a clone."""
+    here = Path(__file__).parent
+    return next(path for path in (here / "dagster.yaml", here.parent / "dagster.yaml") if path.exists())
+
+
+def _install_yaml(home: Path) -> None:
+    file = home / "dagster.yaml"
+    text = STAMP + instance_yaml().read_text()
+    if file.exists() and (not (present := file.read_text()).startswith(STAMP) or present == text):
+        return
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.replace(file)
+
+
+def _postgres(url: str, inst_data: ConfigurableClassData | None) -> DagsterStorage:
+    from dagster_postgres import DagsterPostgresStorage
+
+    return DagsterPostgresStorage(url, inst_data=inst_data)
+
+
+def _sqlite(settings: Settings, inst_data: ConfigurableClassData | None) -> DagsterStorage:
+    folder = dagster_home(settings) / "storage"
+    if not folder.exists():
+        # Dagster takes a database file that exists for a finished one, so a killed first start must not leave one.
+        unfinished = folder.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        DagsterSqliteStorage.from_local(str(unfinished)).dispose()
+        unfinished.rename(folder)
+    return DagsterSqliteStorage.from_local(str(folder), inst_data)
+
+
+def _apply_pool_limits(storage: DagsterStorage, pools: Mapping[str, int]) -> None:
+    declared = json.dumps(pools, sort_keys=True)
+    if storage.run_storage.get_cursor_values({POOLS_APPLIED}).get(POOLS_APPLIED) == declared:
+        return
+    for pool, limit in pools.items():
+        storage.event_log_storage.set_concurrency_slots(pool, limit)
+    storage.run_storage.set_cursor_values({POOLS_APPLIED: declared})

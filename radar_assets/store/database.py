@@ -1,0 +1,191 @@
+"""The way into the operational store: first start, sessions, and the queries that several layers share.
+
+A query that one layer alone needs belongs to that layer, in a session of `Store.session`.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from radar_assets.store.models import FieldError, Project
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+PATIENCE_S = 60
+"""How long a process waits for another that writes to the same SQLite file or is just starting."""
+LOCK_KEY = 0x5241444152
+"""Postgres advisory lock of `startup_lock`: RADAR in ASCII."""
+
+
+class StoreError(Exception):
+    """The database can't be used; the message says which one and why, without its password."""
+
+    def __init__(self, url: sa.URL, problem: object) -> None:
+        text = " ".join(str(problem).split())
+        super().__init__(f"RADAR_DATABASE_URL={url.render_as_string(hide_password=True)} can't be used: {text}")
+
+
+class Store:
+    """The operational store, its schema up to date. Threads may share one."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._writers = sessionmaker(engine, expire_on_commit=False)
+        self._readers = sessionmaker(engine.execution_options(read_only=True), expire_on_commit=False)
+
+    @contextmanager
+    def session(self, *, read_only: bool = False) -> Iterator[Session]:
+        """A session in one transaction, committed when the block ends and rolled back when it raises.
+
+        On SQLite it holds the write lock from its start, so keep it short; a `read_only` one takes no lock.
+        """
+        with (self._readers if read_only else self._writers).begin() as session:
+            yield session
+
+    def projects(self) -> list[Project]:
+        """All projects, by id."""
+        with self.session(read_only=True) as session:
+            # Databases collate differently; the order of code points is the same everywhere.
+            return sorted(session.scalars(sa.select(Project)), key=lambda project: project.id)
+
+    def add_project(self, project: Project) -> None:
+        """Add a project.
+
+        Raises:
+            FieldError: there is one with this id.
+        """
+        if not self.ensure_projects([project]):
+            raise FieldError("project id", project.id, "exists already")
+
+    def ensure_projects(self, projects: Iterable[Project]) -> list[str]:
+        """Add the projects that aren't there yet and leave the others as they stand; the ids of those added."""
+        fields = sa.inspect(Project).column_attrs.keys()
+        rows = [{field: getattr(project, field) for field in fields} for project in projects]
+        if not rows:
+            return []
+        dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(Project).on_conflict_do_nothing().returning(Project.id)
+        with self.session() as session:
+            return sorted(session.scalars(statement, rows))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def open_store(url: str) -> Store:
+    """Open the store and bring its schema up to date; any number of processes may do so at once.
+
+    Args:
+        url: SQLAlchemy URL of a SQLite file or a Postgres database, such as `Settings.database`.
+
+    Raises:
+        StoreError: the database can't be reached, or a newer Radar has changed its schema.
+    """
+    from alembic import command
+    from alembic.util import CommandError
+
+    with startup_lock(url):
+        engine = open_engine(url)
+        try:
+            with engine.begin() as connection:
+                command.upgrade(alembic_config(connection), "head")
+        except DBAPIError as error:
+            engine.dispose()
+            raise StoreError(engine.url, error.orig) from error
+        except CommandError as error:
+            engine.dispose()
+            raise StoreError(engine.url, f"{error}; a newer Radar made its schema, so upgrade this one") from error
+    return Store(engine)
+
+
+def alembic_config(connection: sa.Connection) -> "Config":
+    """Configuration for Alembic's commands on an open connection, whose transaction they join."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def startup_lock(url: str) -> Iterator[None]:
+    """Hold the lock under which schemas are made in a database, Radar's own and Dagster's.
+
+    It is an advisory lock on Postgres and a file beside the database on SQLite; either goes when its process dies.
+
+    Raises:
+        StoreError: the database can't be reached, or the lock can't be had within a minute.
+    """
+    address = sa.make_url(url)
+    with _file_lock(address) if address.get_backend_name() == "sqlite" else _advisory_lock(address):
+        yield
+
+
+@contextmanager
+def _file_lock(url: sa.URL) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    if url.database in (None, "", ":memory:"):
+        raise StoreError(url, "only one process sees a database in memory; write sqlite:////an/absolute/path.db")
+    lock = FileLock(f"{url.database}.lock", timeout=PATIENCE_S)
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, Timeout) as error:
+        raise StoreError(url, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _advisory_lock(url: sa.URL) -> Iterator[None]:
+    engine = open_engine(url)
+    with ExitStack() as stack:
+        stack.callback(engine.dispose)
+        try:
+            connection = stack.enter_context(engine.begin())
+            connection.exec_driver_sql(f"set local lock_timeout = '{PATIENCE_S}s'")
+            # A lock of the transaction, since a pooler such as PgBouncer loses those of a session.
+            connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK_KEY})")
+        except DBAPIError as error:
+            raise StoreError(url, error.orig) from error
+        yield
+
+
+def open_engine(url: str | sa.URL) -> sa.Engine:
+    """An engine for the database, configured for several writing processes."""
+    url = sa.make_url(url)
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, connect_args={"timeout": PATIENCE_S})
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "application_name": "radar"})
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # The driver opens no transactions of its own: it would leave DDL outside them.
+    connection.isolation_level = None
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = full")
+    connection.execute("pragma foreign_keys = on")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later fails at once when another process wrote in between, whatever the
+    # timeout; one that takes the write lock at its start waits for its turn.
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("begin" if read_only else "begin immediate")

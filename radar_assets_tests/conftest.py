@@ -1,0 +1,28 @@
+"""Fixtures that every test may use. A home of its own is around each test, so that none touches the developer's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from radar_assets.settings import Settings, load_settings
+from radar_assets_tests.postgres import postgres_server, postgres_url
+
+__all__ = ["postgres_server", "postgres_url", "radar_home", "settings"]
+
+
+@pytest.fixture(autouse=True)
+def radar_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Radar home; no other setting is left in the environment."""
+    for name in os.environ:
+        if name.startswith(("RADAR_", "DAGSTER_")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "radar"
+    monkeypatch.setenv("RADAR_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def settings(radar_home: Path) -> Settings:
+    """The settings of a fresh install, its folders made."""
+    return load_settings().prepare()
