@@ -1,0 +1,150 @@
+"""Puts events together as NDJSON: finds the fragments of each line, formats its ids and times, joins them.
+
+The fragments themselves are in `wording.py`; lines that are to be broken are broken here.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from radar_assets.simulator import wording
+from radar_assets.simulator.clients import COUNTRIES, HOME_SHARE, Kind
+from radar_assets.simulator.columns import column, data_of, hexadecimal, times
+from radar_assets.simulator.draws import draw, odds, pick
+from radar_assets.simulator.journeys import LAST_VIEW, Step
+from radar_assets.simulator.projects import SimulatedProject
+from radar_assets.simulator.site import PAGES
+from radar_assets.simulator.sources import SOURCES
+from radar_assets.simulator.visitors import KINDS
+
+Places = NDArray[np.integer]
+Flags = NDArray[np.bool_]
+
+_IS_SALE = np.isin(list(Step), wording.SALES)
+
+
+class Lines:
+    """Writes the lines of the given projects.
+
+    Args:
+        lean: leave out what few would miss: the library, paths beside an address, referrers within the site.
+        more_bytes: by how much lines are to be longer, on average, than they are by themselves.
+    """
+
+    def __init__(self, projects: Sequence[SimulatedProject], *, lean: bool = False, more_bytes: int = 0) -> None:
+        def of_pages(make: Callable[[SimulatedProject], list[str]]) -> list[str]:
+            return [fragment for project in projects for fragment in make(project)]
+
+        self._sends_session_id = np.array([project.sends_session_id for project in projects])
+        self._headings = pa.array(
+            wording.heading(project, step, in_app) for project, step, in_app in product(projects, Step, (False, True))
+        )
+        by_step = [wording.step_properties(project, step) for project, step in product(projects, Step)]
+        views, screens = of_pages(partial(wording.view_properties, lean=lean)), of_pages(wording.screen_properties)
+        self._properties = pa.array(views + screens + [fragment for variations in by_step for fragment in variations])
+        self._first_screen = len(views)
+        self._variations = np.array([len(variations) for variations in by_step])
+        self._first_variation = len(views) + len(screens) + np.cumsum(self._variations) - self._variations
+        referrers = [source.referrer for source in SOURCES] + (
+            [""] * len(views) if lean else of_pages(wording.page_urls)
+        )
+        self._surroundings = pa.array(["", *map(wording.referrer, referrers), *of_pages(wording.page_context)])
+        self._first_page_context = 1 + len(referrers)
+        self._queries = pa.array(["", *map(wording.query, SOURCES)])
+        self._campaigns = pa.array(["", *map(wording.campaign_context, SOURCES)])
+        self._clients = pa.array(wording.client_contexts(lean))
+        self._countries = np.stack([_country_odds(project.country) for project in projects])
+        self._further = pa.array(wording.further_contexts(more_bytes))
+
+    def render(self, events: NDArray) -> pa.StringArray:
+        """A whole line for each of these events (records of `delivery.EVENT`), those that are to be broken included."""
+        project, step = events["project"].astype(np.intp), events["step"].astype(np.intp)
+        visitor, session, client = events["visitor"], events["session"], events["client"].astype(np.intp)
+        in_app, on_server = KINDS[client] == Kind.APP, KINDS[client] == Kind.SERVER
+        on_site, viewing = ~in_app & ~on_server, step <= LAST_VIEW
+        landing = np.where(on_site & viewing & (events["previous"] < 0), events["source"] + 1, 0)
+        country = pick(self._countries, draw(visitor, "country"), project)
+        tells_session = self._sends_session_id[project] & ~on_server
+        pieces = [
+            '{"event_id":"',
+            column(hexadecimal(events["key"], 16), hexadecimal(draw(events["key"], "id"), 8)),
+            '",',
+            self._headings.take(_places((project * len(Step) + step) * 2 + in_app)),
+            column(b',"user_id":"u-', hexadecimal(draw(visitor, "user"), 10), b'"', where=events["known"]),
+            column(b',"anonymous_id":"', hexadecimal(visitor, 16), b'"', where=~on_server),
+            column(b',"session_id":"', hexadecimal(session, 12), b'"', where=tells_session),
+            column(
+                *(b',"timestamp":"', times(events["happened"])),
+                *(b'","sent_at":"', times(events["sent"])),
+                *(b'","received_at":"', times(events["received"]), b'",'),
+            ),
+            self._properties.take(_places(self._property(events, project, step, viewing, in_app))),
+            self._queries.take(_places(landing)),
+            self._surroundings.take(_places(self._surrounding(events, project, viewing, on_site))),
+            self._campaigns.take(_places(landing)),
+            self._clients.take(_places(client * len(COUNTRIES) + country)),
+            self._further.take(_places(visitor % np.uint64(len(self._further)))),
+            '},"protocol":"segment"}\n',
+        ]
+        return pc.binary_join_element_wise(*pieces, "")  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _property(self, events: NDArray, project: Places, step: Places, viewing: Flags, in_app: Flags) -> Places:
+        """Where each event's properties stand in their table."""
+        view = in_app * self._first_screen + project * PAGES + events["page"]
+        chance = draw(events["key"], "variation").astype(np.intp)
+        quantity = chance % len(wording.QUANTITIES)
+        of_product = events["product"].astype(np.intp) * len(wording.QUANTITIES) + quantity
+        row = project * len(Step) + step
+        variation = np.where(_IS_SALE[step], of_product, chance % self._variations[row])
+        return np.where(viewing, view, self._first_variation[row] + variation)
+
+    def _surrounding(self, events: NDArray, project: Places, viewing: Flags, on_site: Flags) -> Places:
+        """Where each event's referrer, for a view, or page, for another event, stands in their table."""
+        page, previous = np.maximum(events["page"], 0), events["previous"]
+        referrer = 1 + np.where(previous < 0, events["source"], len(SOURCES) + project * PAGES + previous)
+        return np.where(on_site, np.where(viewing, referrer, self._first_page_context + project * PAGES + page), 0)
+
+
+def ndjson(lines: pa.StringArray, events: NDArray) -> bytes:
+    """The rendered lines of these events one after the other, broken where they are to be."""
+    parts, done = [], 0
+    for place in np.flatnonzero(events["broken"]).tolist():
+        broken = _break(lines[place].as_py(), int(events["key"][place]))
+        parts += [data_of(lines[done:place]), broken.encode()]
+        done = place + 1
+    return b"".join([*parts, data_of(lines[done:])])
+
+
+def _places(numbers: Places) -> pa.Array:
+    return pa.array(numbers.astype(np.int32))
+
+
+def _country_odds(home: str) -> NDArray[np.int16]:
+    abroad = sum(weight for _, _, weight in COUNTRIES)
+    return odds(
+        [
+            (1 - HOME_SHARE) * weight / abroad + (HOME_SHARE if country == home else 0)
+            for country, _, weight in COUNTRIES
+        ]
+    )
+
+
+def _break(line: str, chance: int) -> str:
+    """The line as a buggy sender would have sent it: cut off, without ids, or with a value of the wrong type."""
+    if chance % 3 == 0:
+        return line[: len(line) // 4 + chance % (len(line) // 2)] + "\n"
+    event = json.loads(line)
+    if chance % 3 == 1:
+        event.pop("user_id", None)
+        event.pop("anonymous_id", None)
+    else:
+        wrong = (("timestamp", "yesterday"), ("properties", "none"), ("event", 404), ("type", "click"))
+        field, value = wrong[chance // 3 % len(wrong)]
+        event[field] = value
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n"

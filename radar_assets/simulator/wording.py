@@ -1,0 +1,208 @@
+"""What events say: fragments of JSON for each kind of step, page, client and source, which `lines.py` puts together."""
+
+import json
+
+from radar_assets.simulator.clients import CLIENTS, COUNTRIES, Client, Kind
+from radar_assets.simulator.journeys import LAST_VIEW, Step
+from radar_assets.simulator.projects import SimulatedProject
+from radar_assets.simulator.site import Product, pages, products
+from radar_assets.simulator.sources import Source
+
+S = Step
+
+_CATEGORIES = {
+    S.ADD_TO_CART: "commerce",
+    S.PURCHASE: "commerce",
+    S.SIGN_UP: "account",
+    S.BUTTON: "engagement",
+    S.SEARCH: "engagement",
+    S.VIDEO: "engagement",
+    S.ERROR: "errors",
+    S.PAYMENT_FAILED: "errors",
+}
+_NAMES = {
+    S.BUTTON: "button_clicked",
+    S.SEARCH: "search",
+    S.VIDEO: "video_played",
+    S.ADD_TO_CART: "add_to_cart",
+    S.SIGN_UP: "sign_up",
+    S.IDENTIFY: "identify",
+    S.PURCHASE: "purchase",
+    S.ERROR: "error",
+    S.PAYMENT_FAILED: "error",
+    S.INVOICE: "invoice_sent",
+    S.EXPORT: "report_exported",
+}
+_DETAILS: dict[Step, list[dict[str, object]]] = {
+    S.BUTTON: [
+        {"button": name, "position": place}
+        for name, place in (
+            ("Learn more", "hero"),
+            ("Watch demo", "hero"),
+            ("Subscribe", "footer"),
+            ("Contact us", "nav"),
+        )
+    ],
+    S.SEARCH: [
+        {"query": query, "results": results}
+        for query, results in (
+            ("gift", 18),
+            ("returns", 4),
+            ("mini", 8),
+            ("discount code", 0),
+            ("größe", 2),
+            ("deluxe", 8),
+        )
+    ],
+    S.VIDEO: [
+        {"video": name, "seconds": seconds}
+        for name, seconds in (("tour", 94), ("tour", 31), ("unboxing", 210), ("customer story", 65))
+    ],
+    S.SIGN_UP: [
+        {"method": method, "plan": plan}
+        for method, plan in (("email", "free"), ("google", "free"), ("email", "trial"), ("apple", "free"))
+    ],
+    S.IDENTIFY: [{"traits": {"plan": plan}} for plan in ("free", "free", "trial", "pro")],
+    S.ERROR: [
+        {"message": message, "source": source}
+        for message, source in (
+            ("TypeError: Cannot read properties of undefined (reading 'id')", "app.js"),
+            ("Request failed with status code 503", "api"),
+            ("Network request timed out", "api"),
+            ("ChunkLoadError: Loading chunk 42 failed", "app.js"),
+        )
+    ],
+    S.PAYMENT_FAILED: [{"message": "PaymentError: The payment sheet could not be opened", "source": "checkout.js"}],
+    S.INVOICE: [{"lines": lines, "status": "sent"} for lines in (1, 2, 3, 7)],
+    S.EXPORT: [{"format": format_, "rows": rows} for format_, rows in (("csv", 1200), ("xlsx", 340), ("pdf", 25))],
+}
+QUANTITIES = (1, 1, 1, 2, 1, 3)
+SALES = (S.ADD_TO_CART, S.PURCHASE)
+
+
+def members(of: object) -> str:
+    """The members of an object as JSON, without its braces."""
+    return json.dumps(of, ensure_ascii=False, separators=(",", ":"))[1:-1]
+
+
+def heading(project: SimulatedProject, step: Step, in_app: bool) -> str:
+    """From the project to the category."""
+    if step <= LAST_VIEW:
+        kind, name = ("screen", "screen_view") if in_app else ("page", "page_view")
+    else:
+        kind, name = "identify" if step == S.IDENTIFY else "track", _NAMES.get(step, "")
+    category = {"category": _CATEGORIES[step]} if step in _CATEGORIES else {}
+    return members({"project_id": project.id, "type": kind, "event": name, **category})
+
+
+def url(project: SimulatedProject, path: str) -> str:
+    """Address of a page."""
+    return f"https://{project.host}{path}"
+
+
+def page_urls(project: SimulatedProject) -> list[str]:
+    """Address of each page."""
+    return [url(project, page.path) for page in pages(project)]
+
+
+def view_properties(project: SimulatedProject, lean: bool) -> list[str]:
+    """For each page what a view of it says, up to the end of its address; lean ones leave the path to that."""
+    return [
+        '"properties":{'
+        + members({**({} if lean else {"path": page.path}), "title": page.title, "url": url(project, page.path)})[:-1]
+        for page in pages(project)
+    ]
+
+
+def screen_properties(project: SimulatedProject) -> list[str]:
+    """For each page what a view of it in the app says."""
+    return [
+        '"properties":{' + members({"name": page.title, "path": page.path}) + '},"context":{' for page in pages(project)
+    ]
+
+
+def step_properties(project: SimulatedProject, step: Step) -> list[str]:
+    """What the step says, in each of its variations: for a sale, each product in each quantity."""
+    details = _DETAILS.get(step, [{}])
+    if step in SALES:
+        details = [_sale(project, product, count, step) for product in products(project) for count in QUANTITIES]
+    return ['"properties":{' + members(each) + '},"context":{' for each in details]
+
+
+def _sale(project: SimulatedProject, product: Product, quantity: int, step: Step) -> dict[str, object]:
+    amount = {"revenue" if step == S.PURCHASE else "price": product.price_minor * quantity / 100}
+    return {"product": product.slug, "quantity": quantity, **amount, "currency": project.currency}
+
+
+def page_context(project: SimulatedProject) -> list[str]:
+    """For each page how an event that is no view says where it happened."""
+    return ['"page":{' + members({"path": page.path, "url": url(project, page.path)}) + "}," for page in pages(project)]
+
+
+def referrer(address: str) -> str:
+    """From the end of a view's address to the beginning of its context."""
+    return f'","referrer":"{address}"}},"context":{{'
+
+
+def query(source: Source) -> str:
+    """What a campaign adds to the address of the landing page."""
+    parameters = {
+        f"utm_{'campaign' if name == 'name' else name}": value for name, value in (source.campaign or {}).items()
+    }
+    return (
+        ("?" + "&".join(f"{name}={value.replace(' ', '+')}" for name, value in parameters.items()))
+        if parameters
+        else ""
+    )
+
+
+def campaign_context(source: Source) -> str:
+    """How the context of the landing page tells the campaign."""
+    return members({"campaign": source.campaign}) + "," if source.campaign else ""
+
+
+def client_contexts(lean: bool) -> list[str]:
+    """For each client and country, in that order, the context of all their events; lean ones omit the library."""
+    return [_client_context(client, country, locale, lean) for client in CLIENTS for country, locale, _ in COUNTRIES]
+
+
+def _client_context(client: Client, country: str, locale: str, lean: bool) -> str:
+    context: dict[str, object] = {} if lean and client.kind != Kind.SERVER else {"library": {"name": client.library}}
+    if client.os:
+        context["os"] = {"name": client.os}
+    if client.kind != Kind.SERVER:
+        context |= {"userAgent": client.user_agent, "locale": locale, "location": {"country": country}}
+    return members(context)
+
+
+_SCREENS = ((1920, 1080), (390, 844), (1536, 864), (412, 915), (2560, 1440), (430, 932), (1366, 768), (820, 1180))
+_AREAS = ("checkout", "pricing", "search", "onboarding", "navigation", "recommendations", "profile", "editor", "mail")
+_IDEAS = ("layout", "copy", "button", "banner", "speed", "sorting", "images", "hints", "sidebar", "steps")
+_ARM_BYTES = 36
+_ARMS = ("control", "treatment", "off", "variant-b")
+
+
+def further_contexts(size: int) -> list[str]:
+    """More context, of `size` bytes on average: the screen, then as many experiments as it takes."""
+    variations = 64
+    if size <= 0:
+        return [""]
+    return [
+        _further_context(size * (variations + 2 * place + 1) // (2 * variations), place) for place in range(variations)
+    ]
+
+
+def _further_context(size: int, place: int) -> str:
+    width, height = _SCREENS[place % len(_SCREENS)]
+    context = "," + members({"screen": {"width": width, "height": height}})
+    if size < len(context):
+        # A screen or nothing, so that small sizes are right on average as well.
+        return context if place * 37 % 64 < 64 * size // len(context) else ""
+    arms: dict[str, str] = {}
+    nth = place
+    while len(context) + len(members({"experiments": arms})) + _ARM_BYTES // 2 < size:
+        test, round_ = nth % (len(_AREAS) * len(_IDEAS)), nth // (len(_AREAS) * len(_IDEAS))
+        name = f"{_AREAS[test % len(_AREAS)]}-{_IDEAS[test // len(_AREAS)]}" + (f"-{round_ + 1}" if round_ else "")
+        arms[name] = _ARMS[nth * 7 % len(_ARMS)]
+        nth += 1
+    return context + "," + members({"experiments": arms})
