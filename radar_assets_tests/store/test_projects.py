@@ -1,0 +1,134 @@
+"""Projects in the store, on both databases and from several processes."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radar_assets.lakehouse.catalog import Catalog
+from radar_assets.partitions import utc_now
+from radar_assets.store.database import Store, open_store
+from radar_assets.store.models import FieldError, Project
+from radar_assets_tests.processes import run_at_once
+
+PROCESSES = 4
+PROJECTS = 15
+HOSTILE = [
+    "o'brien\"; drop table projects; --",
+    "../../etc/passwd",
+    "%s {0} $1 :id",
+    "🛰️ radar",
+    "\u202eright-to-left",
+    "  ",
+    "line\nbreak\ttab",
+    "x" * 200,
+]
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    store = open_store(database_url)
+    yield store
+    store.close()
+
+
+def fields(project: Project) -> tuple[object, ...]:
+    return project.id, project.name, project.timezone, project.created_at, project.is_active
+
+
+def test_a_project_comes_back_as_it_was_added(store: Store) -> None:
+    added = Project("shop", "The shop", "Europe/Berlin", datetime(2026, 3, 1, 12, 30, 15, 250), is_active=False)
+    store.add_project(added)
+    assert [fields(project) for project in store.projects()] == [
+        ("shop", "The shop", "Europe/Berlin", datetime(2026, 3, 1, 12, 30, 15, 250), False)
+    ]
+
+
+def test_an_id_is_enough_for_a_project(store: Store) -> None:
+    before = utc_now()
+    store.add_project(Project("shop"))
+    [project] = store.projects()
+    assert (project.name, project.timezone, project.is_active) == ("shop", "UTC", True)
+    assert before <= project.created_at <= utc_now()
+
+
+def test_a_time_with_a_zone_is_kept_in_utc(store: Store) -> None:
+    store.add_project(Project("shop", created_at=datetime(2026, 3, 1, 1, tzinfo=timezone(timedelta(hours=2)))))
+    assert store.projects()[0].created_at == datetime(2026, 2, 28, 23)
+    assert Project("app", created_at=datetime(2026, 3, 1, tzinfo=UTC)).created_at == datetime(2026, 3, 1)
+
+
+def test_ensuring_projects_adds_the_missing_and_leaves_the_others(store: Store) -> None:
+    assert store.ensure_projects([Project("b", "first"), Project("a")]) == ["a", "b"]
+    assert store.ensure_projects([Project("b", "second"), Project("c"), Project("c")]) == ["c"]
+    assert store.ensure_projects([]) == []
+    assert [(project.id, project.name) for project in store.projects()] == [("a", "a"), ("b", "first"), ("c", "c")]
+
+
+def test_adding_a_project_twice_is_refused_by_its_id(store: Store) -> None:
+    store.add_project(Project("shop", "first"))
+    with pytest.raises(FieldError, match="project id 'shop' exists already"):
+        store.add_project(Project("shop", "second"))
+    assert store.projects()[0].name == "first"
+
+
+def test_ids_are_data_whatever_they_hold_and_sort_alike_everywhere(store: Store) -> None:
+    ids = [*HOSTILE, "Zebra", "ant", "Ähre"]
+    store.ensure_projects(Project(id) for id in ids)
+    assert [project.id for project in store.projects()] == sorted(ids)
+
+
+def test_a_session_that_raises_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="stop"), store.session() as session:
+        session.add(Project("shop"))
+        session.flush()
+        raise RuntimeError("stop")
+    assert store.projects() == []
+
+
+def test_a_change_is_validated_like_a_new_project(store: Store) -> None:
+    store.add_project(Project("shop"))
+    with pytest.raises(FieldError, match="project timezone"), store.session() as session:
+        session.get_one(Project, "shop").timezone = "Berlin"
+    assert store.projects()[0].timezone == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"id": ""}, "project id '' must be a text of 1 to 200 characters"),
+        ({"id": "x" * 201}, "project id .* must be a text of 1 to 200 characters"),
+        ({"id": None}, "project id None must be a text"),
+        ({"id": "a\0b"}, "project id .* must not hold a NUL"),
+        ({"id": "\ud83d"}, "project id .* lone surrogate"),
+        ({"name": ""}, "project name '' must be a text of 1 to 200 characters"),
+        ({"timezone": "Berlin"}, "project timezone 'Berlin' is no IANA time zone"),
+        ({"timezone": "../../etc/passwd"}, "project timezone .* is no IANA time zone"),
+        ({"timezone": None}, "project timezone None is no IANA time zone"),
+        ({"created_at": "2026-01-01"}, "project created_at .* must be a time"),
+        ({"is_active": "no"}, "project is_active 'no' must be true or false"),
+    ],
+)
+def test_bad_input_gets_an_error_that_names_the_field(values: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"id": "shop", **values}
+    with pytest.raises(FieldError, match=message):
+        Project(**arguments)
+
+
+def start_and_write(rank: int, url: str, warehouse: str) -> None:
+    """What one of several processes does on an empty database: a first start, and writes of its own and shared ones."""
+    if rank == 0:
+        Catalog(url, warehouse).snapshot("events")  # makes its tables in the same database
+    store = open_store(url)
+    for number in range(PROJECTS):
+        store.ensure_projects([Project(f"shared-{number}"), Project(f"own-{rank}-{number}")])
+        assert any(project.id == f"own-{rank}-{number}" for project in store.projects())
+
+
+def test_processes_may_start_at_once_on_an_empty_database_and_write(database_url: str, tmp_path: Path) -> None:
+    run_at_once(start_and_write, database_url, (tmp_path / "warehouse").as_uri(), processes=PROCESSES)
+    expected = {f"shared-{number}" for number in range(PROJECTS)}
+    expected |= {f"own-{rank}-{number}" for rank in range(PROCESSES) for number in range(PROJECTS)}
+    assert {project.id for project in open_store(database_url).projects()} == expected
