@@ -149,10 +149,9 @@ _EXPONENTIAL = np.round(-np.log1p(-(np.arange(1024) + 0.5) / 1024) * 1000).astyp
 _LONG_PAUSE_SHARE = 0.003
 _LONG_PAUSE_MS = 20 * 60_000, 90 * 60_000
 
-# By role: whom the site knows from the start, who may leave a tab open for long, and who is not stopped by an outage.
+# By role: whom the site knows from the start, and who may leave a tab open for long.
 _KNOWN = np.isin(list(Role), (Role.MEMBER, Role.SERVER))
 _PAUSES = np.isin(list(Role), (Role.GUEST, Role.MEMBER))
-_RUNS_ON = np.isin(list(Role), (Role.CUT_OFF, Role.SERVER))
 
 _PAGES = np.zeros(len(Step), dtype=np.int16)
 _PAGES[[S.HOME, S.PRICING, S.SIGN_UP_PAGE, S.CHECKOUT, S.THANKS, S.ACCOUNT]] = [
@@ -201,7 +200,7 @@ def walk(demand: Demand, sessions: NDArray) -> NDArray:
             step[fails] = S.PAYMENT_FAILED
         goes_on = step != S.LEAVE
         cut = struck(demand.incidents, "outage", demand.projects, session["project"], clock)
-        goes_on &= ~cut | _RUNS_ON[session["role"]]
+        goes_on &= ~cut | (session["role"] == Role.CUT_OFF)
 
         now, step, key = now.compress(goes_on), step[goes_on], session["key"][goes_on]
         if not now.size:

@@ -1,0 +1,371 @@
+"""`simulate`: what is asked for comes out, and the traffic has the shape of real traffic."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+
+import duckdb
+import pytest
+
+from radar_assets.simulator import traffic
+from radar_assets.simulator.traffic import SimulatedSegment, simulate
+from radar_assets_tests.simulator.conftest import EVENTS
+
+SHORT = {"start": date(2026, 3, 28), "days": 3, "events": 6_000}
+
+
+def one(month: duckdb.DuckDBPyConnection, sql: str) -> tuple:
+    row = month.execute(sql).fetchone()
+    assert row is not None
+    return row
+
+
+def lines_of(segments: Iterable[SimulatedSegment]) -> list[bytes]:
+    return [line for segment in segments for line in segment.lines.splitlines()]
+
+
+def fault_of(line: bytes) -> str:
+    """The first thing that is wrong with a line by the rules of the canonical event, or `none`."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return "no JSON"
+    texts = ("event_id", "project_id", "event", "protocol", "category", "user_id", "anonymous_id", "session_id")
+    times = ("timestamp", "sent_at", "received_at")
+    objects = ("properties", "context")
+    required = {"event_id", "project_id", "event", "protocol", "type", *times, *objects}
+    faults = {
+        "no ids": not event.keys() & {"user_id", "anonymous_id"},
+        "missing": not event.keys() >= required,
+        "unknown": not event.keys() <= {*required, *texts},
+        "type": event["type"] not in ("track", "page", "screen", "identify"),
+    }
+    for name in event.keys() & set(texts):
+        faults[name] = not (isinstance(event[name], str) and 1 <= len(event[name]) <= 200)
+    faults |= {name: not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event[name]) for name in times}
+    faults |= {name: not isinstance(event[name], dict) for name in objects}
+    return next((name for name, is_so in faults.items() if is_so), "none")
+
+
+def test_same_arguments_give_the_same_segments_and_another_seed_gives_others():
+    first, again, other = (list(simulate(**SHORT, seed=seed)) for seed in (7, 7, 8))
+    assert first == again
+    assert not {segment.name for segment in first} & {segment.name for segment in other}
+    first_ids, other_ids = ({line[:40] for line in lines_of(segments)} for segments in (first, other))
+    assert not first_ids & other_ids
+
+
+def test_segments_are_the_same_on_every_machine_and_version_of_python():
+    digest = hashlib.sha256()
+    for segment in simulate(**SHORT, projects=5):
+        digest.update(segment.lines)
+    assert digest.hexdigest() == "c49c3402012244bfc7f5020b4918a2ad9523f4896259f2e47543241e8d1c3f8e"
+
+
+def test_how_much_is_made_at_a_time_does_not_show(monkeypatch: pytest.MonkeyPatch):
+    at_once = lines_of(simulate(**SHORT))
+    monkeypatch.setattr(traffic, "_SPAN_SESSIONS", 20)
+    monkeypatch.setattr(traffic, "_BLOCK_LINES", 37)
+    segments = list(simulate(**SHORT))
+    assert lines_of(segments) == at_once
+    assert len({(segment.hour, segment.name) for segment in segments}) == len(segments)
+
+
+@pytest.mark.parametrize("event_bytes", [600, 640, 900, 2500])
+def test_lines_have_the_mean_length_asked_for(event_bytes: int):
+    lines = lines_of(simulate(date(2026, 1, 5), 2, projects=20, events=40_000, event_bytes=event_bytes))
+    assert sum(map(len, lines)) / len(lines) == pytest.approx(event_bytes, rel=0.01)
+
+
+@pytest.mark.parametrize(("days", "projects", "events"), [(1, 50, 40_000), (40, 1, 60_000), (2, 2, 1_000)])
+def test_there_are_about_as_many_events_as_asked_for(days: int, projects: int, events: int):
+    assert len(lines_of(simulate(date(2026, 1, 5), days, projects=projects, events=events))) == pytest.approx(
+        events, rel=0.12
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("days", 0),
+        ("events", 0),
+        ("projects", 0),
+        ("event_bytes", 100),
+        ("late_share", 1.5),
+        ("duplicate_share", -0.1),
+        ("malformed_share", 2),
+    ],
+)
+def test_an_argument_out_of_range_is_named(argument: str, value: float):
+    with pytest.raises(ValueError, match=argument):
+        simulate(**{**SHORT, argument: value})
+
+
+def test_lines_are_in_the_hour_and_the_order_they_were_received_in():
+    hours = []
+    for segment in simulate(**SHORT, malformed_share=0):
+        received = [json.loads(line)["received_at"] for line in segment.lines.splitlines()]
+        assert {moment[:13] for moment in received} == {segment.hour.isoformat()[:13]}
+        assert received == sorted(received)
+        hours.append(segment.hour)
+    assert len(hours) == 3 * 24
+    assert hours == sorted(hours)
+
+
+def test_flaws_have_the_shares_asked_for(month: duckdb.DuckDBPyConnection):
+    (lines,) = one(month, "select count(*) from lines")
+    assert lines == pytest.approx(EVENTS, rel=0.05)
+    (malformed,) = one(
+        month,
+        """
+        select count(*) from lines where (
+            coalesce(anonymous_id, user_id) is not null and try_cast(timestamp as timestamp) is not null
+            and event != '404' and json_type(properties) = 'OBJECT' and type in ('track', 'page', 'screen', 'identify')
+        ) is not true
+        """,
+    )
+    assert 0.0001 < malformed / lines < 0.0004
+    copies, late, wrong_clocks = one(
+        month,
+        """
+        select
+            count(*) - count(distinct event_id),
+            count(*) filter (sent - happened > interval 55 minutes),
+            count(*) filter (abs(epoch(received - sent)) > 1800)
+        from events
+        """,
+    )
+    assert copies / lines == pytest.approx(0.005, abs=0.001)
+    assert late / lines == pytest.approx(0.01, abs=0.003)
+    assert 0.001 < wrong_clocks / lines < 0.01
+
+
+def test_shares_of_zero_leave_traffic_without_flaws():
+    lines = lines_of(simulate(**SHORT, late_share=0, duplicate_share=0, malformed_share=0))
+    events = [json.loads(line) for line in lines]
+    assert len({event["event_id"] for event in events}) == len(events)
+    assert all(event["sent_at"][:16] >= event["timestamp"][:16] for event in events)
+
+
+def test_late_events_keep_the_time_they_happened_at_for_up_to_three_days(month: duckdb.DuckDBPyConnection):
+    types, shortest, longest, platforms = one(
+        month,
+        """
+        select list(distinct type order by type), min(received - happened), max(received - happened),
+            count(distinct user_agent)
+        from events where sent - happened > interval 4 hours
+        """,
+    )
+    assert "screen" in types
+    assert "page" not in types
+    assert shortest.total_seconds() > 4 * 3600
+    assert 48 < longest.total_seconds() / 3600 <= 72
+    assert platforms == 2
+
+
+def test_copies_are_received_later_and_some_of_them_in_a_later_hour(month: duckdb.DuckDBPyConnection):
+    copies, other_content, later_hour = one(
+        month,
+        """
+        with copied as (
+            select event_id, min(received) as first, max(received) as last, count(*) as sent,
+                count(distinct (project_id, event, visitor_id, happened, properties::varchar)) as contents,
+                count(distinct date_trunc('hour', received)) as hours
+            from events group by event_id having count(*) > 1
+        )
+        select count(*) filter (first < last and sent = 2), count(*) filter (contents > 1), count(*) filter (hours > 1)
+        from copied
+        """,
+    )
+    assert copies > 500
+    assert other_content == 0
+    assert later_hour > 20
+
+
+def test_clocks_that_are_off_are_off_in_all_events_of_a_visitor_by_the_same(month: duckdb.DuckDBPyConnection):
+    visitors, fast, slow, unsteady = one(
+        month,
+        """
+        with clocks as (
+            select visitor_id, round(epoch(sent - received) / 3600) as hours_off from events
+            where type != 'screen' or sent - happened < interval 1 minute
+        ),
+        off as (select visitor_id, min(hours_off) as low, max(hours_off) as high from clocks group by 1)
+        select count(*) filter (low != 0), count(*) filter (low > 0), count(*) filter (low < 0),
+            count(*) filter (low != high)
+        from off
+        """,
+    )
+    assert visitors > 20
+    assert min(fast, slow) > 5
+    assert unsteady == 0
+
+
+def test_malformed_lines_are_cut_off_or_lack_ids_or_have_wrong_values():
+    lines = lines_of(simulate(**SHORT, malformed_share=0.2))
+    found = Counter(fault_of(line) for line in lines)
+    assert set(found) == {"none", "no JSON", "no ids", "timestamp", "event", "type", "properties"}
+    assert 1 - found["none"] / len(lines) == pytest.approx(0.2, abs=0.03)
+
+
+def test_well_formed_lines_keep_the_contract():
+    lines = lines_of(simulate(**SHORT, projects=6, event_bytes=700, malformed_share=0))
+    assert Counter(fault_of(line) for line in lines) == {"none": len(lines)}
+
+
+def test_projects_differ_in_size_by_a_power_law(month: duckdb.DuckDBPyConnection):
+    sizes = dict(
+        month.execute(
+            "select project_id, count(*) from events where received < timestamp '2026-01-19' group by 1"
+        ).fetchall()
+    )
+    assert sizes["lumen-shop"] / sizes["harbor-crm"] == pytest.approx(2, rel=0.2)
+    assert sizes["lumen-shop"] / sizes["pico-games"] == pytest.approx(3, rel=0.2)
+
+
+def test_traffic_follows_the_hour_of_the_week_where_the_project_is(month: duckdb.DuckDBPyConnection):
+    by_day, by_night, weekday, weekend = one(
+        month,
+        """
+        with local as (
+            select (happened at time zone 'UTC') at time zone 'America/New_York' as time
+            from events where project_id = 'harbor-crm'
+        )
+        select
+            count(*) filter (hour(time) between 9 and 16), count(*) filter (hour(time) between 0 and 5),
+            count(*) filter (isodow(time) <= 5) / 5, count(*) filter (isodow(time) > 5) / 2
+        from local
+        """,
+    )
+    assert by_day > 20 * by_night
+    assert weekday > 2.5 * weekend
+    shop_weekday, shop_weekend, evening, morning = one(
+        month,
+        """
+        with local as (
+            select (happened at time zone 'UTC') at time zone 'Europe/Berlin' as time
+            from events where project_id = 'lumen-shop'
+        )
+        select
+            count(*) filter (isodow(time) <= 5) / 5, count(*) filter (isodow(time) > 5) / 2,
+            count(*) filter (hour(time) between 19 and 21), count(*) filter (hour(time) between 6 and 8)
+        from local
+        """,
+    )
+    assert shop_weekend > 1.15 * shop_weekday
+    assert evening > 3 * morning
+
+
+def test_traffic_grows_over_the_weeks(month: duckdb.DuckDBPyConnection):
+    weeks = [
+        row[0]
+        for row in month.execute(
+            """
+            select count(*) from events where project_id = 'lumen-shop'
+            group by (received::date - date '2026-01-05') // 7 order by any_value(received)
+            """
+        ).fetchall()
+    ]
+    assert len(weeks) == 4
+    assert weeks[3] > 1.12 * weeks[0]
+
+
+def test_visitors_come_back_so_that_new_ones_become_a_smaller_share(month: duckdb.DuckDBPyConnection):
+    shares = [
+        row[0]
+        for row in month.execute(
+            """
+            with days as (select distinct project_id, visitor_id, received::date as day from events),
+            seen as (select *, day = min(day) over (partition by project_id, visitor_id) as new from days)
+            select avg(new::int) from seen where project_id != 'pico-games'
+            group by (day - date '2026-01-05') // 7 order by any_value(day)
+            """
+        ).fetchall()
+    ]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.7
+    assert shares[-1] < 0.6
+
+
+def test_sessions_are_paths_with_bounces_and_purchases(month: duckdb.DuckDBPyConnection):
+    mean, bounces, buyers, browsing = one(
+        month,
+        """
+        with sessions as (
+            select
+                count(*) as events, count(*) filter (event = 'page_view') as views, bool_or(event = 'purchase') as buys,
+                any_value(properties ->> 'title' order by happened) as first_page
+            from events where session_id is not null group by project_id, session_id
+        )
+        select
+            avg(events), avg((events = 1 and views = 1)::int), avg(buys::int),
+            count(distinct first_page)
+        from sessions
+        """,
+    )
+    assert 4 < mean < 8
+    assert 0.15 < bounces < 0.5
+    assert 0.01 < buyers < 0.08
+    assert browsing > 20
+
+
+def test_page_views_tell_the_page_before_and_landings_tell_where_from(month: duckdb.DuckDBPyConnection):
+    inner, searches, campaigns, unlinked = one(
+        month,
+        """
+        with views as (
+            select properties ->> 'url' as url, properties ->> 'referrer' as referrer, properties ->> 'path' as path
+            from events where event = 'page_view' and json_type(properties) = 'OBJECT'
+        )
+        select
+            avg((referrer like 'https://%.example/%' and split_part(referrer, '/', 3) = split_part(url, '/', 3))::int),
+            avg((referrer = 'https://www.google.com/')::int), avg((url like '%utm_medium=%')::int),
+            count(*) filter (split_part(url, '?', 1) not like '%' || path)
+        from views
+        """,
+    )
+    assert 0.4 < inner < 0.9
+    assert searches > 0.03
+    assert campaigns > 0.02
+    assert unlinked == 0
+
+
+def test_users_are_known_from_their_sign_up_on_and_when_they_return(month: duckdb.DuckDBPyConnection):
+    signed_up, known_before, forgotten, came_back = one(
+        month,
+        """
+        with joined as (
+            select visitor_id, min(happened) as joined_at from events where event = 'sign_up' group by 1
+        ),
+        after as (
+            select
+                visitor_id,
+                count(*) filter (happened < joined_at and user_id is not null) as before,
+                count(*) filter (happened > joined_at and user_id is null and event != 'error') as forgotten,
+                count(*) filter (happened > joined_at + interval 12 hours) as later
+            from events inner join joined using (visitor_id) group by 1
+        )
+        select count(*), sum(before), sum(forgotten), count(*) filter (later > 0) from after
+        """,
+    )
+    assert signed_up > 400
+    assert (known_before, forgotten) == (0, 0)
+    assert came_back > 0.2 * signed_up
+
+
+def test_bots_make_a_twentieth_of_the_events_in_long_even_runs(month: duckdb.DuckDBPyConnection):
+    share, longest_run = one(
+        month,
+        """
+        with bots as (
+            select count(*) as events from events
+            where user_agent ilike '%bot%' or user_agent ilike '%headless%' group by visitor_id, received::date
+        )
+        select sum(events) / (select count(*) from events), max(events) from bots
+        """,
+    )
+    assert 0.03 < share < 0.08
+    assert longest_run > 100
