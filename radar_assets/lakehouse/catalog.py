@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 NAMESPACE = "radar"
 MAX_BUILDS = 20
 """How often a window is built anew because another process changed it meanwhile, before giving up."""
-SNAPSHOTS_KEPT = 50
-SNAPSHOTS_TOLERATED = 100
-"""Snapshots expire in batches: the metadata that every commit rewrites stays small, and most commits expire none."""
+SNAPSHOTS_KEPT = 10
+SNAPSHOTS_TOLERATED = 20
+"""Snapshots expire in batches. Pyiceberg copies a table's metadata some twenty times a commit, so a long list of them costs more
+than the commit itself; readers hold the files that they have planned, whatever expires."""
 
 
 class CommitConflictError(Exception):
@@ -228,16 +229,11 @@ class Catalog:
     def _write_snapshot(self, head: Snapshot, built: Build, old: list[FileRef], new: list[NewFile]) -> Commit:
         from pyiceberg.table.update.snapshot import ExpireSnapshots
 
+        from radar_assets.lakehouse.replacement import ReplaceFiles
+
         iceberg = head.iceberg
-        dropped = {ref.path for ref in old}
         with iceberg.transaction() as transaction:
-            update = transaction.update_snapshot()
-            producer = update.overwrite() if dropped else update.fast_append()
-            with producer:
-                for ref in old:
-                    producer.delete_data_file(_known_file(head, ref))
-                for file in new:
-                    producer.append_data_file(_data_file(head, file))
+            ReplaceFiles(transaction, head, old, [_data_file(head, file) for file in new]).commit()
             snapshots = sorted(transaction.table_metadata.snapshots, key=lambda one: one.sequence_number or 0)
             if len(snapshots) > SNAPSHOTS_TOLERATED:
                 expire = ExpireSnapshots(transaction)
@@ -368,23 +364,6 @@ def _data_file(head: Snapshot, file: NewFile) -> "DataFile":
         split_offsets=None,
         equality_ids=None,
         sort_order_id=None,
-    )
-    data_file.spec_id = head.iceberg.metadata.default_spec_id
-    return data_file
-
-
-def _known_file(head: Snapshot, ref: FileRef) -> "DataFile":
-    """Pyiceberg's own object for a file of a snapshot; it tells files apart by their path."""
-    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-    from pyiceberg.typedef import Record
-
-    data_file = DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=ref.path,
-        file_format=FileFormat.PARQUET,
-        partition=Record(*ref.partition),
-        record_count=ref.rows,
-        file_size_in_bytes=ref.size_bytes,
     )
     data_file.spec_id = head.iceberg.metadata.default_spec_id
     return data_file

@@ -40,6 +40,10 @@ class Snapshot:
         """Whether files of an older schema may be among the table's files."""
         return len(self.iceberg.metadata.schemas) > 1
 
+    def manifests(self) -> "list[ManifestFile]":
+        """Iceberg's lists of the table's files."""
+        return self._snapshot.manifests(self.iceberg.io) if self._snapshot else []
+
     def files(self, *windows: Window | None, newer_than: int = 0) -> list[FileRef]:
         """The data files of the table.
 
@@ -47,13 +51,11 @@ class Snapshot:
             windows: one for each partition field; None takes everything, rows without a time included.
             newer_than: only files that were added after this sequence number.
         """
-        if self._snapshot is None:
-            return []
         ranges = [None if window is None else unit_range(self.table, window, i) for i, window in enumerate(windows)]
         return [
             ref
-            for manifest in self._snapshot.manifests(self.iceberg.io)
-            if manifest.sequence_number > newer_than and _may_hold(manifest, ranges)
+            for manifest in self.manifests()
+            if manifest.sequence_number > newer_than and may_hold(manifest, ranges)
             for ref in self._files_of(manifest)
             if ref.sequence_number > newer_than and _within(ref.partition, ranges)
         ]
@@ -104,7 +106,7 @@ def _within(partition: PartitionKey, ranges: Sequence[tuple[int, int] | None]) -
     )
 
 
-def _may_hold(manifest: "ManifestFile", ranges: Sequence[tuple[int, int] | None]) -> bool:
+def may_hold(manifest: "ManifestFile", ranges: Sequence[tuple[int, int] | None]) -> bool:
     """Whether a manifest's summary of its partitions allows files in the ranges."""
     for summary, limits in zip(manifest.partitions or (), ranges, strict=False):
         if limits is None:

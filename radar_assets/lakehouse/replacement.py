@@ -1,0 +1,87 @@
+"""Pyiceberg's snapshot producer for replacing files, in one pass over the manifests that can hold them.
+
+Its own overwrite reads those manifests twice and keeps every manifest of deleted files for ever, so that a partition which is rebuilt
+often makes each further commit to its table slower.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.table import Transaction
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore[reportPrivateUsage]
+
+from radar_assets.lakehouse.files import FileRef, PartitionKey
+from radar_assets.lakehouse.snapshot import Snapshot, may_hold
+
+
+class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
+    """Drops files of a snapshot and adds others, as one snapshot."""
+
+    def __init__(self, transaction: Transaction, head: Snapshot, dropped: list[FileRef], added: list[DataFile]) -> None:
+        super().__init__(
+            operation=Operation.OVERWRITE if dropped else Operation.APPEND, transaction=transaction, io=head.iceberg.io
+        )
+        self._head = head
+        self._dropped = {ref.path for ref in dropped}
+        self._ranges = _ranges([ref.partition for ref in dropped])
+        for data_file in added:
+            self.append_data_file(data_file)
+        for entry in self._deleted_entries():
+            self.delete_data_file(entry.data_file)
+
+    @cached_property
+    def _plan(self) -> tuple[list[ManifestFile], list[ManifestEntry]]:
+        """The manifests to keep, those rewritten included, and the entries of the dropped files."""
+        kept: list[ManifestFile] = []
+        deleted: list[ManifestEntry] = []
+        for manifest in self._head.manifests():
+            if not (manifest.has_added_files() or manifest.has_existing_files()):
+                continue
+            if not self._dropped or not may_hold(manifest, self._ranges):
+                kept.append(manifest)
+                continue
+            entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+            staying = [entry for entry in entries if entry.data_file.file_path not in self._dropped]
+            if len(staying) == len(entries):
+                kept.append(manifest)
+                continue
+            deleted += [
+                self._with_status(entry, ManifestEntryStatus.DELETED)
+                for entry in entries
+                if entry.data_file.file_path in self._dropped
+            ]
+            if staying:
+                with self.new_manifest_writer(self.spec(manifest.partition_spec_id)) as writer:
+                    for entry in staying:
+                        writer.add_entry(self._with_status(entry, ManifestEntryStatus.EXISTING))
+                kept.append(writer.to_manifest_file())
+        return kept, deleted
+
+    def _with_status(self, entry: ManifestEntry, status: ManifestEntryStatus) -> ManifestEntry:
+        return ManifestEntry.from_args(
+            status=status,
+            snapshot_id=self._snapshot_id if status == ManifestEntryStatus.DELETED else entry.snapshot_id,
+            sequence_number=entry.sequence_number,
+            file_sequence_number=entry.file_sequence_number,
+            data_file=entry.data_file,
+        )
+
+    def _existing_manifests(self) -> list[ManifestFile]:
+        return self._plan[0]
+
+    def _deleted_entries(self) -> list[ManifestEntry]:
+        return self._plan[1]
+
+    def _build_delete_files_partition_predicate(self) -> None:
+        """Nothing: which manifests to read is known from the partitions of the dropped files."""
+
+
+def _ranges(partitions: list[PartitionKey]) -> list[tuple[int, int] | None]:
+    """For each partition field, the half-open range of the values, None where rows without that time are among them."""
+    ranges: list[tuple[int, int] | None] = []
+    for values in zip(*partitions, strict=True):
+        known: list[Any] = [value for value in values if value is not None]
+        ranges.append((min(known), max(known) + 1) if len(known) == len(values) else None)
+    return ranges

@@ -1,0 +1,43 @@
+"""A small model to write with: one row a project and hour, whose value tells which writer it is from."""
+
+from datetime import datetime
+
+from radar_assets.lakehouse.catalog import Build, Commit
+from radar_assets.lakehouse.engines.duckdb import Files
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.tables import HOURLY_METRICS
+from radar_assets.partitions import Window
+
+DAY = datetime(2026, 1, 1)
+ROWS = Model(
+    "hourly_metrics",
+    """
+    select 'p' || project as project_id, $start::timestamp + to_hours(hour) as hour, 'm' as metric, $value::double as value
+    from range(date_diff('hour', $start::timestamp, $end::timestamp)) hours(hour), range($projects) projects(project)
+    """,
+)
+
+
+def write(lakehouse: Lakehouse, window: Window, value: float, projects: int = 3, built_from: int = 0) -> Commit:
+    """Replace a window by rows that hold one value."""
+
+    def build(_: Snapshot) -> Build:
+        return Build(build_files(lakehouse, window, value, projects, built_from), [window], built_from)
+
+    return lakehouse.catalog.commit("hourly_metrics", build)
+
+
+def build_files(lakehouse: Lakehouse, window: Window, value: float, projects: int = 3, built_from: int = 0):
+    """Files with one row a project and hour of the window, not committed yet."""
+    folder = lakehouse.catalog.data_folder(HOURLY_METRICS)
+    parameters = {"start": window.start, "end": window.end, "value": value, "projects": projects}
+    return lakehouse.engine.write(ROWS, {}, parameters, HOURLY_METRICS, folder, built_from)
+
+
+def read(lakehouse: Lakehouse, snapshot: Snapshot | None = None) -> list[tuple[datetime, str, float]]:
+    """All rows, in order."""
+    files = Files.of(snapshot or lakehouse.snapshot("hourly_metrics"))
+    model = Model("read", "select hour, project_id, value from hourly_metrics order by all")
+    return [tuple(row.values()) for row in lakehouse.engine.query(model, {"hourly_metrics": files}).to_pylist()]

@@ -1,0 +1,46 @@
+"""Staleness is read off the tables: a partition is stale while its input changed after the state that it was built from."""
+
+import pytest
+
+from radar_assets.lakehouse.files import to_unit
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.staleness import stale, stale_windows
+from radar_assets.partitions import DAY, HOUR, Window
+from radar_assets.settings import Settings
+from radar_assets_tests.lakehouse import numbers
+
+FIRST = numbers.DAY
+
+
+@pytest.fixture
+def lakehouse(settings: Settings) -> Lakehouse:
+    return Lakehouse(settings)
+
+
+def test_hours_are_stale_until_they_are_built_from_the_newest_input(lakehouse: Lakehouse) -> None:
+    """The table stands for its own input here: what a partition was built from is all that counts."""
+    changed = numbers.write(lakehouse, Window(FIRST, FIRST + 4 * HOUR), 1).sequence_number
+    table = lakehouse.snapshot("hourly_metrics")
+    hours = [to_unit(FIRST + place * HOUR, "hour") for place in range(4)]
+    assert stale(table, table) == dict.fromkeys(hours, changed)
+    assert stale_windows(table, table, Window(FIRST, FIRST + 2 * HOUR)) == [Window(FIRST, FIRST + 2 * HOUR)]
+
+    numbers.write(lakehouse, Window(FIRST + HOUR, FIRST + 2 * HOUR), 1, built_from=changed + 1)
+    child = lakehouse.snapshot("hourly_metrics")
+    assert stale(table, child) == {hour: changed for hour in hours if hour != hours[1]}
+    assert stale(table, child, newer_than=changed) == {}
+
+
+def test_a_partition_without_rows_keeps_what_it_was_built_from(lakehouse: Lakehouse) -> None:
+    changed = numbers.write(lakehouse, Window(FIRST, FIRST + HOUR), 1).sequence_number
+    parent = lakehouse.snapshot("hourly_metrics")
+    numbers.write(lakehouse, Window(FIRST, FIRST + HOUR), 1, projects=0, built_from=changed)
+    assert stale(parent, lakehouse.snapshot("hourly_metrics")) == {}
+
+
+def test_a_day_is_stale_by_any_of_its_hours(lakehouse: Lakehouse) -> None:
+    numbers.write(lakehouse, Window(FIRST, FIRST + HOUR), 1)
+    changed = numbers.write(lakehouse, Window(FIRST + 23 * HOUR, FIRST + 24 * HOUR), 1).sequence_number
+    hours, days = lakehouse.snapshot("hourly_metrics"), lakehouse.snapshot("daily_metrics")
+    assert stale(hours, days) == {to_unit(FIRST, "day"): changed}
+    assert stale(hours, days, within=Window(FIRST + DAY, FIRST + 2 * DAY)) == {}
