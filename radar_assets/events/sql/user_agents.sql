@@ -1,0 +1,13 @@
+-- The distinct user agents of a window, to be looked up before events.sql joins them; both read them alike.
+select distinct
+    coalesce(
+        json_extract_string(context, '/userAgent'),
+        json_extract_string(context, '/user_agent'),
+        json_extract_string(properties, '/$raw_user_agent')
+    ) as user_agent
+from raw_events
+where
+    reason is null
+    and event_time >= $start
+    and event_time < $end
+    and user_agent is not null

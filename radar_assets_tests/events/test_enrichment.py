@@ -1,0 +1,478 @@
+"""From accepted lines to `events`: given rows, expected columns."""
+
+import itertools
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radar_assets.events.channels import referrer_sources
+from radar_assets.events.user_agents import client, describe_user_agents
+from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
+from radar_assets.lakehouse.sql import column_lineage, load_model
+from radar_assets.lakehouse.tables import EVENTS, RAW_EVENTS
+
+HOUR = timedelta(hours=1)
+NOON = datetime(2026, 3, 1, 12)
+ARROW = {"string": pa.string(), "timestamp": pa.timestamp("us"), "long": pa.int64(), "binary": pa.binary()}
+SCHEMA = pa.schema([(column.name, ARROW[column.type]) for column in RAW_EVENTS.columns])
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+)
+
+
+def raw_row(properties: dict | None = None, context: dict | None = None, **columns: Any) -> dict[str, Any]:
+    """A row of `raw_events`, all of it filled in but for what a test is about."""
+    moment = columns.get("event_time", NOON)
+    row = {
+        "received_hour": moment.replace(minute=0, second=0, microsecond=0),
+        "segment": "a",
+        "line_number": 1,
+        "event_id": "e1",
+        "project_id": "p1",
+        "type": "page",
+        "event": "page_view",
+        "anonymous_id": "v1",
+        "event_time": moment,
+        "timestamp": moment,
+        "received_at": moment + timedelta(seconds=1),
+        "properties": None if properties is None else json.dumps(properties),
+        "context": None if context is None else json.dumps(context),
+        "protocol": "test",
+    }
+    return row | columns
+
+
+def enrich(
+    rows: Iterable[dict[str, Any]], start: datetime = NOON - 12 * HOUR, end: datetime = NOON + 12 * HOUR
+) -> list[dict[str, Any]]:
+    """The rows of `events` that come of rows of `raw_events`."""
+    engine = DuckDBEngine("256MB", 2, Path("unused"))
+    raw_events = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    window = {"start": start, "end": end}
+    seen = engine.query(load_model("radar_assets.events", "user_agents"), {"raw_events": raw_events}, window)
+    events = engine.query(
+        load_model("radar_assets.events", "events"),
+        {
+            "raw_events": raw_events,
+            "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
+            "referrer_sources": referrer_sources(),
+        },
+        window,
+    )
+    assert events.column_names == list(EVENTS.column_names)
+    return events.to_pylist()
+
+
+def enriched(properties: dict | None = None, context: dict | None = None, **columns: Any) -> dict[str, Any]:
+    """The one event that comes of one row."""
+    (event,) = enrich([raw_row(properties, context, **columns)])
+    return event
+
+
+def enriched_each(said: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events of many rows that differ in what they say, in their order."""
+    rows = [raw_row(properties, event_id=str(place)) for place, properties in enumerate(said)]
+    return sorted(enrich(rows), key=lambda event: int(event["event_id"]))
+
+
+def page(url: str, **said: Any) -> dict[str, Any]:
+    return enriched({"url": url, **said})
+
+
+class TestPage:
+    def test_a_url_gives_host_and_path(self):
+        expected = {
+            "https://example.com/pricing": ("example.com", "/pricing"),
+            "https://WWW.Example.COM:8443/Pricing?a=/b#c/d": ("www.example.com", "/Pricing"),
+            "https://example.com": ("example.com", "/"),
+            "https://example.com?a=b": ("example.com", "/"),
+            "https://example.com#/route": ("example.com", "/"),
+            "https://user:secret@example.com:80/x": ("example.com", "/x"),
+            "//cdn.example.com/a//b": ("cdn.example.com", "/a//b"),
+            "http://[::1]:3000/x": ("[::1]", "/x"),
+            "http://localhost:3000": ("localhost", "/"),
+            "https://例え.jp/価格?q=円": ("例え.jp", "/価格"),
+            "/only/a/path?next=https://evil.example/x": (None, "/only/a/path"),
+            "?next=https://evil.example/x": (None, "/"),
+            "file:///C:/x": (None, "/C:/x"),
+            "relative/page.html": (None, "/relative/page.html"),
+            "myapp://settings/privacy": ("settings", "/privacy"),
+        }
+        events = enriched_each({"url": url} for url in expected)
+        assert {event["url"]: (event["host"], event["path"]) for event in events} == expected
+
+    @pytest.mark.parametrize(
+        ("properties", "context", "expected"),
+        [
+            ({"url": "https://a.example/1", "title": "One"}, None, ("https://a.example/1", "/1", "One")),
+            ({"$current_url": "https://a.example/2"}, {}, ("https://a.example/2", "/2", None)),
+            (None, {"page": {"url": "https://a.example/3", "title": "Three"}}, ("https://a.example/3", "/3", "Three")),
+            ({"url": "https://a.example/4"}, {"page": {"path": "/other"}}, ("https://a.example/4", "/4", None)),
+            ({"url": "https://a.example/#/5", "path": "/5?x#y"}, None, ("https://a.example/#/5", "/5", None)),
+            ({"path": "/6"}, None, (None, "/6", None)),
+            ({"url": "", "title": ""}, {"page": {"path": "/7"}}, (None, "/7", None)),
+            ({"url": None}, None, (None, None, None)),
+            (None, None, (None, None, None)),
+        ],
+    )
+    def test_what_the_event_says_goes_before_what_surrounds_it(
+        self, properties: dict | None, context: dict | None, expected: tuple
+    ):
+        event = enriched(properties, context)
+        assert (event["url"], event["path"], event["title"]) == expected
+
+    def test_the_referrer_has_a_domain_unless_it_is_the_site_itself(self):
+        expected = {
+            "https://www.News.example:443/a?b#c": "news.example",
+            "https://blog.shop.example/": "blog.shop.example",
+            "https://shop.example/cart": None,
+            "https://www.shop.example": None,
+            "android-app://com.google.android.gm/": "com.google.android.gm",
+            "https://a.example?x=https://b.example/": "a.example",
+            "no url at all": None,
+        }
+        events = enriched_each({"url": "https://www.shop.example/x", "referrer": referrer} for referrer in expected)
+        assert {event["referrer"]: event["referrer_domain"] for event in events} == expected
+        assert page("https://www.shop.example/x", referrer="")["referrer"] is None
+
+    def test_the_referrer_is_found_where_the_sdks_put_it(self):
+        assert page("https://a.example/", **{"$referrer": "https://b.example/"})["referrer_domain"] == "b.example"
+        assert page("https://a.example/", **{"$referrer": "$direct"})["referrer"] is None
+        assert enriched(None, {"page": {"referrer": "https://c.example/"}})["referrer_domain"] == "c.example"
+
+
+class TestCampaign:
+    def utm(self, event: dict[str, Any]) -> tuple:
+        return tuple(event[f"utm_{name}"] for name in ("source", "medium", "campaign", "term", "content"))
+
+    def test_parameters_are_read_off_the_url_and_decoded(self):
+        expected = {
+            "utm_source=a&utm_medium=b&utm_campaign=c&utm_term=d&utm_content=e": ("a", "b", "c", "d", "e"),
+            "x=1&utm_campaign=Spring%20Sale%26more+now": (None, None, "Spring Sale&more now", None, None),
+            "utm_source=%E2%82%AC%F0%9F%9A%80": ("€🚀", None, None, None, None),
+            "utm_source=%FF&utm_medium=%zz&utm_term=100%": ("%FF", "%zz", None, "100%", None),
+            "utm_source=first&utm_source=second": ("first", None, None, None, None),
+            "utm_source=&utm_medium": (None, None, None, None, None),
+            "not_utm_source=a&q=utm_medium=b": (None, None, None, None, None),
+            "utm_source=a#utm_medium=b": ("a", None, None, None, None),
+            "a?b&utm_source=after": ("after", None, None, None, None),
+        }
+        events = enriched_each({"url": f"https://example.com/?{query}"} for query in expected)
+        assert dict(zip(expected, map(self.utm, events), strict=True)) == expected
+
+    def test_the_senders_campaign_fills_what_the_url_lacks(self):
+        campaign = {"source": "s", "medium": "m", "name": "n", "term": "t", "content": ""}
+        event = enriched({"url": "https://example.com/?utm_source=url"}, {"campaign": campaign})
+        assert self.utm(event) == ("url", "m", "n", "t", None)
+
+
+class TestChannel:
+    def test_visits_are_grouped_as_analysts_know_it(self):
+        expected = {
+            # by the referrer alone
+            ("", ""): "Direct",
+            ("", "https://shop.example/before"): "Direct",
+            ("", "https://www.google.co.uk/"): "Organic Search",
+            ("", "https://www.google.com.br/search?q=x"): "Organic Search",
+            ("", "https://duckduckgo.com/"): "Organic Search",
+            ("", "https://de.search.yahoo.com/"): "Organic Search",
+            ("", "https://m.facebook.com/"): "Organic Social",
+            ("", "https://t.co/abc"): "Organic Social",
+            ("", "https://news.ycombinator.com/item?id=1"): "Organic Social",
+            ("", "https://groups.google.com/g/x"): "Organic Social",
+            ("", "https://www.youtube.com/watch"): "Organic Video",
+            ("", "https://www.amazon.de/dp/1"): "Organic Shopping",
+            ("", "https://mail.google.com/"): "Email",
+            ("", "android-app://com.google.android.gm/"): "Email",
+            ("", "https://chatgpt.com/"): "AI Assistant",
+            ("", "https://gemini.google.com/app"): "AI Assistant",
+            ("", "https://docs.google.com/document/d/1"): "Referral",
+            ("", "https://google.com.evil.example/"): "Referral",
+            ("", "https://blog.example.org/post"): "Referral",
+            # by the campaign
+            ("utm_source=google&utm_medium=cpc", ""): "Paid Search",
+            ("utm_source=Google&utm_medium=CPC", ""): "Paid Search",
+            ("utm_source=bing&utm_medium=ppc", ""): "Paid Search",
+            ("utm_source=facebook&utm_medium=paid_social", ""): "Paid Social",
+            ("utm_source=ig&utm_medium=cpm", ""): "Paid Social",
+            ("utm_source=youtube&utm_medium=cpv", ""): "Paid Video",
+            ("utm_source=amazon&utm_medium=cpc", ""): "Paid Shopping",
+            ("utm_source=google&utm_medium=cpc&utm_campaign=summer-shopping", ""): "Paid Shopping",
+            ("utm_source=google&utm_medium=cpc&utm_campaign=bishop", ""): "Paid Search",
+            ("utm_source=partner&utm_medium=cpm", ""): "Display",
+            ("utm_source=partner&utm_medium=banner", ""): "Display",
+            ("utm_source=partner&utm_medium=retargeting", ""): "Paid Other",
+            ("utm_source=google&utm_medium=cpc&utm_campaign=x-cross-network", ""): "Cross-network",
+            ("utm_source=partner&utm_medium=social", ""): "Organic Social",
+            ("utm_source=partner&utm_medium=video", ""): "Organic Video",
+            ("utm_source=partner&utm_medium=organic", ""): "Organic Search",
+            ("utm_source=newsletter&utm_medium=email", ""): "Email",
+            ("utm_source=partner&utm_medium=e-mail", ""): "Email",
+            ("utm_source=partner&utm_medium=affiliate", ""): "Affiliates",
+            ("utm_source=partner&utm_medium=referral", ""): "Referral",
+            ("utm_source=partner&utm_medium=audio", ""): "Audio",
+            ("utm_source=sms", ""): "SMS",
+            ("utm_source=partner&utm_medium=web-push", ""): "Mobile Push Notifications",
+            ("utm_source=chatgpt.com", ""): "AI Assistant",
+            ("utm_source=partner&utm_medium=whatever", ""): "Unassigned",
+            ("utm_source=partner", "https://blog.example.org/"): "Unassigned",
+            ("utm_source=(direct)&utm_medium=(none)", ""): "Direct",
+            # the campaign goes before the referrer
+            ("utm_source=newsletter&utm_medium=email", "https://www.google.com/"): "Email",
+            # by what the networks add to a link
+            ("gclid=x", ""): "Paid Search",
+            ("gbraid=x", "https://www.google.com/"): "Paid Search",
+            ("msclkid=x", "https://www.bing.com/"): "Paid Search",
+            ("fbclid=x", ""): "Organic Social",
+            ("fbclid=x&utm_medium=paid", ""): "Paid Social",
+            ("ttclid=x", ""): "Paid Social",
+            ("dclid=x", ""): "Display",
+            ("gclid=x", "https://www.youtube.com/"): "Paid Video",
+            ("utm_source=newsletter&utm_medium=email&gclid=x", ""): "Email",
+            ("gclid=", ""): "Direct",
+        }
+        events = enriched_each(
+            {"url": f"https://www.shop.example/?{query}", "referrer": referrer} for query, referrer in expected
+        )
+        assert dict(zip(expected, (event["channel"] for event in events), strict=True)) == expected
+
+    def test_an_event_without_a_page_came_directly(self):
+        assert enriched()["channel"] == "Direct"
+
+    def test_the_list_of_sources_names_each_once_and_in_lower_case(self):
+        sources = referrer_sources()["source"].to_pylist()
+        assert len(sources) == len(set(sources)) > 1_000
+        assert all(source == source.lower().strip() and "*" not in source for source in sources)
+        assert set(referrer_sources()["category"].to_pylist()) == {
+            "search", "social", "video", "shopping", "email", "ai", "site",
+        }  # fmt: skip
+
+
+class TestClient:
+    @pytest.mark.parametrize(
+        ("user_agent", "browser", "version", "os", "device_type"),
+        [
+            (CHROME, "Chrome", "126", "Windows", "desktop"),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+                "Version/17.5 Mobile/15E148 Safari/604.1",
+                "Mobile Safari", "17", "iOS", "mobile",
+            ),
+            (
+                "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+                "Version/16.6 Mobile/15E148 Safari/604.1",
+                "Mobile Safari", "16", "iOS", "tablet",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 13; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/116.0.0.0 "
+                "Mobile Safari/537.36",
+                "Chrome Mobile", "116", "Android", "mobile",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 13; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/116.0.0.0 "
+                "Safari/537.36",
+                "Chrome", "116", "Android", "tablet",
+            ),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko Firefox/130.0", "Firefox", "130", "Linux", "desktop"),
+            ("Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.1; Tablet PC 2.0)", "IE", "10", "Windows", "desktop"),
+            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Googlebot", "2", None, "bot"),
+            ("curl/8.5.0", "curl", "8", None, "bot"),
+            ("something nobody knows", None, None, None, None),
+        ],
+    )  # fmt: skip
+    def test_a_user_agent_tells_browser_system_and_device(
+        self, user_agent: str, browser: str | None, version: str | None, os: str | None, device_type: str | None
+    ):
+        event = enriched({}, {"userAgent": user_agent})
+        assert [event[name] for name in ("browser", "browser_version", "os", "device_type", "is_bot")] == [
+            browser, version, os, device_type, device_type == "bot",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("properties", "context"),
+        [
+            ({}, {"userAgent": CHROME}),
+            ({}, {"user_agent": CHROME}),
+            ({"$raw_user_agent": CHROME}, None),
+            ({"$raw_user_agent": "curl/8"}, {"userAgent": CHROME}),
+        ],
+    )
+    def test_the_user_agent_is_found_where_the_sdks_put_it(self, properties: dict, context: dict | None):
+        assert enriched(properties, context)["browser"] == "Chrome"
+
+    def test_without_a_user_agent_nothing_is_known_and_nobody_is_a_bot(self):
+        event = enriched()
+        assert [event[name] for name in ("browser", "os", "device_type", "is_bot")] == [None, None, None, False]
+
+    def test_hostile_user_agents_are_read_like_any_other(self):
+        hostile = ["x" * 10_000, "Mozilla/5.0 (" * 1_000, "(" * 10_000, "💥\u202e" * 3_000, "' or 1=1; --", "", " "]
+        table = describe_user_agents([None, *hostile])
+        assert table["user_agent"].to_pylist() == hostile
+        assert describe_user_agents([]).schema == table.schema
+
+    def test_only_the_start_of_a_user_agent_is_looked_at(self):
+        assert describe_user_agents([CHROME + " " * 1_000 + "Googlebot"])["is_bot"].to_pylist() == [False]
+        assert client(CHROME + " Googlebot").is_bot
+
+
+class TestDetails:
+    @pytest.mark.parametrize(
+        ("properties", "context", "country"),
+        [
+            ({}, {"location": {"country": "de"}}, "DE"),
+            ({}, {"country": "FR"}, "FR"),
+            ({"$geoip_country_code": "us"}, None, "US"),
+            ({}, {"country": "Germany"}, None),
+            ({}, {"country": "1A"}, None),
+            ({}, {"country": ""}, None),
+            ({}, {"country": {"code": "DE"}}, None),
+            ({}, {}, None),
+        ],
+    )
+    def test_a_country_is_two_letters(self, properties: dict, context: dict | None, country: str | None):
+        assert enriched(properties, context)["country"] == country
+
+    @pytest.mark.parametrize(
+        ("revenue", "expected"),
+        [
+            (12.5, "12.5"),
+            ("19.99", "19.99"),
+            (0, "0"),
+            (-3, "-3"),
+            ("0.00005", "0.0001"),
+            (10**20, None),
+            ("12 EUR", None),
+            ("", None),
+            (True, None),
+            ([1], None),
+            (None, None),
+        ],
+    )
+    def test_revenue_is_a_number_or_nothing(self, revenue: Any, expected: str | None):
+        assert enriched({"revenue": revenue})["revenue"] == (None if expected is None else Decimal(expected))
+
+    @pytest.mark.parametrize(
+        ("anonymous_id", "user_id", "visitor_id"), [("a", None, "a"), ("a", "u", "a"), (None, "u", "u")]
+    )
+    def test_the_visitor_is_the_device_else_the_user(
+        self, anonymous_id: str | None, user_id: str | None, visitor_id: str
+    ):
+        assert enriched(anonymous_id=anonymous_id, user_id=user_id)["visitor_id"] == visitor_id
+
+    @pytest.mark.parametrize(
+        "text", ["o'brien", '"; drop table events; --', "../../etc", "🦆", "\u202eabc", "a\\b", "$start", "x\ny"]
+    )
+    def test_whatever_a_text_says_it_is_data(self, text: str):
+        row = raw_row({"title": text, "url": text}, {"campaign": {"name": text}}, event_id=text, project_id=text)
+        (event,) = enrich([row, row | {"line_number": 2}])
+        assert (event["event_id"], event["project_id"], event["title"]) == (text, text, text)
+        assert event["utm_campaign"] == text
+
+    def test_what_came_in_goes_out_as_it_was(self):
+        row = raw_row({"a": [1, {"b": "c"}]}, {"d": 1.50}, session_id="s", category="c", sent_at=NOON)
+        (event,) = enrich([row])
+        kept = set(EVENTS.column_names) & set(RAW_EVENTS.column_names)
+        assert {name: event[name] for name in kept} == {name: row.get(name) for name in kept}
+
+    def test_rejected_lines_and_other_hours_are_left_out(self):
+        rows = [
+            raw_row(event_id="in"),
+            raw_row(event_id="rejected", reason="future"),
+            raw_row(event_id="before", event_time=NOON - timedelta(microseconds=1)),
+            raw_row(event_id="after", event_time=NOON + HOUR),
+            {**raw_row(event_id="in", line_number=0, received_at=datetime(2026, 1, 1)), "reason": "unknown_project"},
+        ]
+        assert [event["event_id"] for event in enrich(rows, NOON, NOON + HOUR)] == ["in"]
+
+    def test_every_column_is_traced_to_raw_events(self):
+        lineage = column_lineage(load_model("radar_assets.events", "events"))
+        assert set(lineage) == set(EVENTS.column_names)
+        assert {table for sources in lineage.values() for table, _ in sources} == {"raw_events"}
+        assert all(lineage.values())
+
+
+def survivors(rows: list[dict[str, Any]]) -> list[tuple]:
+    """The rule, row by row: kept is what no copy in the same hour or the one before or after came before."""
+
+    def arrival(row: dict[str, Any]) -> tuple:
+        return row["received_at"], row["segment"], row["line_number"]
+
+    def hour(row: dict[str, Any]) -> datetime:
+        return row["event_time"].replace(minute=0, second=0, microsecond=0)
+
+    return sorted(
+        (row["project_id"], row["event_id"], *arrival(row))
+        for row in rows
+        if not any(
+            (other["project_id"], other["event_id"]) == (row["project_id"], row["event_id"])
+            and abs(hour(other) - hour(row)) <= HOUR
+            and arrival(other) < arrival(row)
+            for other in rows
+        )
+    )
+
+
+def kept(events: list[dict[str, Any]]) -> list[tuple]:
+    names = ("project_id", "event_id", "received_at", "segment", "line_number")
+    return sorted(tuple(event[name] for name in names) for event in events)
+
+
+class TestCopies:
+    def test_of_copies_the_one_received_first_counts_in_whatever_order_they_lie(self):
+        first = NOON + timedelta(minutes=59)
+        rows = [
+            raw_row(event_time=first, received_at=first, segment="b"),
+            raw_row(event_time=first, received_at=first + HOUR, segment="a"),
+            raw_row(event_time=first + timedelta(minutes=2), received_at=first + 2 * HOUR, segment="a", line_number=2),
+            raw_row(event_time=first, received_at=first, segment="b", line_number=2),
+        ]
+        for order in itertools.permutations(rows):
+            assert kept(enrich(order)) == [("p1", "e1", first, "b", 1)]
+
+    def test_a_copy_is_found_in_the_hour_next_to_the_one_that_is_rebuilt(self):
+        early = raw_row(event_time=NOON + timedelta(minutes=59), segment="first")
+        late = raw_row(event_time=NOON + timedelta(minutes=61), received_at=NOON + 9 * HOUR, segment="second")
+        assert [event["segment"] for event in enrich([late, early], NOON, NOON + HOUR)] == ["first"]
+        assert enrich([late, early], NOON + HOUR, NOON + 2 * HOUR) == []
+
+    def test_the_same_id_counts_again_two_hours_on_and_in_another_project(self):
+        rows = [
+            raw_row(),
+            raw_row(event_time=NOON + 2 * HOUR, segment="b"),
+            raw_row(project_id="p2", segment="c"),
+        ]
+        assert kept(enrich(rows)) == survivors(rows)
+        assert len(survivors(rows)) == 3
+
+    @settings(max_examples=10, deadline=None)
+    @given(
+        st.lists(
+            st.builds(
+                dict,
+                event_id=st.sampled_from(["e1", "e2", "e3", "e4"]),
+                project_id=st.sampled_from(["p", "p'"]),
+                minutes=st.integers(0, 230),
+                delay=st.integers(0, 6),
+                segment=st.sampled_from(["a", "b"]),
+            ),
+            min_size=5,
+            max_size=40,
+        )
+    )
+    def test_hour_by_hour_gives_what_the_rule_says(self, given_rows: list[dict[str, Any]]):
+        rows = []
+        for line_number, row in enumerate(given_rows, start=1):
+            event_time = NOON + timedelta(minutes=row.pop("minutes"))
+            received_at = NOON + row.pop("delay") * HOUR
+            rows.append(raw_row(event_time=event_time, received_at=received_at, line_number=line_number, **row))
+        hours = [NOON + place * HOUR for place in range(4)]
+        events = [event for hour in hours for event in enrich(rows, hour, hour + HOUR)]
+        assert kept(events) == survivors(rows)
