@@ -175,34 +175,32 @@ def _client_context(client: Client, country: str, locale: str, lean: bool) -> st
     return members(context)
 
 
-_SCREENS = ((1920, 1080), (390, 844), (1536, 864), (412, 915), (2560, 1440), (430, 932), (1366, 768), (820, 1180))
 _AREAS = ("checkout", "pricing", "search", "onboarding", "navigation", "recommendations", "profile", "editor", "mail")
 _IDEAS = ("layout", "copy", "button", "banner", "speed", "sorting", "images", "hints", "sidebar", "steps")
-_ARM_BYTES = 36
 _ARMS = ("control", "treatment", "off", "variant-b")
+_VARIATIONS = 64
 
 
 def further_contexts(size: int) -> list[str]:
-    """More context, of `size` bytes on average: the screen, then as many experiments as it takes."""
-    variations = 64
+    """More context, of `size` bytes on average: the site's release, then as many experiments as it takes."""
     if size <= 0:
         return [""]
-    return [
-        _further_context(size * (variations + 2 * place + 1) // (2 * variations), place) for place in range(variations)
-    ]
+    spread = (size * (_VARIATIONS + 2 * place + 1) // (2 * _VARIATIONS) for place in range(_VARIATIONS))
+    return [_further_context(each, place) for place, each in enumerate(spread)]
 
 
 def _further_context(size: int, place: int) -> str:
-    width, height = _SCREENS[place % len(_SCREENS)]
-    context = "," + members({"screen": {"width": width, "height": height}})
-    if size < len(context):
-        # A screen or nothing, so that small sizes are right on average as well.
-        return context if place * 37 % 64 < 64 * size // len(context) else ""
-    arms: dict[str, str] = {}
-    nth = place
-    while len(context) + len(members({"experiments": arms})) + _ARM_BYTES // 2 < size:
-        test, round_ = nth % (len(_AREAS) * len(_IDEAS)), nth // (len(_AREAS) * len(_IDEAS))
+    release = f',"release":"2026.{place % 12 + 1}.{place}"'
+    if size < len(release):
+        # All of it or nothing, so that small sizes are right on average as well.
+        return release if place * 37 % _VARIATIONS < _VARIATIONS * size // len(release) else ""
+    arms, length, nth = [], len(release) + len(',"experiments":{}'), place
+    while length < size:
+        round_, test = divmod(nth, len(_AREAS) * len(_IDEAS))
         name = f"{_AREAS[test % len(_AREAS)]}-{_IDEAS[test // len(_AREAS)]}" + (f"-{round_ + 1}" if round_ else "")
-        arms[name] = _ARMS[nth * 7 % len(_ARMS)]
+        arms.append((name, _ARMS[nth * 7 % len(_ARMS)]))
+        length += len(name) + len(arms[-1][1]) + len('"":"",')
         nth += 1
-    return context + "," + members({"experiments": arms})
+    # The last one goes past the size; every other context leaves it out, so that the mean is right.
+    arms = arms[: len(arms) - place % 2]
+    return release + (f',"experiments":{{{members(dict(arms))}}}' if arms else "")
