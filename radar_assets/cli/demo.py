@@ -1,0 +1,202 @@
+"""`radar demo`: a month of synthetic traffic, taken through the whole graph, and what it amounts to."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from radar_assets.cli.chart import columns
+from radar_assets.cli.dev import check_port, run_ui
+from radar_assets.cli.simulate import Traffic, land, simulated_names
+from radar_assets.cli.terminal import out, printable
+from radar_assets.partitions import DAY, Window, contiguous, utc_now
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from rich.console import Console
+
+    from radar_assets.cli.status import FailedCheck
+    from radar_assets.settings import Settings
+
+HOST, PORT = "127.0.0.1", 3000
+CHARTED = "visitors"
+SUMMED = ("page_views", "sessions", "signups", "conversions", "revenue")
+"""Metrics of which the sum over days says something."""
+
+
+def demo(
+    *,
+    days: int = 30,
+    projects: int = 3,
+    events: int = 500_000,
+    seed: int = 0,
+    open: bool = False,
+) -> int:
+    """Simulate the days before today, take them through the whole graph and show what comes out.
+
+    Parameters
+    ----------
+    days
+        Number of days. Those that hold simulated traffic already are left as they are.
+    projects
+        Number of projects.
+    events
+        About how many events in all.
+    seed
+        Another seed gives other traffic.
+    open
+        Start the UI afterwards, like radar dev, and open it in the browser.
+    """
+    from dagster import DagsterInstance
+
+    from radar_assets.cli.runs import catch_up
+    from radar_assets.cli.sql import reading
+    from radar_assets.cli.status import failed_checks
+    from radar_assets.definitions import build_defs
+    from radar_assets.instance import prepare_instance
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.settings import load_settings
+
+    if open:
+        check_port(HOST, PORT)
+    settings = load_settings().prepare()
+    today = utc_now().date()
+    whole = Traffic(today - timedelta(days=days), days, projects, events, seed)
+    plan = missing_traffic(settings, whole)
+    land(settings, plan)
+    lakehouse, definitions = Lakehouse(settings), build_defs(settings)
+    catch_up(settings, lakehouse, definitions)
+    console = out()
+    with reading(lakehouse) as connection:
+        _print_projects(console, connection, whole)
+        _print_lines(console, connection)
+    _print_incidents(console, plan)
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        _print_checks(console, failed_checks(instance, definitions))
+    _print_next(console, open)
+    return run_ui(HOST, PORT, open_browser=True) if open else 0
+
+
+def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:
+    """What of the traffic is to be simulated, so that no day is simulated twice.
+
+    That is all of it when none is there, or when it is this very traffic that is there, whole or in part; otherwise the
+    days that hold no simulated traffic, as after a demo some days ago.
+    """
+    from radar_assets.simulator.traffic import simulate
+
+    present = list(simulated_names(settings))
+    days = {day for day, _ in present}
+    if not any(whole.start <= day < whole.end for day in days):
+        return [whole]
+    first = next(simulate(whole.start, whole.days, projects=whole.projects, events=whole.events, seed=whole.seed), None)
+    if first and first.name in {name for _, name in present}:
+        return [whole]
+    starts = [Window.of_day(whole.start).start + place * DAY for place in range(whole.days)]
+    spans = contiguous([start for start in starts if start.date() not in days], DAY, whole.days)
+    return [
+        Traffic(
+            start=span.start.date(),
+            days=(span.end - span.start) // DAY,
+            projects=whole.projects,
+            events=max(1, whole.events * ((span.end - span.start) // DAY) // whole.days),
+            seed=whole.seed,
+        )
+        for span in spans
+    ]
+
+
+def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffic: Traffic) -> None:
+    """A row and a chart for each project."""
+    from rich.table import Table
+    from rich.text import Text
+
+    span = {"first": traffic.start, "end": traffic.end}
+    summed = connection.execute(
+        "select project_id, metric, sum(value) from daily_metrics where date >= $first and date < $end group by all",
+        span,
+    ).fetchall()
+    sums = {(project, metric): value for project, metric, value in summed}
+    counted = connection.execute(
+        "select project_id, count(*), count(distinct visitor_id) filter (where not is_bot) from events"
+        " where event_time >= $first and event_time < $end group by project_id order by count(*) desc",
+        span,
+    ).fetchall()
+    table = Table("project", "events", "visitors", *(metric.replace("_", " ") for metric in SUMMED), show_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for project, events, visitors in counted:
+        figures = (f"{sums.get((project, metric), 0):,.0f}" for metric in SUMMED)
+        table.add_row(Text(printable(project)), f"{events:,}", f"{visitors:,}", *figures)
+    console.print()
+    console.print(table)
+    for project, *_ in counted:
+        daily = connection.execute(
+            "select value from daily_metrics where project_id = $project and metric = $metric"
+            " and date >= $first and date < $end order by date",
+            {**span, "project": project, "metric": CHARTED},
+        ).fetchall()
+        _print_chart(console, f"{printable(project)}: {CHARTED} a day", [value for (value,) in daily], traffic)
+
+
+def _print_chart(console: "Console", title: str, values: Sequence[float], traffic: Traffic) -> None:
+    from rich.text import Text
+
+    width = 2 if 2 * len(values) + 12 <= console.width else 1
+    console.print()
+    console.print(Text(title, style="bold"))
+    label = f"{max(values, default=0):,.0f}"
+    for place, line in enumerate(columns(values, width=width)):
+        console.print(Text.assemble(f"{label if place == 0 else '':>9} ", (line, "cyan")), soft_wrap=True)
+    first, last = f"{traffic.start:%-d %b}", f"{traffic.end - timedelta(days=1):%-d %b}"
+    console.print(Text(f"{'':9} {first}{last:>{max(width * len(values) - len(first), len(last) + 1)}}", style="dim"))
+
+
+def _print_lines(console: "Console", connection: "DuckDBPyConnection") -> None:
+    """What became of all landed lines."""
+    row = connection.execute(
+        "select (select count(*) from raw_events), (select count(*) from events),"
+        " (select count(*) from rejected_events)"
+    ).fetchone()
+    lines, events, rejected = row or (0, 0, 0)
+    console.print()
+    console.print(
+        f"{lines:,} lines landed = {events:,} events + {lines - events - rejected:,} copies + {rejected:,} rejected"
+    )
+    reasons = connection.execute(
+        "select reason, count(*) from rejected_events group by reason order by count(*) desc, reason"
+    ).fetchall()
+    if reasons:
+        console.print("Rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons), style="dim")
+
+
+def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
+    from radar_assets.simulator.incidents import incidents
+
+    planted = [one for part in plan for one in incidents(part.start, part.days, projects=part.projects)]
+    if planted:
+        console.print()
+        console.print("Planted for you to find", style="bold")
+    for incident in planted:
+        console.print(
+            f"{incident.start:%-d %b %H:%M} to {incident.end:%-d %b %H:%M} UTC  {incident.what}", markup=False
+        )
+
+
+def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
+    console.print()
+    if not failed:
+        console.print("Every check passed.", style="green")
+    for check in failed:
+        mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
+        console.print(f"{mark} {check.asset}: {check.name}")
+
+
+def _print_next(console: "Console", open: bool) -> None:
+    console.print()
+    if not open:
+        console.print("radar dev      the asset graph in Dagster's UI, and the daemon that keeps it up to date")
+    console.print("radar status   how far each table has come")
+    console.print(
+        "radar sql \"select * from daily_breakdowns where dimension = 'channel' order by events desc limit 20\"",
+        markup=False,
+    )

@@ -1,0 +1,238 @@
+"""`radar doctor`: looks over everything that Radar stands on, from settings to projects, and says how to mend it."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from radar_assets.cli.terminal import age, out, printable, size
+
+if TYPE_CHECKING:
+    from radar_assets.settings import Settings
+
+LEAST_FREE = 1e9
+ENOUGH_FREE = 10e9
+SILENT_DAEMON = timedelta(minutes=5)
+UI_PORT = 3000
+SHOWN = 10
+PACKAGES = ("dagster", "dagster-webserver", "dagster-postgres", "duckdb", "pyarrow", "pyiceberg", "sqlalchemy")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `remedy` says how to mend it."""
+
+    level: Literal["ok", "warning", "error"]
+    what: str
+    remedy: str = ""
+
+
+def doctor() -> int:
+    """Check settings, folders, database, versions and Dagster, and say how to mend what is wrong."""
+    from radar_assets.settings import SettingsError, load_settings
+
+    console = out()
+    colour = {"ok": "green", "warning": "yellow", "error": "bold red"}
+    worst = 0
+
+    def show(finding: Finding) -> None:
+        nonlocal worst
+        worst = max(worst, int(finding.level == "error"))
+        console.print(f"[{colour[finding.level]}]{finding.level:>7}[/] ", end="")
+        console.print(printable(finding.what), markup=False, soft_wrap=True)
+        if finding.remedy:
+            console.print(f"        {printable(finding.remedy)}", markup=False, soft_wrap=True, style="dim")
+
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            show(Finding("error", line))
+        return 1
+    for look in (_settings, _folders, _versions, _database, _dagster, _port, _landing, _projects):
+        for finding in _guarded(look, settings):
+            show(finding)
+    return worst
+
+
+def _guarded(look: "Callable[[Settings], Iterator[Finding]]", settings: "Settings") -> Iterator[Finding]:
+    """The findings of a look; one that breaks is a finding as well, and doesn't keep the others from looking."""
+    try:
+        yield from look(settings)
+    except Exception as error:
+        yield Finding("error", f"{look.__name__.strip('_')}: {type(error).__name__}: {error}")
+
+
+def _settings(settings: "Settings") -> Iterator[Finding]:
+    for field in type(settings).model_fields:
+        value = getattr(settings, field)
+        if field == "database_url" and value:
+            from sqlalchemy import make_url
+
+            value = make_url(value).render_as_string(hide_password=True)
+        effective = {
+            "landing_url": f"file://{settings.landing}",
+            "warehouse_url": settings.warehouse,
+            "config": settings.config_file,
+        }
+        effective["database_url"] = "SQLite in the home"
+        source = "environment" if field in settings.model_fields_set else "default"
+        shown = effective.get(field) if value is None else value
+        yield Finding("ok", f"RADAR_{field.upper()} = {shown} ({source})")
+    if settings.config and not settings.config.exists():
+        yield Finding("error", f"there is no file {settings.config}", "Write it, or unset RADAR_CONFIG.")
+
+
+def _folders(settings: "Settings") -> Iterator[Finding]:
+    settings.prepare()
+    warehouse = Path(settings.warehouse.removeprefix("file://"))
+    for name, folder in {"home": settings.home, "landing zone": settings.landing, "warehouse": warehouse}.items():
+        free = shutil.disk_usage(folder).free
+        text = f"{name} {folder} is writable, {size(free)} free"
+        if free < LEAST_FREE:
+            yield Finding("error", text, "Free some space; a run that finds the disk full fails.")
+        elif free < ENOUGH_FREE:
+            yield Finding("warning", text, "Free some space before the next backfill.")
+        else:
+            yield Finding("ok", text)
+
+
+def _versions(_: "Settings") -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    wanted = metadata.metadata("radar-assets")["Requires-Python"]
+    python = ".".join(map(str, sys.version_info[:3]))
+    fits = SpecifierSet(wanted).contains(python)
+    yield Finding("ok" if fits else "error", f"Python {python}, wanted {wanted}", "" if fits else "Use another Python.")
+    for requirement in map(Requirement, metadata.requires("radar-assets") or []):
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            yield Finding("error", f"{requirement.name} is not installed", "Install Radar again.")
+            continue
+        text = f"{requirement.name} {version}, wanted {requirement.specifier}"
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield Finding("error", text, f'Install "{requirement.name}{requirement.specifier}".')
+        elif requirement.name in PACKAGES:
+            yield Finding("ok", text)
+
+
+def _database(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.store.database import StoreError, open_store
+
+    try:
+        store = open_store(settings.database)
+    except StoreError as error:
+        yield Finding("error", str(error), "Start the database, or mend RADAR_DATABASE_URL.")
+        return
+    store.close()
+    kind = "Postgres" if settings.on_postgres else "SQLite"
+    yield Finding("ok", f"the database ({kind}) can be reached and its schema is up to date")
+
+
+def _dagster(settings: "Settings") -> Iterator[Finding]:
+    from datetime import datetime
+
+    from dagster import DagsterInstance
+
+    from radar_assets.instance import STAMP, instance_yaml, prepare_instance
+    from radar_assets.partitions import utc_now
+
+    home = prepare_instance(settings)
+    with DagsterInstance.from_config(str(home)) as instance:
+        heartbeats = instance.get_daemon_heartbeats().values()
+    if (home / "dagster.yaml").read_text().startswith(STAMP):
+        yield Finding("ok", f"Dagster's instance in {home} follows Radar's dagster.yaml")
+    else:
+        remedy = f"Compare it with {instance_yaml()} after each upgrade."
+        yield Finding("warning", f"Dagster's instance in {home} has a dagster.yaml of your own", remedy)
+    elsewhere = os.environ.get("DAGSTER_HOME")
+    if elsewhere and Path(elsewhere).absolute() != home:
+        remedy = f"Dagster's own commands work on another instance: set DAGSTER_HOME={home} for them."
+        yield Finding("warning", f"DAGSTER_HOME={elsewhere} is not Radar's", remedy)
+    last = max((heartbeat.timestamp for heartbeat in heartbeats), default=None)
+    silence = None if last is None else utc_now() - datetime(1970, 1, 1) - timedelta(seconds=last)
+    if silence is None:
+        yield Finding(
+            "warning", "the daemon has never run", "Start it: radar dev. Until then nothing is loaded by itself."
+        )
+    elif silence > SILENT_DAEMON:
+        yield Finding("warning", f"the daemon was last seen {age(silence)} ago", "Start it: radar dev.")
+    else:
+        yield Finding("ok", f"the daemon was seen {age(silence)} ago")
+    for heartbeat in heartbeats:
+        for error in heartbeat.errors or []:
+            yield Finding(
+                "warning", f"{heartbeat.daemon_type} daemon: {error.message.strip()}", "See the UI, Deployment."
+            )
+
+
+def _port(_: "Settings") -> Iterator[Finding]:
+    from radar_assets.cli.dev import PortTakenError, check_port
+
+    try:
+        check_port("127.0.0.1", UI_PORT)
+    except PortTakenError:
+        remedy = "If that is not Radar's UI, start it on another port: radar dev --port 3001."
+        yield Finding("warning", f"port {UI_PORT} is in use", remedy)
+    else:
+        yield Finding("ok", f"port {UI_PORT} is free for the UI")
+
+
+def _landing(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.events.landing import list_hours, list_segments, list_strays
+
+    hours = list_hours(settings.landing)
+    latest = max(hours, default=None)
+    if latest is None:
+        yield Finding("ok", "the landing zone is empty")
+    else:
+        count = len(list_segments(settings.landing, latest))
+        yield Finding(
+            "ok", f"the landing zone has {len(hours):,} hours, the latest {latest:%Y-%m-%d %H:%M} ({count} segments)"
+        )
+    early = sorted(hour for hour in hours if hour.date() < settings.start_date)
+    if early:
+        remedy = f"Set RADAR_START_DATE={early[0]:%Y-%m-%d} to have them loaded."
+        yield Finding(
+            "warning", f"{len(early):,} landed hours lie before RADAR_START_DATE={settings.start_date}", remedy
+        )
+    for stray in list_strays(settings.landing)[:SHOWN]:
+        remedy = "Segments are dt=YYYY-MM-DD/hr=HH/<name>.ndjson, .ndjson.gz or .ndjson.zst; move or remove it."
+        yield Finding("warning", f"{stray} is no segment and is not read", remedy)
+
+
+def _projects(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.cli.sql import reading
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.store.database import open_store
+
+    projects = {project.id for project in open_store(settings.database).projects()}
+    with reading(Lakehouse(settings)) as connection:
+        seen = {row[0] for row in connection.execute("select distinct project_id from events").fetchall()}
+        unknown = connection.execute(
+            "select project_id, count(*) from rejected_events where reason = 'unknown_project'"
+            f" group by project_id order by count(*) desc limit {SHOWN}"
+        ).fetchall()
+    if not projects:
+        yield Finding("warning", "there are no projects", "Add one: radar project add ID; or try radar demo.")
+    elif projects & seen:
+        yield Finding("ok", f"{len(projects & seen):,} of {len(projects):,} projects have events")
+    for project in sorted(projects - seen)[:SHOWN]:
+        yield Finding("warning", f"project {project} has no events", f"Do its senders write project_id {project!r}?")
+    for project, count in unknown:
+        known = project in projects
+        remedy = "Land them again: radar replay-rejected --reason unknown_project."
+        yield Finding(
+            "warning",
+            f"{count:,} lines of project {project} were rejected, as it was not known then",
+            remedy if known else f"Add it: radar project add {project!r}. {remedy}",
+        )

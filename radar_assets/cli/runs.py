@@ -1,0 +1,170 @@
+"""Runs of the graph in this process, for whoever can't wait for the daemon: what is due, in one run a grid."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from radar_assets.automation import INCREMENTAL_TAG, KEY
+from radar_assets.cli.terminal import err
+from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS
+from radar_assets.lakehouse.files import STEP, from_unit
+from radar_assets.lakehouse.staleness import stale
+from radar_assets.partitions import Window, utc_now
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, Definitions, EventLogEntry, JobDefinition
+    from rich.progress import Progress
+
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.settings import Settings
+
+MOST_ROUNDS = 5
+"""A round may leave something stale, as late lines do in hours outside its window, but each leaves less."""
+
+
+class RunFailedError(Exception):
+    """A run of the graph failed."""
+
+
+def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definitions") -> int:
+    """Load what has landed and rebuild what is stale, through Dagster and with a progress bar.
+
+    Returns:
+        Partitions materialized.
+
+    Raises:
+        RunFailedError: a run failed; Dagster's UI has its log.
+    """
+    from dagster import DagsterInstance
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from radar_assets.instance import prepare_instance
+
+    columns = (TextColumn("{task.description:17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    materialized = 0
+    with (
+        DagsterInstance.from_config(str(prepare_instance(settings))) as instance,
+        Progress(*columns, console=err()) as progress,
+    ):
+        for job, unit, assets, due in (
+            ("hourly_job", "hour", HOURLY_ASSETS, due_hours),
+            ("daily_job", "day", DAILY_ASSETS, due_days),
+        ):
+            for _ in range(MOST_ROUNDS):
+                window = due(lakehouse)
+                if window is None:
+                    break
+                bars = _Bars(progress, assets, (window.end - window.start) // STEP[unit])
+                _run(definitions.resolve_job_def(job), instance, window, unit, bars)
+                materialized += bars.materialized
+    return materialized
+
+
+def due_hours(lakehouse: "Lakehouse") -> Window | None:
+    """The window of the hours that have something to load or are stale."""
+    from radar_assets.events.landing import list_hours
+    from radar_assets.events.loading import missing_segments
+
+    raw, events = lakehouse.snapshot("raw_events"), lakehouse.snapshot("events")
+    landed = _on_grid(lakehouse, list_hours(lakehouse.settings.landing))
+    due = {segment.received_hour for segment in missing_segments(lakehouse, raw, landed)}
+    for units in (
+        stale(raw, events, by=1),
+        stale(raw, lakehouse.snapshot("rejected_events")),
+        stale(events, lakehouse.snapshot("hourly_metrics")),
+    ):
+        due.update(from_unit(unit, "hour") for unit in units)
+    return _span(_on_grid(lakehouse, due), "hour")
+
+
+def due_days(lakehouse: "Lakehouse") -> Window | None:
+    """The window of the days that are stale."""
+    events, sessions = lakehouse.snapshot("events"), lakehouse.snapshot("sessions")
+    due: set[datetime] = set()
+    for units in (
+        stale(events, sessions),
+        stale(sessions, lakehouse.snapshot("daily_metrics")),
+        stale(sessions, lakehouse.snapshot("daily_breakdowns")),
+    ):
+        due.update(from_unit(unit, "day") for unit in units)
+    return _span(_on_grid(lakehouse, due), "day")
+
+
+def _on_grid(lakehouse: "Lakehouse", moments: Iterable[datetime]) -> list[datetime]:
+    first, now = datetime(*lakehouse.settings.start_date.timetuple()[:3]), utc_now()
+    return sorted(moment for moment in moments if first <= moment <= now)
+
+
+def _span(moments: list[datetime], unit: str) -> Window | None:
+    return Window(moments[0], moments[-1] + STEP[unit]) if moments else None
+
+
+class _Bars:
+    """The progress of a run: a bar for its plan, which Dagster records before it starts, and one for each asset."""
+
+    def __init__(self, progress: "Progress", assets: tuple[str, ...], partitions: int) -> None:
+        self.materialized = 0
+        self._progress = progress
+        self._plan = progress.add_task("plan", total=partitions * len(assets))
+        self._assets = {asset: progress.add_task(asset, total=partitions, start=False) for asset in assets}
+
+    def follow(self, entry: "EventLogEntry") -> None:
+        """Advance by what an event of the run says."""
+        from dagster import DagsterEventType
+
+        event = entry.dagster_event
+        if event is None:
+            return
+        if event.event_type == DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
+            self._progress.advance(self._plan)
+        elif event.event_type == DagsterEventType.STEP_START and event.step_key in self._assets:
+            self._progress.start_task(self._assets[event.step_key])
+        elif event.event_type == DagsterEventType.STEP_SUCCESS and event.step_key in self._assets:
+            self._progress.stop_task(self._assets[event.step_key])
+        elif event.event_type == DagsterEventType.ASSET_MATERIALIZATION and event.asset_key:
+            self._progress.advance(self._assets[event.asset_key.to_user_string()])
+            self.materialized += 1
+
+
+def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit: str, bars: _Bars) -> None:
+    """Run a job over a window.
+
+    Raises:
+        RunFailedError: it failed.
+    """
+    first, last = (moment.strftime(KEY[unit]) for moment in (window.start, window.end - STEP[unit]))
+    tags = {INCREMENTAL_TAG: "true", "dagster/asset_partition_range_start": first}
+    tags["dagster/asset_partition_range_end"] = last
+    run_id = str(uuid.uuid4())
+    with ExitStack() as stack:
+        shards = ["index", run_id]
+        instance.add_event_listener(run_id, lambda _: _hold_open(instance, shards, stack))
+        instance.add_event_listener(run_id, bars.follow)
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+    if not result.success:
+        failure = next(event for event in result.all_events if event.is_failure)
+        raise RunFailedError(f"run {run_id} failed: {failure.message}; radar dev shows its log")
+
+
+def _hold_open(instance: "DagsterInstance", shards: list[str], stack: ExitStack) -> None:
+    """Keep SQLite's files of the event log open until the stack closes.
+
+    Dagster opens and closes them for each event, and whoever closes such a file as the last one has to write its log
+    back to it. With a connection left, recording a run takes about half the time.
+    """
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    storage = instance.event_log_storage
+    while shards and isinstance(storage, SqliteEventLogStorage):
+        connection = sqlite3.connect(storage.path_for_shard(shards.pop()), check_same_thread=False)
+        stack.callback(connection.close)
+        connection.execute("select count(*) from sqlite_master")

@@ -1,0 +1,140 @@
+"""`radar status`: how far each table has come, read off the lakehouse, and the checks that failed, read off Dagster."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from radar_assets.cli.terminal import age, out, printable, size
+from radar_assets.partitions import DAY_KEY, HOUR_KEY, utc_now
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, Definitions
+
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+
+INPUTS = {
+    "rejected_events": ("raw_events", 0),
+    "events": ("raw_events", 1),
+    "sessions": ("events", 0),
+    "hourly_metrics": ("events", 0),
+    "daily_metrics": ("sessions", 0),
+    "daily_breakdowns": ("sessions", 0),
+}
+"""What each table is built from, and the partition field of it that says for when."""
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """How far a table has come.
+
+    Attributes:
+        last_partition: the latest one that was built, with or without rows.
+        committed_at: when the table last changed, UTC.
+        stale: partitions that its input has changed since; for raw events, received hours with segments to load.
+    """
+
+    name: str
+    last_partition: str | None
+    rows: int
+    size_bytes: int
+    committed_at: datetime | None
+    stale: int
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check whose latest evaluation failed."""
+
+    asset: str
+    name: str
+    is_warning: bool
+    window: str
+    at: datetime
+
+
+def status() -> None:
+    """Show how far each table has come, and which checks failed."""
+    from dagster import DagsterInstance
+    from rich.table import Table
+
+    from radar_assets.definitions import build_defs
+    from radar_assets.instance import prepare_instance
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.settings import load_settings
+
+    settings = load_settings().prepare()
+    console = out()
+    table = Table("table", "last partition", show_edge=False)
+    for heading in ("rows", "size", "changed", "stale"):
+        table.add_column(heading, justify="right")
+    for state in tables_status(Lakehouse(settings)):
+        changed = f"{age(utc_now() - state.committed_at)} ago" if state.committed_at else "never"
+        stale = f"[yellow]{state.stale:,}[/]" if state.stale else "0"
+        partition = state.last_partition or "none"
+        table.add_row(state.name, partition, f"{state.rows:,}", size(state.size_bytes), changed, stale)
+    console.print(table)
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        failed = failed_checks(instance, build_defs(settings))
+    console.print()
+    if not failed:
+        console.print("No check failed at its last evaluation.")
+    for check in failed:
+        mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
+        when = f"{age(utc_now() - check.at)} ago"
+        console.print(f"{mark} {check.asset}: {check.name}, {printable(check.window)}, {when}")
+
+
+def tables_status(lakehouse: "Lakehouse") -> list[TableStatus]:
+    """How far each table has come, in the order of the flow."""
+    from radar_assets.events.landing import list_hours
+    from radar_assets.events.loading import missing_segments
+    from radar_assets.lakehouse.files import EPOCH, from_unit
+    from radar_assets.lakehouse.staleness import stale
+    from radar_assets.lakehouse.tables import TABLES
+
+    snapshots = {name: lakehouse.snapshot(name) for name in TABLES}
+    start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
+    landed = sorted(hour for hour in list_hours(lakehouse.settings.landing) if start <= hour <= utc_now())
+    missing = missing_segments(lakehouse, snapshots["raw_events"], landed)
+    found = []
+    for name, snapshot in snapshots.items():
+        files = snapshot.files()
+        unit = snapshot.table.partition_by[0][1]
+        last = max((file.partition[0] for file in files if file.partition[0] is not None), default=None)
+        key = None if last is None else from_unit(last, unit).strftime(HOUR_KEY if unit == "hour" else DAY_KEY)
+        if name in INPUTS:
+            parent, by = INPUTS[name]
+            waiting = len(stale(snapshots[parent], snapshot, by=by))
+        else:
+            waiting = len({segment.received_hour for segment in missing})
+        current = snapshot.iceberg.metadata.current_snapshot()
+        committed_at = EPOCH + timedelta(milliseconds=current.timestamp_ms) if current else None
+        rows, size_bytes = sum(file.rows for file in files), sum(file.size_bytes for file in files)
+        found.append(TableStatus(name, key, rows, size_bytes, committed_at, waiting))
+    return found
+
+
+def failed_checks(instance: "DagsterInstance", definitions: "Definitions") -> list[FailedCheck]:
+    """The checks whose latest evaluation failed, in the order of the tables and errors first."""
+    from dagster import AssetCheckEvaluation, AssetCheckSeverity
+
+    from radar_assets.lakehouse.tables import TABLES
+
+    keys = list(definitions.resolve_asset_graph().asset_check_keys)
+    found = []
+    for key, record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).items():
+        event = record.event.dagster_event if record.event else None
+        evaluation = event.event_specific_data if event else None
+        if record.event and isinstance(evaluation, AssetCheckEvaluation) and not evaluation.passed:
+            window = evaluation.metadata.get("window")
+            found.append(
+                FailedCheck(
+                    asset=key.asset_key.to_user_string(),
+                    name=key.name,
+                    is_warning=evaluation.severity == AssetCheckSeverity.WARN,
+                    window=str(window.value) if window else "",
+                    at=datetime(1970, 1, 1) + timedelta(seconds=record.event.timestamp),
+                )
+            )
+    order = list(TABLES)
+    return sorted(found, key=lambda check: (check.is_warning, order.index(check.asset), check.name))
