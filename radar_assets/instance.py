@@ -46,6 +46,8 @@ class RadarStorage(DagsterStorage, ConfigurableClass):
             StoreError: the database can't be used.
         """
         settings = load_settings()
+        # Although dagster.yaml turns telemetry off, webserver and daemon make folders for it in the user's home.
+        os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
         with startup_lock(settings.database):
             storage = _postgres(settings.database, inst_data) if settings.on_postgres else _sqlite(settings, inst_data)
             _apply_pool_limits(storage, config_value["pools"])

@@ -55,7 +55,7 @@ def running_postgres() -> Iterator[str]:
             _wait_until_up(server, folder)
             yield f"postgresql://radar@/{{database}}?host={folder}"
         finally:
-            server.send_signal(signal.SIGINT)  # fast: SIGTERM would wait for the clients
+            server.send_signal(signal.SIGQUIT)  # at once: others wait for clients, or for data to be on disk
             server.wait()
 
 

@@ -1,19 +1,16 @@
 """Real processes that do the same thing at the same moment, for tests of what must not race."""
 
 import multiprocessing
+import time
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 
-PRELOADED = [
-    "alembic.command",
-    "pyiceberg.catalog.sql",
-    "radar_assets.lakehouse.catalog",
-    "radar_assets.store.database",
-]
+PRELOADED = ["alembic.command", "pyiceberg.catalog.sql", "radar_assets.instance", "radar_assets.lakehouse.catalog"]
+PATIENCE_S = 120
 
 
 def run_at_once(function: Callable[..., None], *arguments: object, processes: int = 4) -> None:
-    """Run `function(rank, *arguments)` in several processes, released together; fails when one of them does.
+    """Run `function(rank, *arguments)` in several processes, released together; fails when one of them does, or hangs.
 
     The function has to be one of a module. It does not see the environment of the test.
     """
@@ -26,11 +23,13 @@ def run_at_once(function: Callable[..., None], *arguments: object, processes: in
     ]
     for process in running:
         process.start()
+    deadline = time.monotonic() + PATIENCE_S
     for process in running:
-        process.join()
+        process.join(max(0, deadline - time.monotonic()))
+        process.kill()
     assert [process.exitcode for process in running] == [0] * processes
 
 
 def _released(barrier: Barrier, function: Callable[..., None], *arguments: object) -> None:
-    barrier.wait(timeout=60)
+    barrier.wait(PATIENCE_S)
     function(*arguments)

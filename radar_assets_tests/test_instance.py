@@ -1,0 +1,211 @@
+"""The Dagster instance: where its state goes, first starts, limits, and `dagster dev` from a clone with nothing set."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+import yaml
+from alembic import command
+
+from radar_assets.instance import STAMP, dagster_home, instance_yaml, prepare_instance
+from radar_assets.settings import Settings, SettingsError, load_settings
+from radar_assets.store.database import alembic_config, open_store
+from radar_assets_tests.processes import run_at_once
+from radar_assets_tests.small_assets import small
+
+START_S = 120
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_settings(request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a fresh install on each database."""
+    if request.param == "sqlite":
+        return settings
+    monkeypatch.setenv("RADAR_DATABASE_URL", request.getfixturevalue("postgres_url"))
+    return load_settings()
+
+
+@contextmanager
+def instance_of(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        yield instance
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_is_kept_for_the_next_process_to_see(any_settings: Settings) -> None:
+    with instance_of(any_settings) as instance:
+        run = dg.materialize([small], instance=instance).dagster_run
+    with instance_of(any_settings) as instance:
+        assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.SUCCESS  # pyright: ignore[reportOptionalMemberAccess]
+        event = instance.get_latest_materialization_event(small.key)
+        assert event and event.asset_materialization
+        assert event.asset_materialization.metadata["dagster/row_count"].value == 3
+        assert "a line for the event log" in [entry.user_message for entry in instance.all_logs(run.run_id)]
+
+
+def test_on_postgres_dagster_and_the_store_share_the_database_and_leave_the_home_empty(
+    settings: Settings, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADAR_DATABASE_URL", postgres_url)
+    shared = load_settings()
+    store = open_store(shared.database)
+    with instance_of(shared) as instance:
+        dg.materialize([small], instance=instance)
+    with store.engine.begin() as connection:
+        assert connection.scalar(sa.text("select count(*) from runs where status = 'SUCCESS'")) == 1
+        command.check(alembic_config(connection))
+    assert files(settings.home) == {"dagster/dagster.yaml"}
+
+
+def start(_rank: int, environments: list[dict[str, str]]) -> None:
+    """What one of several processes does on empty homes, one after the other."""
+    for environment in environments:
+        os.environ.update(environment)
+        home = prepare_instance(load_settings())
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            assert dg.materialize([small], instance=instance).success
+
+
+def test_processes_may_start_at_once_on_an_empty_home(tmp_path: Path, postgres_url: str) -> None:
+    embedded = {"RADAR_HOME": str(tmp_path / "embedded")}
+    environments = [embedded, {"RADAR_HOME": str(tmp_path / "postgres"), "RADAR_DATABASE_URL": postgres_url}]
+    run_at_once(start, environments)
+    for environment in environments:
+        with pytest.MonkeyPatch.context() as patch, instance_of(_settings_of(environment, patch)) as instance:
+            assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.SUCCESS] * 4
+
+
+def _settings_of(environment: dict[str, str], patch: pytest.MonkeyPatch) -> Settings:
+    for name, value in environment.items():
+        patch.setenv(name, value)
+    return load_settings()
+
+
+def test_a_first_start_that_was_killed_half_way_does_not_hinder_the_next(settings: Settings) -> None:
+    history = dagster_home(settings) / "storage.new/history"
+    history.mkdir(parents=True)
+    (history / "runs.db").write_text("")
+    with instance_of(settings) as instance:
+        assert dg.materialize([small], instance=instance).success
+
+
+def test_pools_have_the_limits_that_are_declared_until_someone_changes_them(any_settings: Settings) -> None:
+    def limits() -> dict[str, int]:
+        with instance_of(any_settings) as instance:
+            return {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+
+    assert limits() == {"ai": 5, "reports": 5, "aggregation": 10, "cleanup": 1}
+    with instance_of(any_settings) as instance:
+        instance.event_log_storage.set_concurrency_slots("ai", 0)
+    assert limits() == {"ai": 0, "reports": 5, "aggregation": 10, "cleanup": 1}
+    own = yaml.safe_load(instance_yaml().read_text())
+    own["storage"]["custom"]["config"]["pools"]["ai"] = 2
+    (dagster_home(any_settings) / "dagster.yaml").write_text(yaml.safe_dump(own))
+    assert limits() == {"ai": 2, "reports": 5, "aggregation": 10, "cleanup": 1}
+
+
+def test_the_homes_configuration_follows_radars_until_the_operator_takes_it_over(settings: Settings) -> None:
+    file = prepare_instance(settings) / "dagster.yaml"
+    assert file.read_text() == STAMP + instance_yaml().read_text()
+    file.write_text(STAMP + "run_retries: {enabled: false}\n")
+    prepare_instance(settings)
+    assert file.read_text() == STAMP + instance_yaml().read_text()
+    own = file.read_text().removeprefix(STAMP).replace("max_retries: 1", "max_retries: 7")
+    file.write_text(own)
+    prepare_instance(settings)
+    assert file.read_text() == own
+    with instance_of(settings) as instance:
+        assert instance.run_retries_max_retries == 7
+
+
+def test_settings_that_child_processes_would_not_see_are_refused(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"RADAR_HOME={settings.home}"):
+        prepare_instance(load_settings(home=tmp_path / "elsewhere"))
+
+
+def clone(folder: Path) -> Path:
+    """A folder like the clone: the instance's configuration and a workspace, and nothing else."""
+    folder.mkdir()
+    (folder / "dagster.yaml").symlink_to(instance_yaml())
+    module = {"module_name": "radar_assets_tests.small_assets", "working_directory": str(instance_yaml().parent)}
+    (folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"python_module": module}]}))
+    return folder
+
+
+def bare_environment(user: Path) -> dict[str, str]:
+    """The environment of a user who has set nothing."""
+    user.mkdir()
+    return {"PATH": os.environ["PATH"], "HOME": str(user)}
+
+
+def graphql(port: int, query: str) -> list[dict[str, Any]]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)["data"]["runsOrError"]["results"]
+
+
+def test_dagster_dev_in_a_clone_with_nothing_set_keeps_all_state_in_the_home(tmp_path: Path) -> None:
+    folder, user = clone(tmp_path / "clone"), tmp_path / "user"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # A shell that starts a command in the background makes it deaf to the interrupt with which a user stops it.
+    main = "import signal; signal.signal(2, signal.default_int_handler); from dagster._cli import main; main()"
+    with (tmp_path / "log").open("w+") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-c", main, "dev", "--port", str(port)],
+            cwd=folder,
+            env=bare_environment(user),
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            deadline, runs = time.monotonic() + START_S, []
+            while [run["status"] for run in runs] != ["SUCCESS", "SUCCESS"]:
+                assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+                time.sleep(0.5)
+                with suppress(OSError):  # not up yet
+                    runs = graphql(port, "{ runsOrError { ... on Runs { results { status startTime endTime } } } }")
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=60)
+    second, first = runs  # newest first
+    assert second["startTime"] >= first["endTime"], "their pool has one slot"
+    assert {path.name for path in folder.iterdir()} == {"dagster.yaml", "workspace.yaml"}
+    assert {path.name for path in user.iterdir()} == {".radar"}
+    assert "dagster/storage/history/runs.db" in files(user / ".radar")
+
+
+def test_dagster_materialize_in_a_clone_with_nothing_set_finds_the_same_home(tmp_path: Path) -> None:
+    folder, user = clone(tmp_path / "clone"), tmp_path / "user"
+    module = ["-m", "radar_assets_tests.small_assets", "-d", str(instance_yaml().parent)]
+    subprocess.run(
+        [sys.executable, "-m", "dagster", "asset", "materialize", "--select", "small", *module],
+        cwd=folder,
+        env=bare_environment(user),
+        check=True,
+        capture_output=True,
+    )
+    assert {path.name for path in folder.iterdir()} == {"dagster.yaml", "workspace.yaml"}
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        instance_of(_settings_of({"RADAR_HOME": str(user / ".radar")}, patch)) as i,
+    ):
+        assert [run.status for run in i.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
