@@ -6,6 +6,7 @@ Each command is a function in a module of its own. Those modules import what is 
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Annotated
@@ -16,6 +17,7 @@ from radar_assets.cli.demo import demo
 from radar_assets.cli.dev import dev
 from radar_assets.cli.doctor import doctor
 from radar_assets.cli.projects import project_app
+from radar_assets.cli.replay import replay_rejected
 from radar_assets.cli.simulate import simulate
 from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
@@ -33,7 +35,7 @@ app = App(
     group_parameters=OPTIONS,
 )
 app["--help"].group = app["--version"].group = OPTIONS
-for group, commands in {START: [demo, dev], EVENTS: [simulate], LOOK: [sql, status, doctor]}.items():
+for group, commands in {START: [demo, dev], EVENTS: [simulate, replay_rejected], LOOK: [sql, status, doctor]}.items():
     for place, command in enumerate(commands):
         app.command(command, group=group, sort_key=place)
 app.command(project_app)
@@ -52,6 +54,8 @@ def launch(
     debug
         Show the whole traceback of an error.
     """
+    # That much of Dagster is still called beta or preview says nothing to who uses Radar.
+    warnings.filterwarnings("ignore", module="dagster")
     if debug:
         return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
     try:

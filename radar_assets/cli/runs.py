@@ -151,8 +151,12 @@ def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit
             raise_on_error=False,
         )
     if not result.success:
-        failure = next(event for event in result.all_events if event.is_failure)
-        raise RunFailedError(f"run {run_id} failed: {failure.message}; radar dev shows its log")
+        failed = next(event for event in result.all_events if event.is_failure)
+        error = getattr(failed.event_specific_data, "error", None)
+        while error and error.cause:
+            error = error.cause
+        reason = " ".join((error.message if error else failed.message or "").split())
+        raise RunFailedError(f"{failed.step_key or 'the run'} failed: {reason} (run {run_id}; radar dev shows its log)")
 
 
 def _hold_open(instance: "DagsterInstance", shards: list[str], stack: ExitStack) -> None:

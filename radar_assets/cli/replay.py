@@ -1,0 +1,58 @@
+"""`radar replay-rejected`: lands again what the contract accepts now."""
+
+from datetime import datetime
+
+from radar_assets.cli.terminal import out, printable
+
+
+def replay_rejected(
+    *, reason: str | None = None, since: datetime | None = None, project: str | None = None, dry_run: bool = False
+) -> None:
+    """Land rejected lines again that are accepted now, because their project is known or the contract was mended.
+
+    Parameters
+    ----------
+    reason
+        Only lines that were rejected for this reason, such as unknown_project.
+    since
+        Only lines received in this hour or later (UTC), such as 2026-11-02T03:00.
+    project
+        Only lines that name this project.
+    dry_run
+        Count the lines, but land none.
+    """
+    from rich.table import Table
+
+    from radar_assets.events.replay import replay_rejected
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
+
+    settings = load_settings().prepare()
+    projects = [one.id for one in open_store(settings.database).projects()]
+    replay = replay_rejected(
+        Lakehouse(settings), projects, reason=reason, project=project, since=since, dry_run=dry_run
+    )
+    console = out()
+    if not replay.counts:
+        console.print("There are no such rejected lines.")
+        return
+    table = Table("rejected for", show_edge=False)
+    for heading in ("lines", "still rejected", "accepted before", "accepted now"):
+        table.add_column(heading, justify="right")
+    for rejected_for in sorted({why for why, _ in replay.counts}):
+        rejected, copies, accepted = (
+            replay.counts.get((rejected_for, outcome), 0) for outcome in ("rejected", "copy", "accepted")
+        )
+        row = (rejected + copies + accepted, rejected, copies, accepted)
+        table.add_row(printable(rejected_for), *(f"{count:,}" for count in row))
+    console.print(table)
+    if dry_run:
+        console.print("Nothing was landed.")
+    elif replay.segment is None:
+        console.print("There is nothing to land.")
+    elif replay.is_new:
+        console.print(f"Landed as {replay.segment.path}", markup=False, soft_wrap=True)
+        console.print("Next: radar dev loads it.")
+    else:
+        console.print(f"An earlier replay landed them as {replay.segment.path}", markup=False, soft_wrap=True)

@@ -1,0 +1,15 @@
+-- Rejected lines received since $since, of one reason or project where those are given, as lines to be judged again.
+select
+    received_hour,
+    segment,
+    line_number,
+    reason as rejected_for,
+    line,
+    try(decode(line)) as text,
+    cast(null as varchar) as problem
+from rejected_events
+where
+    line is not null
+    and received_hour >= $since
+    and ($reason is null or reason = $reason)
+    and ($project is null or project_id = $project)
