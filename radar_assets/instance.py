@@ -107,7 +107,8 @@ def instance_yaml() -> Path:
 def _install_yaml(home: Path) -> None:
     file = home / "dagster.yaml"
     text = STAMP + instance_yaml().read_text()
-    if file.exists() and (not (present := file.read_text()).startswith(STAMP) or present == text):
+    present = file.read_text() if file.exists() else STAMP
+    if present == text or not present.startswith(STAMP):
         return
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
     fresh.write_text(text)

