@@ -1,5 +1,6 @@
 """The contents page: the layers in the order of the flow, and what triggers them."""
 
+import warnings
 from typing import Any
 
 import dagster as dg
@@ -44,4 +45,7 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The platform as the environment sets it."""
-    return build_defs(load_settings().prepare())
+    with warnings.catch_warnings():
+        # Backfill policies have been in beta for years; one warning for each asset and process hides what matters.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return build_defs(load_settings().prepare())

@@ -1,14 +1,19 @@
 """The jobs: which assets are rebuilt together, by whatever triggers them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from radar_assets.partitions import Grids
 
+Jobs = Mapping[str, Any]
+"""Jobs by name; Dagster's name for the type of an asset job is not public."""
 HOURLY_ASSETS = ("raw_events", "rejected_events", "events", "hourly_metrics")
 DAILY_ASSETS = ("sessions", "daily_metrics", "daily_breakdowns")
 
 
-def build_jobs(grids: Grids) -> dict[str, dg.UnresolvedAssetJobDefinition]:
+def build_jobs(grids: Grids) -> Jobs:
     """The jobs by name."""
     hourly_job = dg.define_asset_job(
         "hourly_job",

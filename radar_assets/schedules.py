@@ -5,11 +5,11 @@ from datetime import UTC
 import dagster as dg
 
 from radar_assets.automation import request
-from radar_assets.jobs import DAILY_ASSETS
+from radar_assets.jobs import DAILY_ASSETS, Jobs
 from radar_assets.partitions import DAY, Window, day_key
 
 
-def build_schedules(jobs: dict[str, dg.UnresolvedAssetJobDefinition]) -> list[dg.ScheduleDefinition]:
+def build_schedules(jobs: Jobs) -> list[dg.ScheduleDefinition]:
     """The schedules, switched on."""
 
     @dg.schedule(

@@ -22,7 +22,7 @@ from radar_assets.automation import (
 )
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import missing_segments
-from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS
+from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS, Jobs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.partitions import HOUR, Grids, contiguous, day_key, hour_key, utc_now
@@ -33,7 +33,7 @@ REFRESH_EVERY = timedelta(minutes=15)
 INCREMENTAL = {INCREMENTAL_TAG: "true"}
 
 
-def build_sensors(grids: Grids, jobs: dict[str, dg.UnresolvedAssetJobDefinition]) -> list[dg.SensorDefinition]:
+def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
     """The sensors, switched on."""
     common = {"minimum_interval_seconds": TICK_S, "default_status": dg.DefaultSensorStatus.RUNNING}
 

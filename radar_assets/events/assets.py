@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from radar_assets.automation import INCREMENTAL_TAG
-from radar_assets.events.enrichment import rebuild_events
+from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
 from radar_assets.lakehouse.lakehouse import Lakehouse

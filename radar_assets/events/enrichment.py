@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from radar_assets.lakehouse.engines.duckdb import Inputs
 
 LAYER = "radar_assets.events"
+ENRICHMENT_RELATIONS = {
+    "user_agents": ("user_agent", "browser", "browser_version", "os", "device_type", "is_bot"),
+    "referrer_sources": ("source", "category"),
+}
+"""What `events.sql` reads besides the accepted lines."""
 
 
 def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:

@@ -9,7 +9,8 @@ candidates as (
     having count(*) > 1
 ),
 
--- Order of arrival among the rows of one id.
+-- Order of arrival among the rows of one id. Rows that arrived in the same instant are told apart by what they say
+-- before the segment is asked, so that it makes no difference how lines were put into segments.
 arrivals as (
     select
         raw_events.project_id,
@@ -20,7 +21,22 @@ arrivals as (
         date_trunc('hour', raw_events.event_time) as event_hour,
         row_number() over (
             partition by raw_events.project_id, raw_events.event_id
-            order by raw_events.received_at, raw_events.segment, raw_events.line_number, raw_events.received_hour
+            order by
+                raw_events.received_at,
+                raw_events.event_time,
+                raw_events.type,
+                raw_events.event,
+                raw_events.anonymous_id,
+                raw_events.user_id,
+                raw_events.session_id,
+                raw_events.sent_at,
+                raw_events.category,
+                raw_events.protocol,
+                raw_events.properties,
+                raw_events.context,
+                raw_events.received_hour,
+                raw_events.segment,
+                raw_events.line_number
         ) as arrival
     from raw_events
     semi join candidates on hash(raw_events.project_id, raw_events.event_id) = candidates.id_hash

@@ -9,7 +9,10 @@ accepted as (
         project_id,
         event_id,
         date_trunc('hour', event_time) as hour,
-        row(received_at, segment, line_number, received_hour) as arrival
+        row(
+            received_at, event_time, type, event, anonymous_id, user_id, session_id, sent_at, category, protocol,
+            properties, context, received_hour, segment, line_number
+        ) as arrival
     from raw_events
     where reason is null
 ),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse.contract import Column, Table
-from radar_assets.lakehouse.files import EPOCH, NewFile, PartitionKey, file_stem, to_unit
+from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
 from radar_assets.partitions import Window
@@ -32,7 +32,8 @@ _TYPES = {
     "binary": "blob",
     "decimal(18,4)": "decimal(18, 4)",
 }
-_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_NO_PARTITION = ("__HIVE_DEFAULT_PARTITION__", "NULL", None)
+MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class DuckDBEngine:
         batch = folder / uuid.uuid4().hex
         columns = ", ".join(f'"{name}"' for name in table.column_names)
         keys = ", ".join(
-            f"""strftime("{column}", '{"%Y-%m-%d-%H" if transform == "hour" else "%Y-%m-%d"}') as "{column}_{transform}" """
+            f'epoch_us("{column}"::timestamp) // {STEP[transform] // MICROSECOND} as "{column}_{transform}"'
             for column, transform in table.partition_by
         )
         names = ", ".join(f'"{column}_{transform}"' for column, transform in table.partition_by)
@@ -197,19 +198,12 @@ def _new_file(table: Table, row: tuple[Any, ...]) -> NewFile:
 def _bound(column: Column, text: str) -> Any:
     """A bound in Iceberg's units: microseconds or days since 1970, or the number itself."""
     if column.type == "timestamp":
-        return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
+        return (datetime.fromisoformat(text) - EPOCH) // MICROSECOND
     if column.type == "date":
         return (date.fromisoformat(text) - EPOCH.date()).days
     return int(Decimal(text))
 
 
 def _partition_key(table: Table, keys: Mapping[str, str]) -> PartitionKey:
-    values: list[int | None] = []
-    for column, transform in table.partition_by:
-        text = keys[f"{column}_{transform}"]
-        if text in (_NO_PARTITION, None, "NULL"):
-            values.append(None)
-        else:
-            moment = datetime.strptime(text, "%Y-%m-%d-%H" if transform == "hour" else "%Y-%m-%d")
-            values.append(to_unit(moment, transform))
-    return tuple(values)
+    values = [keys[f"{column}_{transform}"] for column, transform in table.partition_by]
+    return tuple(None if value in _NO_PARTITION else int(value) for value in values)

@@ -1,0 +1,52 @@
+"""A disk that fills up while a run writes: a clear error, nothing visible changed, and the next run succeeds."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from radar_assets.settings import load_settings
+from radar_assets_tests.faults import workers
+from radar_assets_tests.platform import Platform, event
+
+SIZE_MB = 6
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of limited size takes the right to mount one")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_changes_nothing_visible_and_the_next_run_succeeds(small_disk: Path, tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path / "radar", warehouse_url=f"file://{small_disk}").prepare()
+    platform = Platform(settings, dg.DagsterInstance.local_temp(str(tmp_path / "instance")))
+    platform.land(workers.START, [event("1", workers.START)], "first")
+    platform.rebuild("hourly_job", workers.hour_key(0), workers.hour_key(0))
+    before = platform.tables()
+
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"0" * 65536)
+    platform.land(workers.START, [event(str(number), workers.START) for number in range(2, 2000)], "second")
+    result = platform.defs.resolve_job_def("hourly_job").execute_in_process(
+        instance=platform.instance, partition_key=workers.hour_key(0), raise_on_error=False
+    )
+    assert not result.success
+    reason = str(result.failure_data_for_node("raw_events"))
+    assert "No space left on device" in reason or "disk" in reason.lower()
+    assert platform.tables() == before
+
+    filler.unlink()
+    platform.rebuild("hourly_job", workers.hour_key(0), workers.hour_key(0))
+    assert len(platform.rows("events")) == 1999

@@ -1,0 +1,56 @@
+"""A run that is killed at any moment leaves nothing behind that the next run doesn't put right."""
+
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from radar_assets_tests.faults import workers
+
+DAYS, EVENTS = 2, 4_000
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    return request.config.getoption("--kills")
+
+
+def test_killed_runs_and_one_more_equal_an_undisturbed_one(tmp_path: Path, kills: int) -> None:
+    calm = workers.open_platform(tmp_path / "calm", tmp_path / "calm-instance")
+    workers.land_traffic(calm, DAYS, EVENTS)
+    began = time.monotonic()
+    first, last = workers.hour_key(0), workers.hour_key(24 * DAYS - 1)
+    calm.rebuild("hourly_job", first, last)
+    calm.rebuild("daily_job", "2026-03-01", "2026-03-02")
+    longest = time.monotonic() - began
+    expected = calm.tables()
+    assert len(expected["events"]) > EVENTS / 2
+
+    home, instance = tmp_path / "killed", tmp_path / "killed-instance"
+    killed = workers.open_platform(home, instance)
+    shutil.copytree(calm.settings.landing, killed.settings.landing, dirs_exist_ok=True)
+    forks = workers.context()
+    dice = random.Random(1)
+    died = 0
+    for _ in range(kills):
+        ready = forks.Event()
+        process = forks.Process(target=_both, args=(home, instance, first, last, ready))
+        process.start()
+        assert ready.wait(60)
+        time.sleep(dice.uniform(0, longest))
+        process.kill()
+        process.join()
+        died += process.exitcode == -9
+    assert died >= kills / 2
+    killed.rebuild("hourly_job", first, last)
+    killed.rebuild("daily_job", "2026-03-01", "2026-03-02")
+    assert killed.tables() == expected
+    referenced = {ref.path for name in expected for ref in killed.lakehouse.snapshot(name).files()}
+    assert len(referenced) == sum(len(killed.lakehouse.snapshot(name).files()) for name in expected)
+
+
+def _both(home: Path, instance: Path, first: str, last: str, ready) -> None:  # noqa: ANN001
+    workers.rebuild(home, instance, "hourly_job", first, last, ready.set)
+    workers.rebuild(home, instance, "daily_job", "2026-03-01", "2026-03-02", lambda: None)

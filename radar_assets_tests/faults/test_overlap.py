@@ -1,0 +1,53 @@
+"""Runs that overlap end with what they would have given one after the other."""
+
+import shutil
+from pathlib import Path
+
+from radar_assets_tests.faults import workers
+
+DAYS, EVENTS = 2, 6_000
+
+
+def test_two_overlapping_backfills_and_a_live_tick_equal_the_serial_result(tmp_path: Path) -> None:
+    serial = workers.open_platform(tmp_path / "serial", tmp_path / "serial-instance")
+    workers.land_traffic(serial, DAYS, EVENTS)
+    last = workers.hour_key(24 * DAYS - 1)
+    serial.rebuild("hourly_job", workers.hour_key(0), last)
+    serial.rebuild("daily_job", "2026-03-01", "2026-03-02")
+
+    home = tmp_path / "at-once"
+    at_once = workers.open_platform(home, tmp_path / "instance")
+    shutil.copytree(serial.settings.landing, at_once.settings.landing, dirs_exist_ok=True)
+    forks = workers.context()
+    ranges = [(0, 30), (18, 24 * DAYS - 1)]
+    ready = [forks.Event() for _ in range(3)]
+    processes = [
+        forks.Process(
+            target=workers.rebuild,
+            args=(
+                home,
+                tmp_path / f"instance-{place}",
+                "hourly_job",
+                workers.hour_key(low),
+                workers.hour_key(high),
+                ready[place].set,
+            ),
+        )
+        for place, (low, high) in enumerate(ranges)
+    ]
+    processes.append(forks.Process(target=_live, args=(home, tmp_path / "instance-live", ready[2])))
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    at_once.settle()
+    assert at_once.tables() == serial.tables()
+
+
+def _live(home: Path, instance: Path, ready) -> None:  # noqa: ANN001
+    platform = workers.open_platform(home, instance)
+    ready.set()
+    for sensor, job in (("landing_sensor", "hourly_job"), ("stale_hours_sensor", "hourly_job")):
+        for request in platform.tick(sensor):
+            platform.execute(job, request)

@@ -1,0 +1,56 @@
+"""Runs in processes of their own, which a test may kill; the processes are forked from one that has everything imported."""
+
+import multiprocessing
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import dagster as dg
+
+from radar_assets.settings import load_settings
+from radar_assets.simulator.projects import simulated_projects
+from radar_assets.simulator.traffic import simulate
+from radar_assets_tests.platform import Platform
+
+START = datetime(2026, 3, 1)
+
+
+def context() -> ForkServerContext:
+    """Processes that start in milliseconds."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["radar_assets_tests.faults.workers", "pyiceberg.catalog.sql", "duckdb", "sqlglot"])
+    return forks
+
+
+def open_platform(home: Path, instance: Path) -> Platform:
+    """The platform of a home, on an instance in a folder, with the projects of the simulator."""
+    from radar_assets.store.database import open_store
+    from radar_assets.store.models import Project
+
+    settings = load_settings(home=home, threads=2, memory="512MB").prepare()
+    platform = Platform(settings, dg.DagsterInstance.local_temp(str(instance)))
+    store = open_store(settings.database)
+    store.ensure_projects([Project(id=p.id, name=p.name, timezone=p.timezone) for p in simulated_projects(3)])
+    store.close()
+    return platform
+
+
+def land_traffic(platform: Platform, days: int, events: int) -> None:
+    """Simulated traffic from `START` on."""
+    from radar_assets.events.landing import write_segment
+
+    for hour, name, lines in simulate(START.date(), days, projects=3, events=events):
+        write_segment(platform.settings.landing, hour, name, [lines])
+
+
+def rebuild(home: Path, instance: Path, job: str, first: str, last: str, started: Callable[[], None]) -> None:
+    """Run a job over a range of partitions, after saying that it starts."""
+    platform = open_platform(home, instance)
+    started()
+    platform.rebuild(job, first, last)
+
+
+def hour_key(hours: int) -> str:
+    """Key of the hour that many hours after `START`."""
+    return (START + timedelta(hours=hours)).strftime("%Y-%m-%d-%H:%M")

@@ -1,0 +1,189 @@
+"""Every road to a run, tick by tick on an instance: what lands is loaded, what is touched is rebuilt, nothing is asked for twice."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import time_machine
+
+from radar_assets.settings import load_settings
+from radar_assets_tests.platform import Platform, event
+
+NOON = datetime(2026, 3, 10, 12)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def platform(request: pytest.FixtureRequest, radar_home: Path, tmp_path: Path) -> Iterator[Platform]:
+    if request.param == "sqlite":
+        settings = load_settings(home=radar_home).prepare()
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            yield Platform(settings, instance)
+    else:
+        url = request.getfixturevalue("postgres_url")
+        settings = load_settings(home=radar_home, database_url=url).prepare()
+        overrides = {
+            "storage": {"postgres": {"postgres_url": settings.database}},
+            "telemetry": {"enabled": False},
+        }
+        with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+            yield Platform(settings, instance)
+
+
+def keys(requests: list[dg.RunRequest]) -> list[str]:
+    """What is asked for, without the digest or sequence number at the end."""
+    return [str(request.run_key).rsplit(":", 1)[0] for request in requests]
+
+
+def counts(platform: Platform) -> dict[datetime, float]:
+    """Events by hour, as the hourly metrics have them."""
+    rows = platform.rows("hourly_metrics", "select hour, value from {table} where metric = 'events'")
+    return {row["hour"]: row["value"] for row in rows}
+
+
+def test_what_lands_is_counted_and_nothing_is_asked_for_twice(platform: Platform) -> None:
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        assert platform.tick("landing_sensor") == []
+        platform.land(NOON, [event("1", NOON), event("2", NOON)], "a")
+        (request,) = platform.tick("landing_sensor")
+        assert request.partition_key == "2026-03-10-12:00"
+        assert platform.tick("landing_sensor") == []
+        platform.execute("hourly_job", request)
+        assert counts(platform) == {NOON: 2}
+        assert keys(platform.tick("stale_days_sensor")) == ["sessions:2026-03-10"]
+        assert platform.tick("landing_sensor") == []
+        assert platform.tick("stale_hours_sensor") == []
+        assert platform.tick("stale_days_sensor") == []
+
+
+def test_a_late_line_rebuilds_its_hour_and_its_day_and_no_others(platform: Platform) -> None:
+    old = NOON - timedelta(days=5)
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        platform.land(old, [event("1", old)], "old")
+        platform.land(NOON, [event("2", NOON)], "new")
+        platform.settle()
+        platform.land(NOON, [event("3", old + 3 * HOUR, received_at=NOON)], "late")
+        (request,) = platform.tick("landing_sensor")
+        result = platform.execute("hourly_job", request)
+        materialized = {e.asset_key.to_user_string() for e in result.get_asset_materialization_events() if e.asset_key}
+        assert materialized == {"raw_events", "rejected_events"}  # no event of the received hour itself is new
+        assert keys(hours := platform.tick("stale_hours_sensor")) == ["events:2026-03-05-15:00"]
+        assert platform.tick("stale_hours_sensor") == []
+        platform.execute("hourly_job", hours[0])
+        assert counts(platform) == {old: 1, old + 3 * HOUR: 1, NOON: 1}
+    with time_machine.travel("2026-03-10T12:50:00Z", tick=True):
+        assert keys(platform.tick("stale_days_sensor")) == ["sessions:2026-03-05"]
+        assert platform.tick("stale_days_sensor") == []
+
+
+def test_the_last_hour_reaches_its_day_after_midnight(platform: Platform) -> None:
+    last = datetime(2026, 3, 10, 23)
+    with time_machine.travel("2026-03-10T23:50:00Z", tick=True):
+        platform.land(last, [event("1", last)], "a")
+        platform.settle()
+    with time_machine.travel("2026-03-11T00:20:00Z", tick=True):
+        received = datetime(2026, 3, 11, 0, 0, 5)
+        platform.land(received, [event("2", last + timedelta(minutes=59, seconds=58), received)], "b")
+        done = [key.rsplit(":", 1)[0] for key in platform.settle()]
+        assert done == ["landing:2026-03-11-00:00", "events:2026-03-10-23:00", "sessions:2026-03-10"]
+        (row,) = platform.rows("daily_metrics", "select * from {table} where metric = 'events'")
+        assert (row["date"].isoformat(), row["value"]) == ("2026-03-10", 2)
+
+
+def test_an_update_while_a_run_is_at_it_waits_and_is_not_lost(platform: Platform) -> None:
+    """The run of the hour has been launched and has not read yet when more lands, and again when it has just ended."""
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        platform.land(NOON, [event("1", NOON)], "a")
+        (request,) = platform.tick("landing_sensor")
+        job = platform.defs.resolve_job_def("hourly_job")
+        run = platform.instance.create_run_for_job(
+            job, tags={**request.tags, "dagster/partition": "2026-03-10-12:00"}, status=dg.DagsterRunStatus.STARTED
+        )
+        planned = platform.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+        assert planned, "the run is known to be at the partition"
+        platform.land(NOON, [event("2", NOON)], "b")
+        assert platform.tick("landing_sensor") == []
+        platform.instance.report_run_failed(run)
+        (again,) = platform.tick("landing_sensor")
+        platform.execute("hourly_job", again)
+        platform.land(NOON, [event("3", NOON)], "c")
+        assert platform.settle()
+        assert counts(platform) == {NOON: 3}
+
+
+def test_a_failed_run_is_left_to_its_retry_and_asked_for_again_when_more_lands(platform: Platform) -> None:
+    warehouse = platform.settings.home / "warehouse/radar/hourly_metrics"
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        platform.land(NOON, [event("1", NOON)], "a")
+        (request,) = platform.tick("landing_sensor")
+        warehouse.parent.mkdir(parents=True)
+        warehouse.write_text("a file where the table's folder belongs")
+        assert not platform.execute("hourly_job", request, raise_on_error=False).success
+        assert platform.tick("landing_sensor") == []
+        warehouse.unlink()
+        (mended,) = platform.tick("stale_hours_sensor")
+        assert [key.to_user_string() for key in mended.asset_selection or []] == ["hourly_metrics"]
+        assert platform.tick("stale_hours_sensor") == []
+        platform.execute("hourly_job", mended)
+        assert counts(platform) == {NOON: 1}
+
+
+def test_a_copy_in_the_next_hour_counts_once_whichever_lands_first(platform: Platform) -> None:
+    edge = NOON - timedelta(seconds=1)
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        platform.land(NOON, [event("1", NOON, received_at=NOON + timedelta(minutes=2))], "later")
+        platform.settle()
+        assert counts(platform) == {NOON: 1}
+        platform.land(NOON, [event("1", edge, received_at=NOON + timedelta(minutes=1))], "earlier")
+        platform.settle()
+        assert counts(platform) == {edge.replace(minute=0, second=0): 1}
+        assert [row["event_time"] for row in platform.rows("events")] == [edge]
+
+
+def test_today_is_refreshed_during_the_day_but_not_at_every_tick(platform: Platform) -> None:
+    with time_machine.travel("2026-03-10T12:05:00Z", tick=True):
+        platform.land(NOON, [event("1", NOON)], "a")
+        platform.settle()
+        platform.land(NOON, [event("2", NOON)], "b")
+        for request in platform.tick("landing_sensor"):
+            platform.execute("hourly_job", request)
+        assert platform.tick("stale_days_sensor") == []
+    with time_machine.travel("2026-03-10T12:21:00Z", tick=True):
+        (request,) = platform.tick("stale_days_sensor")
+        platform.execute("daily_job", request)
+        (row,) = platform.rows("daily_metrics", "select value from {table} where metric = 'events'")
+        assert row["value"] == 2
+        assert platform.tick("stale_days_sensor") == []
+
+
+def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
+    schedule = platform.defs.resolve_schedule_def("daily_close_schedule")
+    with time_machine.travel("2026-03-11T01:00:00Z", tick=True):
+        context = dg.build_schedule_context(
+            instance=platform.instance, scheduled_execution_time=datetime.fromisoformat("2026-03-11T01:00:00+00:00")
+        )
+        (request,) = schedule.evaluate_tick(context).run_requests or []
+        assert (request.run_key, request.partition_key) == ("close:2026-03-10", "2026-03-10")
+        platform.execute("daily_job", request)
+    assert platform.rows("daily_metrics") == []
+    assert len(platform.lakehouse.snapshot("daily_metrics").files()) == 1
+
+
+def test_hours_off_the_grid_wait_and_say_so(platform: Platform) -> None:
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        platform.land(datetime(2025, 12, 31, 23), [event("1", NOON)], "early")
+        assert platform.tick("landing_sensor") == []
+
+
+def test_a_backlog_is_worked_off_in_few_runs(platform: Platform) -> None:
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        for place in range(30):
+            at = NOON - place * HOUR
+            platform.land(at, [event(str(place), at)], "a")
+        (request,) = platform.tick("landing_sensor")
+        assert request.tags["dagster/asset_partition_range_start"] == "2026-03-09-07:00"
+        assert request.tags["dagster/asset_partition_range_end"] == "2026-03-10-12:00"
+        platform.execute("hourly_job", request)
+        assert sum(counts(platform).values()) == 30
