@@ -1,0 +1,325 @@
+"""The contract of canonical events: what a landed line has to be, and the verdict on a single one.
+
+The verdict on whole segments is in `sql/raw_events.sql`, which gives a line the same reason and the same columns: a rule
+is changed in both, and a test sees to it. How lines are found and read belongs to the landing zone.
+"""
+
+import json
+import re
+from collections.abc import Container
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+MAX_LINE_BYTES = 128 * 2**10
+"""Longer lines are not parsed. The payload and the other fields at their longest take less than half of it."""
+MAX_PAYLOAD_BYTES = 32 * 2**10
+"""`properties` and `context` together, as sent."""
+MAX_DEPTH = 64
+MAX_TEXT = 200
+"""Characters of a text field."""
+CLOCK_TOLERANCE = timedelta(minutes=5)
+FUTURE_TOLERANCE = timedelta(hours=24)
+
+
+class Reason(StrEnum):
+    """Why a line is rejected: the first of these that applies, and in it the first field of the event at fault."""
+
+    UNREADABLE_SEGMENT = "unreadable_segment"
+    """The segment can't be decompressed to its end: stands for what comes after its last readable line."""
+    EMPTY_SEGMENT = "empty_segment"
+    """The segment has no line: stands for the segment."""
+    LINE_TOO_LONG = "line_too_long"
+    NOT_UTF8 = "not_utf8"
+    TOO_DEEP = "too_deep"
+    """More than 64 brackets are open at once, be it JSON or not."""
+    NOT_JSON = "not_json"
+    """Strictly RFC 8259: no NaN, no comma before a closing bracket, no byte order mark, no lone surrogate."""
+    NOT_AN_OBJECT = "not_an_object"
+    NUMBER_OUT_OF_RANGE = "number_out_of_range"
+    """A number anywhere in the line is too large for double precision."""
+    DUPLICATE_KEY = "duplicate_key"
+    """A key stands twice in the event, its properties or its context."""
+    WRONG_TYPE = "wrong_type"
+    UNKNOWN_TYPE = "unknown_type"
+    """`type` is none of those in the contract."""
+    MISSING_FIELD = "missing_field"
+    WRONG_LENGTH = "wrong_length"
+    NUL_CHARACTER = "nul_character"
+    """A text field holds U+0000, which few systems downstream can store."""
+    INVALID_TIMESTAMP = "invalid_timestamp"
+    """Not RFC 3339 of the years 1900 to 2999, with a zone."""
+    NO_VISITOR = "no_visitor"
+    """Neither `user_id` nor `anonymous_id` is given."""
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    UNKNOWN_PROJECT = "unknown_project"
+    FUTURE = "future"
+    """Happened over 24 hours after it was received."""
+    BEFORE_START = "before_start"
+    """Happened before the platform's start date."""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """The verdict on a line that is no canonical event.
+
+    Attributes:
+        detail: the field at fault and what is wrong with it, such as `user_id: 0 characters, not 1 to 200`.
+    """
+
+    reason: Reason
+    detail: str
+
+
+class _RejectedError(Exception):
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.rejection = Rejection(reason, detail)
+
+
+_RFC3339 = re.compile(
+    r"(?:19|2\d)\d\d-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:[Zz]|[-+](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+
+
+def _time(value: Any) -> datetime:
+    """RFC 3339 as a naive time in UTC; digits beyond microseconds are cut off."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise PydanticCustomError("wrong_type", "no string")
+    with suppress(ValueError):
+        if _RFC3339.fullmatch(value):
+            return datetime.fromisoformat(value.upper()).astimezone(UTC).replace(tzinfo=None)
+    raise PydanticCustomError("invalid_timestamp", "{value}", {"value": value[:100]})
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul_character", "holds U+0000")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_without_nul)]
+Category = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_without_nul)]
+Time = Annotated[datetime, BeforeValidator(_time)]
+EventType = Literal["track", "page", "screen", "identify", "group", "alias"]
+
+_DEFAULT_EVENTS = {
+    "page": "page_view",
+    "screen": "screen_view",
+    "identify": "identify",
+    "group": "group",
+    "alias": "alias",
+}
+
+
+class CanonicalEvent(BaseModel):
+    """One event as it lands. Unknown fields are ignored, and null is the same as absent; times are naive, UTC."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    event_id: Text
+    project_id: Text
+    type: EventType = "track"
+    event: Text
+    """By default `page_view` for pages, `screen_view` for screens and the name of the type for all but `track`."""
+    category: Category | None = None
+    user_id: Text | None = None
+    anonymous_id: Text | None = None
+    session_id: Text | None = None
+    timestamp: Time
+    sent_at: Time | None = None
+    received_at: Time
+    protocol: Text
+    properties: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        given = {name: value for name, value in fields.items() if value is not None}
+        kind = given.get("type")
+        if "event" not in given and isinstance(kind, str) and kind in _DEFAULT_EVENTS:
+            given["event"] = _DEFAULT_EVENTS[kind]
+        return given
+
+    @model_validator(mode="after")
+    def _has_visitor(self) -> Self:
+        if self.user_id is None and self.anonymous_id is None:
+            raise PydanticCustomError("no_visitor", "not given, nor is anonymous_id")
+        return self
+
+    @property
+    def event_time(self) -> datetime:
+        """When it happened: `timestamp`, corrected by the clocks' difference where that is more than the way takes.
+
+        Below five minutes the difference is the network's, and correcting by it would reorder what a visitor did.
+        """
+        if self.sent_at is None or abs(self.received_at - self.sent_at) <= CLOCK_TOLERANCE:
+            return self.timestamp
+        return self.timestamp + (self.received_at - self.sent_at)
+
+
+def parse(line: bytes, projects: Container[str], start_date: date) -> CanonicalEvent | Rejection:
+    """The event on a line, or why it is none.
+
+    Args:
+        line: the line without its line feed.
+        projects: ids of the known projects.
+        start_date: first day of the platform.
+    """
+    try:
+        return _event(line, projects, start_date)
+    except _RejectedError as error:
+        return error.rejection
+
+
+def _event(line: bytes, projects: Container[str], start_date: date) -> CanonicalEvent:
+    text = _decode(line)
+    event = _validated(_document(text))
+    size = _payload_bytes(text) if len(line) > MAX_PAYLOAD_BYTES else 0
+    if size > MAX_PAYLOAD_BYTES:
+        raise _RejectedError(Reason.PAYLOAD_TOO_LARGE, f"properties: {size} bytes with context")
+    if event.project_id not in projects:
+        raise _RejectedError(Reason.UNKNOWN_PROJECT, f"project_id: {event.project_id}")
+    if event.event_time > event.received_at + FUTURE_TOLERANCE:
+        raise _RejectedError(Reason.FUTURE, f"timestamp: {event.event_time}, received at {event.received_at}")
+    if event.event_time.date() < start_date:
+        raise _RejectedError(Reason.BEFORE_START, f"timestamp: {event.event_time}")
+    return event
+
+
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+def _decode(line: bytes) -> str:
+    if len(line) > MAX_LINE_BYTES:
+        raise _RejectedError(Reason.LINE_TOO_LONG, f"line: {len(line)} bytes")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise _RejectedError(Reason.NOT_UTF8, f"line: {error.reason} at byte {error.start}") from error
+    # Before anything recursive looks at it.
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        if depth > MAX_DEPTH:
+            raise _RejectedError(Reason.TOO_DEEP, f"line: over {MAX_DEPTH} brackets are open")
+    return text
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that knows whether one of its keys stood twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.has_duplicates = len(self) < len(pairs)
+
+
+def _document(text: str) -> _Object:
+    out_of_range: list[str] = []
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if value in (float("inf"), float("-inf")):
+            out_of_range.append(digits)
+        return value
+
+    def whole_number(digits: str) -> int | float:
+        # Python refuses to make an integer of thousands of digits.
+        return int(digits) if len(digits) < 300 else number(digits)
+
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_Object, parse_float=number, parse_int=whole_number, parse_constant=_no_constant
+        )
+    except ValueError as error:
+        raise _RejectedError(Reason.NOT_JSON, f"line: {error}") from error
+    if _has_lone_surrogate(text):
+        raise _RejectedError(Reason.NOT_JSON, "line: an escaped surrogate without its other half")
+    if not isinstance(document, _Object):
+        raise _RejectedError(Reason.NOT_AN_OBJECT, f"line: {text[:100]}")
+    if out_of_range:
+        raise _RejectedError(Reason.NUMBER_OUT_OF_RANGE, f"line: {out_of_range[0][:100]}")
+    for name, value in {"line": document, **document}.items():
+        if name in ("line", "properties", "context") and isinstance(value, _Object) and value.has_duplicates:
+            raise _RejectedError(Reason.DUPLICATE_KEY, f"{name}: a key stands twice")
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    """Whether JSON has a `\\ud800` to `\\udfff` that is no half of a pair, which Python's own reader lets pass."""
+    escapes = re.sub(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}", "", text.replace(r"\\", ""))
+    return re.search(r"\\u[dD][89a-fA-F]", escapes) is not None
+
+
+_REASONS = {
+    "missing": Reason.MISSING_FIELD,
+    "string_type": Reason.WRONG_TYPE,
+    "dict_type": Reason.WRONG_TYPE,
+    "string_too_short": Reason.WRONG_LENGTH,
+    "string_too_long": Reason.WRONG_LENGTH,
+    "literal_error": Reason.UNKNOWN_TYPE,
+}
+_RANKS = {reason: rank for rank, reason in enumerate(Reason)}
+
+
+def _validated(document: _Object) -> CanonicalEvent:
+    try:
+        return CanonicalEvent.model_validate(document)
+    except ValidationError as error:
+        rejections = [_rejection(problem) for problem in error.errors(include_url=False)]
+        first = min(rejections, key=lambda rejection: _RANKS[rejection.reason])
+        raise _RejectedError(first.reason, first.detail) from error
+
+
+def _rejection(problem: Any) -> Rejection:
+    value, words = problem["input"], problem["msg"]
+    reason = _REASONS.get(problem["type"]) or Reason(problem["type"])
+    if reason is Reason.UNKNOWN_TYPE and not isinstance(value, str):
+        reason = Reason.WRONG_TYPE
+    if reason is Reason.MISSING_FIELD:
+        words = "not given"
+    elif reason is Reason.WRONG_TYPE:
+        words = json.dumps(value)[:100]
+    elif reason is Reason.UNKNOWN_TYPE:
+        words = value[:100]
+    elif reason is Reason.WRONG_LENGTH:
+        words = f"{len(value)} characters"
+    field = problem["loc"][0] if problem["loc"] else "user_id"
+    return Rejection(reason, f"{field}: {words}")
+
+
+def _payload_bytes(text: str) -> int:
+    """Bytes of the values of `properties` and `context` as they stand in the JSON object `text`."""
+    decoder = json.JSONDecoder()
+    size, at = 0, text.index("{") + 1
+    while True:
+        key, at = decoder.raw_decode(text, _skip(text, at))
+        start = _skip(text, _skip(text, at) + 1)
+        _, at = decoder.raw_decode(text, start)
+        if key in ("properties", "context"):
+            size += len(text[start:at].encode())
+        at = _skip(text, at)
+        if text[at] == "}":
+            return size
+        at += 1
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at

@@ -1,0 +1,341 @@
+-- Every landed line with the verdict of the contract: contract.py says what the rules mean, a test holds the two
+-- together. The lines are a stream, which can be read once. DuckDB's JSON reader lets pass more than the contract does,
+-- so a quick look at each line finds the few that need a close one.
+with
+
+screened as (
+    select
+        received_hour,
+        segment,
+        line_number,
+        problem,
+        line,
+        text,
+        coalesce(strlen(text), octet_length(line)) as size_bytes,
+        -- Plain: up to 64 brackets, each followed by other tokens. No comma is before a closing bracket, no literal is
+        -- other than true, false and null, no number has over 15 digits before the point or over 2 in its exponent, and
+        -- no U+0000 is escaped.
+        coalesce(
+            regexp_full_match(
+                text,
+                replace(
+                    replace(
+                        '(?:,?~[{\[](?:~#)?(?:[ \t\r}\]:]|,?~"(?:[^"\\]|\\[^u]|\\u(?:[^0]|0[^0]|00[^0]|000[^0]))*"'
+                        || '|[:,]~#)*){1,64}',
+                        '#', '(?:-?[0-9]{1,15}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?|true|false|null)'
+                    ),
+                    '~', '[ \t\r]*'
+                )
+            ),
+            false
+        ) as is_plain
+    from lines
+),
+
+skeletons as (
+    -- What is left of the other lines without their strings: brackets, commas and literals, which are what they seem.
+    select
+        *,
+        case
+            when is_plain or size_bytes > 131072 then null
+            else regexp_replace(text, '"(?:[^"\\]|\\.)*"', '""', 'g')
+        end as skeleton
+    from screened
+),
+
+documents as (
+    select
+        *,
+        case
+            when problem is not null then problem
+            when size_bytes > 131072 then 'line_too_long: line: ' || size_bytes || ' bytes'
+            when text is null then 'not_utf8: line'
+            when
+                not regexp_full_match(
+                    regexp_replace(skeleton, '[^\[\]{}]+', '', 'g'),
+                    '(?:[\]}]|' || repeat('[\[{](?:', 64) || repeat(')*(?:[\]}]|\z)', 64) || ')*'
+                )
+                then 'too_deep: line: over 64 brackets are open'
+            when not json_valid(text) then 'not_json: line'
+            when regexp_matches(skeleton, ',[ \t\r]*[\]}]|[nN][aA][nN]|[iI][nN][fF]') then 'not_json: line'
+            when not regexp_matches(text, '^[ \t\r]*\{') then 'not_an_object: line'
+            when
+                len(
+                    list_filter(
+                        regexp_extract_all(skeleton, '-?[0-9][-+.0-9eE]*'),
+                        lambda number: coalesce(isinf(try_cast(number as double)), true)
+                    )
+                ) > 0
+                then 'number_out_of_range: line'
+        end as document_fault
+    from skeletons
+),
+
+parsed as (
+    select
+        *,
+        case
+            when document_fault is null
+                then json_transform(
+                    text,
+                    '{
+                        "event_id": "VARCHAR", "project_id": "VARCHAR", "type": "VARCHAR", "event": "VARCHAR",
+                        "category": "VARCHAR", "user_id": "VARCHAR", "anonymous_id": "VARCHAR",
+                        "session_id": "VARCHAR", "timestamp": "VARCHAR", "sent_at": "VARCHAR",
+                        "received_at": "VARCHAR", "protocol": "VARCHAR", "properties": "JSON", "context": "JSON"
+                    }'
+                )
+        end as sent,
+        case
+            when document_fault is null
+                then json_type(
+                    text,
+                    [
+                        '$.event_id', '$.project_id', '$.type', '$.event', '$.category', '$.user_id',
+                        '$.anonymous_id', '$.session_id', '$.timestamp', '$.sent_at', '$.received_at', '$.protocol'
+                    ]
+                )
+        end as types,
+        case when document_fault is null then json_keys(text, ['$', '$.properties', '$.context']) end as keys
+    from documents
+),
+
+fields as (
+    select
+        * exclude (skeleton, sent),
+        sent.event_id,
+        sent.project_id,
+        sent.type,
+        sent.event,
+        sent.category,
+        sent.user_id,
+        sent.anonymous_id,
+        sent.session_id,
+        sent.timestamp,
+        sent.sent_at,
+        sent.received_at,
+        sent.protocol,
+        sent.properties,
+        sent.context,
+        list_transform(
+            [sent.timestamp, sent.sent_at, sent.received_at],
+            lambda moment: regexp_full_match(
+                moment,
+                '(?:19|2[0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?'
+                || '(?:[Zz]|[-+](?:[01][0-9]|2[0-3]):[0-5][0-9])'
+            )
+        ) as are_rfc3339
+    from parsed
+),
+
+typed as (
+    select
+        * exclude (type, event, timestamp, sent_at, received_at),
+        coalesce(type, 'track') as type,
+        coalesce(
+            event,
+            case type
+                when 'page' then 'page_view'
+                when 'screen' then 'screen_view'
+                when 'identify' then type
+                when 'group' then type
+                when 'alias' then type
+            end
+        ) as event,
+        -- By way of microseconds, since a plain cast would go by the time zone of the session.
+        case when are_rfc3339[1] then make_timestamp(epoch_us(try_cast(upper(timestamp) as timestamptz))) end
+            as timestamp,
+        case when are_rfc3339[2] then make_timestamp(epoch_us(try_cast(upper(sent_at) as timestamptz))) end
+            as sent_at,
+        case when are_rfc3339[3] then make_timestamp(epoch_us(try_cast(upper(received_at) as timestamptz))) end
+            as received_at,
+        timestamp as timestamp_text,
+        sent_at as sent_at_text,
+        received_at as received_at_text
+    from fields
+),
+
+measured as (
+    select
+        *,
+        case
+            when received_at - sent_at not between interval '-5 minutes' and interval '5 minutes'
+                then timestamp + (received_at - sent_at)
+            else timestamp
+        end as event_time,
+        -- Which of the event, its properties and its context have a key twice. One bit a key shows that most have not;
+        -- the shift is one that keeps the contract's own names apart.
+        list_transform(
+            keys,
+            lambda names: case
+                when
+                    len(names) > bit_count(
+                        list_bit_or(list_transform(names, lambda name: 1::ubigint << ((hash(name) >> 2) & 63)))
+                    )
+                    then len(names) > list_unique(names)
+                else false
+            end
+        ) as have_duplicates,
+        -- The payload of a long line as it was sent: a walk over the tokens of the event that keeps the number of open
+        -- brackets, the place of the member and the bytes so far.
+        case
+            when size_bytes > 32768
+                then struct_extract(
+                    list_reduce(
+                        list_value({'open': 0, 'member': 1, 'size': 0})
+                        || list_transform(
+                            regexp_extract_all(text, '(?:"(?:[^"\\]|\\.)*"|[^"\[\]{},])+|[\[\]{},]'),
+                            lambda token: {
+                                'open': case
+                                    when token in ('[', '{') then 1
+                                    when token in (']', '}') then -1
+                                    else 0
+                                end,
+                                'member': case when token = ',' then 1 else 0 end,
+                                'size': strlen(token)
+                            }
+                        ),
+                        (walked, token) -> {
+                            'open': walked.open + token.open,
+                            'member': walked.member + case when walked.open = 1 then token.member else 0 end,
+                            'size': walked.size + case
+                                when
+                                    greatest(walked.open, walked.open + token.open) > 1
+                                    and keys[1][walked.member] in ('properties', 'context')
+                                    then token.size
+                                else 0
+                            end
+                        }
+                    ),
+                    'size'
+                )
+        end as payload_bytes
+    from typed
+),
+
+judged as (
+    select
+        *,
+        -- Reason, field at fault and more words, with colons between them.
+        case
+            when document_fault is not null then document_fault
+
+            when list_contains(have_duplicates, true)
+                then 'duplicate_key: ' || ['line', 'properties', 'context'][list_position(have_duplicates, true)]
+
+            when len(list_filter(types, lambda json: json not in ('VARCHAR', 'NULL'))) > 0
+                then 'wrong_type: ' || [
+                    'event_id', 'project_id', 'type', 'event', 'category', 'user_id',
+                    'anonymous_id', 'session_id', 'timestamp', 'sent_at', 'received_at', 'protocol'
+                ][list_position(list_transform(types, lambda json: json not in ('VARCHAR', 'NULL')), true)]
+            when not starts_with(properties, '{') then 'wrong_type: properties'
+            when not starts_with(context, '{') then 'wrong_type: context'
+
+            when type not in ('track', 'page', 'screen', 'identify', 'group', 'alias')
+                then 'unknown_type: type: ' || left(type, 100)
+
+            when event_id is null then 'missing_field: event_id'
+            when project_id is null then 'missing_field: project_id'
+            when event is null then 'missing_field: event'
+            when timestamp_text is null then 'missing_field: timestamp'
+            when received_at_text is null then 'missing_field: received_at'
+            when protocol is null then 'missing_field: protocol'
+
+            when length(event_id) not between 1 and 200 then 'wrong_length: event_id: ' || length(event_id)
+            when length(project_id) not between 1 and 200 then 'wrong_length: project_id: ' || length(project_id)
+            when length(event) not between 1 and 200 then 'wrong_length: event: ' || length(event)
+            when length(category) > 200 then 'wrong_length: category: ' || length(category)
+            when length(user_id) not between 1 and 200 then 'wrong_length: user_id: ' || length(user_id)
+            when length(anonymous_id) not between 1 and 200 then 'wrong_length: anonymous_id: ' || length(anonymous_id)
+            when length(session_id) not between 1 and 200 then 'wrong_length: session_id: ' || length(session_id)
+            when length(protocol) not between 1 and 200 then 'wrong_length: protocol: ' || length(protocol)
+
+            when not is_plain and contains(event_id, chr(0)) then 'nul_character: event_id'
+            when not is_plain and contains(project_id, chr(0)) then 'nul_character: project_id'
+            when not is_plain and contains(event, chr(0)) then 'nul_character: event'
+            when not is_plain and contains(category, chr(0)) then 'nul_character: category'
+            when not is_plain and contains(user_id, chr(0)) then 'nul_character: user_id'
+            when not is_plain and contains(anonymous_id, chr(0)) then 'nul_character: anonymous_id'
+            when not is_plain and contains(session_id, chr(0)) then 'nul_character: session_id'
+            when not is_plain and contains(protocol, chr(0)) then 'nul_character: protocol'
+
+            when timestamp is null then 'invalid_timestamp: timestamp: ' || left(timestamp_text, 100)
+            when sent_at is null and sent_at_text is not null
+                then 'invalid_timestamp: sent_at: ' || left(sent_at_text, 100)
+            when received_at is null then 'invalid_timestamp: received_at: ' || left(received_at_text, 100)
+
+            when user_id is null and anonymous_id is null then 'no_visitor: user_id: not given, nor is anonymous_id'
+            when payload_bytes > 32768 then 'payload_too_large: properties: ' || payload_bytes || ' bytes with context'
+            when project_id not in (select projects.project_id from projects)
+                then 'unknown_project: project_id: ' || project_id
+            when event_time > received_at + interval '24 hours'
+                then 'future: timestamp: ' || event_time || ', received at ' || received_at
+            when event_time < $start_date then 'before_start: timestamp: ' || event_time
+        end as fault
+    from measured
+),
+
+decided as (
+    select
+        received_hour,
+        segment,
+        line_number,
+        split_part(fault, ': ', 1) as reason,
+        substring(fault, strpos(fault, ': ') + 2) as detail,
+        case when fault is not null then coalesce(line, encode(text)) end as line,
+        -- A rejected line keeps its project, where it is of the kind that a project can be.
+        case
+            when fault is null then project_id
+            when types[2] = 'VARCHAR' and length(project_id) between 1 and 200 and not contains(project_id, chr(0))
+                then project_id
+        end as project_id,
+        case
+            when fault is null
+                then {
+                    'event_id': event_id,
+                    'type': type,
+                    'event': event,
+                    'category': category,
+                    'user_id': user_id,
+                    'anonymous_id': anonymous_id,
+                    'session_id': session_id,
+                    'event_time': event_time,
+                    'timestamp': timestamp,
+                    'sent_at': sent_at,
+                    'received_at': received_at,
+                    'properties': properties::varchar,
+                    'context': context::varchar,
+                    'protocol': protocol
+                }
+        end as accepted
+    from judged
+)
+
+select
+    -- origin
+    received_hour,
+    segment,
+    line_number,
+
+    -- verdict
+    reason,
+    detail,
+    line,
+
+    -- event
+    accepted.event_id,
+    project_id,
+    accepted.type,
+    accepted.event,
+    accepted.category,
+    accepted.user_id,
+    accepted.anonymous_id,
+    accepted.session_id,
+    accepted.event_time,
+    accepted.timestamp,
+    accepted.sent_at,
+    accepted.received_at,
+    accepted.properties,
+    accepted.context,
+    accepted.protocol
+from decided
