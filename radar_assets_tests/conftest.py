@@ -11,6 +11,11 @@ from radar_assets_tests.postgres import postgres_server, postgres_url
 __all__ = ["postgres_server", "postgres_url", "radar_home", "settings"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What makes the short versions of the fault tests long."""
+    parser.addoption("--kills", type=int, default=5, help="how many runs test_kills.py kills (default: 5)")
+
+
 @pytest.fixture(autouse=True)
 def radar_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Radar home; no other setting is left in the environment."""

@@ -35,6 +35,7 @@ def event(event_id: str, at: datetime, received_at: datetime | None = None, **fi
         "timestamp": f"{at.isoformat()}Z",
         "received_at": f"{received.isoformat()}Z",
         "properties": {"url": "https://shop.example/"},
+        "protocol": "test",
         **fields,
     }
 

@@ -118,7 +118,7 @@ def test_a_failed_run_is_left_to_its_retry_and_asked_for_again_when_more_lands(p
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         platform.land(NOON, [event("1", NOON)], "a")
         (request,) = platform.tick("landing_sensor")
-        warehouse.parent.mkdir(parents=True)
+        warehouse.parent.mkdir(parents=True, exist_ok=True)
         warehouse.write_text("a file where the table's folder belongs")
         assert not platform.execute("hourly_job", request, raise_on_error=False).success
         assert platform.tick("landing_sensor") == []
@@ -162,7 +162,9 @@ def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
     schedule = platform.defs.resolve_schedule_def("daily_close_schedule")
     with time_machine.travel("2026-03-11T01:00:00Z", tick=True):
         context = dg.build_schedule_context(
-            instance=platform.instance, scheduled_execution_time=datetime.fromisoformat("2026-03-11T01:00:00+00:00")
+            instance=platform.instance,
+            scheduled_execution_time=datetime.fromisoformat("2026-03-11T01:00:00+00:00"),
+            repository_def=platform.defs.get_repository_def(),
         )
         (request,) = schedule.evaluate_tick(context).run_requests or []
         assert (request.run_key, request.partition_key) == ("close:2026-03-10", "2026-03-10")

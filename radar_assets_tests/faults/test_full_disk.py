@@ -29,7 +29,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_changes_nothing_visible_and_the_next_run_succeeds(small_disk: Path, tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path / "radar", warehouse_url=f"file://{small_disk}").prepare()
-    platform = Platform(settings, dg.DagsterInstance.local_temp(str(tmp_path / "instance")))
+    platform = Platform(settings, dg.DagsterInstance.local_temp(str(tmp_path)))
     platform.land(workers.START, [event("1", workers.START)], "first")
     platform.rebuild("hourly_job", workers.hour_key(0), workers.hour_key(0))
     before = platform.tables()

@@ -29,6 +29,7 @@ def open_platform(home: Path, instance: Path) -> Platform:
     from radar_assets.store.models import Project
 
     settings = load_settings(home=home, threads=2, memory="512MB").prepare()
+    instance.mkdir(exist_ok=True)
     platform = Platform(settings, dg.DagsterInstance.local_temp(str(instance)))
     store = open_store(settings.database)
     store.ensure_projects([Project(id=p.id, name=p.name, timezone=p.timezone) for p in simulated_projects(3)])

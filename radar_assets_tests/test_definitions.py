@@ -1,0 +1,72 @@
+"""The definitions as Dagster loads them: in a fresh interpreter, complete, and switched on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from radar_assets.definitions import build_defs
+from radar_assets.lakehouse.tables import TABLES
+from radar_assets.settings import Settings
+
+GOLDEN = Path(__file__).parent / "golden" / "specs.json"
+
+
+@pytest.fixture
+def defs(settings: Settings) -> dg.Definitions:
+    return build_defs(settings)
+
+
+def spec_of(defs: dg.Definitions) -> dict[str, object]:
+    """What a reviewer wants to see change on purpose only."""
+    graph = defs.resolve_asset_graph()
+    specs: dict[str, object] = {}
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        specs[key.to_user_string()] = {
+            "group": node.group_name,
+            "parents": sorted(parent.to_user_string() for parent in node.parent_keys),
+            "partitions": type(node.partitions_def).__name__,
+            "backfill": node.backfill_policy.policy_type.value if node.backfill_policy else None,
+            "owners": list(node.owners),
+            "kinds": sorted(node.kinds),
+            "checks": sorted(check.name for check in node.check_keys),
+        }
+    specs["sensors"] = sorted(s.name for s in defs.sensors or [] if s.default_status == dg.DefaultSensorStatus.RUNNING)
+    specs["schedules"] = {s.name: s.cron_schedule for s in defs.schedules or []}  # pyright: ignore[reportAttributeAccessIssue]
+    return specs
+
+
+def test_specs_are_those_of_the_golden_file(defs: dg.Definitions) -> None:
+    """To accept a change, write what this test prints into the golden file."""
+    found = json.dumps(spec_of(defs), indent=2, sort_keys=True)
+    assert json.loads(GOLDEN.read_text()) == json.loads(found), found
+
+
+def test_assets_are_the_tables(defs: dg.Definitions) -> None:
+    assert {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()} == set(TABLES)
+
+
+def test_definitions_load_in_a_fresh_interpreter_without_the_heavy_libraries(settings: Settings) -> None:
+    """The process start of a run is most of a tick, so what only assets need is imported by assets."""
+    script = """
+import sys
+from radar_assets.definitions import defs
+import dagster as dg
+dg.Definitions.validate_loadable(defs())
+print([name for name in ("duckdb", "pyarrow", "pyiceberg", "sqlglot", "ua_parser", "rich") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_wrong_setting_stops_the_start_and_names_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADAR_MEMORY", "plenty")
+    script = "from radar_assets.definitions import defs; defs()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "RADAR_MEMORY=plenty: is no size" in done.stderr
