@@ -1,0 +1,279 @@
+"""The registry of metrics: what each one is, and the statements that compute them.
+
+A metric is declared here, or by a team in `radar.yaml`, and from then on is in the hourly and daily tables and in
+whatever reads those. What an expression may consist of is in `expressions.py`.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+
+from radar_assets.lakehouse.sql import Model
+
+Grain = Literal["hour", "day"]
+Source = Literal["events", "sessions"]
+
+
+class Metric(BaseModel):
+    """A number that each project has for each hour or day.
+
+    Attributes:
+        name: in the column `metric` of the tables.
+        source: the table that it aggregates: all events, or the sessions that are not those of bots. A session belongs
+            to a day, so metrics of sessions have no hourly values.
+        expression: SQL aggregate over the columns of the source, over `visitor` (the user that the visitor was seen as
+            within the hour or day, else `visitor_id`) and, for events, over `event_name` (`event` in lower case, with
+            underscores for spaces and dashes).
+        unit: what the value counts, None for a plain number.
+        good: the direction of a change for the better, None where there is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    source: Source = "events"
+    expression: str
+    title: str
+    description: str
+    unit: str | None = None
+    good: Literal["up", "down"] | None = None
+
+    @property
+    def grains(self) -> tuple[Grain, ...]:
+        """The grains at which the metric has values."""
+        return ("hour", "day") if self.source == "events" else ("day",)
+
+
+# Names by which SDKs, the specifications of Segment, Snowplow, Google and Meta, and shop systems call the same thing.
+SIGNUPS = (
+    *("sign_up", "signup", "signed_up", "user_sign_up", "user_signup", "user_signed_up", "account_created"),
+    *("create_account", "registered", "user_registered", "complete_registration", "completeregistration"),
+)
+CONVERSIONS = (
+    *("purchase", "purchased", "purchase_completed", "order_completed", "order_placed", "checkout_completed"),
+    *("complete_payment", "completepayment", "transaction", "subscription_started", "conversion"),
+)
+ERRORS = (
+    *("error", "exception", "$exception", "js_error", "javascript_error", "client_error", "app_error", "app_exception"),
+    *("application_error", "application_crashed", "app_crashed", "crash", "unhandled_exception"),
+)
+
+
+def _named(names: Sequence[str]) -> str:
+    quoted = ", ".join(f"'{name}'" for name in names)
+    return f"event_name in ({quoted})"
+
+
+STANDARD_METRICS: tuple[Metric, ...] = (
+    Metric(
+        name="events",
+        title="Events",
+        description="All events, those of bots included.",
+        expression="count(*)",
+        unit="events",
+    ),
+    Metric(
+        name="page_views",
+        title="Page views",
+        description="Events named `page_view`, without those of bots.",
+        expression="count(*) filter (where event = 'page_view' and not is_bot)",
+        unit="page views",
+        good="up",
+    ),
+    Metric(
+        name="visitors",
+        title="Visitors",
+        description="Distinct visitors, without bots; who is seen with a user id within the hour or day is that user.",
+        expression="count(distinct visitor) filter (where not is_bot)",
+        unit="visitors",
+        good="up",
+    ),
+    Metric(
+        name="users",
+        title="Users",
+        description="Distinct user ids.",
+        expression="count(distinct user_id)",
+        unit="users",
+        good="up",
+    ),
+    Metric(
+        name="signups",
+        title="Sign-ups",
+        description=f"Events with one of the names {', '.join(SIGNUPS)}, however they are capitalised and divided.",
+        expression=f"count(*) filter (where {_named(SIGNUPS)})",
+        unit="events",
+        good="up",
+    ),
+    Metric(
+        name="conversions",
+        title="Conversions",
+        description=f"Events with one of the names {', '.join(CONVERSIONS)}, however they are capitalised and divided.",
+        expression=f"count(*) filter (where {_named(CONVERSIONS)})",
+        unit="events",
+        good="up",
+    ),
+    Metric(
+        name="revenue",
+        title="Revenue",
+        description="Sum of `revenue` over all events, in the currency that the sender uses.",
+        expression="sum(revenue)",
+        unit="currency",
+        good="up",
+    ),
+    Metric(
+        name="errors",
+        title="Errors",
+        description=f"Events with one of the names {', '.join(ERRORS)}, however they are capitalised and divided.",
+        expression=f"count(*) filter (where {_named(ERRORS)})",
+        unit="events",
+        good="down",
+    ),
+    Metric(
+        name="error_rate",
+        title="Error rate",
+        description="Errors as a share of all events, from 0 to 1.",
+        expression=f"count(*) filter (where {_named(ERRORS)}) / count(*)",
+        unit="ratio",
+        good="down",
+    ),
+    Metric(
+        name="sessions",
+        title="Sessions",
+        description="Sessions that start on the day, without those of bots.",
+        source="sessions",
+        expression="count(*)",
+        unit="sessions",
+        good="up",
+    ),
+    Metric(
+        name="new_visitors",
+        title="New visitors",
+        description="Distinct visitors of the day's sessions that started none in the 30 days before, without bots.",
+        source="sessions",
+        expression="count(distinct visitor) filter (where is_new_visitor)",
+        unit="visitors",
+        good="up",
+    ),
+    Metric(
+        name="bounce_rate",
+        title="Bounce rate",
+        description="Sessions that are one page view and no other event, as a share of all sessions, from 0 to 1.",
+        source="sessions",
+        expression="count(*) filter (where is_bounce) / count(*)",
+        unit="ratio",
+        good="down",
+    ),
+    Metric(
+        name="session_duration_avg_s",
+        title="Average session duration",
+        description="Mean time from the first event of a session to its last; one of a single event counts as 0 s.",
+        source="sessions",
+        expression="sum(duration_s) / count(*)",
+        unit="s",
+        good="up",
+    ),
+    Metric(
+        name="pages_per_session",
+        title="Pages per session",
+        description="Page views of the day's sessions divided by their number.",
+        source="sessions",
+        expression="sum(page_views) / count(*)",
+        unit="page views",
+        good="up",
+    ),
+)
+
+_TAKEN = frozenset({"project_id", "hour", "date", *(metric.name for metric in STANDARD_METRICS)})
+
+
+class CustomMetric(Metric):
+    """A metric that a team declares in `radar.yaml`; its expression is checked when it is made."""
+
+    title: str = ""
+    description: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _described(cls, given: Any) -> Any:
+        """A title and a description made of the rest, where there are none."""
+        if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+            return given
+        title = given["name"].replace("_", " ").capitalize()
+        return {"title": title, "description": f"`{given.get('expression')}`", **given}
+
+    @field_validator("name")
+    @classmethod
+    def _new_name(cls, name: str, info: ValidationInfo) -> str:
+        """The context may have `names`, the set of those that the configuration has given so far."""
+        if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 60:
+            raise ValueError(f"{name!r} is no name for a metric; write it as monthly_searches")
+        names: set[str] = info.context["names"] if info.context else set()
+        if name in _TAKEN or name in names:
+            raise ValueError(f"the name {name} is taken")
+        names.add(name)
+        return name
+
+    @field_validator("expression")
+    @classmethod
+    def _sound_expression(cls, expression: str, info: ValidationInfo) -> str:
+        from radar_assets.metrics.expressions import check
+
+        if "source" in info.data:
+            check(expression, info.data["source"])
+        return expression
+
+
+def registry(custom: Sequence[Metric] = ()) -> tuple[Metric, ...]:
+    """All metrics: the standard ones and those that teams have declared."""
+    return (*STANDARD_METRICS, *custom)
+
+
+def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
+    """The statement that gives the metrics of a grain, a row for each that has a value.
+
+    Args:
+        model: `hourly_metrics` or `daily_metrics`; its CTEs `of_events` and `of_sessions` get a column for each metric.
+    """
+    return _compose(model, tuple(metrics), grain)
+
+
+@cache
+def _compose(model: Model, metrics: tuple[Metric, ...], grain: Grain) -> Model:
+    from sqlglot import exp
+
+    from radar_assets.metrics.expressions import aggregate
+
+    bucket = "hour" if grain == "hour" else "date"
+    tree: Any = model.parse()
+    expressions = {cte.alias: cte.this for cte in tree.ctes}
+    branches = []
+    for metric in metrics:
+        if grain not in metric.grains:
+            continue
+        relation = f"of_{metric.source}"
+        rows = expressions[relation]
+        table = rows.args["from_"].this.name
+        value = aggregate(
+            metric.expression,
+            table,
+            present="session_id" if metric.source == "sessions" else None,
+            may_fail=isinstance(metric, CustomMetric),
+        )
+        rows.select(exp.alias_(value, metric.name, quoted=True), copy=False)
+        column = exp.column(metric.name, quoted=True)
+        branches.append(
+            exp.select(
+                exp.column("project_id"),
+                exp.column(bucket),
+                exp.alias_(exp.Literal.string(metric.name), "metric"),
+                exp.alias_(exp.cast(column, "double"), "value"),
+            )
+            .from_(exp.to_table(relation))
+            .where(column.is_(exp.null()).not_())
+        )
+    body = exp.union(*branches, distinct=False, copy=False)
+    body.set("with_", tree.args["with_"].pop())
+    return Model(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))
