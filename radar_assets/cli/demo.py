@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HOST, PORT = "127.0.0.1", 3000
 CHARTED = "visitors"
-SUMMED = ("page_views", "sessions", "signups", "conversions", "revenue")
+SUMMED = ("page_views", "sessions", "conversions", "revenue")
 """Metrics of which the sum over days says something."""
 
 
@@ -72,7 +72,7 @@ def demo(
     _print_incidents(console, plan)
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         _print_checks(console, failed_checks(instance, definitions))
-    _print_next(console, open)
+    _print_next(console)
     return run_ui(HOST, PORT, open_browser=True) if open else 0
 
 
@@ -107,6 +107,7 @@ def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:
 
 def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffic: Traffic) -> None:
     """A row and a chart for each project."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
@@ -121,7 +122,7 @@ def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffi
         " where event_time >= $first and event_time < $end group by project_id order by count(*) desc",
         span,
     ).fetchall()
-    table = Table("project", "events", "visitors", *(metric.replace("_", " ") for metric in SUMMED), show_edge=False)
+    table = Table("project", "events", "visitors", *(metric.replace("_", " ") for metric in SUMMED), box=SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for project, events, visitors in counted:
@@ -160,13 +161,14 @@ def _print_lines(console: "Console", connection: "DuckDBPyConnection") -> None:
     lines, events, rejected = row or (0, 0, 0)
     console.print()
     console.print(
-        f"{lines:,} lines landed = {events:,} events + {lines - events - rejected:,} copies + {rejected:,} rejected"
+        f"{lines:,} lines landed = {events:,} events + {lines - events - rejected:,} copies + {rejected:,} rejected",
+        soft_wrap=True,
     )
     reasons = connection.execute(
         "select reason, count(*) from rejected_events group by reason order by count(*) desc, reason"
     ).fetchall()
     if reasons:
-        console.print("Rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons), style="dim")
+        console.print("Rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons), soft_wrap=True)
 
 
 def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
@@ -175,11 +177,12 @@ def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
     planted = [one for part in plan for one in incidents(part.start, part.days, projects=part.projects)]
     if planted:
         console.print()
-        console.print("Planted for you to find", style="bold")
+        console.print("Planted for you to find (UTC):")
     for incident in planted:
-        console.print(
-            f"{incident.start:%-d %b %H:%M} to {incident.end:%-d %b %H:%M} UTC  {incident.what}", markup=False
+        end = (
+            f"{incident.end:%H:%M}" if incident.end.date() == incident.start.date() else f"{incident.end:%-d %b %H:%M}"
         )
+        console.print(f"  {incident.start:%-d %b %H:%M} to {end}  {incident.what}", markup=False, soft_wrap=True)
 
 
 def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
@@ -188,15 +191,14 @@ def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
         console.print("Every check passed.", style="green")
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
-        console.print(f"{mark} {check.asset}: {check.name}")
+        console.print(f"{mark} {check.asset}: {check.name}", soft_wrap=True)
 
 
-def _print_next(console: "Console", open: bool) -> None:
+def _print_next(console: "Console") -> None:
     console.print()
-    if not open:
-        console.print("radar dev      the asset graph in Dagster's UI, and the daemon that keeps it up to date")
-    console.print("radar status   how far each table has come")
-    console.print(
-        "radar sql \"select * from daily_breakdowns where dimension = 'channel' order by events desc limit 20\"",
-        markup=False,
-    )
+    for command, what in (
+        ("radar dev", "the asset graph in Dagster's UI, and the daemon that keeps it up to date"),
+        ("radar status", "how far each table has come"),
+        ('radar sql "from daily_metrics"', "any question to the tables"),
+    ):
+        console.print(f"[bold]{command:30}[/]  {what}", soft_wrap=True)

@@ -1,9 +1,8 @@
 """Runs of the graph in this process, for whoever can't wait for the daemon: what is due, in one run a grid."""
 
-import sqlite3
 import uuid
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.partitions import Window, utc_now
+from radar_assets.store.database import PATIENCE_S
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, EventLogEntry, JobDefinition
@@ -139,10 +139,8 @@ def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit
     tags = {INCREMENTAL_TAG: "true", "dagster/asset_partition_range_start": first}
     tags["dagster/asset_partition_range_end"] = last
     run_id = str(uuid.uuid4())
-    with ExitStack() as stack:
-        shards = ["index", run_id]
-        instance.add_event_listener(run_id, lambda _: _hold_open(instance, shards, stack))
-        instance.add_event_listener(run_id, bars.follow)
+    instance.add_event_listener(run_id, bars.follow)
+    with _kept_connections(instance):
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -159,16 +157,37 @@ def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit
         raise RunFailedError(f"{failed.step_key or 'the run'} failed: {reason} (run {run_id}; radar dev shows its log)")
 
 
-def _hold_open(instance: "DagsterInstance", shards: list[str], stack: ExitStack) -> None:
-    """Keep SQLite's files of the event log open until the stack closes.
+@contextmanager
+def _kept_connections(instance: "DagsterInstance") -> Iterator[None]:
+    """Record events over connections that stay, where the event log is in SQLite.
 
-    Dagster opens and closes them for each event, and whoever closes such a file as the last one has to write its log
-    back to it. With a connection left, recording a run takes about half the time.
+    Dagster opens and closes two files for each event, and whoever closes such a file as the last one writes its log
+    back to it; kept connections take a third of the time, which is most of a run over many partitions. Only here, since
+    the UI follows a run by the writes to its file, which come late then.
     """
     from dagster._core.storage.event_log import SqliteEventLogStorage
+    from sqlalchemy import Connection, Engine, create_engine
 
     storage = instance.event_log_storage
-    while shards and isinstance(storage, SqliteEventLogStorage):
-        connection = sqlite3.connect(storage.path_for_shard(shards.pop()), check_same_thread=False)
-        stack.callback(connection.close)
-        connection.execute("select count(*) from sqlite_master")
+    if not isinstance(storage, SqliteEventLogStorage):
+        yield
+        return
+    engines: dict[str, Engine] = {}
+    connect_first = storage._connect
+
+    @contextmanager
+    def connect(shard: str) -> Iterator[Connection]:
+        if shard not in engines:
+            with connect_first(shard):  # makes the file
+                pass
+            engines[shard] = create_engine(storage.conn_string_for_shard(shard), connect_args={"timeout": PATIENCE_S})
+        with storage._db_lock, engines[shard].begin() as connection:
+            yield connection
+
+    vars(storage)["_connect"] = connect
+    try:
+        yield
+    finally:
+        del vars(storage)["_connect"]
+        for engine in engines.values():
+            engine.dispose()

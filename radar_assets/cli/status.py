@@ -81,7 +81,7 @@ def status() -> None:
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
         when = f"{age(utc_now() - check.at)} ago"
-        console.print(f"{mark} {check.asset}: {check.name}, {printable(check.window)}, {when}")
+        console.print(f"{mark} {check.asset}: {check.name}, {printable(check.window)}, {when}", soft_wrap=True)
 
 
 def tables_status(lakehouse: "Lakehouse") -> list[TableStatus]:
