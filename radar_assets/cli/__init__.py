@@ -16,16 +16,23 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from radar_assets.cli.demo import demo
 from radar_assets.cli.dev import dev
 from radar_assets.cli.doctor import doctor
+from radar_assets.cli.imports import import_
 from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
 from radar_assets.cli.simulate import simulate
 from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
+from radar_assets.cli.terminal import OPTIONS
 
 START = Group("Start", sort_key=1)
 EVENTS = Group("Events", sort_key=2)
 LOOK = Group("Look", sort_key=3)
-OPTIONS = Group("Options", sort_key=4)
+
+
+def _shown_default(value: object) -> str | None:
+    """What the help says of a default: nothing where it is that nothing was asked for."""
+    return None if value is False or value in (None, "", ()) else str(value)
+
 
 app = App(
     name="radar",
@@ -33,9 +40,14 @@ app = App(
     version=lambda: metadata.version("radar-assets"),
     help_format="plaintext",  # Markdown would double the time that --help takes
     group_parameters=OPTIONS,
+    default_parameter=Parameter(negative="", show_default=_shown_default),
 )
 app["--help"].group = app["--version"].group = OPTIONS
-for group, commands in {START: [demo, dev], EVENTS: [simulate, replay_rejected], LOOK: [sql, status, doctor]}.items():
+for group, commands in {
+    START: [demo, dev],
+    EVENTS: [import_, simulate, replay_rejected],
+    LOOK: [sql, status, doctor],
+}.items():
     for place, command in enumerate(commands):
         app.command(command, group=group, sort_key=place)
 app.command(project_app)
@@ -45,7 +57,7 @@ project_app.group = EVENTS
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    debug: Annotated[bool, Parameter(env_var="RADAR_DEBUG", negative="")] = False,
+    debug: Annotated[bool, Parameter(env_var="RADAR_DEBUG")] = False,
 ) -> int:
     """Run a command.
 

@@ -107,7 +107,6 @@ def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:
 
 def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffic: Traffic) -> None:
     """A row and a chart for each project."""
-    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
@@ -122,7 +121,9 @@ def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffi
         " where event_time >= $first and event_time < $end group by project_id order by count(*) desc",
         span,
     ).fetchall()
-    table = Table("project", "events", "visitors", *(metric.replace("_", " ") for metric in SUMMED), box=SIMPLE_HEAD)
+    table = Table(
+        "project", "events", "visitors", *(metric.replace("_", " ") for metric in SUMMED), box=None, pad_edge=False
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for project, events, visitors in counted:

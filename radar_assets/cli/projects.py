@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from radar_assets.cli.terminal import out, printable
+from radar_assets.cli.terminal import OPTIONS, out, printable
 
 if TYPE_CHECKING:
     from radar_assets.store.database import Store
 
-project_app = App(name="project", help="Add and list the projects whose events are taken in.")
+project_app = App(name="project", help="Add and list the projects whose events are taken in.", group_parameters=OPTIONS)
 
 
 def open_projects() -> "Store":

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from radar_assets.automation import INCREMENTAL_TAG, KEY
+from radar_assets.automation import KEY
 from radar_assets.cli.terminal import err
 from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS
 from radar_assets.lakehouse.files import STEP, from_unit
+from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.partitions import Window, utc_now
 from radar_assets.store.database import PATIENCE_S

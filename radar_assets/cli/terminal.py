@@ -4,8 +4,13 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from cyclopts import Group
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+OPTIONS = Group("Options", sort_key=4)
+"""Where the help of every command lists its options: below everything else."""
 
 # Control characters would drive the terminal, and bidirectional ones let a text look like another.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
