@@ -12,8 +12,6 @@ import dagster as dg
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.partitions import DAY_KEY, HOUR_KEY, Window, contiguous, utc_now
 
-INCREMENTAL_TAG = "radar/incremental"
-"""Tag of the runs that sensors start: they add what is missing and rebuild what is stale. Any other run rebuilds all that it is given."""
 RUNS_A_TICK = 20
 """Most requests of one tick: a backlog is worked off over several, and live work isn't queued behind all of it."""
 LONGEST_RUN = {"hour": 24 * 7, "day": 31}
@@ -68,12 +66,29 @@ def requests(
     Args:
         due: sequence number of the change that makes each partition due; with the stretch it makes the run key.
     """
-    step = STEP[unit]
     found = []
-    for window in contiguous(due, step, LONGEST_RUN[unit])[:RUNS_A_TICK]:
+    for window in stretches(due, unit):
         newest = max(number for moment, number in due.items() if window.start <= moment < window.end)
         found.append(request(window, unit, assets, run_key=f"{prefix}:{_key(window, unit)}:{newest}", tags=tags))
     return found
+
+
+def stretches(due: Iterable[datetime], unit: str) -> list[Window]:
+    """Windows of due partitions, as many as one tick asks for.
+
+    Those that follow each other go together. When that leaves more windows than a tick may ask for, gaps are bridged: in an
+    incremental run a partition that isn't stale costs its record in Dagster, a run of its own costs a process.
+    """
+    windows = contiguous(due, STEP[unit], LONGEST_RUN[unit])
+    if len(windows) > RUNS_A_TICK:
+        bridged = windows[:1]
+        for window in windows[1:]:
+            if window.end - bridged[-1].start <= LONGEST_RUN[unit] * STEP[unit]:
+                bridged[-1] = Window(bridged[-1].start, window.end)
+            else:
+                bridged.append(window)
+        windows = bridged
+    return windows[:RUNS_A_TICK]
 
 
 def request(

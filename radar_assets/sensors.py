@@ -11,21 +11,20 @@ from datetime import timedelta
 import dagster as dg
 
 from radar_assets.automation import (
-    INCREMENTAL_TAG,
-    LONGEST_RUN,
-    RUNS_A_TICK,
     due_partitions,
     last_materialized,
     partitions_in_progress,
     request,
     requests,
+    stretches,
 )
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import missing_segments
 from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS, Jobs
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.staleness import stale
-from radar_assets.partitions import HOUR, Grids, contiguous, day_key, hour_key, utc_now
+from radar_assets.partitions import Grids, day_key, hour_key, utc_now
 
 TICK_S = 30
 REFRESH_EVERY = timedelta(minutes=15)
@@ -56,7 +55,7 @@ def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
         busy = partitions_in_progress(context.instance, "raw_events")
         due = {segment.received_hour for segment in missing if hour_key(segment.received_hour) not in busy}
         found = []
-        for window in contiguous(due, HOUR, LONGEST_RUN["hour"])[:RUNS_A_TICK]:
+        for window in stretches(due, "hour"):
             names = sorted(segment.name for segment in missing if window.start <= segment.received_hour < window.end)
             digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
             key = f"landing:{hour_key(window.start)}:{digest}"
@@ -95,7 +94,7 @@ def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
         events, sessions = lakehouse.snapshot("events"), lakehouse.snapshot("sessions")
         changed = stale(events, sessions, newer_than=settled["sessions"])
         settled.advance("sessions", events.sequence_number, changed)
-        pending = {"sessions": (changed, DAILY_ASSETS)}
+        pending: dict[str, tuple[dict[int, int], tuple[str, ...]]] = {"sessions": (changed, DAILY_ASSETS)}
         for name in DAILY_ASSETS[1:]:
             behind = stale(sessions, lakehouse.snapshot(name), newer_than=settled[name])
             settled.advance(name, sessions.sequence_number, behind)

@@ -74,7 +74,10 @@ class Platform:
         """One tick of a sensor; a request whose run key was seen before is dropped, as the daemon drops it."""
         sensor = self.defs.resolve_sensor_def(name)
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursors.get(name), definitions=self.defs, resources={"lakehouse": self.lakehouse}
+            instance=self.instance,
+            cursor=self.cursors.get(name),
+            definitions=self.defs,
+            resources={"lakehouse": self.lakehouse},
         )
         data = sensor.evaluate_tick(context)
         self.cursors[name] = data.cursor
@@ -126,7 +129,7 @@ class Platform:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """All rows of all tables; which segment holds a line is left out, since batching may differ."""
-        kept = {name: "select * exclude (segment, line_number) from {table}" for name in ("raw_events", "events")}
+        kept = dict.fromkeys(("raw_events", "events"), "select * exclude (segment, line_number) from {table}")
         kept["rejected_events"] = "select received_hour, reason, line from {table}"
         return {name: self.rows(name, kept.get(name, "select * from {table}")) for name in TABLES}
 

@@ -69,7 +69,8 @@ def test_a_late_line_rebuilds_its_hour_and_its_day_and_no_others(platform: Platf
         result = platform.execute("hourly_job", request)
         materialized = {e.asset_key.to_user_string() for e in result.get_asset_materialization_events() if e.asset_key}
         assert materialized == {"raw_events", "rejected_events"}  # no event of the received hour itself is new
-        assert keys(hours := platform.tick("stale_hours_sensor")) == ["events:2026-03-05-15:00"]
+        hours = platform.tick("stale_hours_sensor")
+        assert keys(hours) == ["events:2026-03-05-15:00"]
         assert platform.tick("stale_hours_sensor") == []
         platform.execute("hourly_job", hours[0])
         assert counts(platform) == {old: 1, old + 3 * HOUR: 1, NOON: 1}

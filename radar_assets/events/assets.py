@@ -4,14 +4,18 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from radar_assets.automation import INCREMENTAL_TAG
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.materialization import materialized, partition_window, table_metadata
+from radar_assets.lakehouse.materialization import (
+    INCREMENTAL_TAG,
+    materialized,
+    partition_window,
+    table_metadata,
+    windows_to_build,
+)
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.staleness import stale_windows
 from radar_assets.lakehouse.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
 from radar_assets.partitions import Grids, day_key, hour_key
 from radar_assets.store.database import Store
@@ -53,21 +57,26 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
         )
 
     @dg.asset(
-        **hourly, deps=[raw_events], description=REJECTED_EVENTS.description, metadata=table_metadata(REJECTED_EVENTS)
+        **hourly,
+        deps=[raw_events],
+        output_required=False,
+        description=REJECTED_EVENTS.description,
+        metadata=table_metadata(REJECTED_EVENTS),
     )
     def rejected_events(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
-    ) -> dg.MaterializeResult:
+    ) -> Iterator[dg.MaterializeResult]:
         from radar_assets.lakehouse.engines.duckdb import Files
 
         model = load_model(LAYER, "rejected_events")
-        commit = lakehouse.rebuild(
-            model,
-            [partition_window(context)],
-            ["raw_events"],
-            lambda tables, window: {"raw_events": Files.of(tables["raw_events"], window)},
-        )
-        return materialized(context, commit, lakehouse.lineage(model))
+        if windows := windows_to_build(context, lakehouse, "raw_events", "rejected_events"):
+            commit = lakehouse.rebuild(
+                model,
+                windows,
+                ["raw_events"],
+                lambda tables, windows: {"raw_events": Files.within(tables["raw_events"], windows)},
+            )
+            yield materialized(context, commit, lakehouse.lineage(model))
 
     @dg.asset(
         **hourly,
@@ -79,12 +88,10 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
     def events(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> Iterator[dg.MaterializeResult]:
-        windows = [partition_window(context)]
-        if INCREMENTAL_TAG in context.run.tags:
-            windows = stale_windows(lakehouse.snapshot("raw_events"), lakehouse.snapshot("events"), windows[0], by=1)
-        if windows:
+        if windows := windows_to_build(context, lakehouse, "raw_events", "events", by=1):
             commit = rebuild_events(lakehouse, windows)
-            yield materialized(context, commit, lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS))
+            lineage = lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS)
+            yield materialized(context, commit, lineage)
 
     @dg.asset(**daily, deps=[events], description=SESSIONS.description, metadata=table_metadata(SESSIONS))
     def sessions(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
@@ -92,7 +99,10 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
         commit = rebuild_sessions(lakehouse, window)
         amended = [day_key(day) for day in amended_days(commit, window)]
         return materialized(
-            context, commit, lakehouse.lineage(load_model(LAYER, "rebuilt_sessions"), active_visitors=("project_id", "visitor_id")), amended_days=amended
+            context,
+            commit,
+            lakehouse.lineage(load_model(LAYER, "rebuilt_sessions"), active_visitors=("project_id", "visitor_id")),
+            amended_days=amended,
         )
 
-    return [raw_events, rejected_events, events, sessions]
+    return [raw_events, rejected_events, events, sessions]  # pyright: ignore[reportReturnType] - the decorator makes them definitions

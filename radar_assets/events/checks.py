@@ -15,6 +15,8 @@ from radar_assets.partitions import DAY, HOUR, Window, utc_now
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from radar_assets.lakehouse.engines.duckdb import Files
+
 LAYER = "radar_assets.events"
 MOST_LATE = 0.2
 """Share of lines that may arrive more than an hour after they happened; mobile SDKs rarely reach a tenth."""
@@ -99,14 +101,13 @@ def _silence(lakehouse: Lakehouse, _: Window) -> "pa.Table":
 
 
 def _share(lakehouse: Lakehouse, window: Window, column: str, bound: float) -> "pa.Table":
-    import pyarrow.compute as pc
-
-    raw_events = _files(lakehouse, "raw_events", window)
     counts = lakehouse.engine.query(
-        load_model(LAYER, "shares"), {"raw_events": raw_events}, {"start": window.start, "end": window.end}
+        load_model(LAYER, "shares"),
+        {"raw_events": _files(lakehouse, "raw_events", window)},
+        {"start": window.start, "end": window.end},
     )
-    share = pc.divide(pc.cast(counts[column], "double"), pc.cast(counts["lines"], "double"))
-    return counts.append_column("share", share).filter(pc.greater(share, bound))
+    (row,) = counts.to_pylist()
+    return counts if row[column] > bound * row["lines"] else counts.slice(1)
 
 
 def _unaccounted_lines(lakehouse: Lakehouse, window: Window) -> "pa.Table":
@@ -150,7 +151,7 @@ def _events_outside_sessions(lakehouse: Lakehouse, window: Window) -> "pa.Table"
     )
 
 
-def _files(lakehouse: Lakehouse, name: str, window: Window):  # noqa: ANN202
+def _files(lakehouse: Lakehouse, name: str, window: Window) -> "Files":
     from radar_assets.lakehouse.engines.duckdb import Files
 
     return Files.of(lakehouse.snapshot(name), window)

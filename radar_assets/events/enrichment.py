@@ -26,13 +26,13 @@ def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
     from radar_assets.events.user_agents import describe_user_agents
     from radar_assets.lakehouse.engines.duckdb import Files
 
-    def inputs(tables: Mapping[str, Snapshot], window: Window) -> "Inputs":
+    def inputs(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> "Inputs":
         # A copy may hide in the hour next to the one it repeats.
-        raw_events = Files.of(tables["raw_events"], None, window.widen(HOUR))
+        raw_events = Files.within(tables["raw_events"], [window.widen(HOUR) for window in windows], by=1)
         seen = lakehouse.engine.query(
             load_model(LAYER, "user_agents"),
             {"raw_events": raw_events},
-            {"start": window.start, "end": window.end},
+            {"start": windows[0].start, "end": windows[-1].end},
         )
         return {
             "raw_events": raw_events,

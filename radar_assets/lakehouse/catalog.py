@@ -152,11 +152,11 @@ class Catalog:
             try:
                 commit = self._commit(base, built, replace, [*built.windows, *reads], touch)
             except BaseException:
-                _discard(built.files)
+                discard(built.files)
                 raise
             if commit is not None:
                 return commit
-            _discard(built.files)
+            discard(built.files)
         raise CommitConflictError(
             f"{name}: other runs changed {built.windows[:3]} {MAX_BUILDS} times while it was built"
         )
@@ -189,9 +189,9 @@ class Catalog:
             try:
                 return self._write_snapshot(head, built, old, [*built.files, *markers])
             except CommitFailedException:
-                _discard(markers)
+                discard(markers)
             except BaseException:
-                _discard(markers)
+                discard(markers)
                 raise
         raise AssertionError("unreachable")
 
@@ -369,7 +369,7 @@ def _data_file(head: Snapshot, file: NewFile) -> "DataFile":
     return data_file
 
 
-def _discard(files: Iterable[NewFile]) -> None:
+def discard(files: Iterable[NewFile]) -> None:
     """Remove files that no snapshot refers to."""
     for file in files:
         Path(file.path).unlink(missing_ok=True)

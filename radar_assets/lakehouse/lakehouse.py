@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from radar_assets.lakehouse.catalog import Build, Catalog, Commit
+from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
+from radar_assets.lakehouse.files import unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.tables import TABLES
 from radar_assets.partitions import Window
@@ -56,35 +57,27 @@ class Lakehouse:
         self,
         model: "Model",
         windows: Sequence[Window],
-        sources: Iterable[str],
-        inputs: "Callable[[Mapping[str, Snapshot], Window], Inputs]",
-        parameters: Mapping[str, Any] | None = None,
+        sources: Sequence[str],
+        inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
     ) -> Commit:
-        """Replace windows of a model's table by what the model gives for them now, in one commit.
+        """Replace windows of a model's table by what the model gives for them now, in one pass and one commit.
 
         Args:
-            model: named like its table; it is given `$start` and `$end` of each window.
+            model: named like its table; it is given `$start` of the first window and `$end` of the last.
             sources: tables that the model reads. The first one's sequence number is kept with the files.
-            inputs: the model's relations for a window, given the sources as they stand.
+            inputs: the model's relations for the windows, given the sources as they stand. They hold all that the windows
+                need; what the model gives for hours or days between the windows is dropped.
         """
         table = TABLES[model.name]
-        names = list(sources)
+        span = {"start": min(window.start for window in windows), "end": max(window.end for window in windows)}
+        units = {unit for window in windows for unit in range(*unit_range(table, window))}
 
         def build(_: Snapshot) -> Build:
-            snapshots = {name: self.snapshot(name) for name in names}
-            built_from = snapshots[names[0]].sequence_number
-            files = [
-                file
-                for window in windows
-                for file in self.engine.write(
-                    model,
-                    inputs(snapshots, window),
-                    {**(parameters or {}), "start": window.start, "end": window.end},
-                    table,
-                    self.catalog.data_folder(table),
-                    built_from,
-                )
-            ]
-            return Build(files, list(windows), built_from)
+            snapshots = {name: self.snapshot(name) for name in sources}
+            built_from = snapshots[sources[0]].sequence_number
+            folder = self.catalog.data_folder(table)
+            files = self.engine.write(model, inputs(snapshots, windows), span, table, folder, built_from)
+            discard([file for file in files if file.partition[0] not in units])
+            return Build([file for file in files if file.partition[0] in units], list(windows), built_from)
 
         return self.catalog.commit(model.name, build)

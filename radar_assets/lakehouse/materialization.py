@@ -7,7 +7,12 @@ import dagster as dg
 from radar_assets.lakehouse.catalog import NAMESPACE, Commit
 from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import to_unit
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.staleness import stale_windows
 from radar_assets.partitions import Window
+
+INCREMENTAL_TAG = "radar/incremental"
+"""Tag of the runs that sensors start: they add what is missing and rebuild what is stale. Any other run rebuilds all that it is given."""
 
 if TYPE_CHECKING:
     from radar_assets.lakehouse.sql import Lineage
@@ -35,6 +40,20 @@ def partition_window(context: dg.AssetExecutionContext) -> Window:
     """The window of all partitions of a run."""
     span = context.partition_time_window
     return Window(span.start.replace(tzinfo=None), span.end.replace(tzinfo=None))
+
+
+def windows_to_build(
+    context: dg.AssetExecutionContext, lakehouse: Lakehouse, parent: str, child: str, *, by: int = 0
+) -> list[Window]:
+    """What a run of an asset has to rebuild: the stale partitions in an incremental run, else all of its partitions.
+
+    Args:
+        by: the parent's partition field whose time is that of the child's partitions.
+    """
+    window = partition_window(context)
+    if INCREMENTAL_TAG in context.run.tags:
+        return stale_windows(lakehouse.snapshot(parent), lakehouse.snapshot(child), window, by=by)
+    return [window]
 
 
 def materialized(

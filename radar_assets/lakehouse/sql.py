@@ -51,7 +51,7 @@ def column_lineage(model: Model, **relations: tuple[str, ...]) -> Lineage:
     from sqlglot.optimizer.scope import build_scope
 
     inputs = {**{name: table.column_names for name, table in TABLES.items()}, **relations}
-    schema = {name: dict.fromkeys(columns, "varchar") for name, columns in inputs.items()}
+    schema: dict[str, object] = {name: dict.fromkeys(columns, "varchar") for name, columns in inputs.items()}
     tree = qualify(model.parse(), schema=schema, dialect="duckdb", validate_qualify_columns=False, identify=False)
     scope = build_scope(tree)
     found: Lineage = {}

@@ -37,12 +37,13 @@ def open_platform(home: Path, instance: Path) -> Platform:
     return platform
 
 
-def land_traffic(platform: Platform, days: int, events: int) -> None:
-    """Simulated traffic from `START` on."""
+def land_traffic(platform: Platform, hours: int, events: int) -> None:
+    """What is received in the first hours of a simulated day of that many events."""
     from radar_assets.events.landing import write_segment
 
-    for hour, name, lines in simulate(START.date(), days, projects=3, events=events):
-        write_segment(platform.settings.landing, hour, name, [lines])
+    for hour, name, lines in simulate(START.date(), 1, projects=3, events=events):
+        if hour < START + timedelta(hours=hours):
+            write_segment(platform.settings.landing, hour, name, [lines])
 
 
 def rebuild(home: Path, instance: Path, job: str, first: str, last: str, started: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse.contract import Column, Table
-from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem
+from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem, unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
 from radar_assets.partitions import Window
@@ -52,6 +52,16 @@ class Files:
     def of(cls, snapshot: Snapshot, *windows: Window | None) -> "Files":
         """Those files of a snapshot that overlap the windows, one for each partition field."""
         return cls(snapshot.table, snapshot.paths(*windows), snapshot.evolved)
+
+    @classmethod
+    def within(cls, snapshot: Snapshot, windows: Sequence[Window], by: int = 0) -> "Files":
+        """Those files of a snapshot that overlap any of the windows, by one of its partition fields."""
+        table = snapshot.table
+        units = {unit for window in windows for unit in range(*unit_range(table, window, by))}
+        span = Window(min(window.start for window in windows), max(window.end for window in windows))
+        limits = [*([None] * by), span]
+        paths = [ref.local_path for ref in snapshot.files(*limits) if ref.rows and ref.partition[by] in units]
+        return cls(table, paths, snapshot.evolved)
 
 
 Inputs = Mapping[str, "Files | Path | pa.Table | pa.RecordBatchReader"]
