@@ -1,7 +1,7 @@
 """The contract of canonical events: what a landed line has to be, and the verdict on a single one.
 
-The verdict on whole segments is in `sql/raw_events.sql`, which gives a line the same reason and the same columns: a rule
-is changed in both, and a test sees to it. How lines are found and read belongs to the landing zone.
+The verdict on whole segments is in `sql/raw_events.sql`, which gives a line the same reason and columns: a rule is
+changed in both, and a test sees to it. How lines are found and read belongs to the landing zone.
 """
 
 import json
@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from math import isinf
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -230,13 +231,14 @@ def _document(text: str) -> _Object:
 
     def number(digits: str) -> float:
         value = float(digits)
-        if value in (float("inf"), float("-inf")):
+        if isinf(value):
             out_of_range.append(digits)
         return value
 
     def whole_number(digits: str) -> int | float:
-        # Python refuses to make an integer of thousands of digits.
-        return int(digits) if len(digits) < 300 else number(digits)
+        # By way of a float, since Python refuses to make an integer of thousands of digits.
+        value = number(digits)
+        return value if isinf(value) else int(digits)
 
     try:
         document = json.loads(

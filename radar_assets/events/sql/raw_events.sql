@@ -179,10 +179,16 @@ measured as (
         -- The payload of a long line as it was sent: a walk over the tokens of the event that keeps the number of open
         -- brackets, the place of the member and the bytes so far.
         case
-            when size_bytes > 32768
+            when size_bytes > 32768 and document_fault is null
                 then struct_extract(
                     list_reduce(
-                        list_value({'open': 0, 'member': 1, 'size': 0})
+                        list_value(
+                            {
+                                'open': 0,
+                                'member': 1,
+                                'size': 0
+                            }
+                        )
                         || list_transform(
                             regexp_extract_all(text, '(?:"(?:[^"\\]|\\.)*"|[^"\[\]{},])+|[\[\]{},]'),
                             lambda token: {
