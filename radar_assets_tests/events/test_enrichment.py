@@ -403,13 +403,14 @@ def survivors(rows: list[dict[str, Any]]) -> list[tuple]:
     """The rule, row by row: kept is what no copy in the same hour or the one before or after came before."""
 
     def arrival(row: dict[str, Any]) -> tuple:
-        return row["received_at"], row["segment"], row["line_number"]
+        # Lines of the same instant are told apart by what they say, before the segment is asked.
+        return row["received_at"], row["event_time"], row["segment"], row["line_number"]
 
     def hour(row: dict[str, Any]) -> datetime:
         return row["event_time"].replace(minute=0, second=0, microsecond=0)
 
     return sorted(
-        (row["project_id"], row["event_id"], *arrival(row))
+        (row["project_id"], row["event_id"], row["received_at"], row["segment"], row["line_number"])
         for row in rows
         if not any(
             (other["project_id"], other["event_id"]) == (row["project_id"], row["event_id"])

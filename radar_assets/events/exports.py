@@ -1,0 +1,84 @@
+"""Files of other systems, opened, decompressed and cut into blocks of whole lines, in a bounded amount of memory.
+
+What the lines mean is for `import_formats.py` to say.
+"""
+
+import sys
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import nullcontext
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_BYTES = 32 * 2**20
+"""Bytes that are worked on at a time: so many that the fixed cost of a query is small beside them."""
+
+LONGEST_LINE = 64 * 2**20
+"""A longer line is cut; the contract keeps no more of one either."""
+
+STANDARD_INPUT = Path("-")
+
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+class ImportFailedError(Exception):
+    """A file can't be imported; the message says what is wrong with it, or with what was asked for."""
+
+
+class Block(NamedTuple):
+    """Whole lines; the last one of the file has a line feed too.
+
+    Attributes:
+        read_bytes: how far the file itself is read, compressed as it is; 0 for a pipe.
+    """
+
+    data: memoryview
+    read_bytes: int
+
+
+def read_blocks(path: Path) -> Iterator[Block]:
+    """The blocks of a file, plain or compressed with gzip or zstd; `-` is the standard input.
+
+    Raises:
+        ImportFailedError: the file can't be opened, or not be read to its end; the blocks before were given then.
+    """
+    try:
+        with nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else path.open("rb") as file:
+            content = _decompressed(file)
+            carry = content.read(len(BOM_UTF8)).removeprefix(BOM_UTF8)
+            while read := content.read(BLOCK_BYTES):
+                data = carry + read
+                end = data.rfind(b"\n") + 1
+                if not end and len(data) >= LONGEST_LINE:
+                    data, end = data + b"\n", len(data) + 1
+                carry = data[end:]
+                if end:
+                    yield Block(memoryview(data)[:end], _position(file))
+            if carry:
+                yield Block(memoryview(carry + b"\n"), _position(file))
+    except OSError as error:
+        raise ImportFailedError(f"{path} can't be read: {error.strerror or error}") from error
+
+
+def size_bytes(path: Path) -> int | None:
+    """The size of a file as it is; `None` for what has none, such as a pipe."""
+    return path.stat().st_size if path != STANDARD_INPUT and path.is_file() else None
+
+
+def _position(file: BinaryIO) -> int:
+    return file.tell() if file.seekable() else 0
+
+
+def _decompressed(file: BinaryIO) -> "BinaryIO | pa.NativeFile":
+    """The content of a file; its first bytes tell how it is compressed, whatever its name."""
+    start = file.peek(4) if isinstance(file, BufferedReader) else b""
+    for magic, compression in _COMPRESSIONS.items():
+        if start.startswith(magic):
+            import pyarrow as pa
+
+            return pa.CompressedInputStream(file, compression)
+    return file

@@ -1,0 +1,370 @@
+"""The formats of files that are imported: from blocks of lines to canonical events, a batch at a time.
+
+A record that gives no event stays as it is, for the contract to reject. How files are opened is told in `exports.py`,
+where lines land in `importer.py`.
+"""
+
+import csv
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from radar_assets.events.exports import BLOCK_BYTES, Block, ImportFailedError
+from radar_assets.lakehouse.sql import load_model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
+
+FIELDS = (
+    "event_id",
+    "project_id",
+    "type",
+    "event",
+    "category",
+    "user_id",
+    "anonymous_id",
+    "session_id",
+    "timestamp",
+    "sent_at",
+    "received_at",
+    "protocol",
+)
+OBJECTS = ("properties", "context")
+_REQUIRED = (("project_id",), ("timestamp",), ("event",), ("user_id", "anonymous_id"))
+
+LAYER = "radar_assets.events"
+
+
+class Batch(NamedTuple):
+    """Some records of a file, in its order.
+
+    Attributes:
+        raw: each as it stands in the file, with its line feed.
+        rows: one for each: `place` in the file, `is_event`, `project_id`, `received_at`, and the `line` to land, null
+            where that is the record as it stands.
+        read_bytes: how far the file is read.
+    """
+
+    raw: "pa.LargeBinaryArray"
+    rows: "pa.Table"
+    read_bytes: int
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Where an event's fields come from. A target is a field, or a member of an object, such as `context.country`.
+
+    Attributes:
+        columns: target -> column of the file; a column that is called like a field needs no mention.
+        constants: target -> value.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        members = tuple(f"{name}." for name in OBJECTS)
+        for target in [*self.columns, *self.constants]:
+            if target not in (*FIELDS, *OBJECTS) and not target.startswith(members):
+                known = ", ".join([*FIELDS, *OBJECTS, *(f"{start}<name>" for start in members)])
+                raise ImportFailedError(f"{target} is no field of an event; there are {known}")
+        for target in self.columns.keys() & self.constants.keys():
+            raise ImportFailedError(
+                f"{target} is both mapped to the column {self.columns[target]} and set to a constant"
+            )
+
+    def of(self, columns: Iterable[str], nested: bool = False) -> "Fields":
+        """These fields for a file that has these columns.
+
+        Args:
+            nested: whether `a.b` may stand for a member `b` of a column `a`.
+
+        Raises:
+            ImportFailedError: a column is missing, or nothing tells what every event has to have.
+        """
+        there = dict.fromkeys(columns)
+        listed = ", ".join(there) or "none"
+        for target, column in self.columns.items():
+            if column not in there and not (nested and column.split(".")[0] in there):
+                raise ImportFailedError(f"{target}={column}: there is no column {column}; there are {listed}")
+        own = {name: name for name in (*FIELDS, *OBJECTS) if name in there and name not in self.constants}
+        fields = Fields({**own, **self.columns}, self.constants)
+        for names in _REQUIRED:
+            if not any(name in fields.columns or name in fields.constants for name in names):
+                raise ImportFailedError(
+                    f"nothing tells the {' or '.join(names)} of an event: map a column to it ({names[0]}=<column>) or "
+                    f"set it to a constant ({names[0]}=<value>); there are the columns {listed}"
+                )
+        return fields
+
+    def members(self, name: str) -> dict[str, str]:
+        """The columns that become members of an object, by the name of the member."""
+        return _members(self.columns, name)
+
+    def constant_members(self) -> dict[str, str]:
+        """Parameters of `imported_events.sql`: what is set in each object, as JSON."""
+        return {
+            "property_constants": json.dumps(_members(self.constants, "properties")),
+            "context_constants": json.dumps(_members(self.constants, "context")),
+        }
+
+
+class Importing(NamedTuple):
+    """What the formats share: the engine, what the caller says of the fields, and the time of the import (RFC 3339)."""
+
+    engine: "DuckDBEngine"
+    fields: Fields
+    now: str
+
+    def query(self, model: str, inputs: "Mapping[str, pa.Table]", **parameters: Any) -> "pa.Table":
+        """The rows that a model gives, in the order of the file."""
+        rows = self.engine.query(load_model(LAYER, model), inputs, parameters)
+        return rows.sort_by("place") if "place" in rows.column_names else rows
+
+    def events(self, records: "pa.Table", fields: Fields) -> "pa.Table":
+        """The canonical events of records, constants set."""
+        import pyarrow as pa
+
+        for place, name in enumerate(records.column_names):
+            if name in fields.constants:
+                records = records.set_column(place, name, pa.repeat(fields.constants[name], records.num_rows))
+        return self.query("imported_events", {"records": records}, now=self.now, **fields.constant_members())
+
+
+class Lines(NamedTuple):
+    """Lines of a file without blank ones: as they stand, and in a table as text (null if not UTF-8) with their number."""
+
+    raw: "pa.LargeBinaryArray"
+    table: "pa.Table"
+    read_bytes: int
+
+    def batch(self, rows: "pa.Table") -> Batch:
+        """The lines with what became of them."""
+        return Batch(self.raw, rows, self.read_bytes)
+
+
+def split_lines(blocks: Iterable[Block]) -> Iterator[Lines]:
+    """The lines of each block; none is touched on its own unless some of a block are not UTF-8."""
+    import numpy as np
+    import pyarrow as pa
+
+    read = 0
+    for block in blocks:
+        content = np.frombuffer(block.data, np.uint8)
+        offsets = np.concatenate([[0], np.flatnonzero(content == ord("\n")) + 1])
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block.data)]
+        raw = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+        place = np.arange(read + 1, read + 1 + len(raw))
+        read += len(raw)
+        lengths = np.diff(offsets)
+        written = (lengths > 2) | ((lengths == 2) & (content[offsets[:-1]] != ord("\r")))
+        if not written.any():
+            continue
+        if not written.all():
+            raw, place = raw.filter(pa.array(written)), place[written]
+        try:
+            text = raw.cast(pa.large_string())
+        except pa.ArrowInvalid:
+            text = pa.array([_text(line) for line in raw.to_pylist()], pa.large_string())
+        yield Lines(raw, pa.table({"place": place, "text": text}), block.read_bytes)
+
+
+def read_ndjson(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
+    """JSON objects, a line each. Where nothing is said of the fields they are canonical events already."""
+    fields = None
+    for lines in split_lines(blocks):
+        if not (importing.fields.columns or importing.fields.constants):
+            yield lines.batch(importing.query("canonical_lines", {"lines": lines.table}, now=importing.now))
+            continue
+        if fields is None:
+            names = importing.query("line_columns", {"lines": lines.table})["name"].to_pylist()
+            fields = importing.fields.of(names, nested=True)
+            parameters = _paths(fields, names)
+        records = importing.query("ndjson_records", {"lines": lines.table}, **parameters)
+        yield lines.batch(importing.events(records, fields))
+
+
+def read_apache(blocks: Iterable[Block], importing: Importing, site: str = "") -> Iterator[Batch]:
+    """The access log of a web server, in the common or the combined format: a page view for each request.
+
+    Args:
+        site: what the paths are relative to, such as `https://example.com`.
+    """
+    if importing.fields.columns:
+        raise ImportFailedError("the columns of an access log are known; none can be mapped")
+    if "project_id" not in importing.fields.constants:
+        raise ImportFailedError("an access log names no project; set project_id to a constant")
+    for lines in split_lines(blocks):
+        records = importing.query("apache_records", {"lines": lines.table}, site=site)
+        yield lines.batch(importing.events(records, importing.fields))
+
+
+def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
+    """Rows of cells below a header, separated by comma, semicolon, tab or bar; an empty cell is no value."""
+    import pyarrow as pa
+
+    lines = _TextLines(blocks)
+    header, delimiter = _header(lines)
+    fields = importing.fields.of(header)
+    parameters = _cells(fields, header)
+    for rows in _batched(_rows(lines, delimiter, len(header))):
+        places, records, cells = zip(*rows, strict=True)
+        table = pa.table(
+            {
+                "place": pa.array(places, pa.int64()),
+                "is_event": [row is not None for row in cells],
+                "text": pa.array([None if row is None else record for record, row in zip(records, cells, strict=True)]),
+                "cells": pa.array(cells, pa.list_(pa.string())),
+            }
+        )
+        events = importing.events(importing.query("csv_records", {"rows": table}, **parameters), fields)
+        raw = [record.encode("utf-8", "surrogateescape") for record in records]
+        yield Batch(pa.array(raw, pa.large_binary()), events, lines.read_bytes)
+
+
+class _TextLines:
+    """The lines of blocks as text. What was taken since it was last asked can be given back, to be read another way."""
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self._blocks = iter(blocks)
+        self._waiting: deque[str] = deque()
+        self._taken: list[str] = []
+        self.read_bytes = 0
+
+    def __iter__(self) -> "_TextLines":
+        return self
+
+    def __next__(self) -> str:
+        while not self._waiting:
+            block = next(self._blocks)
+            self.read_bytes = block.read_bytes
+            # What is not UTF-8 passes as lone surrogates, by which it is found again.
+            self._waiting.extend(re.findall(r"[^\n]*\n", str(block.data, "utf-8", "surrogateescape")))
+        self._taken.append(self._waiting.popleft())
+        return self._taken[-1]
+
+    def taken(self) -> list[str]:
+        """The lines taken since the last call."""
+        taken, self._taken = self._taken, []
+        return taken
+
+    def give_back(self, lines: list[str]) -> None:
+        self._waiting.extendleft(reversed(lines))
+
+
+def _header(lines: _TextLines) -> tuple[list[str], str]:
+    """The names of the columns, and the delimiter: the one that makes the most of them."""
+    line = next(lines, "")
+    lines.taken()
+    candidates = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in ",;\t|"}
+    delimiter, names = max(candidates.items(), key=lambda candidate: len(candidate[1]))
+    if not any(names):
+        raise ImportFailedError("the file is empty; a CSV file starts with the names of its columns")
+    for name in names:
+        if names.count(name) > 1:
+            raise ImportFailedError(f"the header has two columns {name!r}")
+    return names, delimiter
+
+
+def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[tuple[int, str, list[str] | None]]:
+    """Number, text and cells of each record; without cells, a line that is none."""
+    number, reader = 2, csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            cells = None
+        taken = lines.taken()
+        if cells is None or len(cells) != width or not _is_utf8("".join(taken)):
+            # A quote may have been opened and not closed: the lines that it swallowed are read on their own.
+            cells = None
+            lines.give_back(taken[1:])
+            taken = taken[:1]
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        record = "".join(taken)
+        if cells or record.strip():
+            yield number, record, cells
+        number += len(taken)
+
+
+def _batched(rows: Iterable[tuple[int, str, list[str] | None]]) -> Iterator[list[tuple[int, str, list[str] | None]]]:
+    batch, size = [], 0
+    for row in rows:
+        batch.append(row)
+        size += len(row[1])
+        if size >= BLOCK_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _cells(fields: Fields, header: list[str]) -> dict[str, Any]:
+    """Parameters of `csv_records.sql`: places of cells, from 1."""
+    places = {name: place for place, name in enumerate(header, start=1)}
+    used = set(fields.columns.values())
+    properties = {name: name for name in header if name not in used} | fields.members("properties")
+    context = fields.members("context")
+    return {
+        "field_columns": [
+            places[fields.columns[target]] if target in fields.columns else None for target in (*FIELDS, *OBJECTS)
+        ],
+        "property_names": list(properties),
+        "property_columns": [places[column] for column in properties.values()],
+        "context_names": list(context),
+        "context_columns": [places[column] for column in context.values()],
+    }
+
+
+def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
+    """Parameters of `ndjson_records.sql`: JSON pointers, and a patch that takes away what they point to."""
+    there = set(names)
+
+    def path(column: str) -> list[str]:
+        return [column] if column in there else column.split(".")
+
+    def pointer(column: str) -> str:
+        return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path(column))
+
+    # A field that no line has had so far may still come.
+    columns = [fields.columns.get(target, target) for target in (*FIELDS, *OBJECTS)]
+    properties, context = fields.members("properties"), fields.members("context")
+    taken: dict[str, Any] = {}
+    for column in [*columns, *properties.values(), *context.values()]:
+        *parents, last = path(column)
+        place: Any = taken
+        for parent in parents:
+            place = place.setdefault(parent, {}) if place is not None else None
+        if place is not None:
+            place[last] = None
+    return {
+        "field_paths": [pointer(column) for column in columns],
+        "property_names": list(properties),
+        "property_paths": [pointer(column) for column in properties.values()],
+        "context_names": list(context),
+        "context_paths": [pointer(column) for column in context.values()],
+        "taken": json.dumps(taken),
+        "taken_names": [name for name, rest in taken.items() if rest is None],
+    }
+
+
+def _members(targets: Mapping[str, str], name: str) -> dict[str, str]:
+    return {target.removeprefix(f"{name}."): told for target, told in targets.items() if target.startswith(f"{name}.")}
+
+
+def _text(line: bytes) -> str | None:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_utf8(text: str) -> bool:
+    return text.isascii() or not re.search("[\ud800-\udfff]", text)

@@ -1,0 +1,225 @@
+"""`radar import`: turns a file of another system into segments of the landing zone, by received hour.
+
+A segment is named after the content that it comes from, so that importing a file again lands nothing twice. How formats
+are read is told in `import_formats.py`; what the lines are worth is for the contract to say.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from radar_assets.events.exports import ImportFailedError, read_blocks, size_bytes
+from radar_assets.events.import_formats import Batch, Fields, Importing, read_apache, read_csv, read_ndjson
+from radar_assets.events.landing import write_segment
+from radar_assets.partitions import utc_now
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
+
+Format = Literal["ndjson", "csv", "apache"]
+
+__all__ = ["Format", "ImportFailedError", "ImportResult", "Progress", "import_file"]
+
+# Old files have many small hours, and to make one durable is to wait for the disk: several waits go on at once.
+_WRITERS = 4
+
+
+class Progress(NamedTuple):
+    """How far an import is.
+
+    Attributes:
+        read_bytes: bytes of the file that were read, compressed as it is; 0 for a pipe.
+        total_bytes: size of the file; `None` for a pipe.
+    """
+
+    read_bytes: int
+    total_bytes: int | None
+    lines: int
+
+
+class ImportResult(NamedTuple):
+    """What an import landed.
+
+    Attributes:
+        lines: records in the file, blank lines left out: `events` and `unreadable` together.
+        unreadable: records that are no event; they landed as they are, and the contract will reject them.
+        segments: segments written.
+        segments_there: segments that an earlier import of the file had written already.
+        hours: received hours of both, in order.
+        projects: events by project; of those that name none, by `None`.
+    """
+
+    lines: int
+    events: int
+    unreadable: int
+    segments: int
+    segments_there: int
+    hours: tuple[datetime, ...]
+    projects: dict[str | None, int]
+
+
+def import_file(
+    path: Path,
+    landing: Path,
+    *,
+    engine: "DuckDBEngine",
+    format: Format,
+    start: date,
+    mapping: Mapping[str, str] | None = None,
+    constants: Mapping[str, str] | None = None,
+    project: str | None = None,
+    site: str = "",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ImportResult:
+    """Land the events of a file, plain or compressed with gzip or zstd, of any size; `-` is the standard input.
+
+    Args:
+        format: `ndjson` (canonical events, unless fields are mapped or set), `csv` with a header, or `apache`, which is
+            an access log in the common or the combined format.
+        start: first day of the platform. What was received before it lands in its first hour, what is received in the
+            future in the present one; the time that the line tells stays.
+        mapping: field of the event (or `properties.<name>`, `context.<name>`) -> column of the file. Columns called
+            like fields need none; others become properties. Without a column for `received_at`, it is the present:
+            importing the file again in a later hour then lands it again, as copies that `events` leaves out.
+        constants: field -> value.
+        project: short for the constant `project_id`.
+        site: for access logs, what their paths are relative to, such as `https://example.com`.
+        on_progress: called after each batch.
+
+    Raises:
+        ImportFailedError: the file can't be read, a column is missing, or nothing tells a field that every event has to
+            have. What landed before stays; importing the file again adds the rest.
+    """
+    now = utc_now()
+    fields = Fields(mapping or {}, {**(constants or {}), **({"project_id": project} if project else {})})
+    importing = Importing(engine, fields, now.isoformat(timespec="microseconds") + "Z")
+    blocks = read_blocks(path)
+    batches = {
+        "ndjson": lambda: read_ndjson(blocks, importing),
+        "csv": lambda: read_csv(blocks, importing),
+        "apache": lambda: read_apache(blocks, importing, site),
+    }[format]()
+    asked = json.dumps([format, dict(fields.columns), dict(fields.constants), site], sort_keys=True)
+    digest = hashlib.sha256(asked.encode())
+    hours = _ReceivedHours(datetime(start.year, start.month, start.day), now.replace(minute=0, second=0, microsecond=0))
+    landed, total_bytes = _Landed(), size_bytes(path)
+
+    def settle(batch: Batch, portions: list[tuple[datetime, memoryview]], written: Iterable[bool]) -> None:
+        landed.add(batch, [hour for hour, _ in portions], list(written))
+        if on_progress:
+            on_progress(Progress(batch.read_bytes, total_bytes, landed.lines))
+
+    # A batch is written while the next one is read.
+    writing = None
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        for part, batch in enumerate(batches, start=1):
+            digest.update(_content(batch.raw))
+            name = f"import-{part:05}-{digest.hexdigest()[:20]}"
+
+            def land(portion: tuple[datetime, memoryview], name: str = name) -> bool:
+                try:
+                    write_segment(landing, portion[0], name, [bytes(portion[1])])
+                except FileExistsError:
+                    return False
+                return True
+
+            portions = _by_hour(batch, hours.of(batch.rows))
+            if writing:
+                settle(*writing)
+            writing = batch, portions, writers.map(land, portions)
+        if writing:
+            settle(*writing)
+    return landed.result()
+
+
+class _Landed:
+    """Counts what has landed."""
+
+    def __init__(self) -> None:
+        self.lines = self._events = 0
+        self._written: Counter[bool] = Counter()
+        self._hours: set[datetime] = set()
+        self._projects: Counter[str | None] = Counter()
+
+    def add(self, batch: Batch, hours: list[datetime], written: list[bool]) -> None:
+        """Add a batch, the hours of its segments, and which of those were not there yet."""
+        events = batch.rows.filter(batch.rows["is_event"])
+        self.lines += batch.rows.num_rows
+        self._events += events.num_rows
+        self._written.update(written)
+        self._hours.update(hours)
+        for count in events["project_id"].value_counts().to_pylist():
+            self._projects[count["values"]] += count["counts"]
+
+    def result(self) -> ImportResult:
+        """The sums."""
+        return ImportResult(
+            lines=self.lines,
+            events=self._events,
+            unreadable=self.lines - self._events,
+            segments=self._written[True],
+            segments_there=self._written[False],
+            hours=tuple(sorted(self._hours)),
+            projects=dict(self._projects.most_common()),
+        )
+
+
+class _ReceivedHours:
+    """The hours in which the rows of batches land, none before the earliest and none after the latest.
+
+    A row whose received time can't be told lands where its neighbour does: at the same place each time.
+    """
+
+    def __init__(self, earliest: datetime, latest: datetime) -> None:
+        self._earliest, self._latest = earliest, latest
+        self._last: np.datetime64 | None = None
+
+    def of(self, rows: "pa.Table") -> "np.ndarray":
+        """The hour of each row of the next batch."""
+        import numpy as np
+
+        hours = rows["received_at"].to_numpy().astype("datetime64[h]")
+        told = np.flatnonzero(~np.isnat(hours))
+        if self._last is None:
+            self._last = hours[told[0]] if len(told) else np.datetime64(self._latest, "h")
+        hours = np.concatenate([[self._last], hours])
+        latest_told = np.maximum.accumulate(np.where(np.isnat(hours), 0, np.arange(len(hours))))
+        hours = hours[latest_told][1:]
+        self._last = hours[-1]
+        return np.clip(hours, np.datetime64(self._earliest, "h"), np.datetime64(self._latest, "h"))
+
+
+def _by_hour(batch: Batch, hours: "np.ndarray") -> list[tuple[datetime, memoryview]]:
+    """The lines of a batch, those of an hour together and in their order."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lines = batch.rows["line"].combine_chunks().cast(pa.large_binary())
+    if lines.null_count == len(lines):
+        lines = batch.raw
+    elif lines.null_count:
+        lines = pc.call_function("coalesce", [lines, batch.raw])
+    if (hours[1:] < hours[:-1]).any():
+        order = np.argsort(hours, kind="stable")
+        lines, hours = lines.take(pa.array(order)), hours[order]
+    starts = [0, *(np.flatnonzero(hours[1:] != hours[:-1]) + 1), len(hours)]
+    return [(hours[start].item(), _content(lines.slice(start, end - start))) for start, end in pairwise(starts)]
+
+
+def _content(lines: "pa.LargeBinaryArray") -> memoryview:
+    """The bytes of consecutive lines."""
+    import numpy as np
+
+    _, offsets, data = lines.buffers()
+    start, end = np.frombuffer(offsets, np.int64)[[lines.offset, lines.offset + len(lines)]]
+    return memoryview(data)[start:end]

@@ -1,0 +1,61 @@
+-- The fields of requests as a web server logs them, in the common or the combined format; each is a page view.
+with matched as (
+    select
+        place,
+        text,
+        regexp_extract(
+            text,
+            '^(\S+) \S+ (\S+) \[([^\]]+)\] "((?:[^"\\]|\\.)*)" ([0-9]{3}) ([0-9]+|-)'
+            || '(?: "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)")?\s*$',
+            ['address', 'account', 'moment', 'request', 'status', 'size', 'referrer', 'agent']
+        ) as entry
+    from lines
+),
+
+requests as (
+    select
+        place,
+        text,
+        entry,
+        strftime(try_strptime(entry.moment, '%d/%b/%Y:%H:%M:%S %z'), '%Y-%m-%dT%H:%M:%SZ') as moment,
+        regexp_extract(entry.request, '^([A-Z]+) (.+?)(?: HTTP/[0-9.]+)?$', ['method', 'target']) as request,
+        nullif(nullif(replace(entry.referrer, '\"', '"'), '-'), '') as referrer,
+        nullif(nullif(replace(entry.agent, '\"', '"'), '-'), '') as user_agent
+    from matched
+)
+
+select
+    place,
+    moment is not null as is_event,
+    case when moment is not null then substr(sha256(text || place), 1, 32) end as event_id,
+    null::varchar as project_id,
+    'page' as type,
+    'page_view' as event,
+    null::varchar as category,
+    nullif(entry.account, '-') as user_id,
+    substr(sha256(concat(entry.address, ' ', user_agent)), 1, 32) as anonymous_id,
+    null::varchar as session_id,
+    moment as timestamp,
+    null::varchar as sent_at,
+    moment as received_at,
+    null::varchar as protocol,
+    null::varchar as properties,
+    null::varchar as context,
+    null::varchar as other_members,
+    json_object(
+        'url', if(prefix(request.target, '/'), $site, '') || nullif(request.target, ''),
+        'path', nullif(split_part(request.target, '?', 1), ''),
+        'status', try_cast(entry.status as integer),
+        'bytes', try_cast(entry.size as bigint),
+        'method', nullif(request.method, ''),
+        'referrer', referrer
+    )::varchar as property_members,
+    -- The last part of an address names a household; a name instead of an address is left out.
+    json_object(
+        'userAgent', user_agent,
+        'ip', coalesce(
+            nullif(regexp_extract(entry.address, '^([0-9]+\.[0-9]+\.[0-9]+)\.[0-9]+$', 1), '') || '.0',
+            nullif(regexp_extract(entry.address, '^([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F]*):', 1), '') || '::'
+        )
+    )::varchar as context_members
+from requests

@@ -1,0 +1,41 @@
+-- Lines that are canonical events already stay as they are (`line` is null), unless they lack what the door fills in.
+with parsed as (
+    select
+        place,
+        text,
+        -- A line that is no JSON gives null; the contract will say so.
+        try(json_extract_string(text, ['/event_id', '/project_id', '/protocol', '/received_at'])) as sent
+    from lines
+),
+
+events as (
+    select
+        *,
+        sent is not null and prefix(ltrim(text), '{') as is_event
+    from parsed
+)
+
+select
+    place,
+    coalesce(is_event, false) as is_event,
+    if(is_event, sent[2], null) as project_id,
+    if(is_event, make_timestamp(epoch_us(try_cast(coalesce(sent[4], $now) as timestamptz))), null) as received_at,
+    case
+        when is_event and (sent[1] is null or sent[3] is null or sent[4] is null)
+            then
+                json_merge_patch(
+                    text,
+                    json_merge_patch(
+                        '{}',
+                        json_object(
+                            'event_id', if(sent[1] is null, substr(sha256(text || place), 1, 32), null),
+                            'protocol', if(sent[3] is null, 'import', null),
+                            'received_at', if(sent[4] is null, $now, null)
+                        )
+                    ),
+                    -- What is received by being imported says nothing of the sender's clock by when it was sent.
+                    if(sent[4] is null, '{"sent_at": null}', '{}')
+                )
+                || chr(10)
+    end as line
+from events

@@ -1,0 +1,82 @@
+-- Canonical events, a line each, of records whose fields are told apart; a record that is no event has no line here.
+with timed as (
+    select
+        *,
+        -- A number is seconds, milliseconds, microseconds or nanoseconds since 1970: what puts it before the year 5138.
+        -- What is received by being imported says nothing of the sender's clock by when it was sent.
+        list_transform(
+            [coalesce(received_at, $now), timestamp, if(received_at is null, null, sent_at)],
+            lambda sent: case
+                when try_cast(sent as double) is null then make_timestamp(epoch_us(try_cast(sent as timestamptz)))
+                when abs(try_cast(sent as double)) < 1e11 then make_timestamp((try_cast(sent as double) * 1e6)::bigint)
+                when abs(try_cast(sent as double)) < 1e14 then make_timestamp((try_cast(sent as double) * 1e3)::bigint)
+                when abs(try_cast(sent as double)) < 1e17 then make_timestamp(try_cast(sent as double)::bigint)
+                when abs(try_cast(sent as double)) < 1e20 then make_timestamp((try_cast(sent as double) / 1e3)::bigint)
+            end
+        ) as times,
+        -- What is called properties or context and is no object stays as a member of that name; one may be laid out in
+        -- lines, which mean nothing to JSON and much to NDJSON.
+        case
+            when try(json_type(properties)) = 'OBJECT' then replace(properties, chr(10), ' ')
+            else coalesce('{"properties":' || to_json(properties) || '}', '{}')
+        end as given_properties,
+        case
+            when try(json_type(context)) = 'OBJECT' then replace(context, chr(10), ' ')
+            else coalesce('{"context":' || to_json(context) || '}', '{}')
+        end as given_context
+    from records
+),
+
+merged as (
+    select
+        *,
+        case
+            when other_members is null and property_members is null and $property_constants = '{}' then given_properties
+            else
+                json_merge_patch(
+                    given_properties,
+                    coalesce(other_members, '{}'),
+                    coalesce(property_members, '{}'),
+                    $property_constants
+                )
+        end as all_properties,
+        case
+            when context_members is null and $context_constants = '{}' then given_context
+            else json_merge_patch(given_context, coalesce(context_members, '{}'), $context_constants)
+        end as all_context
+    from timed
+)
+
+select
+    place,
+    is_event,
+    project_id,
+    if(is_event, times[1], null) as received_at,
+    -- A time that can't be read is left for the contract to reject.
+    if(
+        is_event,
+        concat(
+            '{"event_id":',
+            to_json(event_id),
+            ',"project_id":' || to_json(project_id),
+            ',"type":' || to_json(type),
+            ',"event":' || to_json(event),
+            ',"category":' || to_json(category),
+            ',"user_id":' || to_json(user_id),
+            ',"anonymous_id":' || to_json(anonymous_id),
+            ',"session_id":' || to_json(session_id),
+            ',"timestamp":' || to_json(coalesce(strftime(times[2], '%Y-%m-%dT%H:%M:%S.%fZ'), timestamp)),
+            ',"sent_at":'
+            || if(received_at is null, null, to_json(coalesce(strftime(times[3], '%Y-%m-%dT%H:%M:%S.%fZ'), sent_at))),
+            ',"received_at":',
+            to_json(coalesce(strftime(times[1], '%Y-%m-%dT%H:%M:%S.%fZ'), received_at)),
+            ',"properties":' || nullif(all_properties::varchar, '{}'),
+            ',"context":' || nullif(all_context::varchar, '{}'),
+            ',"protocol":',
+            to_json(coalesce(protocol, 'import')),
+            '}',
+            chr(10)
+        ),
+        null
+    ) as line
+from merged
