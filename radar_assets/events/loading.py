@@ -4,13 +4,14 @@ A segment is in the table whole or not at all, and once: what is loaded already 
 that the commit builds upon.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from radar_assets.events.landing import Segment, list_segments, read_lines
-from radar_assets.lakehouse.catalog import Build, Commit
+from radar_assets.lakehouse.catalog import Build, Commit, discard
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, from_unit, to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LAYER = "radar_assets.events"
+HOURS_A_PART = 24
+BYTES_A_PART = 32 * 2**20
+"""A part of a load ends with the received hour in which it reaches either."""
 
 
 def missing_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[datetime]) -> list[Segment]:
@@ -65,15 +69,19 @@ def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *
             hours = sorted({segment.received_hour for segment in segments})
         else:
             segments = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing, hour)]
-        files = []
-        if segments:
-            files = lakehouse.engine.write(
-                load_model(LAYER, "raw_events"),
-                {"lines": _stream(segments), "projects": known},
-                parameters,
-                RAW_EVENTS,
-                lakehouse.catalog.data_folder(RAW_EVENTS),
-            )
+        files: list[NewFile] = []
+        try:
+            for part in _parts(segments):
+                files += lakehouse.engine.write(
+                    load_model(LAYER, "raw_events"),
+                    {"lines": functools.partial(_stream, part), "projects": known},
+                    parameters,
+                    RAW_EVENTS,
+                    lakehouse.catalog.data_folder(RAW_EVENTS),
+                )
+        except BaseException:
+            discard(files)
+            raise
         added[:] = files
         return Build(files, contiguous(hours, HOUR, len(hours)))
 
@@ -88,6 +96,21 @@ def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *
 def touched_hours(commit: Commit) -> list[datetime]:
     """The event hours that a load changed."""
     return [from_unit(hour, "hour") for hour in sorted({key[1] for key in commit.partitions if key[1] is not None})]
+
+
+def _parts(segments: list[Segment]) -> Iterator[list[Segment]]:
+    """Segments in parts that hold few partitions each: late lines make as many of them as there are hours that they are late."""
+    part: list[Segment] = []
+    for segment in segments:
+        hours = {one.received_hour for one in part}
+        if segment.received_hour not in hours and (
+            len(hours) == HOURS_A_PART or sum(one.size_bytes for one in part) >= BYTES_A_PART
+        ):
+            yield part
+            part = []
+        part.append(segment)
+    if part:
+        yield part
 
 
 def _stream(segments: list[Segment]) -> "pa.RecordBatchReader":

@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
-from radar_assets.lakehouse.files import unit_range
+from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.files import STEP, NewFile, from_unit, unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.tables import TABLES
-from radar_assets.partitions import Window
+from radar_assets.partitions import Window, contiguous
 from radar_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,24 +61,48 @@ class Lakehouse:
         sources: Sequence[str],
         inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
     ) -> Commit:
-        """Replace windows of a model's table by what the model gives for them now, in one pass and one commit.
+        """Replace windows of a model's table by what the model gives for them now, in one commit.
 
         Args:
-            model: named like its table; it is given `$start` of the first window and `$end` of the last.
+            model: named like its table; it is given `$start` and `$end` of a part of the windows at a time.
             sources: tables that the model reads. The first one's sequence number is kept with the files.
-            inputs: the model's relations for the windows, given the sources as they stand. They hold all that the windows
-                need; what the model gives for hours or days between the windows is dropped.
+            inputs: the model's relations for windows, given the sources as they stand. They hold all that the windows need;
+                what the model gives for hours or days between the windows is dropped.
         """
+        from radar_assets.lakehouse.engines.duckdb import PARTITIONS_A_WRITE
+
         table = TABLES[model.name]
-        span = {"start": min(window.start for window in windows), "end": max(window.end for window in windows)}
-        units = {unit for window in windows for unit in range(*unit_range(table, window))}
+        units = sorted({unit for window in windows for unit in range(*unit_range(table, window))})
+        parts = [units[place : place + PARTITIONS_A_WRITE] for place in range(0, len(units), PARTITIONS_A_WRITE)]
 
         def build(_: Snapshot) -> Build:
             snapshots = {name: self.snapshot(name) for name in sources}
             built_from = snapshots[sources[0]].sequence_number
-            folder = self.catalog.data_folder(table)
-            files = self.engine.write(model, inputs(snapshots, windows), span, table, folder, built_from)
-            discard([file for file in files if file.partition[0] not in units])
-            return Build([file for file in files if file.partition[0] in units], list(windows), built_from)
+            files: list[NewFile] = []
+            try:
+                for part in parts:
+                    files += self._write_part(model, table, part, inputs, snapshots, built_from)
+            except BaseException:
+                discard(files)
+                raise
+            return Build(files, list(windows), built_from)
 
         return self.catalog.commit(model.name, build)
+
+    def _write_part(
+        self,
+        model: "Model",
+        table: Table,
+        units: Sequence[int],
+        inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
+        snapshots: Mapping[str, Snapshot],
+        built_from: int,
+    ) -> list[NewFile]:
+        unit = table.partition_by[0][1]
+        windows = contiguous((from_unit(value, unit) for value in units), STEP[unit], len(units))
+        span = {"start": windows[0].start, "end": windows[-1].end}
+        folder = self.catalog.data_folder(table)
+        files = self.engine.write(model, inputs(snapshots, windows), span, table, folder, built_from)
+        wanted = set(units)
+        discard([file for file in files if file.partition[0] not in wanted])
+        return [file for file in files if file.partition[0] in wanted]

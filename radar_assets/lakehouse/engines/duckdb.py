@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -64,8 +64,11 @@ class Files:
         return cls(table, paths, snapshot.evolved)
 
 
-Inputs = Mapping[str, "Files | Path | pa.Table | pa.RecordBatchReader"]
-"""Relations by name: files of a table, a Parquet file, or an Arrow table or stream (which a statement can read once)."""
+Inputs = Mapping[str, "Files | Path | pa.Table | Callable[[], pa.RecordBatchReader]"]
+"""Relations by name: files of a table, a Parquet file, an Arrow table, or what opens an Arrow stream, which a statement reads once."""
+
+PARTITIONS_A_WRITE = 48
+"""Partitions that one statement writes where that can be chosen: DuckDB keeps about a megabyte for each of them and thread."""
 
 
 class DuckDBEngine:
@@ -100,19 +103,46 @@ class DuckDBEngine:
         Raises:
             duckdb.Error: the statement fails; no files are left behind.
         """
+        import duckdb
+
+        try:
+            return self._write(model.sql, inputs, parameters, table, folder, built_from)
+        except duckdb.OutOfMemoryException:
+            # Too many partitions at once, which only the rows could tell: put them aside and write some partitions at a time.
+            pass
+        files: list[NewFile] = []
+        try:
+            with self.staged(model, inputs, parameters) as rows:
+                keys = ", ".join(f"{key} as k{place}" for place, key in enumerate(_partition_keys(table)))
+                distinct = self.query(
+                    Model("keys", f"select distinct {keys} from staged order by all"), {"staged": rows}
+                )
+                for start in range(0, distinct.num_rows, PARTITIONS_A_WRITE):
+                    some = distinct.slice(start, PARTITIONS_A_WRITE)
+                    same = " and ".join(
+                        f"{key} is not distinct from k{place}" for place, key in enumerate(_partition_keys(table))
+                    )
+                    part = f"select * from staged where exists (select 1 from some where {same})"
+                    files += self._write(part, {"staged": rows, "some": some}, {}, table, folder, built_from)
+        except BaseException:
+            for file in files:
+                Path(file.path).unlink(missing_ok=True)
+            raise
+        return files
+
+    def _write(
+        self, sql: str, inputs: Inputs, parameters: Mapping[str, Any], table: Table, folder: Path, built_from: int
+    ) -> list[NewFile]:
         batch = folder / uuid.uuid4().hex
         columns = ", ".join(f'"{name}"' for name in table.column_names)
-        keys = ", ".join(
-            f'epoch_us("{column}"::timestamp) // {STEP[transform] // MICROSECOND} as "{column}_{transform}"'
-            for column, transform in table.partition_by
-        )
-        names = ", ".join(f'"{column}_{transform}"' for column, transform in table.partition_by)
+        names = [f'"{column}_{transform}"' for column, transform in table.partition_by]
+        keys = ", ".join(f"{key} as {name}" for key, name in zip(_partition_keys(table), names, strict=True))
         field_ids = ", ".join(f"'{name}': {place}" for place, name in enumerate(table.column_names, start=1))
         statement = f"""
-            copy (select {columns}, {keys} from ({model.sql}))
+            copy (select {columns}, {keys} from ({sql}))
             to '{_quoted(batch)}'
             (
-                format parquet, compression zstd, partition_by ({names}),
+                format parquet, compression zstd, partition_by ({", ".join(names)}),
                 filename_pattern '{file_stem(built_from)}-{{i}}', return_stats true, field_ids {{{field_ids}}}
             )
         """
@@ -167,7 +197,7 @@ class DuckDBEngine:
                 elif isinstance(relation, Path):
                     connection.execute(f"""create view "{name}" as select * from read_parquet('{_quoted(relation)}')""")
                 else:
-                    connection.register(name, relation)
+                    connection.register(name, relation() if callable(relation) else relation)
             yield connection
         finally:
             connection.close()
@@ -183,6 +213,14 @@ def _select(files: Files) -> str:
     listed = ", ".join(f"'{_quoted(path)}'" for path in files.paths)
     by_name = ", union_by_name = true" if files.evolved else ""
     return f"select * from read_parquet([{listed}], hive_partitioning = false{by_name})"
+
+
+def _partition_keys(table: Table) -> list[str]:
+    """Expressions for the table's partition key: hours or days since 1970."""
+    return [
+        f'epoch_us("{column}"::timestamp) // {STEP[transform] // MICROSECOND}'
+        for column, transform in table.partition_by
+    ]
 
 
 def _quoted(path: Path | str) -> str:

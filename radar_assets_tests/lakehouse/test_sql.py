@@ -1,0 +1,56 @@
+"""Column lineage is read off the SQL itself."""
+
+import pytest
+
+from radar_assets.events.enrichment import ENRICHMENT_RELATIONS
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.sql import Lineage, Model, column_lineage, load_model
+from radar_assets.lakehouse.tables import TABLES
+from radar_assets.metrics.registry import compose, registry
+from radar_assets.settings import Settings
+
+VISITORS = {"active_visitors": ("project_id", "visitor_id")}
+
+
+def lineage_of(table: str) -> Lineage:
+    """Lineage of a table's model, as its asset reports it."""
+    if table == "sessions":
+        return column_lineage(load_model("radar_assets.events", "rebuilt_sessions"), **VISITORS)
+    if table in ("rejected_events", "events"):
+        relations = ENRICHMENT_RELATIONS if table == "events" else {}
+        return column_lineage(load_model("radar_assets.events", table), **relations)
+    model = load_model("radar_assets.metrics", table)
+    if table in ("hourly_metrics", "daily_metrics"):
+        model = compose(model, registry(), "hour" if table == "hourly_metrics" else "day")
+    return column_lineage(model)
+
+
+@pytest.mark.parametrize("table", [name for name in TABLES if name != "raw_events"])
+def test_every_column_of_every_table_comes_from_columns_that_exist(table: str) -> None:
+    lineage = lineage_of(table)
+    assert set(lineage) == set(TABLES[table].column_names)
+    for sources in lineage.values():
+        for source, column in sources:
+            assert column in TABLES[source].column_names
+    untraced = {column for column, sources in lineage.items() if not sources}
+    assert untraced <= {"metric", "dimension"}
+
+
+def test_lineage_follows_a_number_back_to_the_line() -> None:
+    assert ("sessions", "is_bounce") in lineage_of("daily_metrics")["value"]
+    assert ("events", "revenue") in lineage_of("hourly_metrics")["value"]
+    assert ("raw_events", "properties") in lineage_of("events")["revenue"]
+    assert ("raw_events", "context") in lineage_of("events")["browser"]
+    assert ("events", "path") in lineage_of("sessions")["entry_page"]
+
+
+def test_lineage_is_kept_and_read_again(settings: Settings) -> None:
+    model = Model("hourly_metrics", "select project_id, event_time as hour from events")
+    first = Lakehouse(settings).lineage(model)
+    (kept,) = (settings.home / "cache").glob("lineage-hourly_metrics-*.json")
+    assert Lakehouse(settings).lineage(model) == first == {
+        "project_id": [("events", "project_id")],
+        "hour": [("events", "event_time")],
+    }
+    kept.write_text("spoilt")
+    assert Lakehouse(settings).lineage(model) == first
