@@ -61,7 +61,7 @@ def load_config(path: Path, *, required: bool = False) -> Config:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}, line {line}: is no YAML ({error.problem})") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is no YAML ({error})") from error
+        raise ConfigError(f"{path}: is no YAML ({' '.join(str(error).split())})") from error
     try:
         return Config.model_validate({} if content is None else content, context={"names": set()})
     except ValidationError as error:

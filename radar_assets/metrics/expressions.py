@@ -31,7 +31,9 @@ _MAX_DEPTH = 40
 # Decimals have 38 digits; a sum of wider ones than this could overflow within 10 thousand million rows.
 _MAX_DIGITS = 28
 
+_JSON_COLUMNS = ("properties", "context")
 _AGGREGATES = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Median, exp.PercentileCont, exp.PercentileDisc)
+_OVERFLOWING = (exp.Add, exp.Sub, exp.Mul, exp.Neg, exp.Abs)
 _SCALARS = {
     # text
     "lower": exp.Lower,
@@ -74,7 +76,7 @@ _TYPES = {
     "boolean": exp.DType.BOOLEAN,
     "integer": exp.DType.INT,
     "bigint": exp.DType.BIGINT,
-    "decimal": exp.DType.DECIMAL,
+    "decimal of up to 18 digits": exp.DType.DECIMAL,
     "varchar": exp.DType.TEXT,
     "date": exp.DType.DATE,
     "timestamp": exp.DType.TIMESTAMPNTZ,
@@ -99,7 +101,7 @@ class ExpressionError(ValueError):
 
 
 def parse(text: str) -> exp.Expr:
-    """The syntax tree of an expression.
+    """The syntax tree of an expression, in which a cast that fails gives null.
 
     Raises:
         ExpressionError: it is not one SQL expression.
@@ -122,7 +124,10 @@ def parse(text: str) -> exp.Expr:
             raise ExpressionError(text, token.start, "there are no comments in an expression")
         if token.text == ";":
             raise ExpressionError(text, token.start, "a metric is one expression, without `;`")
-    return tree
+    root = exp.Paren(this=tree)
+    for cast in [cast for cast in root.find_all(exp.Cast) if not isinstance(cast, exp.TryCast)]:
+        cast.replace(exp.TryCast(this=cast.this, to=cast.args["to"], safe=True))
+    return root.this.pop()
 
 
 def _parse_error(text: str, error: ParseError) -> tuple[int, str]:
@@ -154,13 +159,9 @@ def check(text: str, source: Source) -> None:
     for node in reversed(list(tree.walk())):  # what is inside comes first, so that an error is put where it arises
         if isinstance(node, exp.Condition) and not (isinstance(node, exp.If) and isinstance(node.parent, exp.Case)):
             try:
-                _type(node, source)
-                if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal):
-                    _relations().cursor().execute(f"select {_sql(node)}")
+                fault = _unsound(node, source)
             except duckdb.Error as error:
-                raise ExpressionError(text, _offset(node), str(error).split("\n")[0].split(": ", 1)[-1]) from error
-        if isinstance(node, _AGGREGATES):
-            fault = _unsound(node, source)
+                fault = str(error).split("\n")[0].split(": ", 1)[-1]
             if fault:
                 raise ExpressionError(text, _offset(node), fault)
     kind = _type(aggregate(text, source), source)
@@ -168,7 +169,7 @@ def check(text: str, source: Source) -> None:
         raise ExpressionError(text, 0, f"this gives a {kind.lower()}, and a metric is a number")
 
 
-def aggregate(text: str, table: str, *, present: str | None = None, may_fail: bool = True) -> exp.Expr:
+def aggregate(text: str, table: str, *, present: str | None = None) -> exp.Expr:
     """The aggregate to compute for an expression.
 
     No event may fail the run of all others, so what can't be computed (text that is no number, an overflow, a division
@@ -177,23 +178,16 @@ def aggregate(text: str, table: str, *, present: str | None = None, may_fail: bo
     Args:
         table: name that the relation has in the statement.
         present: a column that is null in rows that no aggregate is to see.
-        may_fail: whether there may be values for which what is aggregated can't be computed.
     """
     root = exp.Paren(this=parse(text))
     for node in reversed(list(root.walk())):  # what is inside comes first
         if isinstance(node, exp.Column):
             node.replace(exp.column(node.name.lower(), table=table, quoted=True))
-        elif isinstance(node, exp.Cast):
-            node.replace(exp.TryCast(this=node.this, to=node.args["to"], safe=True))
         elif isinstance(node, exp.Div):
             _wrap(node.expression, exp.Nullif(expression=exp.Literal.number(0)))
-        elif isinstance(node, exp.Mul) and all(operand.find(*_AGGREGATES) for operand in (node.this, node.expression)):
-            # Either operand may need all the digits that there are, and DuckDB's `try` takes no aggregates.
-            _wrap(node.this, exp.Cast(to=exp.DataType.build("double")))
-            _wrap(node.expression, exp.Cast(to=exp.DataType.build("double")))
+        elif isinstance(node, _OVERFLOWING):
+            _guard(node)
         elif isinstance(node, _AGGREGATES):
-            if may_fail:
-                _guard(node)
             whole = node.parent if isinstance(node.parent, exp.Filter) else node
             if present:
                 whole = _restrict(whole, exp.column(present, table=table, quoted=True).is_(exp.null()).not_())
@@ -202,13 +196,18 @@ def aggregate(text: str, table: str, *, present: str | None = None, may_fail: bo
     return root.this.pop()
 
 
-def _guard(aggregate: exp.Expr) -> None:
-    """Have an aggregate take what can't be computed for null."""
-    argument = _argument(aggregate)
-    if not isinstance(argument, exp.Column | exp.Star):
-        _wrap(argument, exp.Try())
-    if isinstance(aggregate.parent, exp.Filter):
-        _wrap(aggregate.parent.expression.this, exp.Try())
+def _guard(operation: exp.Expr) -> None:
+    """Have an operation on numbers give null where the result doesn't fit.
+
+    Each has a `try` of its own: DuckDB computes what several expressions have in common once, outside of theirs.
+    """
+    if not operation.find(*_AGGREGATES):
+        _wrap(operation, exp.Try())
+    elif isinstance(operation, exp.Mul):
+        # A `try` takes no aggregates. Both may need all the digits that there are, doubles always fit.
+        for operand in (operation.this, operation.expression):
+            if operand.find(*_AGGREGATES):
+                _wrap(operand, exp.Cast(to=exp.DataType.build("double")))
 
 
 def _restrict(aggregate: exp.Expr, condition: exp.Expr) -> exp.Expr:
@@ -217,10 +216,6 @@ def _restrict(aggregate: exp.Expr, condition: exp.Expr) -> exp.Expr:
         return _wrap(aggregate, exp.Filter(expression=exp.Where(this=condition)))
     aggregate.expression.set("this", exp.and_(condition, aggregate.expression.this))
     return aggregate
-
-
-def _argument(aggregate: exp.Expr) -> exp.Expr:
-    return aggregate.this.expressions[0] if isinstance(aggregate.this, exp.Distinct) else aggregate.this
 
 
 def _wrap(node: exp.Expr, wrapper: exp.Expr) -> exp.Expr:
@@ -238,7 +233,7 @@ def _offset(node: exp.Expr) -> int:
     return _offset(node.parent)
 
 
-def _fault(text: str, node: exp.Expr, source: Source) -> str | None:  # noqa: PLR0911, PLR0912
+def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
     """What is wrong with a node of an expression, if anything."""
     if node.depth > _MAX_DEPTH:
         return "the expression is nested too deeply"
@@ -263,14 +258,12 @@ def _fault(text: str, node: exp.Expr, source: Source) -> str | None:  # noqa: PL
             return "distinct takes one column or expression, inside an aggregate"
         case exp.Filter() if not isinstance(node.this, _AGGREGATES):
             return "filter follows an aggregate"
-        case exp.Cast() if {name for name, value in node.args.items() if value} - {"this", "to", "safe"}:
-            return "a cast takes a type and nothing else"
-        case exp.DataType() if node.this not in _TYPES.values():
+        case exp.DataType() if node.this not in _TYPES.values() or any(int(n.name) > 18 for n in node.expressions):
             return f"there is no cast to {_sql(node).lower()}; there are {', '.join(_TYPES)}"
-        case exp.In() if not node.expressions:
+        case exp.In() if not node.expressions and not node.args.get("query"):
             return "in takes a list of values, such as in ('a', 'b')"
-        case exp.JSONExtractScalar() if _name(node.this) not in ("properties", "context"):
-            return "JSON is in the columns properties and context only"
+        case exp.JSONExtractScalar() if not isinstance(node.this, exp.Column) or node.this.name not in _JSON_COLUMNS:
+            return f"JSON is in the columns {' and '.join(_JSON_COLUMNS)} only"
         case exp.JSONExtractScalar() if not isinstance(node.expression, exp.JSONPath | exp.Literal):
             return "a path is written out, such as '$.price'"
         case exp.Extract() if not isinstance(node.this, exp.Var):
@@ -302,25 +295,32 @@ def _sql(node: exp.Expr) -> str:
     return node.sql(dialect="duckdb", comments=False)
 
 
-def _name(node: exp.Expr) -> str:
-    return node.name.lower() if isinstance(node, exp.Column) else ""
-
-
 def _is_unit(node: exp.Expr) -> bool:
     return isinstance(node, exp.Literal | exp.Var) and node.name.lower() in _UNITS
 
 
-def _unsound(aggregate: exp.Expr, source: Source) -> str | None:
-    """Why an aggregate might fail on some rows or differ from run to run, if it might."""
-    if _type(aggregate, source) == "VARCHAR":
-        return "an aggregate that gives text is of no use in a metric, which is a number"
-    if not isinstance(aggregate, exp.Sum | exp.Avg):
+def _unsound(node: exp.Expr, source: Source) -> str | None:
+    """Why a node might fail on some rows or differ from run to run, if it might.
+
+    Raises:
+        duckdb.Error: it fails for certain.
+    """
+    kind = _type(node, source)
+    if isinstance(node, exp.TryCast) and isinstance(node.this, exp.Literal):
+        _relations().cursor().execute(f"select {_sql(exp.Cast(this=node.this.copy(), to=node.args['to'].copy()))}")
+    if not isinstance(node, _AGGREGATES):
         return None
-    kind = _type(_argument(aggregate), source)
-    if kind in ("DOUBLE", "FLOAT"):
+    if kind == "VARCHAR":
+        return "an aggregate that gives text is of no use in a metric, which is a number"
+    if isinstance(node.parent, exp.Filter) and _type(node.parent.expression.this, source) != "BOOLEAN":
+        return "the filter's condition is neither true nor false"
+    if not isinstance(node, exp.Sum | exp.Avg):
+        return None
+    summed = _type(node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this, source)
+    if summed in ("DOUBLE", "FLOAT"):
         return "a sum of doubles depends on the order of the rows; cast what is summed, such as to decimal(18, 4)"
-    if kind == "HUGEINT" or (kind.startswith("DECIMAL") and int(kind[8:].split(",")[0]) > _MAX_DIGITS):
-        return f"a sum of {kind.lower()} may overflow; cast what is summed, such as to decimal(18, 4)"
+    if summed == "HUGEINT" or (summed.startswith("DECIMAL") and int(summed[8:].split(",")[0]) > _MAX_DIGITS):
+        return f"a sum of {summed.lower()} may overflow; cast what is summed, such as to decimal(18, 4)"
     return None
 
 
@@ -328,20 +328,29 @@ def _type(node: exp.Expr, source: Source) -> str:
     """DuckDB's type of an expression over its table.
 
     Raises:
-        duckdb.Error: there is none.
+        duckdb.Error: there is none, or it takes text for something else without a cast.
     """
-    described = _relations().cursor().execute(f"describe select {_sql(node)} from {source}").fetchall()
-    return described[0][1]
+    cursor = _relations().cursor().execute(f"select {_sql(node)} from {source}")
+    cursor.fetchall()
+    assert cursor.description is not None
+    return str(cursor.description[0][1])
 
 
 @cache
 def _relations() -> "duckdb.DuckDBPyConnection":
-    """A database that has the tables without a row, and can reach nothing else."""
+    """A database that has the tables, and can reach nothing else.
+
+    Each has a row that is all null and one whose texts can't be taken for anything else.
+    """
     import duckdb
 
+    samples = {"string": "'?'", "boolean": "false", "timestamp": "timestamp '2026-01-01'"}
     connection = duckdb.connect(config={"enable_external_access": False, "threads": 1})
     for source, columns in COLUMNS.items():
-        listed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-        connection.execute(f"create table {source} ({listed})")
+        row = ", ".join(f"""cast({samples.get(kind, 1)} as {kind}) as "{name}" """ for name, kind in columns.items())
+        connection.execute(f"create table {source} as select {row}")
+        connection.execute(f"insert into {source} (project_id) values (null)")
+    for column in _JSON_COLUMNS:
+        connection.execute(f"update events set {column} = '{{}}' where {column} is not null")
     connection.execute("set lock_configuration = true")
     return connection

@@ -6,7 +6,7 @@ whatever reads those. What an expression may consist of is in `expressions.py`.
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial, reduce
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
@@ -256,12 +256,7 @@ def _compose(model: Model, metrics: tuple[Metric, ...], grain: Grain) -> Model:
         relation = f"of_{metric.source}"
         rows = expressions[relation]
         table = rows.args["from_"].this.name
-        value = aggregate(
-            metric.expression,
-            table,
-            present="session_id" if metric.source == "sessions" else None,
-            may_fail=isinstance(metric, CustomMetric),
-        )
+        value = aggregate(metric.expression, table, present="session_id" if metric.source == "sessions" else None)
         rows.select(exp.alias_(value, metric.name, quoted=True), copy=False)
         column = exp.column(metric.name, quoted=True)
         branches.append(
@@ -274,6 +269,7 @@ def _compose(model: Model, metrics: tuple[Metric, ...], grain: Grain) -> Model:
             .from_(exp.to_table(relation))
             .where(column.is_(exp.null()).not_())
         )
-    body = exp.union(*branches, distinct=False, copy=False)
-    body.set("with_", tree.args["with_"].pop())
+    ctes = tree.args["with_"].pop()
+    body = reduce(partial(exp.union, distinct=False, copy=False), branches, tree)
+    body.set("with_", ctes)
     return Model(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))

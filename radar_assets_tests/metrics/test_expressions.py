@@ -1,0 +1,406 @@
+"""Expressions of teams' own metrics: what they compute, and what they can't do."""
+
+import random
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlglot import exp
+
+from radar_assets.lakehouse.sql import load_model
+from radar_assets.metrics.expressions import COLUMNS, ExpressionError, check
+from radar_assets.metrics.registry import CustomMetric, Source, compose, registry
+from radar_assets.partitions import DAY, Window
+from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, event, of_day, of_hour, session, values
+
+EVENTS = [
+    event("a", event="search", properties='{"price": "12.50", "quantity": 2, "items": [{"sku": "x"}]}'),
+    event("a", event="search", properties='{"price": "free", "quantity": "9223372036854775807"}', user_id="u"),
+    event("b", event="Buy Now", revenue=Decimal("10.0000"), path="/shop/1", at=NOON + timedelta(minutes=30)),
+    event("b", event="Buy Now", revenue=Decimal("20.5000"), path="/shop/2", properties='{"price": 7.25}', country="DE"),
+    event("c", event="search", properties='{"price": "1e999", "quantity": -9223372036854775808}', is_bot=True),
+]
+
+SESSIONS = [
+    session("a", duration_s=10.5, page_views=3, events=5, is_bounce=False, country="DE"),
+    session("b", duration_s=20, page_views=1),
+    session("bot", is_bot=True, duration_s=1000),
+]
+
+
+def custom(expression: str, source: Source = "events") -> CustomMetric:
+    return CustomMetric(name="mine", source=source, expression=expression)
+
+
+@pytest.mark.parametrize(
+    "expression, value",
+    [
+        ("count(*)", 5),
+        ("count(*) filter (where event = 'search')", 3),
+        ("COUNT(*) FILTER (WHERE Event_Name = 'buy_now')", 2),
+        ("count(distinct visitor)", 3),
+        ("count(distinct user_id || path)", 0),
+        ("count(country)", 1),
+        ("sum(revenue)", 30.5),
+        ("sum(revenue) / count(distinct visitor) filter (where revenue > 0)", 30.5),
+        ("avg(revenue)", 15.25),
+        ("max(revenue) - min(revenue)", 10.5),
+        ("median(revenue)", 15.25),
+        ("quantile_cont(revenue, 0.25)", 12.625),
+        ("round(100.0 * count(*) filter (where not is_bot) / count(*), 1)", 80),
+        ("sum(case when path like '/shop/%' then 2 else 1 end)", 7),
+        ("sum(try_cast(properties ->> '$.price' as decimal(18, 4)))", 19.75),
+        ("sum(cast(json_extract_string(properties, '$.price') as decimal(18, 4)))", 19.75),
+        ("count(*) filter (where properties ->> '$.items[0].sku' = 'x')", 1),
+        ("count(*) filter (where starts_with(path, '/shop') and length(trim(path)) between 1 and 10)", 2),
+        ("count(*) filter (where event not in ('search', 'x') or country is not null)", 2),
+        ("count(*) filter (where date_part('minute', event_time) = 30)", 1),
+        ("count(*) filter (where extract(hour from event_time) < 12)", 0),
+        ("count(distinct date_trunc('minute', event_time))", 2),
+        ("count(*) filter (where event_time >= timestamp '2026-03-02 12:30:00')", 1),
+        ("date_diff('second', min(event_time), max(event_time))", 1800),
+        ("count(*) filter (where coalesce(country, 'none') is distinct from 'DE')", 4),
+        ("-sum(-revenue)", 30.5),
+        ("sum(revenue) * count(*)", 152.5),
+        ("sum(greatest(revenue, 15))", 4 * 15 + 20.5),
+    ],
+)
+def test_an_expression_gives_its_number_at_both_grains(expression: str, value: float) -> None:
+    assert of_hour(EVENTS, [custom(expression)]) == {"mine": value}
+    assert of_day(EVENTS, metrics=[custom(expression)]) == {"mine": value}
+
+
+@pytest.mark.parametrize(
+    "expression, value",
+    [
+        ("count(*)", 2),
+        ("sum(duration_s)", 30.5),
+        ("avg(duration_s)", 15.25),
+        ("count(distinct visitor) filter (where country = 'DE')", 1),
+        ("count(*) filter (where not is_bounce) / count(*)", 0.5),
+        ("sum(case when country is null then 1 else 0 end)", 1),
+        ("max(page_views)", 3),
+    ],
+)
+def test_an_expression_over_sessions_gives_its_number_for_the_day_and_sees_no_bots(
+    expression: str, value: float
+) -> None:
+    assert of_day(EVENTS, SESSIONS, [custom(expression, "sessions")]) == {"mine": value}
+
+
+@pytest.mark.parametrize(
+    "expression", ["count(*)", "sum(1)", "sum(case when country is null then 1 else 0 end)", "sum(page_views)"]
+)
+def test_counts_and_sums_over_no_session_are_zero(expression: str) -> None:
+    assert of_day(EVENTS, [], [custom(expression, "sessions")]) == {"mine": 0}
+
+
+@pytest.mark.parametrize("expression", ["avg(page_views)", "max(1)", "sum(page_views) / count(*)"])
+def test_other_aggregates_over_no_session_have_no_row(expression: str) -> None:
+    assert of_day(EVENTS, [], [custom(expression, "sessions")]) == {}
+
+
+@pytest.mark.parametrize(
+    "expression, value",
+    [
+        ("sum(cast(properties ->> '$.quantity' as bigint) * 2)", 4),  # two of three overflow
+        ("sum(cast(properties ->> '$.quantity' as bigint) * 2) filter (where 2 * line_number is null)", 4),
+        (
+            "sum(cast(properties ->> '$.quantity' as bigint) * 2 + 1)"
+            " filter (where cast(properties ->> '$.quantity' as bigint) * 2 > 3)",
+            5,
+        ),
+        ("sum(cast(properties ->> '$.price' as integer))", 20),  # 12.50 and 7.25, rounded; one is text, one infinite
+        ("count(*) filter (where cast(properties ->> '$.quantity' as bigint) * 3 > 5)", 1),
+        ("sum(revenue) / (count(*) - count(*))", None),
+        ("sum(line_number % 0)", 0),
+        ("sum(abs(cast(properties ->> '$.quantity' as bigint)))", float(2 + 9223372036854775807)),
+        ("sum(revenue) * sum(revenue) * sum(revenue) * sum(revenue) * sum(revenue)", 30.5**5),
+    ],
+)
+def test_a_value_that_cannot_be_computed_is_null_and_fails_no_run(expression: str, value: float | None) -> None:
+    assert of_hour(EVENTS, [custom(expression)]) == ({} if value is None else {"mine": value})
+
+
+REFUSED = {
+    # other tables, files, the system
+    "(select count(*) from events)": "subqueries",
+    "count(*) + (select max(line_number) from raw_events)": "subqueries",
+    "count(*) filter (where event in (select event from events))": "subqueries",
+    "count(*) filter (where exists (from events))": "subqueries",
+    "max((from read_csv('/etc/passwd')))": "subqueries",
+    "count(read_csv('/etc/passwd'))": "no read_csv()",
+    "count(read_text('/etc/passwd'))": "no read_text()",
+    "count(parquet_scan('x'))": "no parquet_scan()",
+    "count(glob('*'))": "no glob()",
+    "count(getenv('HOME'))": "no getenv()",
+    "max(current_setting('home_directory'))": "no current_setting()",
+    "count(sniff_csv('x'))": "no sniff_csv()",
+    "count(query('drop table x'))": "no query()",
+    "count(query_table('raw_events'))": "no query_table()",
+    "count(nextval('s'))": "no nextval()",
+    "count(getvariable('x'))": "no getvariable()",
+    "count(pragma_database_size())": "no pragma_database_size()",
+    "count(version())": "no version()",
+    "count(current_user)": "no",
+    "count(my_macro(event))": "no my_macro()",
+    "count(install_extension('httpfs'))": "no install_extension()",
+    # other statements
+    "count(*); drop table events": "unexpected token",
+    "count(*);": "without `;`",
+    ";": "",
+    "count(*) from raw_events": "unexpected token",
+    "count(*) where true": "unexpected token",
+    "count(*), sum(revenue)": "unexpected token",
+    "count(*) as x": "unexpected token",
+    "count(*) union all select 1": "unexpected token",
+    "count(*)) from events; --": "unexpected token",
+    "select 1": "unexpected token",
+    "pragma database_list": "unexpected token",
+    "attach 'x.db' as y": "unexpected token",
+    "copy events to 'x.csv'": "unexpected token",
+    "install httpfs": "unexpected token",
+    "set memory_limit = '1TB'": "",
+    "with x as (select 1) select 1": "unexpected token",
+    "values (1)": "unexpected token",
+    # comments and quoting
+    "count(*) -- and more": "comments",
+    "count(*) /* and */ + 1": "comments",
+    "/* first */ count(*)": "comments",
+    "count(*) filter (where event = 'x": "not closed",
+    'count("': "not closed",
+    "count($$ x $$)": "no",
+    "count(E'\\x41')": "no",
+    "count(date_trunc('day'') from events; --', event_time))": "no unit",
+    "count(date_part('day'') --', event_time))": "takes a unit",
+    "count(date_diff('x'', now(), ''', event_time, sent_at))": "no unit",
+    "count(date_part())": "takes a unit",
+    "count(date_part(event, event_time))": "takes a unit",
+    "count(date_trunc(event, event_time))": "no unit",
+    # more than one number of the rows of an hour or day
+    "sum(revenue) over ()": "window functions",
+    "count(*) filter (where row_number() over () = 1)": "window functions",
+    "event": "outside of an aggregate",
+    "count(*) + line_number": "outside of an aggregate",
+    "1": "nothing is aggregated",
+    "sum(sum(revenue))": "within another",
+    "count(*) filter (where count(*) > 1)": "nor in its filter",
+    "max(event)": "text",
+    "max(event_time)": "a metric is a number",
+    "max(event_time) - min(event_time)": "a metric is a number",
+    "max(revenue, 3)": "one argument",
+    "count()": "one argument",
+    "count(event, path)": "one argument",
+    "count(distinct event, path)": "distinct",
+    "max(revenue) = 1": "a metric is a number",
+    # other columns
+    "sum(evnt)": "do you mean event?",
+    "count(events.event)": "its name alone",
+    "count(main.events.event)": "its name alone",
+    "count(events)": "no column events",
+    "count(rowid)": "no column rowid",
+    "count(hour)": "no column hour",
+    'count(*) filter (where event = "x")': "no column x",
+    "sum(* exclude (revenue))": "count(*) only",
+    "count(* exclude (revenue))": "count(*) only",
+    "count(columns(*))": "no columns()",
+    "count(columns('e.*'))": "no columns()",
+    "count(#1)": "no #1",
+    "count($start)": "no $start",
+    "count(?)": "no ?",
+    # other types and functions
+    "sum(cast(revenue as double))": "no cast to double",
+    "sum(revenue::float)": "no cast to",
+    "count(event::blob)": "no cast to blob",
+    "count(properties::json)": "no cast to json",
+    "count(event::integer[])": "no cast to",
+    "count(cast(event as struct(a integer)))": "no cast to",
+    "count([event])": "no",
+    "count({'a': event})": "no",
+    "count(map {'a': event})": "no",
+    "count([x for x in [1, 2]])": "no",
+    "count(list_transform([1], x -> x + 1))": "no list_transform()",
+    "count(list_transform([1], lambda x: x + 1))": "no list_transform()",
+    "count(event[1])": "no",
+    "count(event.upper())": "no",
+    "count(row(event, path))": "no row()",
+    "count((event, path))": "no",
+    "count(interval 1 day)": "no",
+    "count(event collate nocase)": "no",
+    "count(unnest([1, 2]))": "no unnest()",
+    "count(event ~ '(a+)+b')": "no",
+    "count(event similar to 'a')": "no",
+    "count(repeat(event, 1000000000))": "no repeat()",
+    "list(event)": "no list()",
+    "string_agg(event, ',')": "no group_concat()",
+    "first(revenue)": "no first()",
+    "any_value(revenue)": "no",
+    "arg_max(revenue, event_time)": "no arg_max()",
+    "approx_count_distinct(event)": "no approx_count_distinct()",
+    "random()": "no random()",
+    "count(now())": "no now()",
+    "count(current_date)": "no",
+    "sum(revenue order by event_time)": "no",
+    "quantile_cont(revenue, [0.1, 0.9])": "no",
+    "quantile_cont(0.5) within group (order by revenue)": "",
+    # other JSON
+    "count(path ->> '$.x')": "properties and context only",
+    "count((properties ->> '$.a') ->> '$.b')": "properties and context only",
+    "count(properties ->> path)": "written out",
+    "count(properties -> '$.x')": "no",
+    "count(properties ->> '$.*')": "keys and places",
+    "count(properties ->> '$..x')": "keys and places",
+    "count(event in properties)": "list of values",
+    # wrong types, sums that are not the same every time or don't fit
+    "sum(event)": "No function matches",
+    "count(*) filter (where event)": "neither true nor false",
+    "count(*) filter (where line_number)": "neither true nor false",
+    "count(*) filter (where properties ->> '$.price' > 5)": "explicit cast",
+    "count(*) filter (where revenue > 'many')": "Could not convert",
+    "count(*) filter (where not event)": "Could not convert",
+    "count(*) filter (where event = is_bot)": "Could not convert",
+    "sum(case when path then 1 end)": "Could not convert",
+    "avg(revenue) - 'x'": "Could not convert",
+    "count(nullif(path, 1))": "Could not convert",
+    "sum(cast('many' as integer))": "Could not convert",
+    "count(*) filter (where event_time > timestamp '2026-13-01')": "out of range",
+    "sum(revenue / 3)": "order of the rows",
+    "avg(revenue / 3)": "order of the rows",
+    "sum(revenue * 1e0)": "order of the rows",
+    "sum(distinct revenue / 3)": "order of the rows",
+    "sum(revenue * revenue * line_number)": "may overflow",
+    "sum(cast(revenue as decimal(19, 4)))": "no cast to decimal(19, 4)",
+    "sum(cast(properties ->> '$.q' as bigint) * revenue)": "may overflow",
+    "quantile_cont(revenue, 2)": "range",
+    # size
+    "": "empty",
+    "  ": "empty",
+    "count(*)" + " + count(*)" * 60: "too deeply",
+    "(" * 300 + "count(*)" + ")" * 300: "too deeply",
+    "not " * 400 + "count(*)": "too deeply",
+    "count(*)" + " " * 2000: "at most 2000 characters",
+}
+
+
+@pytest.mark.parametrize("expression, reason", REFUSED.items())
+def test_whatever_is_not_an_aggregate_over_the_columns_of_the_table_is_refused(expression: str, reason: str) -> None:
+    with pytest.raises(ExpressionError, match=r"^line \d+, column \d+: ") as refusal:
+        check(expression, "events")
+    assert reason in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "expression, line, column",
+    [
+        ("sum(evnt)", 1, 5),
+        ("count(*) + sum(event)", 1, 12),
+        ("count(*)\n  filter (where event = 'x'\n    and contry = 'DE')", 3, 9),
+        ("count(*)\n+ read_csv('x')", 2, 3),
+        ("count(*) +\n  select", 2, 3),
+        ("sum(revenue", 1, 5),
+        ("count(*) filter (where 'ü🙂' = evnt)", 1, 31),
+        ("count(*) /* x */", 1, 8),
+        ("sum(\n  revenue) over ()", 1, 1),
+    ],
+)
+def test_a_refusal_names_the_place(expression: str, line: int, column: int) -> None:
+    with pytest.raises(ExpressionError) as refusal:
+        check(expression, "events")
+    assert (refusal.value.line, refusal.value.column) == (line, column)
+    assert str(refusal.value).startswith(f"line {line}, column {column}: ")
+
+
+def test_columns_are_those_of_the_source() -> None:
+    with pytest.raises(ExpressionError, match="sessions have no column event"):
+        check("count(event)", "sessions")
+    with pytest.raises(ExpressionError, match="events have no column is_bounce"):
+        check("count(is_bounce)", "events")
+    for source, columns in COLUMNS.items():
+        for column in columns:
+            check(f"count({column})", source)
+
+
+@pytest.mark.parametrize(
+    "expression", ["sum(revenue) / 3 + avg(revenue)", "avg(cast(properties ->> '$.n' as decimal(18, 4)))"]
+)
+def test_a_custom_metric_gives_the_same_bits_in_any_order_of_rows(expression: str) -> None:
+    draw = random.Random(5)
+    events = [
+        event(revenue=Decimal(draw.randrange(10**12)).scaleb(-4), properties=f'{{"n": {draw.random() * 1e9:.4f}}}')
+        for _ in range(5000)
+    ]
+    mine = [custom(expression)]
+    found = set()
+    for threads in (1, 2, 3):
+        draw.shuffle(events)
+        window = Window(MONDAY, MONDAY + DAY)
+        found |= {value.hex() for value in values("day", window, events, metrics=mine, threads=threads).values()}
+    assert len(found) == 1
+
+
+def test_standard_and_custom_metrics_are_computed_together() -> None:
+    mine = CustomMetric(name="searches", expression="count(*) filter (where event = 'search')")
+    per_visit = CustomMetric(name="searches_per_visit", source="sessions", expression="sum(events) / count(*)")
+    metrics = registry([mine, per_visit])
+    found = of_day(EVENTS, SESSIONS, metrics)
+    assert {metric.name for metric in metrics} == set(found)
+    assert (found["searches"], found["searches_per_visit"], found["events"]) == (3, 3, 5)
+    assert "searches" in of_hour(EVENTS, metrics)
+
+
+def test_many_custom_metrics_fit_into_one_statement() -> None:
+    mine = [CustomMetric(name=f"metric_{number}", expression=f"count(*) + {number}") for number in range(150)]
+    found = of_hour(EVENTS, registry(mine))
+    assert [found[f"metric_{number}"] for number in range(150)] == [5 + number for number in range(150)]
+
+
+def test_names_and_texts_of_metrics_are_data() -> None:
+    mine = custom("count(*) filter (where event = '''; drop table events; --' or event = '$start' or path = '\"')")
+    assert of_hour([event(event="'; drop table events; --"), event(event="$start"), event()], [mine]) == {"mine": 2}
+
+
+WORDS = """
+    count( sum( avg( max( median( lower( coalesce( round( event revenue path visitor properties is_bot event_time nothing
+    ) ) ( , * + - / % = <> || ->> -> :: [ ] { } . : 'x' '$.a' 1 0.5 null true integer decimal(18,4) date ' " ; -- /* $1
+    filter (where distinct case when then else end in between and or not is like cast( as select from events over ()
+"""
+SOUND = [
+    "count( * ) filter (where event = 'x' and not is_bot )",
+    "sum( revenue ) / count( distinct visitor )",
+    "sum( case when path like '/a%' or revenue > 0.5 then line_number else 1 end )",
+    "avg( cast( properties ->> '$.a' as decimal(18,4) ) * 2 + 1 ) - max( line_number )",
+    "count( * ) filter (where event in ( 'x' , 'y' ) or length( path ) between 1 and 5 )",
+]
+
+
+@st.composite
+def nearly_sound(draw: st.DrawFn) -> str:
+    """A sound expression in which some words are replaced, left out or put in."""
+    words = draw(st.sampled_from(SOUND)).split()
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(words) - 1))
+        words[place : place + draw(st.integers(0, 1))] = draw(st.lists(st.sampled_from(WORDS.split()), max_size=2))
+    return " ".join(words)
+
+
+@given(nearly_sound())
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_refused_with_a_place_or_computes_from_its_table_alone(expression: str) -> None:
+    try:
+        metric = custom(expression)
+    except ValueError as refusal:
+        assert "line 1, column " in str(refusal)
+        return
+    statement = compose(load_model(LAYER, "hourly_metrics"), [metric], "hour").parse()
+    tables = {table.name for table in statement.find_all(exp.Table)}
+    assert tables <= {"events", "hits", "identities", "named_hits", "of_events"}
+    of_hour(EVENTS, [metric])
+
+
+def test_pydantic_refuses_what_check_refuses() -> None:
+    arguments: dict[str, Any] = {"name": "mine", "expression": "count(evnt)"}
+    with pytest.raises(ValueError, match="line 1, column 7: events have no column evnt"):
+        CustomMetric(**arguments)

@@ -1,0 +1,282 @@
+"""The standard metrics: given events and sessions, expected numbers."""
+
+import random
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radar_assets.lakehouse.sql import column_lineage, load_model
+from radar_assets.metrics.registry import CONVERSIONS, ERRORS, SIGNUPS, STANDARD_METRICS, Grain, compose
+from radar_assets.partitions import DAY, HOUR, Window
+from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, Row, event, of_day, of_hour, session, values
+
+OF_EVENTS = {metric.name for metric in STANDARD_METRICS if metric.source == "events"}
+
+
+def test_events_of_an_hour() -> None:
+    found = of_hour(
+        [
+            event("a"),
+            event("a", event="Sign Up", user_id="u"),
+            event("b", event="purchase", revenue=Decimal("19.9900")),
+            event("b", event="Order Completed", revenue=Decimal("0.0100")),
+            event("c", event="js-error"),
+        ]
+    )
+    assert found == {
+        "events": 5,
+        "page_views": 1,
+        "visitors": 3,
+        "users": 1,
+        "signups": 1,
+        "conversions": 2,
+        "revenue": 20,
+        "errors": 1,
+        "error_rate": 0.2,
+    }
+
+
+def test_sessions_of_a_day() -> None:
+    found = of_day(
+        [event("a"), event("b")],
+        [
+            session("a", is_new_visitor=True),
+            session("a", duration_s=90.5, page_views=4, events=9, is_bounce=False, is_new_visitor=True),
+            session("b", duration_s=30, page_views=1, events=2, is_bounce=False),
+            session("b"),
+        ],
+    )
+    assert {name: value for name, value in found.items() if name not in OF_EVENTS} == {
+        "sessions": 4,
+        "new_visitors": 1,
+        "bounce_rate": 0.5,
+        "session_duration_avg_s": 30.125,
+        "pages_per_session": 1.75,
+    }
+
+
+def test_metrics_of_sessions_have_no_hourly_values() -> None:
+    assert set(of_hour([event()])) == OF_EVENTS
+
+
+def test_counts_and_sums_of_nothing_are_zero_and_averages_of_nothing_have_no_row() -> None:
+    found = of_day([event(event="scroll", is_bot=True)])
+    assert found == {
+        "events": 1,
+        "page_views": 0,
+        "visitors": 0,
+        "users": 0,
+        "signups": 0,
+        "conversions": 0,
+        "revenue": 0,
+        "errors": 0,
+        "error_rate": 0,
+        "sessions": 0,
+        "new_visitors": 0,
+    }
+
+
+def test_without_events_there_are_no_rows() -> None:
+    assert of_day([]) == {}
+    assert of_hour([event(at=NOON - timedelta(microseconds=1)), event(at=NOON + HOUR)]) == {}
+
+
+def test_bots_are_in_events_and_errors_but_not_in_traffic() -> None:
+    found = of_day(
+        [event("bot", is_bot=True), event("bot", event="error", is_bot=True), event("a")],
+        [session("bot", is_bot=True, is_new_visitor=True), session("a")],
+    )
+    names = ("events", "errors", "page_views", "visitors", "sessions", "new_visitors")
+    assert [found[name] for name in names] == [3, 1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("metric, names", [("signups", SIGNUPS), ("conversions", CONVERSIONS), ("errors", ERRORS)])
+def test_each_name_that_senders_use_counts_once(metric: str, names: tuple[str, ...]) -> None:
+    assert of_hour([event(event=name) for name in names])[metric] == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "name, metric",
+    [
+        ("Signed Up", "signups"),
+        ("user-signed-up", "signups"),
+        ("CompleteRegistration", "signups"),
+        ("ORDER_COMPLETED", "conversions"),
+        ("$exception", "errors"),
+        ("Application Crashed", "errors"),
+    ],
+)
+def test_names_count_however_they_are_written(name: str, metric: str) -> None:
+    found = of_hour([event(event=name)])
+    assert {"signups", "conversions", "errors"} & {name for name, value in found.items() if value == 1} == {metric}
+
+
+@pytest.mark.parametrize("name", ["signups", "purchase_failed", "no error", "re-purchase", "Page_View"])
+def test_names_that_only_resemble_them_do_not_count(name: str) -> None:
+    found = of_hour([event(event=name)])
+    assert [found[metric] for metric in ("signups", "conversions", "errors", "page_views")] == [0, 0, 0, 0]
+
+
+class TestVisitors:
+    """An anonymous visitor who is seen with a user id within the hour or day counts as that user."""
+
+    def test_anonymous_events_count_as_the_user_that_the_visitor_turns_out_to_be(self) -> None:
+        assert of_hour([event("phone"), event("phone", user_id="u")])["visitors"] == 1
+
+    def test_one_user_with_two_devices_is_one_visitor(self) -> None:
+        events = [event("phone"), event("phone", user_id="u"), event("laptop", user_id="u"), event("laptop")]
+        assert of_hour(events)["visitors"] == 1
+
+    def test_two_users_of_one_device_are_two_visitors_and_its_anonymous_events_no_third(self) -> None:
+        events = [event("phone"), event("phone", user_id="u"), event("phone", user_id="w")]
+        assert of_hour(events)["visitors"] == 2
+
+    def test_who_is_named_in_another_hour_is_another_visitor_of_the_hour_but_not_of_the_day(self) -> None:
+        events = [event("phone"), event("laptop", user_id="u"), event("phone", at=NOON + HOUR, user_id="u")]
+        assert of_hour(events)["visitors"] == 2
+        assert of_day(events)["visitors"] == 1
+
+    def test_the_same_device_in_two_projects_is_named_in_each_alone(self) -> None:
+        events = [event("phone"), event("laptop", user_id="u"), event("phone", project_id="p2", user_id="u")]
+        assert of_hour(events)["visitors"] == 2
+
+    def test_new_visitors_are_told_apart_in_the_same_way(self) -> None:
+        events = [event("phone"), event("phone", user_id="u"), event("laptop", user_id="u")]
+        sessions = [session("phone", is_new_visitor=True), session("laptop", user_id="u", is_new_visitor=True)]
+        assert of_day(events, sessions)["new_visitors"] == 1
+
+
+def some_traffic(seed: int, days: int) -> tuple[list[Row], list[Row]]:
+    """Events and sessions of a few visitors, some of them on the days around."""
+    draw = random.Random(seed)
+    moment = lambda: MONDAY - DAY + timedelta(microseconds=draw.randrange((days + 2) * 86_400_000_000))  # noqa: E731
+    events = [
+        event(
+            f"v{draw.randrange(12)}",
+            moment(),
+            project_id=f"p{draw.randrange(3)}",
+            user_id=draw.choice([None, None, "u1", "u2", "u3"]),
+            event=draw.choice(["page_view", "page_view", "Sign Up", "purchase", "error", "click"]),
+            is_bot=draw.random() < 0.1,
+            revenue=draw.choice([None, Decimal(draw.randrange(10**9)).scaleb(-4)]),
+            path=draw.choice([None, "", "/", "/a", "/b"]),
+        )
+        for _ in range(300)
+    ]
+    sessions = [
+        session(
+            f"v{draw.randrange(12)}",
+            moment(),
+            draw.randrange(10**9) / 1e6,
+            project_id=f"p{draw.randrange(3)}",
+            user_id=draw.choice([None, "u1", "u2"]),
+            is_bot=draw.random() < 0.1,
+            page_views=draw.randrange(5),
+            is_bounce=draw.random() < 0.4,
+            is_new_visitor=draw.random() < 0.4,
+            browser=draw.choice([None, "Chrome", "Firefox"]),
+        )
+        for _ in range(100)
+    ]
+    return events, sessions
+
+
+def recounted(events: list[Row], window: Window, step: timedelta) -> dict[tuple[str, datetime, str], float]:
+    """The metrics of events, computed again, one row after the other."""
+    groups: dict[tuple[str, datetime], list[Row]] = defaultdict(list)
+    for row in events:
+        if window.start <= row["event_time"] < window.end:
+            groups[row["project_id"], MONDAY + (row["event_time"] - MONDAY) // step * step].append(row)
+    found: dict[tuple[str, datetime, str], float] = {}
+    for (project, start), rows in groups.items():
+        users: dict[str, Any] = {}
+        for row in rows:
+            if row["user_id"]:
+                users[row["visitor_id"]] = min(row["user_id"], users.get(row["visitor_id"], row["user_id"]))
+        named = [{**row, "name": row["event"].lower().replace(" ", "_")} for row in rows]
+        errors = sum(row["name"] == "error" for row in named)
+        found |= {
+            (project, start, name): value
+            for name, value in {
+                "events": len(rows),
+                "page_views": sum(row["event"] == "page_view" and not row["is_bot"] for row in rows),
+                "visitors": len(
+                    {
+                        row["user_id"] or users.get(row["visitor_id"], row["visitor_id"])
+                        for row in rows
+                        if not row["is_bot"]
+                    }
+                ),
+                "users": len({row["user_id"] for row in rows} - {None}),
+                "signups": sum(row["name"] == "sign_up" for row in named),
+                "conversions": sum(row["name"] == "purchase" for row in named),
+                "revenue": float(sum(row["revenue"] or 0 for row in rows)),
+                "errors": errors,
+                "error_rate": errors / len(rows),
+            }.items()
+        }
+    return found
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_metrics_of_events_equal_a_recount_row_by_row(seed: int) -> None:
+    events, sessions = some_traffic(seed, days=2)
+    window = Window(MONDAY, MONDAY + 2 * DAY)
+    assert values("hour", window, events) == recounted(events, window, HOUR)
+    daily = values("day", window, events, sessions)
+    assert {key: value for key, value in daily.items() if key[2] in OF_EVENTS} == {
+        (project, start.date(), name): value for (project, start, name), value in recounted(events, window, DAY).items()
+    }
+
+
+@pytest.mark.parametrize("grain", ["hour", "day"])
+def test_a_range_equals_its_hours_or_days_one_by_one(grain: Grain) -> None:
+    events, sessions = some_traffic(seed=1, days=2)
+    window = Window(MONDAY, MONDAY + 2 * DAY)
+    parts = [Window.of_hour(hour) for hour in window.hours()] if grain == "hour" else map(Window.of_day, window.days())
+    one_by_one: dict[Any, float] = {}
+    for part in parts:
+        one_by_one |= values(grain, part, events, sessions)
+    assert values(grain, window, events, sessions) == one_by_one
+    assert len({start for _, start, _ in one_by_one}) > 1
+
+
+def test_any_order_of_rows_and_any_number_of_threads_gives_the_same_bits() -> None:
+    events, sessions = some_traffic(seed=2, days=1)
+    window = Window.of_day(MONDAY.date())
+    first = values("day", window, events, sessions)
+    for seed in range(5):
+        random.Random(seed).shuffle(events)
+        random.Random(seed).shuffle(sessions)
+        again = values("day", window, events, sessions, threads=1 + seed % 3)
+        assert {key: value.hex() for key, value in again.items()} == {key: value.hex() for key, value in first.items()}
+
+
+def test_values_have_a_lineage_down_to_the_columns_of_events_and_sessions() -> None:
+    lineage = column_lineage(compose(load_model(LAYER, "daily_metrics"), STANDARD_METRICS, "day"))
+    assert lineage["date"] == [("events", "event_time")]
+    assert {("events", "revenue"), ("events", "visitor_id"), ("sessions", "duration_s")} <= set(lineage["value"])
+    hourly = column_lineage(compose(load_model(LAYER, "hourly_metrics"), STANDARD_METRICS, "hour"))
+    assert {table for table, _ in hourly["value"]} == {"events"}
+
+
+def test_every_metric_says_what_it_is() -> None:
+    assert len({metric.name for metric in STANDARD_METRICS}) == len(STANDARD_METRICS) == 14
+    for metric in STANDARD_METRICS:
+        assert metric.title
+        assert metric.description.endswith(".")
+        assert metric.unit
+
+
+def test_the_registry_is_read_without_loading_the_parser() -> None:
+    code = "import radar_assets.metrics.registry, sys; print('sqlglot' in sys.modules, 'duckdb' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

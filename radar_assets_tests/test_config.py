@@ -1,0 +1,138 @@
+"""The configuration file: what is in it, and how mistakes in it are told."""
+
+from pathlib import Path
+
+import pytest
+
+from radar_assets.config import Config, ConfigError, load_config
+from radar_assets.metrics.registry import STANDARD_METRICS, registry
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "radar.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def mistakes(path: Path) -> list[str]:
+    """The lines of the error that loading gives, without the path."""
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    lines = str(error.value).splitlines()
+    assert all(line.startswith(f"{path}") for line in lines)
+    return [line.removeprefix(f"{path}").removeprefix(", ").removeprefix(": ") for line in lines]
+
+
+def test_a_metric_of_a_team_is_in_the_registry_after_the_standard_ones(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """\
+        metrics:
+          - name: searches
+            title: Searches on the site
+            expression: count(*) filter (where event = 'search')
+            unit: events
+            good: up
+          - name: pages_in_germany
+            source: sessions
+            expression: |
+              sum(page_views)
+                filter (where country = 'DE')
+        """,
+    )
+    searches, pages = load_config(path).metrics
+    assert (searches.title, searches.unit, searches.good) == ("Searches on the site", "events", "up")
+    assert (searches.source, searches.grains) == ("events", ("hour", "day"))
+    assert (pages.title, pages.grains) == ("Pages in germany", ("day",))
+    assert "filter (where country = 'DE')" in pages.description
+    assert registry([searches, pages]) == (*STANDARD_METRICS, searches, pages)
+
+
+def test_nothing_is_configured_without_a_file_or_with_an_empty_one(tmp_path: Path) -> None:
+    assert load_config(tmp_path / "radar.yaml") == Config()
+    assert load_config(written(tmp_path, "")) == Config()
+    assert load_config(written(tmp_path, "# nothing yet\n")) == Config()
+    assert load_config(written(tmp_path, "metrics: []\n")) == Config()
+
+
+def test_a_file_that_someone_named_has_to_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"radar\.yaml: there is no such file"):
+        load_config(tmp_path / "radar.yaml", required=True)
+
+
+def test_each_mistake_is_told_with_line_field_and_metric(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """\
+metrics:
+  - name: searches
+    expression: count(*) filter (where event = 'search')
+  - name: Bad Name
+    expression: |
+      count(*)
+        filter (where evnt = 'x')
+  - name: searches
+    expression: sum(revenue
+    good: sideways
+  - title: Without a name
+    expression: count(*)
+    colour: red
+  - name: events
+    expression: yes
+    source: clicks
+  - 5
+rules: []
+""",
+    )
+    assert mistakes(path) == [
+        "line 4: metrics[1].name of Bad Name: 'Bad Name' is no name for a metric; write it as monthly_searches",
+        "line 5: metrics[1].expression of Bad Name: line 2, column 17: events have no column evnt; do you mean event?",
+        "line 8: metrics[2].name of searches: the name searches is taken",
+        "line 9: metrics[2].expression of searches: line 1, column 5: expecting )",
+        "line 10: metrics[2].good of searches: Input should be 'up' or 'down'",
+        "line 11: metrics[3].name: is missing",
+        "line 13: metrics[3].colour: is no field that there is here",
+        "line 14: metrics[4].name of events: the name events is taken",
+        "line 16: metrics[4].source of events: Input should be 'events' or 'sessions'",
+        "line 15: metrics[4].expression of events: is no text; put it in quotes",
+        "line 17: metrics[5]: is not written as fields with values",
+        "line 18: rules: is no field that there is here",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["revenue", "project_id", "hour", "date", "x; drop", "a__b", "_a", "1a", "é", "a" * 61]
+)
+def test_names_that_are_taken_or_no_names_are_refused(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, f"metrics:\n- name: '{name}'\n  expression: count(*)\n")
+    [mistake] = mistakes(path)
+    assert mistake.startswith(f"line 2: metrics[0].name of {name}: ")
+
+
+@pytest.mark.parametrize(
+    "text, mistake",
+    [
+        ("metrics: [", "line 1: is no YAML"),
+        ("metrics:\n\t- x", "line 2: is no YAML"),
+        ("metrics: []\nmetrics: []\n", "line 2: metrics is there twice"),
+        ("metrics:\n- name: a\n  expression: count(*)\n  name: b\n", "line 4: name is there twice"),
+        ("- 1", "line 1: the file: is not written as fields with values"),
+        ("metrics: 5", "line 1: metrics: is not written as a list"),
+        ("&a [*a]", "line 1: the file: is not written as fields with values"),
+        ("--- 1\n--- 2", "line 2: is no YAML"),
+        ("metrics: !!python/object/apply:os.system ['true']", "line 1: is no YAML"),
+        ("? [a]\n: 1", "line 1: is no YAML"),
+        ("\x00", "is no YAML"),
+    ],
+)
+def test_what_is_no_configuration_is_told_with_its_line(tmp_path: Path, text: str, mistake: str) -> None:
+    assert mistakes(written(tmp_path, text))[0].startswith(mistake)
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "radar.yaml"
+    path.write_bytes(b"\xff\xfe")
+    assert mistakes(path)[0].startswith("can't be read")
+    path.unlink()
+    path.mkdir()
+    assert mistakes(path)[0].startswith("can't be read")
