@@ -1,0 +1,87 @@
+"""A day of 2.4 million events of 50 projects, from NDJSON in the landing zone to daily metrics, against a bare DuckDB script."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radar_assets.partitions import HOUR, Window, day_key, hour_key
+from radar_assets_tests.benchmarks import traffic
+from radar_assets_tests.benchmarks.measurement import Figure, Measured, measure
+
+if TYPE_CHECKING:
+    from radar_assets.settings import Settings
+
+EVENTS = 2_400_000
+PROJECTS = 50
+THREADS = 2
+MOST_TIMES = 1.5
+MOST_MEMORY_MB = 2048
+
+
+class DifferentResultError(Exception):
+    """The bare script and Radar give different tables, so that comparing their times means nothing."""
+
+
+def run(folder: Path, scale: float) -> list[Figure]:
+    """Time and memory of both.
+
+    Raises:
+        DifferentResultError: they don't agree on every row.
+    """
+    landed = traffic.land(folder / "landing", traffic.DAY, 1, projects=PROJECTS, events=round(EVENTS * scale))
+    environment = traffic.environment_of(folder / "home", folder / "landing", threads=THREADS)
+    settings = traffic.prepare_home(environment, PROJECTS)
+    window = Window.of_day(traffic.DAY)
+    day = day_key(traffic.DAY)
+    output = folder / "bare"
+    output.mkdir()
+
+    arguments = (folder / "landing", output, THREADS, day, PROJECTS)
+    bare = measure("bare", *arguments, environment=environment, log=folder / "bare.log")
+    arguments = (hour_key(window.start), hour_key(window.end - HOUR), day)
+    product = measure("product", *arguments, environment=environment, log=folder / "product.log")
+    compare(settings, output)
+    return _figures(bare, product, landed.lines)
+
+
+def compare(settings: "Settings", output: Path) -> None:
+    """Make sure that the tables have the same rows, whatever number a line got in its segment.
+
+    Raises:
+        DifferentResultError: they don't.
+    """
+    from radar_assets.lakehouse.engines.duckdb import Files
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.lakehouse.tables import TABLES
+
+    lakehouse = Lakehouse(settings)
+    for name, table in TABLES.items():
+        columns = ", ".join(f'"{column}"' for column in table.column_names if column != "line_number")
+        statement = f"""
+            select count(*) as row_count, sum(hash({columns})) as digest
+            from (select true as is_bare, {columns} from bare union all by name select false as is_bare, {columns} from radar)
+            group by is_bare order by is_bare
+        """
+        inputs = {"radar": Files.of(lakehouse.snapshot(name)), "bare": output / f"{name}.parquet"}
+        with lakehouse.engine.connect(inputs) as connection:
+            sides = connection.execute(statement).fetchall()
+        if len(sides) != 2 or sides[0] != sides[1]:
+            raise DifferentResultError(
+                f"{name}: rows and digest are {sides[0]} in Radar, {sides[1:]} in the bare script"
+            )
+
+
+def _figures(bare: Measured, product: Measured, lines: int) -> list[Figure]:
+    seconds, floor = product.result["runs_s"], bare.result["runs_s"]
+    figures = [
+        Figure("pipeline", "from NDJSON to daily metrics", seconds, "s", floor, most_times=MOST_TIMES),
+        Figure("pipeline", "the same with process start", product.wall_s, "s", bare.wall_s, most_times=MOST_TIMES),
+        Figure("pipeline", "processor time", product.cpu_s, "CPU s", bare.cpu_s),
+        Figure("pipeline", "throughput", lines / seconds, "events/s", lines / floor),
+        Figure("pipeline", "peak memory", product.peak_mb, "MB", bare.peak_mb, at_most=MOST_MEMORY_MB),
+    ]
+    steps = product.result["steps_s"]
+    figures += [
+        Figure("pipeline", f"step {name}", time, "s", bare.result["steps_s"].get(name)) for name, time in steps.items()
+    ]
+    outside = product.result["runs_s"] - sum(steps.values())
+    return [*figures, Figure("pipeline", "outside the steps: plan, events of the run", outside, "s")]
