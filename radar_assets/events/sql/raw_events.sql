@@ -72,6 +72,7 @@ documents as (
 ),
 
 parsed as (
+    -- Values as JSON: what they are shows in their first letter.
     select
         *,
         case
@@ -79,23 +80,13 @@ parsed as (
                 then json_transform(
                     text,
                     '{
-                        "event_id": "VARCHAR", "project_id": "VARCHAR", "type": "VARCHAR", "event": "VARCHAR",
-                        "category": "VARCHAR", "user_id": "VARCHAR", "anonymous_id": "VARCHAR",
-                        "session_id": "VARCHAR", "timestamp": "VARCHAR", "sent_at": "VARCHAR",
-                        "received_at": "VARCHAR", "protocol": "VARCHAR", "properties": "JSON", "context": "JSON"
+                        "event_id": "JSON", "project_id": "JSON", "type": "JSON", "event": "JSON", "category": "JSON",
+                        "user_id": "JSON", "anonymous_id": "JSON", "session_id": "JSON", "timestamp": "JSON",
+                        "sent_at": "JSON", "received_at": "JSON", "protocol": "JSON", "properties": "JSON",
+                        "context": "JSON"
                     }'
                 )
         end as sent,
-        case
-            when document_fault is null
-                then json_type(
-                    text,
-                    [
-                        '$.event_id', '$.project_id', '$.type', '$.event', '$.category', '$.user_id',
-                        '$.anonymous_id', '$.session_id', '$.timestamp', '$.sent_at', '$.received_at', '$.protocol'
-                    ]
-                )
-        end as types,
         case when document_fault is null then json_keys(text, ['$', '$.properties', '$.context']) end as keys
     from documents
 ),
@@ -103,29 +94,52 @@ parsed as (
 fields as (
     select
         * exclude (skeleton, sent),
-        sent.event_id,
-        sent.project_id,
-        sent.type,
-        sent.event,
-        sent.category,
-        sent.user_id,
-        sent.anonymous_id,
-        sent.session_id,
-        sent.timestamp,
-        sent.sent_at,
-        sent.received_at,
-        sent.protocol,
+        case
+            when not starts_with(sent.event_id, '"') then 'wrong_type: event_id'
+            when not starts_with(sent.project_id, '"') then 'wrong_type: project_id'
+            when not starts_with(sent.type, '"') then 'wrong_type: type'
+            when not starts_with(sent.event, '"') then 'wrong_type: event'
+            when not starts_with(sent.category, '"') then 'wrong_type: category'
+            when not starts_with(sent.user_id, '"') then 'wrong_type: user_id'
+            when not starts_with(sent.anonymous_id, '"') then 'wrong_type: anonymous_id'
+            when not starts_with(sent.session_id, '"') then 'wrong_type: session_id'
+            when not starts_with(sent.timestamp, '"') then 'wrong_type: timestamp'
+            when not starts_with(sent.sent_at, '"') then 'wrong_type: sent_at'
+            when not starts_with(sent.received_at, '"') then 'wrong_type: received_at'
+            when not starts_with(sent.protocol, '"') then 'wrong_type: protocol'
+            when not starts_with(sent.properties, '{') then 'wrong_type: properties'
+            when not starts_with(sent.context, '{') then 'wrong_type: context'
+        end as type_fault,
+        starts_with(sent.project_id, '"') as has_project,
+        sent.event_id ->> '$' as event_id,
+        sent.project_id ->> '$' as project_id,
+        sent.type ->> '$' as type,
+        sent.event ->> '$' as event,
+        sent.category ->> '$' as category,
+        sent.user_id ->> '$' as user_id,
+        sent.anonymous_id ->> '$' as anonymous_id,
+        sent.session_id ->> '$' as session_id,
+        sent.timestamp ->> '$' as timestamp,
+        sent.sent_at ->> '$' as sent_at,
+        sent.received_at ->> '$' as received_at,
+        sent.protocol ->> '$' as protocol,
         sent.properties,
-        sent.context,
+        sent.context
+    from parsed
+),
+
+scanned as (
+    select
+        *,
         list_transform(
-            [sent.timestamp, sent.sent_at, sent.received_at],
+            [timestamp, sent_at, received_at],
             lambda moment: regexp_full_match(
                 moment,
                 '(?:19|2[0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?'
                 || '(?:[Zz]|[-+](?:[01][0-9]|2[0-3]):[0-5][0-9])'
             )
         ) as are_rfc3339
-    from parsed
+    from fields
 ),
 
 typed as (
@@ -152,7 +166,7 @@ typed as (
         timestamp as timestamp_text,
         sent_at as sent_at_text,
         received_at as received_at_text
-    from fields
+    from scanned
 ),
 
 measured as (
@@ -229,13 +243,7 @@ judged as (
             when list_contains(have_duplicates, true)
                 then 'duplicate_key: ' || ['line', 'properties', 'context'][list_position(have_duplicates, true)]
 
-            when len(list_filter(types, lambda json: json not in ('VARCHAR', 'NULL'))) > 0
-                then 'wrong_type: ' || [
-                    'event_id', 'project_id', 'type', 'event', 'category', 'user_id',
-                    'anonymous_id', 'session_id', 'timestamp', 'sent_at', 'received_at', 'protocol'
-                ][list_position(list_transform(types, lambda json: json not in ('VARCHAR', 'NULL')), true)]
-            when not starts_with(properties, '{') then 'wrong_type: properties'
-            when not starts_with(context, '{') then 'wrong_type: context'
+            when type_fault is not null then type_fault
 
             when type not in ('track', 'page', 'screen', 'identify', 'group', 'alias')
                 then 'unknown_type: type: ' || left(type, 100)
@@ -292,7 +300,7 @@ decided as (
         -- A rejected line keeps its project, where it is of the kind that a project can be.
         case
             when fault is null then project_id
-            when types[2] = 'VARCHAR' and length(project_id) between 1 and 200 and not contains(project_id, chr(0))
+            when has_project and length(project_id) between 1 and 200 and not contains(project_id, chr(0))
                 then project_id
         end as project_id,
         case
