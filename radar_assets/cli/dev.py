@@ -11,6 +11,8 @@ from types import FrameType
 
 from radar_assets.cli.terminal import err
 
+# That much of Dagster is called beta, and `dagster dev` superseded by a command for developers of graphs, says nothing here.
+QUIET = "ignore:Function `dev_command`,ignore:Parameter `backfill_policy`"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SLOWEST_START_S = 180
 
@@ -63,7 +65,7 @@ def run_ui(host: str, port: int, *, open_browser: bool = False) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, forward)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "radar_assets.definitions", "-h", host, "-p", str(port)]
-    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_HOME": str(home)}
     # In a process group of its own, for ctrl-c to reach it once, through the handler, and not from the terminal too.
     child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
     if stopping:

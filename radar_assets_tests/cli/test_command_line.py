@@ -1,0 +1,116 @@
+"""The command line as a whole: its help is quick and complete, and an error is a line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from radar_assets.cli import app
+from radar_assets_tests.cli.conftest import Radar, in_a_process
+
+COMMANDS = ["demo", "dev", "import", "simulate", "replay-rejected", "project", "sql", "status", "doctor"]
+
+
+def test_help_lists_every_command_with_what_it_does(radar: Radar) -> None:
+    help = radar("--help")
+    assert help.code == 0
+    lines = [line.strip(" │") for line in help.out.splitlines()]
+    described = {line.split()[0] for line in lines if len(line.split()) > 2}
+    assert set(COMMANDS) <= described
+    assert set(COMMANDS) == {name for name in app if not name.startswith("-")}
+
+
+def test_no_command_at_all_shows_the_help(radar: Radar) -> None:
+    assert radar("").out == radar("--help").out
+
+
+@pytest.mark.parametrize("command", [*[name for name in COMMANDS if name != "project"], "project add", "project list"])
+def test_every_option_says_what_it_is_for(radar: Radar, command: str) -> None:
+    help = radar(f"{command} --help")
+    assert help.code == 0
+    options = [
+        line.strip("│* ").split(maxsplit=2) for line in help.out.splitlines() if line.strip("│* ").startswith("--")
+    ]
+    assert options
+    assert all(len(words) > 1 and "[" not in words[1] for words in options), options
+
+
+def test_help_imports_nothing_heavy() -> None:
+    # Time itself depends on who else is at work; what makes the help slow does not.
+    script = """
+import sys
+from radar_assets.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+    imported = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr.split()
+    assert "rich" in imported
+    assert not {"dagster", "duckdb", "pyarrow", "pyiceberg", "sqlalchemy", "pydantic", "numpy", "markdown_it"} & {
+        *imported
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("frobnicate", "frobnicate"),
+        ("sql", "STATEMENT"),
+        ("sql 'select 1' --limt 3", "--limit"),
+        ("demo --days many", "--days"),
+        ("import f --format xls", "apache"),
+        ("import f --format csv --map timestamp", "--map timestamp"),
+    ],
+)
+def test_wrong_use_is_told_in_a_line_and_exits_with_2(radar: Radar, command: str, says: str) -> None:
+    run = radar(command)
+    assert (run.code, run.out) == (2, "")
+    assert len(run.err.splitlines()) == 1
+    assert run.err.startswith("radar: ")
+    assert says in run.err
+
+
+def test_a_wrong_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADAR_MEMORY", "plenty")
+    run = radar("project list")
+    assert (run.code, run.out) == (2, "")
+    assert run.err == "radar: RADAR_MEMORY=plenty: is no size; write a number and a unit, such as 1GB or 512MB\n"
+
+
+def test_a_database_out_of_reach_is_a_line_without_password_and_exits_with_1(
+    radar: Radar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADAR_DATABASE_URL", "postgresql://radar:secret@127.0.0.1:1/radar")
+    run = radar("project list")
+    assert (run.code, run.out) == (1, "")
+    assert len(run.err.splitlines()) == 1
+    assert "127.0.0.1:1" in run.err
+    assert "secret" not in run.err
+
+
+@pytest.mark.parametrize(("flag", "variable"), [(" --debug", {}), ("", {"RADAR_DEBUG": "1"})])
+def test_the_traceback_is_shown_on_request_alone(tmp_path: Path, flag: str, variable: dict[str, str]) -> None:
+    home = tmp_path / "file"
+    home.write_text("a file where a folder should be")
+    plain = in_a_process("project list", home)
+    assert plain.returncode == 2
+    assert "Traceback" not in plain.stderr
+    asked = in_a_process(f"project list{flag}", home, **variable)
+    assert asked.returncode != 0
+    assert "Traceback" in asked.stderr
+    assert plain.stderr.removeprefix("radar: ").strip() in asked.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(in_shop: Path) -> None:
+    script = "from radar_assets.cli import main; main(['sql', 'from range(10000000)', '--format', 'csv'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "range\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0

@@ -1,0 +1,85 @@
+"""`radar doctor`: each thing that can be wrong is found, and each finding says how to mend it."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from radar_assets.settings import Settings
+from radar_assets_tests.cli.conftest import Radar
+
+
+def findings(out: str) -> dict[str, list[str]]:
+    """The findings by level."""
+    found: dict[str, list[str]] = {"ok": [], "warning": [], "error": []}
+    for text in out.splitlines():
+        level, _, what = text.strip().partition(" ")
+        if level in found and not text.startswith("        "):
+            found[level].append(what)
+    return found
+
+
+def test_a_sound_home_passes(radar: Radar, in_shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADAR_THREADS", "2")
+    run = radar("doctor")
+    found = findings(run.out)
+    assert (run.code, found["error"]) == (0, [])
+    assert f"RADAR_HOME = {in_shop} (environment)" in found["ok"]
+    assert "RADAR_THREADS = 2 (environment)" in found["ok"]
+    assert "RADAR_ENGINE = duckdb (default)" in found["ok"]
+    assert "1 of 2 projects have events" in found["ok"]
+    assert "project silent has no events" in found["warning"]
+    assert "the daemon has never run" in found["warning"]
+
+
+def test_lines_of_a_project_that_is_not_known_are_found(radar: Radar, in_shop: Path) -> None:
+    out = radar("doctor").out
+    assert any(what.startswith("1 lines of project blog were rejected") for what in findings(out)["warning"])
+    assert "radar project add 'blog'" in out
+    assert "radar replay-rejected --reason unknown_project" in out
+
+
+def test_wrong_settings_are_errors(radar: Radar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADAR_THREADS", "none")
+    monkeypatch.setenv("RADAR_LANDING_URL", "ftp://example.com")
+    run = radar("doctor")
+    assert run.code == 1
+    assert [what.partition("=")[0] for what in findings(run.out)["error"]] == ["RADAR_LANDING_URL", "RADAR_THREADS"]
+
+
+def test_a_database_out_of_reach_is_an_error_and_shows_no_password(
+    radar: Radar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADAR_DATABASE_URL", "postgresql://radar:secret@127.0.0.1:1/radar")
+    run = radar("doctor")
+    assert run.code == 1
+    assert any("127.0.0.1:1" in what for what in findings(run.out)["error"])
+    assert "secret" not in run.out
+
+
+def test_what_the_landing_zone_should_not_hold_is_found(radar: Radar, settings: Settings) -> None:
+    (settings.landing / "export.csv").write_text("x")
+    early = settings.landing / "dt=2020-01-01" / "hr=00"
+    early.mkdir(parents=True)
+    (early / "a.ndjson").write_text("{}\n")
+    run = radar("doctor")
+    warnings = findings(run.out)["warning"]
+    assert any("export.csv is no segment" in what for what in warnings)
+    assert any("before RADAR_START_DATE" in what for what in warnings)
+    assert "RADAR_START_DATE=2020-01-01" in run.out
+
+
+def test_a_port_in_use_and_another_home_of_dagster_are_found(
+    radar: Radar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 3000))
+            taken.listen()
+        except OSError:
+            assert taken  # someone else's server is there, which serves as well
+        warnings = findings(radar("doctor").out)["warning"]
+    assert "port 3000 is in use" in warnings
+    assert any(what.startswith("DAGSTER_HOME=") for what in warnings)

@@ -1,0 +1,120 @@
+"""`radar sql`: any question to the tables, and nothing but questions to the tables."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from radar_assets_tests.cli.conftest import HOUR, Radar
+
+pytestmark = pytest.mark.usefixtures("in_shop")
+
+
+def test_the_tables_as_they_stand_are_queried(radar: Radar) -> None:
+    run = radar("sql 'select event_id, event_time from events where event_id < $$3$$ order by 1' --format csv")
+    assert run.code == 0
+    assert run.out == f"event_id,event_time\n1,{HOUR}\n2,{HOUR}\n"
+
+
+def test_every_table_is_there(radar: Radar) -> None:
+    from radar_assets.lakehouse.tables import TABLES
+
+    assert radar("sql 'show tables' --format csv").out.split() == ["name", *sorted(TABLES)]
+    assert "event_id" in radar("sql 'describe events'").out
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into events select * from events",
+        "create table t as select 1",
+        "drop view events",
+        "copy events to '{file}'",
+        "attach '{file}' as other",
+        "set enable_external_access = true",
+        "set lock_configuration = false",
+        "install httpfs",
+        "select 1; select 2",
+        "",
+    ],
+)
+def test_anything_but_one_select_is_refused(radar: Radar, tmp_path: Path, statement: str) -> None:
+    file = tmp_path / "written"
+    run = radar(f'sql "{statement.format(file=file)}"')
+    assert (run.code, run.out) == (2, "")
+    assert "one select" in run.err
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        "read_text('{file}')",
+        "read_csv('{file}')",
+        "'{file}'",
+        "glob('{folder}/*')",
+        "read_text('{warehouse}/../../secret.csv')",
+        "read_parquet('https://127.0.0.1:1/x.parquet')",
+        "lakehouse",
+    ],
+)
+def test_no_file_outside_the_warehouse_is_read(radar: Radar, in_shop: Path, relation: str) -> None:
+    file = in_shop.parent / "secret.csv"
+    file.write_text("secret\n")
+    named = relation.format(file=file, folder=in_shop.parent, warehouse=in_shop / "warehouse")
+    run = radar(f'sql "select * from {named}"')
+    assert (run.code, run.out) == (1, "")
+    assert run.err.startswith("radar: ")
+
+
+def test_a_mistake_in_the_sql_is_pointed_at(radar: Radar) -> None:
+    run = radar("sql 'select evnt from events'")
+    assert run.code == 1
+    assert "evnt" in run.err
+    assert "^" in run.err
+    assert "Traceback" not in run.err
+
+
+def test_json_is_an_array_with_a_row_a_line(radar: Radar) -> None:
+    statement = (
+        "select 1.5::decimal(18,4) d, null n, [1, 2] l, true b, timestamp '2026-01-02 03:04:05' t, 'nan'::double x"
+    )
+    out = radar(f'sql "{statement} union all {statement}" --format json').out
+    row = {"d": 1.5, "n": None, "l": [1, 2], "b": True, "t": "2026-01-02T03:04:05", "x": None}
+    assert json.loads(out) == [row, row]
+    assert [json.loads(text.rstrip(",")) for text in out.splitlines()[1:-1]] == [row, row]
+    assert json.loads(radar("sql 'from events where false' --format json").out) == []
+
+
+def test_lines_of_senders_are_shown_as_text(radar: Radar) -> None:
+    out = radar("sql 'select line from rejected_events order by line_number' --format csv").out
+    lines = [row[0] for row in csv.reader(io.StringIO(out))][1:]
+    assert lines[:3] == ["not json", '{"half\\xff', '"tail\u202e"']
+    assert json.loads(lines[3])["event_id"] == "4"
+
+
+def test_text_from_the_data_can_not_drive_the_terminal(radar: Radar) -> None:
+    out = radar(
+        "sql 'select event from events union all select decode(line) from rejected_events where line_number = 7'"
+    ).out
+    assert "\\x1b[31mred" in out
+    assert "\\u202e" in out
+    assert not {"\x1b", "\u202e"} & {*out}
+
+
+def test_rows_that_are_left_out_are_mentioned(radar: Radar) -> None:
+    table = radar("sql 'from range(200)'")
+    assert len(table.out.splitlines()) == 102
+    assert "100 rows" in table.err
+    assert radar("sql 'from range(3)' --limit 3").err == ""
+    csv_run = radar("sql 'from range(200)' --format csv")
+    assert (len(csv_run.out.splitlines()), csv_run.err) == (201, "")
+
+
+def test_many_columns_are_printed_one_below_the_other(radar: Radar) -> None:
+    out = radar("sql 'from events order by event_id limit 2'").out
+    assert "row 1" in out
+    assert "row 2" in out
+    assert any(line.split() == ["event_id", "2"] for line in out.splitlines())

@@ -1,0 +1,44 @@
+"""`radar status`: what is there, what is stale and what failed."""
+
+from datetime import timedelta
+
+import pytest
+
+from radar_assets.partitions import hour_key
+from radar_assets.settings import Settings
+from radar_assets_tests.cli.conftest import HOUR, Radar, land
+from radar_assets_tests.platform import event, line
+
+
+def cells(out: str) -> dict[str, list[str]]:
+    """The table by its first column."""
+    rows = [[cell.strip() for cell in row.split("│")] for row in out.splitlines() if "│" in row]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_a_fresh_home_has_nothing_and_waits_for_what_has_landed(radar: Radar, settings: Settings) -> None:
+    land(settings, [line(event("1", HOUR))], "a")
+    run = radar("status")
+    assert run.code == 0
+    assert cells(run.out)["raw_events"] == ["none", "0", "0 B", "never", "1"]
+    assert cells(run.out)["daily_metrics"][-1] == "0"
+    assert "No check failed" in run.out
+
+
+@pytest.mark.usefixtures("in_shop")
+def test_tables_are_shown_with_their_last_partition_and_rows(radar: Radar) -> None:
+    run = radar("status")
+    table = cells(run.out)
+    assert table["raw_events"][:2] == [hour_key(HOUR), "8"]
+    assert table["events"][:2] == [hour_key(HOUR), "3"]
+    assert table["rejected_events"][1] == "4"
+    assert table["sessions"][:2] == [f"{HOUR:%Y-%m-%d}", "1"]
+    assert {row[-1] for row in table.values()} == {"0"}
+
+
+@pytest.mark.usefixtures("in_shop")
+def test_a_check_that_failed_is_shown_with_its_window(radar: Radar) -> None:
+    failed = [text for text in radar("status").out.splitlines() if text.startswith("warning")]
+    assert len(failed) == 1
+    assert "raw_events: share_of_rejected_lines_is_within_bounds" in failed[0]
+    assert f"{HOUR:%Y-%m-%d %H:%M} to {HOUR + timedelta(hours=1):%Y-%m-%d %H:%M} UTC" in failed[0]
