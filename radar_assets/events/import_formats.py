@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from radar_assets.events.exports import BLOCK_BYTES, Block, ImportFailedError
-from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.sql import Model, load_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,9 +106,10 @@ class Fields:
         """The columns that become members of an object, by the name of the member."""
         return _members(self.columns, name)
 
-    def constant_members(self) -> dict[str, str]:
-        """Parameters of `imported_events.sql`: what is set in each object, as JSON."""
+    def constant_parameters(self) -> dict[str, Any]:
+        """Parameters of `imported_events.sql`: the constant of each field, if any, and the members of objects as JSON."""
         return {
+            "field_constants": [self.constants.get(name) for name in (*FIELDS, *OBJECTS)],
             "property_constants": json.dumps(_members(self.constants, "properties")),
             "context_constants": json.dumps(_members(self.constants, "context")),
         }
@@ -121,19 +122,20 @@ class Importing(NamedTuple):
     fields: Fields
     now: str
 
-    def query(self, model: str, inputs: "Mapping[str, pa.Table]", **parameters: Any) -> "pa.Table":
-        """The rows that a model gives, in the order of the file."""
-        rows = self.engine.query(load_model(LAYER, model), inputs, parameters)
-        return rows.sort_by("place") if "place" in rows.column_names else rows
+    def canonical(self, lines: "pa.Table") -> "pa.Table":
+        """What becomes of lines that are canonical events, in their order."""
+        rows = self.engine.query(load_model(LAYER, "canonical_lines"), {"lines": lines}, {"now": self.now})
+        return rows.sort_by("place")
 
-    def events(self, records: "pa.Table", fields: Fields) -> "pa.Table":
-        """The canonical events of records, constants set."""
-        import pyarrow as pa
+    def events(self, model: str, inputs: "Mapping[str, pa.Table]", **parameters: Any) -> "pa.Table":
+        """What becomes of the records that a model gives, in their order.
 
-        for place, name in enumerate(records.column_names):
-            if name in fields.constants:
-                records = records.set_column(place, name, pa.repeat(fields.constants[name], records.num_rows))
-        return self.query("imported_events", {"records": records}, now=self.now, **fields.constant_members())
+        The two models are run as one statement: to hand the records over by way of Arrow takes as long as the rest.
+        """
+        records, events = load_model(LAYER, model), load_model(LAYER, "imported_events")
+        both = Model(events.name, f"with records as ({records.sql}) select * from ({events.sql})")
+        constants = self.fields.constant_parameters()
+        return self.engine.query(both, inputs, {"now": self.now, **constants, **parameters}).sort_by("place")
 
 
 class Lines(NamedTuple):
@@ -176,17 +178,17 @@ def split_lines(blocks: Iterable[Block]) -> Iterator[Lines]:
 
 def read_ndjson(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
     """JSON objects, a line each. Where nothing is said of the fields they are canonical events already."""
-    fields = None
+    parameters = None
     for lines in split_lines(blocks):
         if not (importing.fields.columns or importing.fields.constants):
-            yield lines.batch(importing.query("canonical_lines", {"lines": lines.table}, now=importing.now))
+            yield lines.batch(importing.canonical(lines.table))
             continue
-        if fields is None:
-            names = importing.query("line_columns", {"lines": lines.table})["name"].to_pylist()
-            fields = importing.fields.of(names, nested=True)
-            parameters = _paths(fields, names)
-        records = importing.query("ndjson_records", {"lines": lines.table}, **parameters)
-        yield lines.batch(importing.events(records, fields))
+        if parameters is None:
+            names = importing.engine.query(load_model(LAYER, "line_columns"), {"lines": lines.table})[
+                "name"
+            ].to_pylist()
+            parameters = _paths(importing.fields.of(names, nested=True), names)
+        yield lines.batch(importing.events("ndjson_records", {"lines": lines.table}, **parameters))
 
 
 def read_apache(blocks: Iterable[Block], importing: Importing, site: str = "") -> Iterator[Batch]:
@@ -200,8 +202,7 @@ def read_apache(blocks: Iterable[Block], importing: Importing, site: str = "") -
     if "project_id" not in importing.fields.constants:
         raise ImportFailedError("an access log names no project; set project_id to a constant")
     for lines in split_lines(blocks):
-        records = importing.query("apache_records", {"lines": lines.table}, site=site)
-        yield lines.batch(importing.events(records, importing.fields))
+        yield lines.batch(importing.events("apache_records", {"lines": lines.table}, site=site))
 
 
 def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
@@ -210,8 +211,7 @@ def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
 
     lines = _TextLines(blocks)
     header, delimiter = _header(lines)
-    fields = importing.fields.of(header)
-    parameters = _cells(fields, header)
+    parameters = _cells(importing.fields.of(header), header)
     for rows in _batched(_rows(lines, delimiter, len(header))):
         places, records, cells = zip(*rows, strict=True)
         table = pa.table(
@@ -222,9 +222,8 @@ def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
                 "cells": pa.array(cells, pa.list_(pa.string())),
             }
         )
-        events = importing.events(importing.query("csv_records", {"rows": table}, **parameters), fields)
-        raw = [record.encode("utf-8", "surrogateescape") for record in records]
-        yield Batch(pa.array(raw, pa.large_binary()), events, lines.read_bytes)
+        raw = pa.array([record.encode("utf-8", "surrogateescape") for record in records], pa.large_binary())
+        yield Batch(raw, importing.events("csv_records", {"rows": table}, **parameters), lines.read_bytes)
 
 
 class _TextLines:

@@ -1,5 +1,29 @@
 -- Canonical events, a line each, of records whose fields are told apart; a record that is no event has no line here.
-with timed as (
+with told as (
+    select
+        place,
+        is_event,
+        coalesce(($field_constants::varchar[])[1], event_id) as event_id,
+        coalesce(($field_constants::varchar[])[2], project_id) as project_id,
+        coalesce(($field_constants::varchar[])[3], type) as type,
+        coalesce(($field_constants::varchar[])[4], event) as event,
+        coalesce(($field_constants::varchar[])[5], category) as category,
+        coalesce(($field_constants::varchar[])[6], user_id) as user_id,
+        coalesce(($field_constants::varchar[])[7], anonymous_id) as anonymous_id,
+        coalesce(($field_constants::varchar[])[8], session_id) as session_id,
+        coalesce(($field_constants::varchar[])[9], timestamp) as timestamp,
+        coalesce(($field_constants::varchar[])[10], sent_at) as sent_at,
+        coalesce(($field_constants::varchar[])[11], received_at) as received_at,
+        coalesce(($field_constants::varchar[])[12], protocol) as protocol,
+        coalesce(($field_constants::varchar[])[13], properties) as properties,
+        coalesce(($field_constants::varchar[])[14], context) as context,
+        other_members,
+        property_members,
+        context_members
+    from records
+),
+
+timed as (
     select
         *,
         -- A number is seconds, milliseconds, microseconds or nanoseconds since 1970: what puts it before the year 5138.
@@ -24,7 +48,7 @@ with timed as (
             when try(json_type(context)) = 'OBJECT' then replace(context, chr(10), ' ')
             else coalesce('{"context":' || to_json(context) || '}', '{}')
         end as given_context
-    from records
+    from told
 ),
 
 merged as (
