@@ -69,8 +69,8 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     connection.register("referrer_sources", referrer_sources())
     write("events", load_model("radar_assets.events", "events").sql, span)
     write("sessions", _statement("sessions"), {})
-    for table, grain in (("hourly_metrics", "hour"), ("daily_metrics", "day")):
-        write(table, compose(load_model("radar_assets.metrics", table), registry(), grain).sql, span)
+    write("hourly_metrics", compose(load_model("radar_assets.metrics", "hourly_metrics"), registry(), "hour").sql, span)
+    write("daily_metrics", compose(load_model("radar_assets.metrics", "daily_metrics"), registry(), "day").sql, span)
     write("daily_breakdowns", load_model("radar_assets.metrics", "daily_breakdowns").sql, span)
     ended = time.monotonic()
     report({"imports_s": imported - began, "runs_s": ended - imported, "steps_s": steps})

@@ -93,12 +93,12 @@ def measure(module: str, *arguments: object, environment: Mapping[str, str], log
         ProcessFailedError: it failed.
     """
     command = [sys.executable, "-m", f"{__package__}.{module}", *map(str, arguments)]
+    # Compiled modules are kept, as they are in an installation, whatever the developer's environment says.
+    variables = {**os.environ, **environment, "PYTHONDONTWRITEBYTECODE": ""}
     os.sync()  # what was written before is not to be paid for now
     with log.open("wb") as errors:
         began = time.monotonic()
-        process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+        process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert process.stdout
         printed = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radar_assets.partitions import HOUR, Window, day_key, hour_key
+from radar_assets.partitions import DAY, HOUR, Window, day_key, hour_key
 from radar_assets_tests.benchmarks import traffic
 from radar_assets_tests.benchmarks.measurement import Figure, Measured, measure
 
@@ -37,6 +37,9 @@ def run(folder: Path, scale: float) -> list[Figure]:
 
     arguments = (folder / "landing", output, THREADS, day, PROJECTS)
     bare = measure("bare", *arguments, environment=environment, log=folder / "bare.log")
+    # Once without a line, the day before: what a home in use has compiled and cached.
+    before = (hour_key(window.start - HOUR), hour_key(window.start - HOUR), day_key(traffic.DAY - DAY))
+    measure("product", *before, environment=environment, log=folder / "first.log")
     arguments = (hour_key(window.start), hour_key(window.end - HOUR), day)
     product = measure("product", *arguments, environment=environment, log=folder / "product.log")
     compare(settings, output)
