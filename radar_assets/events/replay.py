@@ -1,7 +1,7 @@
 """Rejected lines, landed again when the contract accepts them now: a rule was mended, or their project is known since.
 
-They land byte for byte, as a segment of the present hour. Where they were rejected they stay rejected, and what was
-accepted once is not landed again.
+They land byte for byte, as a segment of the present hour, unless an event of their id was accepted already. Where they first
+landed they stay rejected until that hour is rebuilt, which accepts them there; either way they count once.
 """
 
 import hashlib

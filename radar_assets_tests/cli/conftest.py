@@ -4,16 +4,23 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from radar_assets.cli import main
+from radar_assets.cli.runs import catch_up
+from radar_assets.definitions import build_defs
+from radar_assets.events.landing import write_segment
+from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings, load_settings
+from radar_assets.store.database import open_store
+from radar_assets.store.models import Project
 from radar_assets_tests.platform import event, line
 
 HOUR = utc_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
@@ -60,36 +67,35 @@ def in_a_process(command: str, home: Path, **environment: str) -> subprocess.Com
 
 def land(settings: Settings, lines: list[bytes], name: str, hour: datetime = HOUR) -> None:
     """Put a segment of lines into the landing zone."""
-    from radar_assets.events.landing import write_segment
-
     write_segment(settings.landing, hour, name, lines)
 
 
 def load(settings: Settings) -> None:
     """Take what has landed through the whole graph."""
-    from radar_assets.cli.runs import catch_up
-    from radar_assets.definitions import build_defs
-    from radar_assets.lakehouse.lakehouse import Lakehouse
-
     catch_up(settings, Lakehouse(settings), build_defs(settings))
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with one hour of the project `shop`: three events, a copy and four rejected lines. Tests only look at it."""
-    from radar_assets.store.database import open_store
-    from radar_assets.store.models import Project
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all workers, which share the home
+    home, ready = folder / "shop", folder / "shop.ready"
+    with FileLock(folder / "shop.lock"), pytest.MonkeyPatch.context() as environment:
+        if not ready.exists():
+            environment.setenv("RADAR_HOME", str(home))
+            _fill(load_settings().prepare())
+            ready.touch()
+    return home
 
-    home = tmp_path_factory.mktemp("shop") / "radar"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RADAR_HOME", str(home))
-        settings = load_settings().prepare()
-        open_store(settings.database).ensure_projects([Project("shop"), Project("silent")])
-        sent = [event(name, HOUR) for name in ("1", "2", "2")] + [event("3", HOUR, event="\x1b[31mred")]
-        rejected = [b"not json\n", b'{"half\xff\n', b'"tail\xe2\x80\xae"\n', line(event("4", HOUR, project_id="blog"))]
-        land(settings, [line(fields) for fields in sent] + rejected, "a")
-        load(settings)
-        yield home
+
+def _fill(settings: Settings) -> None:
+    open_store(settings.database).ensure_projects([Project("shop"), Project("silent")])
+    sent = [event(name, HOUR) for name in ("1", "2", "2")] + [event("3", HOUR, event="\x1b[31mred")]
+    rejected = [b"not json\n", b'{"half\xff\n', b'"tail\xe2\x80\xae"\n', line(event("4", HOUR, project_id="blog"))]
+    land(settings, [line(fields) for fields in sent] + rejected, "a")
+    load(settings)
 
 
 @pytest.fixture

@@ -1,0 +1,97 @@
+"""`radar demo` and `radar simulate`: traffic from landing zone to summary, and no day of it twice."""
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from radar_assets.cli.demo import missing_traffic
+from radar_assets.cli.simulate import Traffic, land, simulated_names
+from radar_assets.events.landing import list_hours, list_segments
+from radar_assets.partitions import utc_now
+from radar_assets.settings import Settings
+from radar_assets.store.database import open_store
+from radar_assets_tests.cli.conftest import Radar
+
+TODAY = utc_now().date()
+
+
+def files(landing: Path) -> dict[Path, bytes]:
+    """The landing zone's files."""
+    return {file: file.read_bytes() for file in landing.rglob("*") if file.is_file()}
+
+
+def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Radar, settings: Settings) -> None:
+    first = radar("demo --days 2 --events 3000")
+    assert first.code == 0, first.err
+    for project in ("lumen-shop", "harbor-crm", "pico-games"):
+        assert re.search(rf"^{project} +[\d,]+ +[\d,]+ +[\d,]+ ", first.out, re.MULTILINE)
+        assert f"{project}: visitors a day" in first.out
+    counts = re.search(r"([\d,]+) lines landed = ([\d,]+) events \+ ([\d,]+) copies \+ ([\d,]+) rejected", first.out)
+    assert counts
+    lines, events, copies, rejected = (int(count.replace(",", "")) for count in counts.groups())
+    assert lines == events + copies + rejected
+    assert 2000 < events < 4500
+    assert "radar dev" in first.out
+    assert "failed" not in first.out
+
+    landed = files(settings.landing)
+    second = radar("demo --days 2 --events 3000")
+    assert (second.code, second.out) == (0, first.out)
+    assert files(settings.landing) == landed
+    assert not re.search("raw_events|sessions", second.err)
+
+    stale = [row.rsplit("│", 1)[-1].strip() for row in radar("status").out.splitlines() if "│" in row]
+    assert stale == ["0"] * 7
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "planned"),
+    [
+        ([], (4, 4), [(4, 4)]),
+        ([(4, 4)], (4, 4), [(4, 4)]),
+        ([(5, 4)], (4, 4), [(1, 1)]),
+        ([(3, 2)], (5, 5), [(5, 2), (1, 1)]),
+        ([(9, 2)], (4, 4), [(4, 4)]),
+        ([(4, 4)], (2, 2), []),
+    ],
+    ids=["nothing there", "the same", "another day", "days in between", "long ago", "all there"],
+)
+def test_days_that_hold_simulated_traffic_are_not_simulated_again(
+    settings: Settings, present: list[tuple[int, int]], asked: tuple[int, int], planned: list[tuple[int, int]]
+) -> None:
+    def traffic(before: int, days: int, events: int) -> Traffic:
+        return Traffic(TODAY - timedelta(days=before), days, 1, events, 0)
+
+    land(settings, [traffic(before, days, days * 300) for before, days in present])
+    plan = missing_traffic(settings, traffic(*asked, asked[1] * 300))
+    assert plan == [traffic(before, days, days * 300) for before, days in planned]
+
+
+def test_the_same_arguments_write_the_same_segments_once(radar: Radar, settings: Settings) -> None:
+    command = f"simulate --days 1 --projects 2 --events 500 --start {TODAY - timedelta(days=3)}"
+    first = radar(command)
+    assert first.code == 0, first.err
+    landed = files(settings.landing)
+    assert {day for day, _ in simulated_names(settings)} == {TODAY - timedelta(days=3)}
+    assert [project.name for project in open_store(settings.database).projects()] == ["Harbor CRM", "Lumen Shop"]
+    assert radar(command).out.startswith("0 new segments")
+    assert files(settings.landing) == landed
+
+    hour = min(list_hours(settings.landing))
+    (segment,) = list_segments(settings.landing, hour)
+    segment.path.unlink()
+    assert radar(command).out.startswith("1 new segments")
+    assert files(settings.landing) == landed
+
+    assert radar(f"{command} --seed 1").code == 0
+    assert len(files(settings.landing)) > 1.5 * len(landed)
+
+
+@pytest.mark.parametrize("arguments", ["--days 0", "--events 0", "--projects 0", f"--start {date(2025, 12, 1)}"])
+def test_traffic_that_can_not_be_is_refused(radar: Radar, settings: Settings, arguments: str) -> None:
+    run = radar(f"simulate {arguments}")
+    assert run.code == 1
+    assert run.err.splitlines()[-1].startswith("radar: ")
+    assert list_hours(settings.landing) == {}
