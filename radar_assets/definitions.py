@@ -25,7 +25,7 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
         overrides: parts of `dagster.Definitions` to use instead of the ones here.
     """
     grids = Grids(settings.start_date)
-    metrics = registry(load_config(settings.config_file).metrics)
+    metrics = registry(load_config(settings.config_file, required=settings.config is not None).metrics)
     all_jobs = jobs.build_jobs(grids)
     parts: dict[str, Any] = {
         "assets": [*event_assets.build_assets(grids), *metric_assets.build_assets(grids, metrics)],

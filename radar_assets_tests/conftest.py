@@ -14,6 +14,7 @@ __all__ = ["postgres_server", "postgres_url", "radar_home", "settings"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What makes the short versions of the fault tests long."""
     parser.addoption("--kills", type=int, default=5, help="how many runs test_kills.py kills (default: 5)")
+    parser.addoption("--batches", type=int, default=2, help="fortnights that test_properties.py replays (default: 2)")
 
 
 @pytest.fixture(autouse=True)

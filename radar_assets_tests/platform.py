@@ -95,9 +95,11 @@ class Platform:
             raise_on_error=raise_on_error,
         )
 
-    def rebuild(self, job: str, first: str, last: str, assets: Iterable[str] = ()) -> dg.ExecuteInProcessResult:
+    def rebuild(
+        self, job: str, first: str, last: str, assets: Iterable[str] = (), tags: Mapping[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
         """Run a job over a range of partitions, as a backfill does."""
-        span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last, **(tags or {})}
         return self.defs.resolve_job_def(job).execute_in_process(
             instance=self.instance, tags=span, asset_selection=[dg.AssetKey(name) for name in assets] or None
         )

@@ -13,7 +13,7 @@ PACKAGE = Path(radar_assets.__file__).parent
 FLOW = ["collector", "events", "metrics", "insights", "alerts", "reports", "operations"]
 """The layers in the order of the flow; each may import those before it."""
 ROOT = {"settings", "partitions", "automation", "config", "instance"}
-GROUND = {"lakehouse", "store"}
+GROUND = ("lakehouse", "store")
 ENTRANCES = {"cli", "definitions", "jobs", "schedules", "sensors", "simulator"}
 """What puts the layers together, and what none of them may import."""
 

@@ -1,5 +1,9 @@
-"""Properties of the whole pipeline: order and batching of the lines change nothing, and late data ends where a rebuild from scratch does."""
+"""Properties of the whole pipeline: order and batching change nothing, late data ends where a rebuild from scratch does."""
 
+import csv
+import gzip
+import itertools
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,20 +11,22 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
-from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.importer import import_file
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import load_raw_events
-from radar_assets.events.sessionization import rebuild_sessions
 from radar_assets.lakehouse.files import from_unit
+from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.partitions import DAY, HOUR, Window, contiguous
 from radar_assets.settings import load_settings
 from radar_assets_tests.platform import Platform, event
 
 START = datetime(2026, 3, 1)
+START_OF_HISTORY = datetime(2024, 1, 1)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -80,36 +86,24 @@ def load(platform: Platform) -> None:
         load_raw_events(platform.lakehouse, ["shop", "blog"], window, only_missing=True)
 
 
-def rebuild_stale(platform: Platform) -> tuple[list[Window], list[Window]]:
-    """Rebuild stale hours and days; what was rebuilt."""
+def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
+    """Rebuild stale hours and days through Dagster; which they were."""
     tables = platform.lakehouse
     raw = tables.snapshot("raw_events")
-    hours = [from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"), by=1)]
-    unread = [from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("rejected_events"))]
-    spans = contiguous(hours, HOUR, len(hours))
-    if spans:
-        rebuild_events(tables, spans)
-    for span in spans:
-        platform.rebuild("hourly_job", *ends(span, "%Y-%m-%d-%H:%M", HOUR), assets=["hourly_metrics"])
-    for span in contiguous(unread, HOUR, len(unread)):
-        platform.rebuild("hourly_job", *ends(span, "%Y-%m-%d-%H:%M", HOUR), assets=["rejected_events"])
-    days = [from_unit(day, "day") for day in stale(tables.snapshot("events"), tables.snapshot("sessions"))]
+    hours = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"), by=1)}
+    unread = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("rejected_events"))}
+    if hours | unread:
+        first, last = (f"{edge:%Y-%m-%d-%H:%M}" for edge in (min(hours | unread), max(hours | unread)))
+        assets = ["rejected_events", "events", "hourly_metrics"]
+        platform.rebuild("hourly_job", first, last, assets, tags={INCREMENTAL_TAG: "true"})
+    days = {from_unit(day, "day") for day in stale(tables.snapshot("events"), tables.snapshot("sessions"))}
     for span in contiguous(days, DAY, len(days)):
-        rebuild_sessions(tables, span)
-    sessions = tables.snapshot("sessions")
-    behind = [from_unit(day, "day") for day in stale(sessions, tables.snapshot("daily_metrics"))]
-    for span in contiguous(behind, DAY, len(behind)):
-        platform.rebuild("daily_job", *ends(span, "%Y-%m-%d", DAY), assets=["daily_metrics", "daily_breakdowns"])
-    return spans, contiguous(days, DAY, len(days))
-
-
-def ends(span: Window, form: str, step: timedelta) -> tuple[str, str]:
-    """Keys of the first and the last partition of a span."""
-    return span.start.strftime(form), (span.end - step).strftime(form)
+        platform.rebuild("daily_job", f"{span.start:%Y-%m-%d}", f"{span.end - DAY:%Y-%m-%d}")
+    return hours, days
 
 
 @given(events=traffic(), data=st.data())
-@hypothesis_settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_order_and_any_batching_gives_equal_tables(
     tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], data: st.DataObject
 ) -> None:
@@ -133,7 +127,7 @@ def test_segments_sent_again_change_nothing(radar_home: Path) -> None:
 @pytest.mark.skipif(not SHARED.exists(), reason="the recorded data are not beside the project")
 def test_the_apache_log_gives_the_known_sessions(radar_home: Path) -> None:
     platform = open_platform(radar_home, start_date="2015-01-01")
-    import_file(SHARED / "apache-log/apache_logs.log", platform.settings.landing, format="apache", project="shop")
+    import_shared(platform, SHARED / "apache-log/apache_logs.log", format="apache", site="https://site.example")
     load(platform)
     rebuild_stale(platform)
     (row,) = platform.rows("sessions", "select count(*) n, count(*) filter (where events = 1) single from {table}")
@@ -143,7 +137,43 @@ def test_the_apache_log_gives_the_known_sessions(radar_home: Path) -> None:
     assert len(platform.rows("events")) == 9999
 
 
-def replay_batches() -> list[tuple[int, int]]:
-    """Spans of received time, in Unix seconds, into which the git history is cut: a quarter each since 2024."""
-    edges = [datetime(2024 + quarter // 4, quarter % 4 * 3 + 1, 1, tzinfo=UTC) for quarter in range(13)]
-    return [(int(low.timestamp()), int(high.timestamp())) for low, high in zip(edges, edges[1:], strict=False)]
+@pytest.mark.skipif(not SHARED.exists(), reason="the recorded data are not beside the project")
+def test_replayed_history_equals_a_rebuild_from_scratch_after_every_batch(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The git history by received time, with events up to 108 days late; `--batches 77` replays all of it."""
+    first = datetime(2024, 1, 1, tzinfo=UTC)
+    edges = [
+        first,
+        *(first + (number + 1) * timedelta(days=14) for number in range(request.config.getoption("--batches"))),
+    ]
+    with gzip.open(SHARED / "git-events/commits.csv.gz", "rt") as file:
+        commits = list(csv.DictReader(file))
+    platform = open_platform(tmp_path / "replayed", start_date="2024-01-01")
+    for number, (low, high) in enumerate(itertools.pairwise(edges)):
+        batch = [row for row in commits if low.timestamp() <= int(row["received_time"]) < high.timestamp()]
+        happened = {datetime.fromtimestamp(int(row["event_time"]), UTC).replace(tzinfo=None) for row in batch}
+        part = tmp_path / f"batch-{number}.csv"
+        with part.open("w", newline="") as out:
+            writer = csv.DictWriter(out, fieldnames=list(commits[0]))
+            writer.writeheader()
+            writer.writerows(batch)
+        import_shared(platform, part, format="csv", mapping={"timestamp": "event_time", "received_at": "received_time"})
+        load(platform)
+        hours, _ = rebuild_stale(platform)
+        touched = {at.replace(minute=0, second=0) for at in happened if at >= START_OF_HISTORY}
+        assert hours == touched, "only the hours of the batch's events were rebuilt"
+
+        scratch = open_platform(tmp_path / f"scratch-{number}", start_date="2024-01-01")
+        shutil.copytree(platform.settings.landing, scratch.settings.landing, dirs_exist_ok=True)
+        load(scratch)
+        rebuild_stale(scratch)
+        assert scratch.tables() == platform.tables()
+
+
+def import_shared(platform: Platform, file: Path, **options: Any) -> None:
+    """Import a file into one project, as the README's commands do."""
+    settings = platform.settings
+    import_file(
+        file, settings.landing, engine=platform.lakehouse.engine, start=settings.start_date, project="shop", **options
+    )
