@@ -38,6 +38,7 @@ OBJECTS = ("properties", "context")
 _REQUIRED = (("project_id",), ("timestamp",), ("event",), ("user_id", "anonymous_id"))
 
 LAYER = "radar_assets.events"
+_ROWS_OF_WORK = 8_192
 
 
 class Batch(NamedTuple):
@@ -173,7 +174,9 @@ def split_lines(blocks: Iterable[Block]) -> Iterator[Lines]:
             text = raw.cast(pa.large_string())
         except pa.ArrowInvalid:
             text = pa.array([_text(line) for line in raw.to_pylist()], pa.large_string())
-        yield Lines(raw, pa.table({"place": place, "text": text}), block.read_bytes)
+        table = pa.table({"place": place, "text": text})
+        # The engine's threads share the work by batches.
+        yield Lines(raw, pa.Table.from_batches(table.to_batches(max_chunksize=_ROWS_OF_WORK)), block.read_bytes)
 
 
 def read_ndjson(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
