@@ -1,31 +1,24 @@
 -- Ids that occur more than once within an hour to either side of their event hour.
 with
 
-ids as (
-    select
-        project_id,
-        event_id,
-        date_trunc('hour', event_time) as hour
-    from events
-),
-
+-- A narrow scan finds them by hash, which may name too many, never too few.
 repeated as (
-    select
-        project_id,
-        event_id
-    from ids
-    group by project_id, event_id
+    select hash(project_id, event_id) as id_hash
+    from events
+    group by id_hash
     having count(*) > 1
 ),
 
 spaced as (
     select
-        project_id,
-        event_id,
-        hour,
-        lead(hour) over (partition by project_id, event_id order by hour) as next_hour
-    from ids
-    where (project_id, event_id) in (select (project_id, event_id) from repeated)
+        events.project_id,
+        events.event_id,
+        date_trunc('hour', events.event_time) as hour,
+        lead(date_trunc('hour', events.event_time)) over (
+            partition by events.project_id, events.event_id order by events.event_time
+        ) as next_hour
+    from events
+    semi join repeated on hash(events.project_id, events.event_id) = repeated.id_hash
 )
 
 select

@@ -4,31 +4,29 @@
 -- comparing every pair, and not by rank as the table itself is made.
 with
 
-accepted as (
-    select
-        project_id,
-        event_id,
-        date_trunc('hour', event_time) as hour,
-        row(
-            received_at, event_time, type, event, anonymous_id, user_id, session_id, sent_at, category, protocol,
-            properties, context, received_hour, segment, line_number
-        ) as arrival
+-- Few ids occur more than once: a narrow scan finds them by hash, which may name too many, never too few.
+repeated as (
+    select hash(project_id, event_id) as id_hash
     from raw_events
     where reason is null
-),
-
-repeated as (
-    select
-        project_id,
-        event_id
-    from accepted
-    group by project_id, event_id
+    group by id_hash
     having count(*) > 1
 ),
 
+-- Lines of one id that were received in the same instant and happened in the same instant are in the same hour, so that
+-- any order among them gives the same count.
 candidates as (
-    select * from accepted
-    where (project_id, event_id) in (select (project_id, event_id) from repeated)
+    select
+        raw_events.project_id,
+        raw_events.event_id,
+        date_trunc('hour', raw_events.event_time) as hour,
+        row(
+            raw_events.received_at, raw_events.event_time,
+            raw_events.received_hour, raw_events.segment, raw_events.line_number
+        ) as arrival
+    from raw_events
+    semi join repeated on hash(raw_events.project_id, raw_events.event_id) = repeated.id_hash
+    where raw_events.reason is null
 ),
 
 copies as (
@@ -52,11 +50,11 @@ copies as (
 
 lines as (
     select
-        hour,
+        date_trunc('hour', event_time) as hour,
         count(*) as accepted
-    from accepted
-    where hour >= $start and hour < $end
-    group by hour
+    from raw_events
+    where reason is null and event_time >= $start and event_time < $end
+    group by date_trunc('hour', event_time)
 ),
 
 counted as (
