@@ -7,6 +7,7 @@ now_there as (
         md5(to_json(rebuilt_sessions)) as digest,
         cast(started_at as date) as day
     from rebuilt_sessions
+    where started_at < $start or started_at >= $end
 ),
 
 there_before as (
@@ -15,7 +16,7 @@ there_before as (
         cast(started_at as date) as day
     from sessions
     where
-        started_at >= $start - interval 1 day
+        (started_at >= $start - interval 1 day and started_at < $start or started_at >= $end)
         and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
 ),
 
@@ -29,5 +30,4 @@ differing as (
 select distinct differing.day
 from differing
 inner join built_days on differing.day = built_days.day
-where differing.day < cast($start as date) or differing.day >= cast($end as date)
 order by differing.day
