@@ -1,7 +1,7 @@
 """How stale partitions become run requests: grouped, capped, and never asked for twice.
 
-Which partitions are stale is a level that the lakehouse tells (`lakehouse/staleness.py`). What belongs here is what Dagster adds to it:
-the partitions that a run is already at, the grids, and the keys under which Dagster drops a request that it has seen.
+Which partitions are stale is a level that the lakehouse tells (`lakehouse/staleness.py`). What belongs here is what Dagster adds
+to it: the partitions that a run is already at, the grids, and the keys under which Dagster drops a request that it has seen.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

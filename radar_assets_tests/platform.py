@@ -131,7 +131,9 @@ class Platform:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """All rows of all tables; which segment holds a line is left out, since batching may differ."""
-        kept = dict.fromkeys(("raw_events", "events"), "select * exclude (segment, line_number) from {table}")
+        kept: dict[str, str] = dict.fromkeys(
+            ("raw_events", "events"), "select * exclude (segment, line_number) from {table}"
+        )
         kept["rejected_events"] = "select received_hour, reason, line from {table}"
         return {name: self.rows(name, kept.get(name, "select * from {table}")) for name in TABLES}
 

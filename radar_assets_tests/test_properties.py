@@ -103,7 +103,9 @@ def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
 
 
 @given(events=traffic(), data=st.data())
-@hypothesis_settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 def test_any_order_and_any_batching_gives_equal_tables(
     tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], data: st.DataObject
 ) -> None:
@@ -145,7 +147,10 @@ def test_replayed_history_equals_a_rebuild_from_scratch_after_every_batch(
     first = datetime(2024, 1, 1, tzinfo=UTC)
     edges = [
         first,
-        *(first + (number + 1) * timedelta(days=14) for number in range(request.config.getoption("--batches"))),
+        *(
+            first + (number + 1) * timedelta(days=14)
+            for number in range(int(request.config.getoption("--batches") or 1))
+        ),
     ]
     with gzip.open(SHARED / "git-events/commits.csv.gz", "rt") as file:
         commits = list(csv.DictReader(file))

@@ -1,7 +1,7 @@
 """From events to `sessions`: the steps of a rebuild, which may reach into days beside the window.
 
-A visit that crosses midnight, or a visitor who turns out not to be new, changes sessions of other days too. Such days are amended in the
-same commit, and keep the mark of the input that the rest of their rows was built from.
+A visit that crosses midnight, or a visitor who turns out not to be new, changes sessions of other days too. Such days are amended
+in the same commit, and keep the mark of the input that the rest of their rows was built from.
 """
 
 from datetime import date

@@ -1,8 +1,8 @@
 """The Iceberg catalog: the single place that commits files to tables.
 
-A commit is one atomic snapshot under optimistic concurrency: whoever finds that another process has changed what it is about to replace
-builds its files again. Every commit leaves a data file, if need be an empty one, in each partition that it touched, so that the sequence
-number of a partition's newest file says when the partition last changed.
+A commit is one atomic snapshot under optimistic concurrency: whoever finds that another process has changed what it is about to
+replace builds its files again. Every commit leaves a data file, if need be an empty one, in each partition that it touched, so
+that the sequence number of a partition's newest file says when the partition last changed.
 """
 
 import itertools

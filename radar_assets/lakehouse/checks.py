@@ -1,7 +1,7 @@
 """Asset checks over a table: what a check sees, and how its verdict reaches Dagster.
 
-A check's SQL gives the rows that break its rule, one for each partition or project at fault, so a check that passes has none. All checks
-of a table run in one step, over the partitions of the run, or over the latest two days when they are started by themselves.
+A check's SQL gives the rows that break its rule, one for each partition or project at fault, so a check that passes has none. All
+checks of a table run in one step, over the partitions of the run, or over the latest two days when they are started by themselves.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

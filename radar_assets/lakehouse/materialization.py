@@ -12,7 +12,7 @@ from radar_assets.lakehouse.staleness import stale_windows
 from radar_assets.partitions import Window
 
 INCREMENTAL_TAG = "radar/incremental"
-"""Tag of the runs that sensors start: they add what is missing and rebuild what is stale. Any other run rebuilds all that it is given."""
+"""Tag of the runs that sensors start: they add what is missing and rebuild what is stale. Other runs rebuild all their partitions."""
 
 if TYPE_CHECKING:
     from radar_assets.lakehouse.sql import Lineage

@@ -57,7 +57,9 @@ def column_lineage(model: Model, **relations: tuple[str, ...]) -> Lineage:
     found: Lineage = {}
     for column in tree.named_selects:
         sources: set[tuple[str, str]] = set()
-        for node in lineage(column, tree, schema=schema, scope=scope, dialect="duckdb", copy=False).walk():
+        for node in lineage(
+            column, tree, schema=schema, scope=scope, dialect="duckdb", copy=False, trim_selects=False
+        ).walk():
             if isinstance(node.expression, exp.Table) and node.expression.name in TABLES:
                 sources.add((node.expression.name, node.name.rsplit(".", 1)[-1].strip('"')))
         found[column] = sorted(sources)

@@ -15,7 +15,7 @@ HOURS, EVENTS = 8, 4_000
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
-    return request.config.getoption("--kills")
+    return int(request.config.getoption("--kills") or 1)
 
 
 def test_killed_runs_and_one_more_equal_an_undisturbed_one(tmp_path: Path, kills: int) -> None:

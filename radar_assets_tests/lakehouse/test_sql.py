@@ -48,9 +48,13 @@ def test_lineage_is_kept_and_read_again(settings: Settings) -> None:
     model = Model("hourly_metrics", "select project_id, event_time as hour from events")
     first = Lakehouse(settings).lineage(model)
     (kept,) = (settings.home / "cache").glob("lineage-hourly_metrics-*.json")
-    assert Lakehouse(settings).lineage(model) == first == {
-        "project_id": [("events", "project_id")],
-        "hour": [("events", "event_time")],
-    }
+    assert (
+        Lakehouse(settings).lineage(model)
+        == first
+        == {
+            "project_id": [("events", "project_id")],
+            "hour": [("events", "event_time")],
+        }
+    )
     kept.write_text("spoilt")
     assert Lakehouse(settings).lineage(model) == first
