@@ -141,16 +141,20 @@ def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffi
 
 
 def _print_chart(console: "Console", title: str, values: Sequence[float], traffic: Traffic) -> None:
+    """A chart of the days of the traffic, of the last ones if there are more than fit."""
     from rich.text import Text
 
-    width = 2 if 2 * len(values) + 12 <= console.width else 1
+    room = max(console.width - 12, 10)
+    values = values[-room:]
+    width = 2 if 2 * len(values) <= room else 1
     console.print()
     console.print(Text(title, style="bold"))
     label = f"{max(values, default=0):,.0f}"
     for place, line in enumerate(columns(values, width=width)):
         console.print(Text.assemble(f"{label if place == 0 else '':>9} ", (line, "cyan")), soft_wrap=True)
-    first, last = f"{traffic.start:%-d %b}", f"{traffic.end - timedelta(days=1):%-d %b}"
-    console.print(Text(f"{'':9} {first}{last:>{max(width * len(values) - len(first), len(last) + 1)}}", style="dim"))
+    first, last = (f"{traffic.end - timedelta(days=days):%-d %b}" for days in (len(values), 1))
+    gap = max(width * len(values) - len(first) - len(last), 1)
+    console.print(Text(f"{'':9} {first}{'':{gap}}{last}", style="dim"), soft_wrap=True)
 
 
 def _print_lines(console: "Console", connection: "DuckDBPyConnection") -> None:

@@ -1,6 +1,6 @@
 """`radar replay-rejected`: lands again what the contract accepts now."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from radar_assets.cli.terminal import out, printable
 
@@ -29,6 +29,8 @@ def replay_rejected(
     from radar_assets.store.database import open_store
 
     settings = load_settings().prepare()
+    if since and since.tzinfo:
+        since = since.astimezone(UTC).replace(tzinfo=None)
     projects = [one.id for one in open_store(settings.database).projects()]
     replay = replay_rejected(
         Lakehouse(settings), projects, reason=reason, project=project, since=since, dry_run=dry_run

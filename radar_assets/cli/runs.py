@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from radar_assets.automation import KEY
@@ -185,10 +186,13 @@ def _kept_connections(instance: "DagsterInstance") -> Iterator[None]:
         with storage._db_lock, engines[shard].begin() as connection:
             yield connection
 
-    vars(storage)["_connect"] = connect
+    # `has_table` opens the file once more for each materialization.
+    kept = {"_connect": connect, "has_table": cache(storage.has_table)}
+    vars(storage).update(kept)
     try:
         yield
     finally:
-        del vars(storage)["_connect"]
+        for name in kept:
+            del vars(storage)[name]
         for engine in engines.values():
             engine.dispose()
