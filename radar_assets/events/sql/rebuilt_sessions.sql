@@ -17,18 +17,6 @@ activity as (
         user_id,
         event = 'page_view' as is_page_view,
         path,
-        referrer,
-        referrer_domain,
-        channel,
-        utm_source,
-        utm_medium,
-        utm_campaign,
-        utm_term,
-        utm_content,
-        browser,
-        os,
-        device_type,
-        country,
         is_bot,
         revenue,
         lag(event_time) over visit as previous_at,
@@ -92,21 +80,35 @@ visits as (
         arg_max(path, place) filter (where is_page_view) as exit_page,
         -- A session touches two days at most, and of two days in a row one is even.
         count(*) filter (where epoch_us(event_time) // 86400000000 % 2 = 0) as events_on_even_days,
-        arg_min_null(referrer, landing_place) as referrer,
-        arg_min_null(referrer_domain, landing_place) as referrer_domain,
-        arg_min_null(channel, landing_place) as channel,
-        arg_min_null(utm_source, landing_place) as utm_source,
-        arg_min_null(utm_medium, landing_place) as utm_medium,
-        arg_min_null(utm_campaign, landing_place) as utm_campaign,
-        arg_min_null(utm_term, landing_place) as utm_term,
-        arg_min_null(utm_content, landing_place) as utm_content,
-        arg_min_null(browser, landing_place) as browser,
-        arg_min_null(os, landing_place) as os,
-        arg_min_null(device_type, landing_place) as device_type,
-        arg_min_null(country, landing_place) as country
+        arg_min(event_id, landing_place) as landing_id,
+        arg_min(event_time, landing_place) as landing_time
     from cut
     group by project_id, visitor_id, session_id, run_started_at, cut_at
     having min(event_time) >= $start - interval 1 day
+),
+
+-- What says where a visit came from is read for that event alone: it need not be sorted with all the others.
+landed as (
+    select
+        visits.*,
+        events.referrer,
+        events.referrer_domain,
+        events.channel,
+        events.utm_source,
+        events.utm_medium,
+        events.utm_campaign,
+        events.utm_term,
+        events.utm_content,
+        events.browser,
+        events.os,
+        events.device_type,
+        events.country
+    from visits
+    inner join events
+        on
+            visits.project_id = events.project_id
+            and visits.landing_id = events.event_id
+            and visits.landing_time = events.event_time
 ),
 
 rebuilt as (
@@ -143,7 +145,7 @@ rebuilt as (
         country,
         is_bot,
         revenue
-    from visits
+    from landed
 ),
 
 known as (
