@@ -271,5 +271,7 @@ def _compose(model: Model, metrics: tuple[Metric, ...], grain: Grain) -> Model:
         )
     ctes = tree.args["with_"].pop()
     body = reduce(partial(exp.union, distinct=False, copy=False), branches, tree)
+    # Otherwise the branches are written side by side, each to files of its own in every partition.
+    body = body.order_by(exp.column(bucket), copy=False)
     body.set("with_", ctes)
     return Model(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))

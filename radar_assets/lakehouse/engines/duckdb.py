@@ -34,6 +34,8 @@ _TYPES = {
 }
 _NO_PARTITION = ("__HIVE_DEFAULT_PARTITION__", "NULL", None)
 MICROSECOND = timedelta(microseconds=1)
+ROW_GROUP = 30_720
+"""Rows of a row group: written by partition, larger ones take DuckDB half as much time again."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class DuckDBEngine:
             copy (select {columns}, {keys} from ({sql}))
             to '{_quoted(batch)}'
             (
-                format parquet, compression zstd, partition_by ({", ".join(names)}),
+                format parquet, compression zstd, row_group_size {ROW_GROUP}, partition_by ({", ".join(names)}),
                 filename_pattern '{file_stem(built_from)}-{{i}}', return_stats true, field_ids {{{field_ids}}}
             )
         """
