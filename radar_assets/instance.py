@@ -6,18 +6,23 @@ What the instance does (limits, retries, retention) is said in `dagster.yaml`; w
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dagster import DagsterInstance, Field, Map
 from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.root import LocalArtifactStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, _event_logs_directory
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from sqlalchemy import Connection, Engine, create_engine, inspect
 
 from radar_assets.settings import Settings, SettingsError, load_settings
-from radar_assets.store.database import startup_lock
+from radar_assets.store.database import PATIENCE_S, startup_lock
 
 POOLS_APPLIED = "radar/pools"
 """Under this key the instance remembers the pool limits of the `dagster.yaml` that it last saw."""
@@ -66,6 +71,47 @@ class RadarArtifactStorage(LocalArtifactStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> LocalArtifactStorage:
         return LocalArtifactStorage(str(dagster_home(load_settings())), inst_data)
+
+
+class _EventLog(SqliteEventLogStorage):
+    """Dagster's event log in SQLite, with connections to its index that stay.
+
+    Dagster opens and closes the file for each event, which takes as long as to record it. The logs of single runs are left to
+    it, since the UI follows a run by what closing writes to its file.
+    """
+
+    @cached_property
+    def _index(self) -> Engine:
+        return create_engine(self.conn_string_for_shard(INDEX_SHARD_NAME), connect_args={"timeout": PATIENCE_S})
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        if shard == INDEX_SHARD_NAME:
+            with self._db_lock, self._index.begin() as connection:
+                yield connection
+        else:
+            with super()._connect(shard) as connection:
+                yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has a table, which only an upgrade of Dagster changes."""
+        return table_name in self._tables
+
+    @cached_property
+    def _tables(self) -> frozenset[str]:
+        return frozenset(inspect(self._index).get_table_names())
+
+    def dispose(self) -> None:
+        self._index.dispose()
+        super().dispose()
+
+
+class _SqliteStorage(DagsterSqliteStorage):
+    """Dagster's storage in SQLite with that event log."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._event_log_storage = _EventLog(_event_logs_directory(base_dir))
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -129,7 +175,7 @@ def _sqlite(settings: Settings, inst_data: ConfigurableClassData | None) -> Dags
         shutil.rmtree(unfinished, ignore_errors=True)
         DagsterSqliteStorage.from_local(str(unfinished)).dispose()
         unfinished.rename(folder)
-    return DagsterSqliteStorage.from_local(str(folder), inst_data)
+    return _SqliteStorage.from_local(str(folder), inst_data)
 
 
 def _apply_pool_limits(storage: DagsterStorage, pools: Mapping[str, int]) -> None:

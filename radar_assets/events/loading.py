@@ -101,14 +101,15 @@ def touched_hours(commit: Commit) -> list[datetime]:
 def _parts(segments: list[Segment]) -> Iterator[list[Segment]]:
     """Segments in parts that hold few partitions each: late lines make as many of them as there are hours that they are late."""
     part: list[Segment] = []
+    hours: set[datetime] = set()
+    size_bytes = 0
     for segment in segments:
-        hours = {one.received_hour for one in part}
-        if segment.received_hour not in hours and (
-            len(hours) == HOURS_A_PART or sum(one.size_bytes for one in part) >= BYTES_A_PART
-        ):
+        if segment.received_hour not in hours and (len(hours) == HOURS_A_PART or size_bytes >= BYTES_A_PART):
             yield part
-            part = []
+            part, hours, size_bytes = [], set(), 0
         part.append(segment)
+        hours.add(segment.received_hour)
+        size_bytes += segment.size_bytes
     if part:
         yield part
 

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,6 +99,7 @@ class Catalog:
     def __init__(self, database_url: str, warehouse: str) -> None:
         self.database_url = database_url
         self.warehouse = warehouse
+        self._loaded: dict[str, IcebergTable] = {}
 
     @cached_property
     def _catalog(self) -> "SqlCatalog":
@@ -257,7 +259,7 @@ class Catalog:
 
         identifier = f"{NAMESPACE}.{table.name}"
         try:
-            iceberg = self._catalog.load_table(identifier)
+            iceberg = self._current(identifier)
         except NoSuchTableError:
             try:
                 return self._create(identifier, table)
@@ -267,6 +269,29 @@ class Catalog:
             with iceberg.update_schema() as update:
                 update.union_by_name(iceberg_schema(table))
         return iceberg
+
+    def _current(self, identifier: str) -> "IcebergTable":
+        """A table as the catalog has it, its metadata parsed again only when they have changed.
+
+        Raises:
+            NoSuchTableError: there is none.
+        """
+        from pyiceberg.catalog.sql import IcebergTables
+        from sqlalchemy import select
+
+        namespace, name = identifier.split(".")
+        statement = select(IcebergTables.metadata_location).where(
+            IcebergTables.catalog_name == self._catalog.name,
+            IcebergTables.table_namespace == namespace,
+            IcebergTables.table_name == name,
+        )
+        with self._catalog.engine.connect() as connection:
+            location = connection.execute(statement).scalar()
+        known = self._loaded.get(identifier)
+        if known is None or known.metadata_location != location:
+            known = self._loaded[identifier] = self._catalog.load_table(identifier)
+        # A commit changes the object that it is made on.
+        return copy(known)
 
     def _create(self, identifier: str, table: Table) -> "IcebergTable":
         from pyiceberg.partitioning import PartitionField, PartitionSpec

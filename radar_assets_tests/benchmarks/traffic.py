@@ -1,7 +1,9 @@
 """What benchmarks run on: simulated events of about 600 bytes in a landing zone, and homes that know their projects."""
 
 import os
-from datetime import date
+from collections.abc import Iterator
+from datetime import date, datetime
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +31,26 @@ def land(landing: Path, start: date, days: int, *, projects: int, events: int) -
         lines += segment.lines.count(b"\n")
         size += len(segment.lines)
     return Landed(lines, size)
+
+
+def write_file(file: Path, start: date, *, days: int, events: int) -> int:
+    """Simulated traffic in one NDJSON file; how many lines it has."""
+    lines = 0
+    with file.open("wb") as target:
+        for segment in simulate(start, days, projects=3, events=events, event_bytes=EVENT_BYTES, malformed_share=0):
+            target.write(segment.lines)
+            lines += segment.lines.count(b"\n")
+    return lines
+
+
+def hours_of_lines(start: date, lines: int, hours: int) -> Iterator[tuple[datetime, bytes]]:
+    """Received hours one after the other, each with its first `lines` simulated lines."""
+    segments: dict[datetime, list[bytes]] = {}
+    days = -(-hours // 24)
+    for segment in simulate(start, days + 1, projects=3, events=60 * lines * (days + 1), event_bytes=EVENT_BYTES):
+        segments.setdefault(segment.hour, []).append(segment.lines)
+    full = {hour: b"".join(parts).splitlines(keepends=True) for hour, parts in segments.items()}
+    yield from islice(((hour, b"".join(all_[:lines])) for hour, all_ in full.items() if len(all_) >= lines), hours)
 
 
 def environment_of(home: Path, landing: Path, **settings: object) -> dict[str, str]:

@@ -1,0 +1,94 @@
+"""What history costs: the same new hours, and late events, on homes with next to no past and with sixty days of it."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+import dagster as dg
+
+from radar_assets.cli.runs import catch_up
+from radar_assets.events.landing import write_segment
+from radar_assets.partitions import HOUR, Window, day_key
+from radar_assets.sensors import INCREMENTAL
+from radar_assets.simulator.traffic import SimulatedSegment, simulate
+from radar_assets_tests.benchmarks import traffic
+from radar_assets_tests.benchmarks.measurement import Figure
+from radar_assets_tests.platform import Platform, event
+
+EVENTS_A_DAY = 24_000
+HISTORY_DAYS = 60
+PROJECTS = 3
+SAMPLES = 6
+MOST_TIMES = 1.2
+
+
+def run(folder: Path, scale: float) -> list[Figure]:
+    """Seconds from landed to rebuilt, each time on both homes, one after the other."""
+    days, samples = max(4, round(HISTORY_DAYS * scale)), max(1, round(SAMPLES * scale))
+    new_day = Window.of_day(traffic.DAY + timedelta(days=days))
+    old_day = Window.of_day(traffic.DAY + timedelta(days=days // 2))
+    first_new = new_day.start + 8 * HOUR
+    past: list[SimulatedSegment] = []
+    coming: dict[datetime, list[SimulatedSegment]] = {}
+    events = round(EVENTS_A_DAY * min(1, 10 * scale)) * (days + 1)
+    for segment in simulate(traffic.DAY, days + 1, projects=PROJECTS, events=events):
+        if segment.hour < first_new:
+            past.append(segment)
+        else:
+            coming.setdefault(segment.hour, []).append(segment)
+    near_old_day = [segment for segment in past if old_day.widen(HOUR).overlaps(Window.of_hour(segment.hour))]
+    # The first of each is slower, since nothing is in the caches.
+    new_hours = sorted(coming.items())[: samples + 1]
+    received = new_hours[-1][0] + HOUR
+    late = [event(f"late-{n}", old_day.start + 12 * HOUR + timedelta(minutes=n), received) for n in range(samples + 1)]
+    with _home(folder / "with", past) as grown:
+        with _home(folder / "without", []) as empty:
+            hour_times = [[_hour_s(home, segments) for home in (grown, empty)] for _, segments in new_hours]
+        with _home(folder / "alone", near_old_day) as alone:
+            late_times = [[_late_s(home, received, one, old_day) for home in (grown, alone)] for one in late]
+    hour, empty_hour = (median(times) for times in zip(*hour_times[1:], strict=True))
+    again, alone_again = (median(times) for times in zip(*late_times[1:], strict=True))
+    return [
+        Figure("growth", f"a new hour on {days} days of history", hour, "s", empty_hour, most_times=MOST_TIMES),
+        Figure("growth", f"a late event's hour and day in {days} days", again, "s", alone_again, most_times=MOST_TIMES),
+    ]
+
+
+def _hour_s(home: Platform, segments: Iterable[SimulatedSegment]) -> float:
+    """Seconds to take in new segments, from the sensors' looks to the last rebuilt hour."""
+    for segment in segments:
+        write_segment(home.settings.landing, segment.hour, segment.name, [segment.lines])
+    return _settled_s(home)
+
+
+def _late_s(home: Platform, received: datetime, late: dict[str, object], day: Window) -> float:
+    """Seconds to take in a late event, with the rebuild of its day."""
+    home.land(received, [late], str(late["event_id"]))
+    hours_s = _settled_s(home)
+    began = time.monotonic()
+    # As the sensor asks for it, who lets a day rest between two rebuilds.
+    home.rebuild("daily_job", day_key(day.start), day_key(day.start), tags=INCREMENTAL)
+    return hours_s + time.monotonic() - began
+
+
+def _settled_s(home: Platform) -> float:
+    began = time.monotonic()
+    for sensor in ("landing_sensor", "stale_hours_sensor"):
+        for request in home.tick(sensor):
+            home.execute("hourly_job", request)
+    return time.monotonic() - began
+
+
+@contextmanager
+def _home(folder: Path, past: Iterable[SimulatedSegment]) -> Iterator[Platform]:
+    """A home with tables and Dagster's records of its past."""
+    settings = traffic.prepare_home(traffic.environment_of(folder, folder / "landing", threads=2), PROJECTS)
+    with dg.DagsterInstance.get() as instance:
+        home = Platform(settings, instance)
+        for segment in past:
+            write_segment(settings.landing, segment.hour, segment.name, [segment.lines])
+        catch_up(settings, home.lakehouse, home.defs)
+        yield home

@@ -1,0 +1,26 @@
+"""Dagster's own floor for the tick benchmark: one asset that does nothing, and a sensor that asks for it when a file is touched."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+TRIGGER = "RADAR_BENCHMARK_TRIGGER"
+"""Variable with the path of the file that is touched."""
+
+
+@dg.asset
+def nothing() -> None:
+    """Materializes at once."""
+
+
+@dg.sensor(target=nothing, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+def noop_sensor() -> dg.RunRequest | dg.SkipReason:
+    """Asks for a run each time that the file is touched."""
+    trigger = Path(os.environ[TRIGGER])
+    if not trigger.exists():
+        return dg.SkipReason("Nothing was asked for.")
+    return dg.RunRequest(run_key=str(trigger.stat().st_mtime_ns))
+
+
+defs = dg.Definitions(assets=[nothing], sensors=[noop_sensor], executor=dg.in_process_executor)
