@@ -7,6 +7,7 @@ import dagster as dg
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
+from radar_assets.lakehouse.checks import AFTER_METRICS
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.materialization import (
     INCREMENTAL_TAG,
@@ -60,6 +61,7 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
         **hourly,
         deps=[raw_events],
         output_required=False,
+        op_tags=AFTER_METRICS,
         description=REJECTED_EVENTS.description,
         metadata=table_metadata(REJECTED_EVENTS),
     )

@@ -17,6 +17,8 @@ from radar_assets.partitions import DAY, HOUR, Window, parse_day, parse_hour, ut
 if TYPE_CHECKING:
     import pyarrow as pa
 
+AFTER_METRICS = {"dagster/priority": "-1"}
+"""Tags of steps that nothing waits for: a run takes those on the way to the metrics first."""
 EXAMPLES = 20
 """Rows at fault that a check shows."""
 
@@ -44,6 +46,7 @@ def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefin
         name=f"{table.name}_checks",
         specs=[dg.AssetCheckSpec(rule.name, asset=table.name, description=rule.description) for rule in rules.values()],
         can_subset=True,
+        op_tags=AFTER_METRICS,
     )
     def run_checks(
         context: dg.AssetCheckExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]

@@ -1,5 +1,6 @@
 """What Dagster is told of a table: its schema with the asset, and rows, files, bytes and column lineage with each commit."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -22,18 +23,37 @@ def table_metadata(table: Table) -> dict[str, Any]:
     """Metadata of an asset: name, columns and key of its table."""
     return {
         "dagster/table_name": f"{NAMESPACE}.{table.name}",
-        "dagster/column_schema": dg.TableSchema(
-            columns=[
-                dg.TableColumn(
-                    column.name,
-                    column.type,
-                    description=f"{column.description} Unit: {column.unit}." if column.unit else column.description,
-                    constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
-                )
-                for column in table.columns
-            ]
-        ),
+        "dagster/column_schema": column_schema(table),
     }
+
+
+def column_schema(table: Table, lineage: "Lineage | None" = None) -> dg.TableSchema:
+    """The columns of a table in Dagster's form; with a lineage, each says what it comes from."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                column.type,
+                description=" ".join(
+                    filter(
+                        None,
+                        [
+                            column.description,
+                            f"Unit: {column.unit}." if column.unit else "",
+                            _origin(table, (lineage or {}).get(column.name, [])),
+                        ],
+                    )
+                ),
+                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def _origin(table: Table, sources: "Sequence[tuple[str, str]]") -> str:
+    columns = [f"{source}.{name}" for source, name in sources if source != table.name]
+    return f"From {', '.join(columns)}." if columns else ""
 
 
 def partition_window(context: dg.AssetExecutionContext) -> Window:
@@ -68,6 +88,9 @@ def materialized(
     if len(counts) > 1:
         for key, count in counts.items():
             context.add_asset_metadata({"dagster/partition_row_count": count}, asset_key=name, partition_key=key)
+    # The UI draws no column lineage, but shows the columns of the latest materialization.
+    schema = {"dagster/column_schema": column_schema(commit.table, lineage)}
+    context.add_asset_metadata(schema, asset_key=name, partition_key=context.partition_keys[-1])
     return dg.MaterializeResult(
         asset_key=name,
         metadata={
