@@ -14,7 +14,10 @@ __all__ = ["postgres_server", "postgres_url", "radar_home", "settings"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What makes the short versions of the fault tests long."""
     parser.addoption("--kills", type=int, default=5, help="how many runs test_kills.py kills (default: 5)")
-    parser.addoption("--batches", type=int, default=2, help="fortnights that test_properties.py replays (default: 2)")
+    parser.addoption(
+        "--batches", type=int, default=2, help="batches of history that test_properties.py replays (default: 2)"
+    )
+    parser.addoption("--batch-days", type=int, default=14, help="days of history in each of them (default: 14)")
 
 
 @pytest.fixture(autouse=True)

@@ -143,15 +143,10 @@ def test_the_apache_log_gives_the_known_sessions(radar_home: Path) -> None:
 def test_replayed_history_equals_a_rebuild_from_scratch_after_every_batch(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The git history by received time, with events up to 108 days late; `--batches 77` replays all of it."""
+    """The git history by received time, with events up to 108 days late; `--batches 77`, or `--batches 10 --batch-days 108`, is all of it."""
+    batches, days = (int(request.config.getoption(name)) for name in ("--batches", "--batch-days"))
     first = datetime(2024, 1, 1, tzinfo=UTC)
-    edges = [
-        first,
-        *(
-            first + (number + 1) * timedelta(days=14)
-            for number in range(int(request.config.getoption("--batches") or 1))
-        ),
-    ]
+    edges = [first + number * timedelta(days=days) for number in range(batches + 1)]
     with gzip.open(SHARED / "git-events/commits.csv.gz", "rt") as file:
         commits = list(csv.DictReader(file))
     platform = open_platform(tmp_path / "replayed", start_date="2024-01-01")
