@@ -143,7 +143,7 @@ def test_the_apache_log_gives_the_known_sessions(radar_home: Path) -> None:
 def test_replayed_history_equals_a_rebuild_from_scratch_after_every_batch(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The git history by received time, with events up to 108 days late; `--batches 77`, or `--batches 10 --batch-days 108`, is all of it."""
+    """The git history by received time, with events up to 108 days late; `--batches 77` of it, or 10 of 108 days, are all."""
     batches, days = (int(request.config.getoption(name)) for name in ("--batches", "--batch-days"))
     first = datetime(2024, 1, 1, tzinfo=UTC)
     edges = [first + number * timedelta(days=days) for number in range(batches + 1)]
