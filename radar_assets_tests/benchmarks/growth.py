@@ -9,13 +9,12 @@ from statistics import median
 
 import dagster as dg
 
-from radar_assets.cli.runs import catch_up
 from radar_assets.events.landing import write_segment
 from radar_assets.partitions import HOUR, Window, day_key
 from radar_assets.sensors import INCREMENTAL
 from radar_assets.simulator.traffic import SimulatedSegment, simulate
 from radar_assets_tests.benchmarks import traffic
-from radar_assets_tests.benchmarks.measurement import Figure
+from radar_assets_tests.benchmarks.measurement import Figure, measure
 from radar_assets_tests.platform import Platform, event
 
 EVENTS_A_DAY = 24_000
@@ -86,9 +85,11 @@ def _settled_s(home: Platform) -> float:
 def _home(folder: Path, past: Iterable[SimulatedSegment]) -> Iterator[Platform]:
     """A home with tables and Dagster's records of its past."""
     settings = traffic.prepare_home(traffic.environment_of(folder, folder / "landing", threads=2), PROJECTS)
+    for segment in past:
+        write_segment(settings.landing, segment.hour, segment.name, [segment.lines])
+    # In a process of its own, since what it leaves in memory would slow this one down.
+    measure("history", environment={}, log=folder / "history.log")
     with dg.DagsterInstance.get() as instance:
         home = Platform(settings, instance)
-        for segment in past:
-            write_segment(settings.landing, segment.hour, segment.name, [segment.lines])
-        catch_up(settings, home.lakehouse, home.defs)
+        _settled_s(home)
         yield home

@@ -1,0 +1,18 @@
+"""A process of the growth benchmark: takes all that has landed through Dagster, on the home of the environment."""
+
+from radar_assets_tests.benchmarks.measurement import report
+
+
+def main() -> None:
+    """Load and rebuild everything."""
+    from radar_assets.cli.runs import catch_up
+    from radar_assets.definitions import build_defs
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.settings import load_settings
+
+    settings = load_settings()
+    report({"materialized": catch_up(settings, Lakehouse(settings), build_defs(settings))})
+
+
+if __name__ == "__main__":
+    main()
