@@ -1,0 +1,117 @@
+"""What a door is: how one protocol's requests become canonical events, and how that protocol wants to be answered.
+
+A door knows nothing of keys, limits, disks and HTTP servers; those are the same for all and live beside this module.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, read whole.
+
+    Attributes:
+        query: the last value of each parameter.
+        headers: by lower-case name.
+        body: inflated, whatever it was packed in.
+        received_at: naive, UTC; no later than the answer.
+        address: the client's IP address as far as the settings let it be kept, or `None`.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+    address: str | None = None
+
+
+class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A canonical event as its sender means it; project, received time and protocol are added by what is shared.
+
+    A field holds what was sent, of whatever type (`msgspec.Raw` where it need not be looked at): that it is as the contract wants it
+    is for the contract to say, so that a bad event becomes a rejected line and not a lost one.
+    """
+
+    event_id: Any = None
+    type: Any = None
+    event: Any = None
+    category: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    session_id: Any = None
+    timestamp: Any = None
+    """By default when the request was received."""
+    sent_at: Any = None
+    properties: Any = None
+    context: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a request asks to take in.
+
+    Attributes:
+        key: the write key, as sent; `None` if there is none.
+        events: in the order sent. An element that is no object at all stands as the JSON that it is.
+    """
+
+    key: str | None
+    events: Sequence[Event | msgspec.Raw] = field(default_factory=tuple)
+
+
+class Outcome(StrEnum):
+    """What became of a request; the door says it in its protocol's words."""
+
+    ACCEPTED = "accepted"
+    """On disk, whatever the contract will say of each line."""
+    MALFORMED = "malformed"
+    """Not a request of this protocol: not JSON, say, or without its list of events."""
+    UNAUTHORIZED = "unauthorized"
+    """No key, or one that is unknown, revoked or not for this origin."""
+    TOO_LARGE = "too_large"
+    LIMITED = "limited"
+    """Over the project's rate or quota; the shared code adds `Retry-After`."""
+    UNAVAILABLE = "unavailable"
+    """Nothing could be made durable; the shared code adds `Retry-After`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class MalformedRequestError(ValueError):
+    """A request is not of its door's protocol; the message names what is wrong and what is expected."""
+
+
+class Door(Protocol):
+    """One protocol. `name` is the `protocol` of its events."""
+
+    name: str
+    routes: Sequence[tuple[str, str]]
+    """Method and path; each is read by `read`. A path that only keeps SDKs quiet belongs here too and reads no event."""
+
+    def read(self, request: Request) -> Batch:
+        """The events of a request.
+
+        Raises:
+            MalformedRequestError: it is no request of this protocol.
+        """
+        ...
+
+    def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
+        """The response that this protocol's senders expect."""
+        ...
