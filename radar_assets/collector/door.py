@@ -7,9 +7,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any, Protocol
 
 import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent a request, for protocols whose events name no visitor. Nothing of it may be stored or logged.
+
+    Attributes:
+        salt: at most 64 bytes; a secret of the day, the same in all workers and gone some days later.
+        address: the whole IP address.
+    """
+
+    salt: bytes = field(repr=False)
+    address: str = field(repr=False)
+    user_agent: str = field(repr=False)
+
+    def visitor_id(self, site: str, address: str = "", user_agent: str = "") -> str:
+        """An id that stays the same on a site for the day, and that can't be traced back to an address.
+
+        Args:
+            address: of the visitor, and so `user_agent`, where a server sends for others.
+        """
+        words = "\0".join((site, address or self.address, user_agent or self.user_agent))
+        return blake2b(words.encode(errors="surrogatepass"), key=self.salt, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +45,7 @@ class Request:
         headers: by lower-case name.
         body: inflated, whatever it was packed in.
         received_at: naive, UTC; no later than the answer.
+        sender: who sent it, in full; not to be stored.
         address: the client's IP address as far as the settings let it be kept, or `None`.
     """
 
@@ -30,6 +55,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
+    sender: Sender
     address: str | None = None
 
 
