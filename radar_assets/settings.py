@@ -75,6 +75,12 @@ class Settings(BaseSettings):
         default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Threads of the engine."
     )
 
+    collector_delay_ms: float = Field(
+        default=0, ge=0, le=20, description="How long requests wait for company that shares their write to the disk."
+    )
+    segment_mb: int = Field(default=64, ge=1, le=1024, description="Size at which the collector closes a segment.")
+    segment_age_s: float = Field(default=10, ge=1, le=3600, description="Age at which it does so.")
+
     @field_validator("home")
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:

@@ -146,9 +146,7 @@ class SegmentWriter:
                     self._file.write(self._compressor.flush())
                 self._file.flush()
                 os.fsync(self._file.fileno())
-            self._temporary.rename(self._path)
-            for folder in (self._folder, self._folder.parent, self._landing):
-                _sync(folder)
+            _move_in(self._landing, self._temporary, self._path)
         finally:
             self._temporary.unlink(missing_ok=True)
 
@@ -166,6 +164,32 @@ def write_segment(
         for chunk in chunks:
             writer.write(chunk)
     return writer.segment
+
+
+def publish(file: Path, landing: Path, hour: datetime, name: str) -> None:
+    """Make a file of the same file system, whose content is durable, a segment.
+
+    Raises:
+        OSError: the hour's folder can't be made, or the move could not be made durable.
+    """
+    folder = _folder(landing, hour)
+    folder.mkdir(parents=True, exist_ok=True)
+    _move_in(landing, file, folder / f"{name}.ndjson")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _move_in(landing: Path, file: Path, path: Path) -> None:
+    file.rename(path)
+    for folder in (path.parent, path.parent.parent, landing):
+        sync_folder(folder)
 
 
 def _compressor(compression: Compression | None) -> Any:
@@ -218,11 +242,3 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         return [entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(".tmp")]
     return []
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
