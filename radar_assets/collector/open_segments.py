@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from radar_assets.events.landing import publish, sync_folder
 
@@ -22,6 +23,14 @@ RETRY_S = 1.0
 _HOUR = "%Y-%m-%dT%H"
 _FILE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d)_([\w-]+)\.open", re.ASCII)
 _BLOCK_BYTES = 2**16
+
+
+class OpenFile(NamedTuple):
+    """An open segment: received hour and name that it will have, and where its lines are until then."""
+
+    hour: datetime
+    name: str
+    path: Path
 
 
 class OpenSegments:
@@ -136,32 +145,39 @@ def recover(landing: Path) -> None:
         OSError: a segment could not be published; the others are.
     """
     failure = None
-    for path in sorted((landing / FOLDER).glob("*.open")):
-        match = _FILE.fullmatch(path.name)
-        if match:
-            try:
-                _recover(landing, path, datetime.strptime(match[1], _HOUR), match[2])
-            except OSError as error:
-                failure = error
+    for segment in list_open(landing):
+        try:
+            _recover(landing, segment)
+        except OSError as error:
+            failure = error
     if failure:
         raise failure
 
 
-def _recover(landing: Path, path: Path, hour: datetime, name: str) -> None:
+def list_open(landing: Path) -> list[OpenFile]:
+    """The open segments, of living workers and of dead ones."""
+    found = []
+    for path in sorted((landing / FOLDER).glob("*.open")):
+        if match := _FILE.fullmatch(path.name):
+            found.append(OpenFile(datetime.strptime(match[1], _HOUR), match[2], path))
+    return found
+
+
+def _recover(landing: Path, segment: OpenFile) -> None:
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        if not _lock(handle, path):
+        if not _lock(handle, segment.path):
             return
         size = _whole_lines_bytes(handle)
         if not size:
-            path.unlink()
+            segment.path.unlink()
             return
         os.ftruncate(handle, size)
         os.fsync(handle)
-        publish(path, landing, hour, name)
+        publish(segment.path, landing, segment.hour, segment.name)
         sync_folder(landing / FOLDER)
     finally:
         os.close(handle)
