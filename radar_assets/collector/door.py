@@ -3,11 +3,14 @@
 A door knows nothing of keys, limits, disks and HTTP servers; those are the same for all and live beside this module.
 """
 
+import base64
+import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
@@ -58,6 +61,19 @@ class Request:
     sender: Sender
     address: str | None = None
 
+    @property
+    def key(self) -> str:
+        """The key that headers or query have: a bearer token, the user of basic auth, or `key`; empty if there is none."""
+        scheme, _, value = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return value.strip()
+        if scheme.lower() == "basic":
+            try:
+                return base64.b64decode(value, validate=True).decode().partition(":")[0]
+            except (binascii.Error, UnicodeDecodeError):
+                return ""
+        return self.query.get("key", "")
+
 
 class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A canonical event as its sender means it; project, received time and protocol are added by what is shared.
@@ -78,6 +94,11 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     sent_at: Any = None
     properties: Any = None
     context: Any = None
+
+
+def identifier(value: Any) -> Any:
+    """An id as it was sent, but a whole number as its digits: SDKs let applications have ids of either kind."""
+    return str(value) if type(value) is int else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +128,17 @@ class Outcome(StrEnum):
     """Over the project's rate or quota; the shared code adds `Retry-After`."""
     UNAVAILABLE = "unavailable"
     """Nothing could be made durable; the shared code adds `Retry-After`."""
+
+
+STATUS: Mapping[Outcome, HTTPStatus] = {
+    Outcome.ACCEPTED: HTTPStatus.OK,
+    Outcome.MALFORMED: HTTPStatus.BAD_REQUEST,
+    Outcome.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
+    Outcome.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Outcome.LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Outcome.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""The status that says so in any protocol without words of its own for it."""
 
 
 @dataclass(frozen=True, slots=True)
