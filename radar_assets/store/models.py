@@ -157,5 +157,5 @@ class DailySalt(Base):
 
     __tablename__ = "daily_salts"
 
-    date: Mapped[date] = mapped_column(Date, primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
     salt: Mapped[bytes] = mapped_column(LargeBinary(64))

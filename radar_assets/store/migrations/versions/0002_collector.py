@@ -34,9 +34,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "daily_salts",
-        sa.Column("date", sa.Date, nullable=False),
+        sa.Column("day", sa.Date, nullable=False),
         sa.Column("salt", sa.LargeBinary(64), nullable=False),
-        sa.PrimaryKeyConstraint("date", name="pk_daily_salts"),
+        sa.PrimaryKeyConstraint("day", name="pk_daily_salts"),
     )
 
 
