@@ -89,10 +89,10 @@ def _ordinary(line: bytes) -> _Event | None:
         return None
     try:
         event = _decode(line)
-    except (ValueError, RecursionError):
+        given = _FIELDS - msgspec.structs.astuple(event).count(None) + _keys(event.properties) + _keys(event.context)
+    except (ValueError, RecursionError, OverflowError):
         return None
     # A key that stands twice was read once.
-    given = _FIELDS - msgspec.structs.astuple(event).count(None) + _keys(event.properties) + _keys(event.context)
     if given != len(_KEY.findall(line)):
         return None
     event.event = event.event or DEFAULT_EVENTS.get(event.type or "")
@@ -108,8 +108,15 @@ def _ordinary(line: bytes) -> _Event | None:
 
 
 def _keys(value: Any) -> int:
+    """The number of keys in a JSON value.
+
+    Raises:
+        OverflowError: an integer in it is too large for double precision.
+    """
     if isinstance(value, dict):
         return len(value) + sum(map(_keys, value.values()))
+    if isinstance(value, int):
+        float(value)
     return sum(map(_keys, value)) if isinstance(value, list) else 0
 
 
