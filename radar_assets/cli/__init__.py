@@ -19,6 +19,7 @@ from radar_assets.cli.dev import dev
 from radar_assets.cli.doctor import doctor
 from radar_assets.cli.imports import import_
 from radar_assets.cli.keys import key_app
+from radar_assets.cli.live import live
 from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
 from radar_assets.cli.simulate import simulate
@@ -48,7 +49,7 @@ app["--help"].group = app["--version"].group = OPTIONS
 for group, commands in {
     START: [demo, dev],
     EVENTS: [collect, import_, simulate, replay_rejected],
-    LOOK: [sql, status, doctor],
+    LOOK: [live, sql, status, doctor],
 }.items():
     for place, command in enumerate(commands):
         app.command(command, group=group, sort_key=place)
