@@ -1,0 +1,46 @@
+"""Payloads as senders write them: JSON that stays the bytes that came unless a door has something to add, and their times.
+
+What the members of a payload mean is for each door to know.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+Payload = msgspec.Raw | msgspec.UnsetType
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+
+
+def with_members(payload: Payload, members: Mapping[str, Any]) -> Any:
+    """A payload and these members, but for those that are none and those that it has.
+
+    What is no object stays as it is, for the contract to reject.
+    """
+    added = {name: value for name, value in members.items() if value is not None and value is not msgspec.UNSET}
+    if payload is msgspec.UNSET:
+        return added or None
+    if not added:
+        return payload
+    try:
+        return {**added, **(_MEMBERS.decode(payload) or {})}
+    except (msgspec.ValidationError, RecursionError):
+        return payload
+
+
+def members_of(payload: Payload) -> dict[str, msgspec.Raw]:
+    """The members of a payload; none if it is no object."""
+    try:
+        return {} if payload is msgspec.UNSET else _MEMBERS.decode(payload) or {}
+    except (msgspec.ValidationError, RecursionError):
+        return {}
+
+
+def rfc3339(milliseconds: Any) -> Any:
+    """Milliseconds since 1970 as the contract writes times; what is no such number stays as it is."""
+    try:
+        return datetime.fromtimestamp(float(milliseconds) / 1000, UTC).isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return milliseconds
