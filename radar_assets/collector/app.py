@@ -4,59 +4,38 @@ Built from the list of doors; what happens to a request in between is in `intake
 """
 
 import asyncio
+import multiprocessing
+import os
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from radar_assets.collector.addresses import kept_address
-from radar_assets.collector.bodies import Bodies, BusyError, DisconnectedError, SlowError, TooLargeError
+from radar_assets.collector.bodies import BusyError, DisconnectedError, SlowError, TooLargeError
 from radar_assets.collector.door import Answer, Door, Outcome, Request, Sender
 from radar_assets.collector.doors import DOORS
-from radar_assets.collector.intake import RETRY_S, Intake, Verdict
-from radar_assets.collector.journal import Journal, open_journal
-from radar_assets.collector.keys import KeyRing
-from radar_assets.collector.limits import Limits
-from radar_assets.collector.salts import Salts
-from radar_assets.collector.telemetry import Telemetry
+from radar_assets.collector.inquiries import inquiries
+from radar_assets.collector.intake import RETRY_S, Verdict
+from radar_assets.collector.worker import Worker, open_worker
 from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings, load_settings
-from radar_assets.store.database import Store, open_store
 
 LINGER_S = 2.0
 """How long a refused body is still read, and thrown away: most senders read no answer before they have sent all."""
-PROBE_S = 5.0
-"""After a failure of the journal, when to ask for traffic again: only requests can show that it works."""
-
-
-class Worker:
-    """What one worker process holds between its start and its end."""
-
-    def __init__(self, settings: Settings, store: Store, journal: Journal) -> None:
-        self.settings, self.journal = settings, journal
-        self.keys, self.limits, self.salts = KeyRing(store), Limits(settings, store), Salts(store)
-        self.telemetry = Telemetry()
-        self.bodies = Bodies(settings.body_timeout_s)
-        self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)
-        self.failed_at = float("-inf")
-
-    def problem(self) -> str | None:
-        """Why requests had better go to another; `None` if there is no reason."""
-        if self.journal.failure and time.monotonic() - self.failed_at < PROBE_S:
-            return "nothing can be stored at present"
-        return self.keys.failure
 
 
 def create_app() -> Starlette:
     """The application with the settings of the environment, as each worker of `radar collect` makes it."""
+    _end_with_parent()
     return make_app(load_settings())
 
 
@@ -65,20 +44,11 @@ def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            store = open_store(settings.database)
-            stack.callback(store.close)
-            worker = Worker(settings, store, await stack.enter_async_context(open_journal(settings)))
-            stack.callback(worker.intake.close)
-            await worker.keys.refresh()
-            await worker.salts.refresh()
-            for part in (worker.keys, worker.limits, worker.salts):
-                stack.push_async_callback(_cancel, asyncio.create_task(part.keep_fresh()))
+        async with open_worker(settings) as worker:
             app.state.worker = worker
             yield
 
-    routes = [Endpoint(door, path, method).route() for door in doors for method, path in door.routes]
-    own = [Route("/healthz", _health), Route("/readyz", _ready), Route("/metrics", _metrics)]
+    endpoints = [Endpoint(door, path, method).route() for door in doors for method, path in door.routes]
     # Any page may ask; what its key is for is looked at with the request. There are no cookies that could be misused.
     cors = Middleware(
         CORSMiddleware,
@@ -89,7 +59,7 @@ def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
         expose_headers=["Retry-After"],
         max_age=86_400,
     )
-    app = Starlette(routes=[*routes, *own], middleware=[cors], lifespan=lifespan)
+    app = Starlette(routes=[*endpoints, *inquiries(doors)], middleware=[cors], lifespan=lifespan)
     # Senders lose the body of a request on the way that a redirect shows them.
     app.router.redirect_slashes = False
     return app
@@ -122,7 +92,7 @@ class Endpoint:
             else:
                 verdict, size, unread = await worker.intake.take(self._door, request, sent), len(sent), False
         if verdict.outcome is Outcome.UNAVAILABLE:
-            worker.failed_at = time.monotonic()
+            worker.refused()
         answer = self._door.answer(request, verdict.outcome, verdict.detail)
         duration_s = time.perf_counter() - began
         worker.telemetry.answered(self._door.name, verdict.outcome.value, duration_s, size, verdict.events)
@@ -183,23 +153,13 @@ async def _linger(request: Request, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _health(_request: HttpRequest) -> Response:
-    """Whether the process answers at all."""
-    return JSONResponse({"status": "ok"})
+def _end_with_parent() -> None:
+    """Stop in order when the process that started the workers was killed: nobody else would ever stop them."""
+    parent = multiprocessing.parent_process()
+    if parent:
 
+        def wait() -> None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
 
-async def _ready(request: HttpRequest) -> Response:
-    """Whether requests are likely to be taken in."""
-    problem = request.app.state.worker.problem()
-    return JSONResponse({"status": problem or "ok"}, status_code=503 if problem else 200)
-
-
-async def _metrics(request: HttpRequest) -> Response:
-    text, content_type = await asyncio.to_thread(request.app.state.worker.telemetry.page)
-    return Response(text, media_type=content_type)
-
-
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+        threading.Thread(target=wait, daemon=True).start()

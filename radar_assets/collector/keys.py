@@ -23,8 +23,8 @@ Kind = Literal["write", "read"]
 
 FRESH_S = 2.0
 """How old what is known of keys and projects gets: a revoke acts within that time."""
-LEAST_AGE_S = 0.2
-"""How old it has to be for an unknown key to be looked up: anybody can make one up, and a new one is to work at once."""
+PAUSE_S = 0.2
+"""Between two readings. Anybody can make up unknown keys, and each may be a new one: they wait for the next reading together."""
 _CHOSEN = re.compile(r"[A-Za-z0-9._~:/@+=-]{1,200}")
 
 
@@ -62,7 +62,7 @@ class KeyRing:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._grants: Mapping[str, Grant] = {}
-        self._read_at = float("-inf")
+        self._began_at = float("-inf")
         self._reading = asyncio.Lock()
         self.failure: str | None = "keys are not read yet"
 
@@ -72,17 +72,19 @@ class KeyRing:
             await self.refresh()
             await asyncio.sleep(FRESH_S)
 
-    async def refresh(self, older_than_s: float = 0.0) -> None:
-        """Read the keys, unless somebody did in the last `older_than_s`; on failure what is known stays."""
+    async def refresh(self) -> None:
+        """Know the keys as they are now or later; on failure what is known stays."""
+        asked_at = time.monotonic()
         async with self._reading:
-            if time.monotonic() - self._read_at < older_than_s:
+            if self._began_at >= asked_at:
                 return
+            await asyncio.sleep(max(0.0, self._began_at + PAUSE_S - time.monotonic()))
+            self._began_at = time.monotonic()
             try:
                 self._grants = await asyncio.to_thread(read_grants, self._store)
                 self.failure = None
             except SQLAlchemyError as error:
                 self.failure = f"keys can't be read ({type(error).__name__})"
-            self._read_at = time.monotonic()
 
     async def find(self, key: str, kind: Kind) -> Grant | None:
         """What a key opens; `None` if that is nothing of this kind.
@@ -93,7 +95,7 @@ class KeyRing:
         digest = hash_key(key)
         grant = self._grants.get(digest)
         if grant is None:
-            await self.refresh(LEAST_AGE_S)
+            await self.refresh()
             grant = self._grants.get(digest)
             if grant is None and self.failure:
                 raise KeysError(self.failure)

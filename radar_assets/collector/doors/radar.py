@@ -3,24 +3,12 @@
 A page's `radar.js` sends its list within an object that also has the key, which keeps that out of URLs.
 """
 
-import base64
-import binascii
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from radar_assets.collector.door import Answer, Batch, Event, MalformedRequestError, Outcome, Request
-
-_STATUS = {
-    Outcome.ACCEPTED: HTTPStatus.OK,
-    Outcome.MALFORMED: HTTPStatus.BAD_REQUEST,
-    Outcome.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
-    Outcome.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    Outcome.LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
-    Outcome.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-}
+from radar_assets.collector.door import STATUS, Answer, Batch, Event, MalformedRequestError, Outcome, Request
 
 
 class _Payloads(Event):
@@ -53,7 +41,7 @@ class RadarDoor:
 
     def read(self, request: Request) -> Batch:
         """The events of a request."""
-        key, body = request_key(request), request.body.strip()
+        key, body = request.key, request.body.strip()
         if body.startswith(b"["):
             return Batch(key, _list(body))
         if not body.startswith(b"{"):
@@ -70,20 +58,7 @@ class RadarDoor:
         """The status that fits, with JSON."""
         words = {"status": outcome.value} if outcome is Outcome.ACCEPTED else {"error": outcome.value, "detail": detail}
         headers = {"WWW-Authenticate": "Bearer"} if outcome is Outcome.UNAUTHORIZED else {}
-        return Answer(_STATUS[outcome], msgspec.json.encode(words), headers=headers)
-
-
-def request_key(request: Request) -> str:
-    """The key that headers or query have; empty if there is none."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
-    return request.query.get("key", "")
+        return Answer(STATUS[outcome], msgspec.json.encode(words), headers=headers)
 
 
 def _list(body: bytes) -> Sequence[Event | msgspec.Raw]:
