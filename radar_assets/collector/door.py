@@ -159,8 +159,11 @@ class Door(Protocol):
     """One protocol. `name` is the `protocol` of its events."""
 
     name: str
-    routes: Sequence[tuple[str, str]]
-    """Method and path; each is read by `read`. A path that only keeps SDKs quiet belongs here too and reads no event."""
+
+    @property
+    def routes(self) -> Sequence[tuple[str, str]]:
+        """Method and path; each is read by `read`. A path that only keeps SDKs quiet belongs here too and reads no event."""
+        ...
 
     def read(self, request: Request) -> Batch:
         """The events of a request.

@@ -1,4 +1,5 @@
-"""Payloads as senders write them: JSON that stays the bytes that came unless a door has something to add, and their times.
+"""Payloads as senders write them: JSON that stays the bytes that came unless a door has something to add, and the few
+values that every protocol writes as text.
 
 What the members of a payload mean is for each door to know.
 """
@@ -12,6 +13,7 @@ import msgspec
 Payload = msgspec.Raw | msgspec.UnsetType
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_NUMBER = msgspec.json.Decoder(int | float)
 
 
 def with_members(payload: Payload, members: Mapping[str, Any]) -> Any:
@@ -44,3 +46,19 @@ def rfc3339(milliseconds: Any) -> Any:
         return datetime.fromtimestamp(float(milliseconds) / 1000, UTC).isoformat()
     except (TypeError, ValueError, OverflowError, OSError):
         return milliseconds
+
+
+def number(text: Any) -> Any:
+    """The number that a text writes as JSON does; what is no such text stays as it is."""
+    try:
+        return _NUMBER.decode(text) if isinstance(text, str) else text
+    except msgspec.DecodeError:
+        return text
+
+
+def size(text: Any) -> dict[str, int] | None:
+    """Width and height of a screen that is written as `1920x1080`, in pixels."""
+    width, _, height = text.partition("x") if isinstance(text, str) else ("", "", "")
+    if not (width.isdecimal() and height.isdecimal() and len(text) < 20):
+        return None
+    return {"width": int(width), "height": int(height)}
