@@ -37,7 +37,7 @@ def land(landing: Path, *events: dict[str, Any], name: str = "a") -> None:
 
 
 @given(lines() | hostile_lines())
-@hypothesis_settings(max_examples=400, deadline=None)
+@hypothesis_settings(max_examples=250, deadline=None)
 def test_a_line_counts_exactly_if_the_contract_accepts_it(landed: bytes) -> None:
     verdict, hit = parse(landed, set(PROJECTS), datetime.min.date()), read_hit(landed)
     if isinstance(verdict, Rejection):
@@ -84,7 +84,7 @@ def mixed_events() -> list[dict[str, Any]]:
 
 
 def test_events_page_views_visitors_and_pages_are_those_of_the_tables(settings: Settings) -> None:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         platform = Platform(settings, instance)
         events = mixed_events()
         platform.land(HOUR, events[:200], "a")
