@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import uvicorn
 
 from radar_assets.collector.app import make_app
 from radar_assets.collector.keys import create_key
-from radar_assets.settings import Settings
+from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import Project
 
@@ -42,6 +43,7 @@ class Collector:
     store: Store
     port: int
     keys: dict[str, str] = field(default_factory=dict)
+    _seen: dict[int, int] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -65,14 +67,20 @@ class Collector:
         return self.request("POST", "/v1/events", body, {"Authorization": f"Bearer {self.keys[project]}", **headers})
 
     def landed(self) -> list[bytes]:
-        """Every whole line in the landing zone, that of open segments included."""
-        files = [path for path in self.settings.landing.rglob("*") if path.suffix in (".ndjson", ".open")]
-        return [
-            line
-            for path in sorted(files)
-            for line in path.read_bytes().splitlines(keepends=True)
-            if line.endswith(b"\n")
-        ]
+        """Every whole line that came into the landing zone since `forget`, that of open segments included."""
+        lines = []
+        for path in self._files():
+            with path.open("rb") as file:
+                file.seek(self._seen.get(path.stat().st_ino, 0))
+                lines += [line for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+        return lines
+
+    def forget(self) -> None:
+        """Leave out of `landed` what is there now."""
+        self._seen = {path.stat().st_ino: path.stat().st_size for path in self._files()}
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self.settings.landing.rglob("*") if path.suffix in (".ndjson", ".open"))
 
     def events(self) -> list[dict[str, Any]]:
         """The lines as JSON, without those that are no object."""
@@ -118,3 +126,17 @@ def collector(settings: Settings) -> Iterator[Collector]:
     """A collector on a fresh home."""
     with serving(settings) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    settings = load_settings(home=tmp_path_factory.mktemp("collector"), segment_age_s=3600).prepare()
+    with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def shared(_shared: Collector) -> Collector:
+    """A collector for tests that only send; what landed before is left out."""
+    _shared.forget()
+    return _shared
