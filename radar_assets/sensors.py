@@ -18,7 +18,7 @@ from radar_assets.automation import (
     requests,
     stretches,
 )
-from radar_assets.events.landing import list_hours
+from radar_assets.events.landing import latest_surprise_ns, list_hours
 from radar_assets.events.loading import missing_segments
 from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS, Jobs
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -40,14 +40,15 @@ def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
     def landing_sensor(
         context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> dg.SensorResult | dg.SkipReason:
+        landing = lakehouse.settings.landing_zone
         settled, now = int(context.cursor or 0), utc_now()
-        changed = {hour: at for hour, at in list_hours(lakehouse.settings.landing).items() if at >= settled}
+        changed = {hour: at for hour, at in list_hours(landing).items() if at >= settled}
         hours = sorted(hour for hour in changed if grids.start <= hour <= now)
         missing = missing_segments(lakehouse, lakehouse.snapshot("raw_events"), hours)
         if not missing:
             off_grid = len(changed) - len(hours)
             if changed and not off_grid:
-                context.update_cursor(str(max(changed.values())))
+                context.update_cursor(str(max(changed.values()) - latest_surprise_ns(landing)))
             return dg.SkipReason(
                 "Every segment is loaded."
                 + (f" {off_grid} hours lie before RADAR_START_DATE or in the future and wait." if off_grid else "")

@@ -123,10 +123,19 @@ class Settings(BaseSettings):
         return value
 
     @cached_property
-    def landing(self) -> Path | ObjectPath:
-        """The landing zone: a local folder or a prefix of an object store."""
+    def landing_zone(self) -> Path | ObjectPath:
+        """The landing zone: a local folder, or a prefix of an object store."""
         if self.landing_url and self.landing_url.startswith("s3://"):
             return ObjectPath(self.landing_url.rstrip("/"))
+        return self.landing
+
+    @cached_property
+    def landing(self) -> Path:
+        """Folder of the landing zone.
+
+        Raises:
+            SettingsError: it is in an object store.
+        """
         return local_path(self.landing_url) if self.landing_url else self.home / "landing"
 
     @cached_property
@@ -166,13 +175,13 @@ class Settings(BaseSettings):
         """
         folders = {"RADAR_HOME": [self.home, self.scratch]}
         folders["RADAR_WAREHOUSE_URL"] = [Path(self.warehouse.removeprefix("file://"))]
-        if isinstance(self.landing, ObjectPath):
+        if isinstance(self.landing_zone, ObjectPath):
             try:
-                self.landing.check()
+                self.landing_zone.check()
             except OSError as error:
                 raise SettingsError(f"RADAR_LANDING_URL: {error}; see the bucket and the AWS_* variables") from error
         else:
-            folders["RADAR_LANDING_URL"] = [self.landing]
+            folders["RADAR_LANDING_URL"] = [self.landing_zone]
         for name, paths in folders.items():
             for path in paths:
                 try:

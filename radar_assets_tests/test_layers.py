@@ -16,7 +16,7 @@ FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "oper
 But for the collector, which comes first: what it writes is what `events` declares, the contract and the landing zone. None of the
 layers imports it.
 """
-ROOT = {"settings", "partitions", "automation", "config", "instance"}
+ROOT = {"settings", "partitions", "automation", "config", "instance", "object_store"}
 GROUND = ("lakehouse", "store")
 ENTRANCES = {"cli", "definitions", "jobs", "schedules", "sensors", "simulator"}
 """What puts the layers together, and what none of them may import."""

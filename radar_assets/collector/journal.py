@@ -111,7 +111,7 @@ class Journal:
             received_at: when they were, naive, UTC.
 
         Raises:
-            JournalError: they are not, and none of them will be found.
+            JournalError: they are not.
         """
         if self._closing:
             raise JournalError("the collector is stopping")
@@ -133,7 +133,7 @@ class Journal:
         self._thread.shutdown()
 
     async def _write(self) -> None:
-        while True:
+        while self._waiting or not self._closing:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrival.wait(), self._segments.seconds_to_roll())
             self._arrival.clear()
@@ -141,8 +141,6 @@ class Journal:
                 if self._delay_s and not self._closing:
                     await asyncio.sleep(self._delay_s)
                 await self._commit()
-            elif self._closing:
-                return
             due_in = self._segments.seconds_to_roll()
             if due_in is not None and due_in <= 0:
                 await self._publish(self._segments.roll)
@@ -188,10 +186,16 @@ def open_journal(settings: "Settings") -> Journal:
     Raises:
         OSError: the landing zone can't be written to.
     """
+    from radar_assets.collector.object_segments import ObjectSegments
     from radar_assets.collector.open_segments import OpenSegments
+    from radar_assets.object_store import ObjectPath
 
-    most_bytes = settings.segment_mb * 2**20
-    segments = OpenSegments(settings.landing, most_bytes=most_bytes, most_age_s=settings.segment_age_s)
+    landing = settings.landing_zone
+    if isinstance(landing, ObjectPath):
+        segments = ObjectSegments(landing)
+    else:
+        most_bytes = settings.segment_mb * 2**20
+        segments = OpenSegments(landing, most_bytes=most_bytes, most_age_s=settings.segment_age_s)
     return Journal(segments, delay_s=settings.collector_delay_ms / 1000)
 
 

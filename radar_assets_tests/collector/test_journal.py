@@ -25,7 +25,7 @@ HOUR = datetime(2026, 3, 1, 12)
 
 def lines_of(landing: Path, hour: datetime = HOUR) -> list[str]:
     """All lines of an hour's segments, in order."""
-    return sorted(line for one in list_segments(landing, hour) for line in one.path.read_text().splitlines())
+    return sorted(line for one in list_segments(landing, hour) for line in one.local_path.read_text().splitlines())
 
 
 def line(name: object) -> bytes:
@@ -152,7 +152,10 @@ def test_after_a_failed_sync_the_file_is_never_written_again(
             await journal.append(line("c"), NOW)
 
     asyncio.run(run())
-    assert sorted(one.path.read_bytes() for one in list_segments(settings.landing, HOUR)) == [line("a"), line("c")]
+    assert sorted(one.local_path.read_bytes() for one in list_segments(settings.landing, HOUR)) == [
+        line("a"),
+        line("c"),
+    ]
 
 
 def test_half_a_line_that_could_not_be_cut_back_harms_no_other(
