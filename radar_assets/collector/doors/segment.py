@@ -152,7 +152,7 @@ def _properties(message: _Message) -> Any:
         case "page" | "screen" if message.name is not None:
             return with_members(message.properties, {"name": message.name, "title": message.name})
         case "identify":
-            return with_members(message.properties, {"traits": message.traits})
+            return with_members(message.properties, {"traits": _traits(message)})
         case "group":
             return with_members(
                 message.properties, {"group_id": identifier(message.group_id), "traits": message.traits}
@@ -160,6 +160,11 @@ def _properties(message: _Message) -> Any:
         case "alias":
             return with_members(message.properties, {"alias_id": identifier(message.previous_id)})
     return with_members(message.properties, {})
+
+
+def _traits(message: _Message) -> Any:
+    """The traits of an identity, which RudderStack's Python SDK has in the context alone."""
+    return members_of(message.context).get("traits") if message.traits is msgspec.UNSET else message.traits
 
 
 def _context(sent: Payload, shared: Payload) -> Any:
