@@ -72,7 +72,7 @@ def _home(project: str) -> "Callable[[], Counts]":
     if project not in ids:
         known = ", ".join(map(printable, ids[:10])) or "none yet; radar project add ID makes one"
         raise LiveError(f"there is no project {printable(project)}; the projects here: {known}")
-    zone = Live(load_settings().landing)
+    zone = Live(load_settings().landing_zone)
     return lambda: zone.read(project)
 
 

@@ -29,7 +29,7 @@ class Worker:
         self.telemetry = Telemetry()
         self.bodies = Bodies(settings.body_timeout_s)
         self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)
-        self.live = Live(settings.landing)
+        self.live = Live(settings.landing_zone)
         self._journal = journal
         self._refused_at = float("-inf")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
@@ -18,9 +19,11 @@ from radar_assets.collector.open_segments import FOLDER
 from radar_assets.collector.tail import Tail
 from radar_assets.events.contract import Rejection, parse
 from radar_assets.events.landing import write_segment
+from radar_assets.object_store import ObjectPath
 from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings
 from radar_assets_tests.events.lines import PROJECTS, hostile_lines, lines
+from radar_assets_tests.object_server import BUCKET, ObjectServer
 from radar_assets_tests.platform import Platform, event, line
 
 HOUR = datetime(2026, 3, 2, 10)
@@ -199,6 +202,17 @@ def test_segments_of_others_count_too_and_compressing_one_counts_nothing_twice(t
     assert [reader.read("shop", NOW).events for reader in (live, Live(tmp_path))] == [3, 3]
 
 
+def test_segments_in_an_object_store_count_once(object_server: ObjectServer) -> None:
+    landing = ObjectPath(f"s3://{BUCKET}/landing")
+    live = Live(landing)
+    for name in ("1", "2"):
+        write_segment(landing, HOUR, name, [line(event(name, ago()))], "gz" if name == "2" else None)
+        assert [reader.read("shop", NOW).events for reader in (live, live, Live(landing))] == [int(name)] * 3
+    object_server.stop()
+    with pytest.raises(OSError, match="landing"):
+        live.read("shop", NOW)
+
+
 def test_the_oldest_minutes_give_way_when_there_are_more_events_than_are_kept(tmp_path: Path) -> None:
     land(tmp_path, *(event(f"{minute} {n}", ago(minutes=minute)) for minute in range(20) for n in range(10)))
     counts = Live(tmp_path, most_hits=55).read("shop", NOW)
@@ -210,7 +224,7 @@ def test_the_oldest_minutes_give_way_when_there_are_more_events_than_are_kept(tm
 def test_a_look_reads_no_more_than_it_may_and_the_next_one_goes_on(tmp_path: Path) -> None:
     for name in "abc":
         land(tmp_path, *(event(f"{name}{n}", ago()) for n in range(10)), name=name)
-    tail = Tail(tmp_path, most_bytes=1)
+    tail = Tail(tmp_path, look_s=0)
     looks = []
     for _ in range(4):
         looks.append(b"".join(tail.read(HOUR, NOW)).count(b"\n"))
