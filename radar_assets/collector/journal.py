@@ -5,7 +5,6 @@ Grouping and acknowledging belong here. How lines become durable is for the segm
 
 import asyncio
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,24 +46,6 @@ class Segments(Protocol):
         ...
 
 
-@dataclass
-class JournalFigures:
-    """What a journal has done since it was opened; counters that only grow.
-
-    Attributes:
-        groups: that became durable.
-        appends, written_bytes: that these groups consisted of.
-        failures: groups that did not.
-        busy_s: time spent in making groups durable.
-    """
-
-    groups: int = 0
-    appends: int = 0
-    written_bytes: int = 0
-    failures: int = 0
-    busy_s: float = 0.0
-
-
 @dataclass(slots=True)
 class _Waiting:
     """Lines of one request and the answer that it waits for."""
@@ -82,13 +63,13 @@ class Journal:
             gathers anyway.
 
     Attributes:
-        figures: what it has done.
         failure: why the last group failed; `None` when it did not.
+        on_durable: called with the size in bytes of each group that is durable.
     """
 
     def __init__(self, segments: Segments, *, delay_s: float = 0.0) -> None:
-        self.figures = JournalFigures()
         self.failure: str | None = None
+        self.on_durable: Callable[[int], None] = _ignore
         self._segments, self._delay_s = segments, delay_s
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
@@ -158,22 +139,17 @@ class Journal:
         self._waiting = []
         for hour, group in hours.items():
             lines = b"".join(waiting.lines for waiting in group)
-            began = time.monotonic()
             try:
                 await self._in_thread(self._segments.append, hour, lines)
             except Exception as error:
                 # Whatever it was: nobody may be left waiting, and the next group may fare better.
                 _LOG.exception("a group of %d requests is not durable", len(group))
                 self.failure = str(error)
-                self.figures.failures += 1
                 _answer(group, JournalError(self.failure))
             else:
                 self.failure = None
-                self.figures.groups += 1
-                self.figures.appends += len(group)
-                self.figures.written_bytes += len(lines)
                 _answer(group)
-            self.figures.busy_s += time.monotonic() - began
+                self.on_durable(len(lines))
             self._waiting_bytes -= len(lines)
 
     async def _in_thread(self, work: Callable[..., None], *arguments: object) -> None:
@@ -197,6 +173,10 @@ def open_journal(settings: "Settings") -> Journal:
         most_bytes = settings.segment_mb * 2**20
         segments = OpenSegments(landing, most_bytes=most_bytes, most_age_s=settings.segment_age_s)
     return Journal(segments, delay_s=settings.collector_delay_ms / 1000)
+
+
+def _ignore(_: int) -> None:
+    pass
 
 
 def _answer(group: list[_Waiting], failure: JournalError | None = None) -> None:

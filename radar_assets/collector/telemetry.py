@@ -38,6 +38,12 @@ class Telemetry:
         self.journal_seconds = Histogram(
             "radar_journal_seconds", "Time until lines are durable.", buckets=_SECONDS, registry=self._registry
         )
+        self.journal_groups = Counter(
+            "radar_journal_groups",
+            "Writes to the disk or the object store, each of the lines of many requests.",
+            registry=self._registry,
+        )
+        self.journal_bytes = Counter("radar_journal_bytes", "Bytes of lines made durable.", registry=self._registry)
         self._logged_at: dict[tuple[str, str], float] = {}
         self._unlogged: Tally[tuple[str, str]] = Tally()
 
@@ -56,6 +62,11 @@ class Telemetry:
         fields = {"protocol": protocol, "outcome": outcome, "duration_ms": round(duration_s * 1000, 1)}
         more = {"body_bytes": body_bytes, "events": events, "unlogged_before": self._unlogged.pop(kind, 0)}
         _LOG.warning("request refused", extra={"fields": {**fields, **more}})
+
+    def stored(self, size_bytes: int) -> None:
+        """Count a group of lines that is durable."""
+        self.journal_groups.inc()
+        self.journal_bytes.inc(size_bytes)
 
     def page(self) -> tuple[bytes, str]:
         """The figures as Prometheus reads them, those of all workers together, and the type of that text."""

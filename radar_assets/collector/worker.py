@@ -31,6 +31,7 @@ class Worker:
         self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)
         self.live = Live(settings.landing_zone)
         self._journal = journal
+        journal.on_durable = self.telemetry.stored
         self._refused_at = float("-inf")
 
     def refused(self) -> None:

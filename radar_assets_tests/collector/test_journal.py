@@ -78,15 +78,16 @@ def test_an_acknowledged_line_is_in_a_file_before_any_segment_is_published(setti
 
 
 def test_requests_that_arrive_together_share_a_write(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    syncs = []
+    syncs, groups = [], []
     fdatasync = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda handle: (syncs.append(handle), fdatasync(handle)))
 
     async def run() -> None:
         async with open_journal(settings) as journal:
-            await append_all(journal, names("a", 500))
-            assert journal.figures.appends == 500
-            assert journal.figures.groups == len(syncs) <= 3
+            journal.on_durable = groups.append
+            assert len(await append_all(journal, names("a", 500))) == 500
+            assert len(groups) == len(syncs) <= 3
+            assert sum(groups) == 500 * len(line("a0000"))
 
     asyncio.run(run())
 
@@ -94,14 +95,16 @@ def test_requests_that_arrive_together_share_a_write(settings: Settings, monkeyp
 def test_a_delay_gathers_requests_that_come_one_after_the_other(settings: Settings) -> None:
     # Longer than a setting may be, so that a busy machine doesn't part them.
     async def run() -> None:
+        groups = []
         async with open_journal(settings.model_copy(update={"collector_delay_ms": 500})) as journal:
+            journal.on_durable = groups.append
 
             async def later(number: int) -> None:
                 await asyncio.sleep(number / 1000)
                 await journal.append(line(number), NOW)
 
             await asyncio.gather(*map(later, range(10)))
-            assert journal.figures.groups == 1
+            assert groups == [10 * len(line(0))]
 
     asyncio.run(run())
 
