@@ -15,6 +15,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+MAX_EVENTS = 5_000
+"""In a request. A door need not look at more than one beyond them, which is how it tells that there are too many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:

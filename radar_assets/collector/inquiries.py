@@ -92,7 +92,8 @@ async def _live(request: Request) -> Response:
     if not (top.isascii() and top.isdecimal() and len(top) <= 3 and 1 <= int(top) <= MOST_TOP):
         return _refusal(400, f"top: has to be 1 to {MOST_TOP}")
     try:
-        counts = await asyncio.to_thread(worker.live.read, grant.project_id, None, int(top))
+        loop = asyncio.get_running_loop()
+        counts = await loop.run_in_executor(worker.live_thread, worker.live.read, grant.project_id, None, int(top))
     except OSError:
         return _refusal(503, "the landing zone can't be read", {"Retry-After": "5"})
     return Response(msgspec.json.encode(counts), media_type="application/json", headers={"Cache-Control": "no-store"})

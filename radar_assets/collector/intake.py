@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from radar_assets.collector.bodies import (
-    MAX_COMMAS,
-    MAX_EVENTS,
     MAX_INFLATED_BYTES,
+    MAX_PARTS,
     SMALL_BYTES,
     CorruptError,
     TooLargeError,
@@ -24,7 +23,7 @@ from radar_assets.collector.bodies import (
     is_packed,
     mend_surrogates,
 )
-from radar_assets.collector.door import Batch, Door, MalformedRequestError, Outcome, Request
+from radar_assets.collector.door import MAX_EVENTS, Batch, Door, MalformedRequestError, Outcome, Request
 from radar_assets.collector.journal import Journal, JournalError
 from radar_assets.collector.keys import KeyRing, KeysError
 from radar_assets.collector.limits import Limits
@@ -87,7 +86,7 @@ class Intake:
         batch = await run(_read, door, request)
         events = batch.events
         if len(events) > MAX_EVENTS:
-            raise TooLargeError(f"the request has {len(events)} events, more than {MAX_EVENTS}")
+            raise TooLargeError(f"the request has more than {MAX_EVENTS} events")
         if batch.key is None:
             return Verdict(Outcome.UNAUTHORIZED, "a key is missing") if events else Verdict(Outcome.ACCEPTED)
         grant = await self._keys.find(batch.key, "write")
@@ -139,8 +138,9 @@ async def _here(work: Callable[..., Any], *arguments: object) -> Any:
 
 def _read(door: Door, request: Request) -> Batch:
     """What a door reads; bodies that it can't are malformed, and those that a browser garbled are mended."""
-    if len(request.body) > SMALL_BYTES and request.body.count(b",") > MAX_COMMAS:
-        raise TooLargeError(f"the body has more than {MAX_COMMAS} values")
+    body = request.body
+    if len(body) > SMALL_BYTES and body.count(b",") + body.count(b"\n") > MAX_PARTS:
+        raise TooLargeError(f"the body has more than {MAX_PARTS} values and lines")
     try:
         return _read_once(door, request)
     except MalformedRequestError:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from radar_assets.collector.bodies import MAX_BODY_BYTES, MAX_EVENTS, MAX_INFLATED_BYTES
-from radar_assets.collector.door import STATUS, Door, Outcome
+from radar_assets.collector.bodies import MAX_BODY_BYTES, MAX_INFLATED_BYTES
+from radar_assets.collector.door import MAX_EVENTS, STATUS, Door, Outcome
 
 _WORDS = {
     Outcome.ACCEPTED: "All events are on disk. Those that break the contract become rejected events downstream, with the reason.",

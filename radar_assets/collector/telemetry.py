@@ -101,5 +101,6 @@ LOGGING: dict[str, Any] = {
     "formatters": {"json": {"()": JsonFormatter}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"alembic": {"level": "WARNING"}},
 }
 """Uvicorn's own log of requests is left out: it has query strings, and those have keys."""

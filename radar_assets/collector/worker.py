@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from radar_assets.collector.bodies import Bodies
@@ -30,6 +31,8 @@ class Worker:
         self.bodies = Bodies(settings.body_timeout_s)
         self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)
         self.live = Live(settings.landing_zone)
+        # On a thread of its own, since a first look may take seconds, and all that ask meanwhile wait for it.
+        self.live_thread = ThreadPoolExecutor(1, "live")
         self._journal = journal
         journal.on_durable = self.telemetry.stored
         self._refused_at = float("-inf")
@@ -58,6 +61,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         stack.callback(store.close)
         worker = Worker(settings, store, await stack.enter_async_context(open_journal(settings)))
         stack.callback(worker.intake.close)
+        stack.callback(worker.live_thread.shutdown)
         await worker.keys.refresh()
         for part in (worker.keys, worker.limits, worker.salts):
             stack.push_async_callback(_cancel, asyncio.create_task(part.keep_fresh()))

@@ -60,11 +60,13 @@ def collecting(home: Path, workers: int = 1, **settings: object) -> Iterator[Col
     read: Settings = load_settings(**values).prepare()
     store = open_store(read.database)
     port, log = free_port(), home.parent / f"{home.name}-{time.monotonic_ns()}.log"
+    # Without the bytecode of a first start, every further one takes seconds.
+    bytecode = {"PYTHONDONTWRITEBYTECODE": ""}
     environment = {f"RADAR_{name.upper()}": str(value) for name, value in values.items()}
     command = [sys.executable, "-c", _SCRIPT, "collect", "--port", str(port), "--workers", str(workers)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True
+            command, env={**os.environ, **bytecode, **environment}, stdout=output, stderr=output, start_new_session=True
         )
     running = CollectorProcess(read, store, port, process=process, log=log)
     for project in ("shop", "blog"):
@@ -74,7 +76,7 @@ def collecting(home: Path, workers: int = 1, **settings: object) -> Iterator[Col
         _wait_until_ready(running)
         yield running
     finally:
-        for number in _group(process.pid):
+        for number in members(process.pid):
             os.kill(number, signal.SIGKILL)
         process.wait(PATIENCE_S)
         store.close()
@@ -92,7 +94,7 @@ def _wait_until_ready(running: CollectorProcess) -> None:
     raise AssertionError(running.log.read_text())
 
 
-def _group(session: int) -> list[int]:
+def members(session: int) -> list[int]:
     """The processes of a session that still run."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

@@ -3,12 +3,23 @@
 A page's `radar.js` sends its list within an object that also has the key, which keeps that out of URLs.
 """
 
+import io
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from radar_assets.collector.door import STATUS, Answer, Batch, Event, MalformedRequestError, Outcome, Request
+from radar_assets.collector.door import (
+    MAX_EVENTS,
+    STATUS,
+    Answer,
+    Batch,
+    Event,
+    MalformedRequestError,
+    Outcome,
+    Request,
+)
 
 
 class _Payloads(Event):
@@ -47,7 +58,7 @@ class RadarDoor:
         if not body.startswith(b"{"):
             raise MalformedRequestError("the body has to be a JSON object, an array of them, or one on each line")
         if b'"events"' in body and (envelope := _envelope(body)):
-            events = [_event(raw) for raw in envelope.events]
+            events = [_event(raw) for raw in envelope.events[: MAX_EVENTS + 1]]
             for event in events:
                 if isinstance(event, Event) and event.sent_at is None:
                     event.sent_at = envelope.sent_at
@@ -65,7 +76,7 @@ def _list(body: bytes) -> Sequence[Event | msgspec.Raw]:
     try:
         return _EVENTS.decode(body)
     except msgspec.ValidationError:
-        return [_event(raw) for raw in _RAWS.decode(body)]
+        return [_event(raw) for raw in _RAWS.decode(body)[: MAX_EVENTS + 1]]
     except msgspec.DecodeError as error:
         raise MalformedRequestError(f"the body is no JSON array: {error}") from error
 
@@ -86,11 +97,21 @@ def _envelope(body: bytes) -> _Envelope | None:
 
 
 def _documents(body: bytes) -> list[bytes]:
-    """The one object of a body, which may be laid out over lines, or its lines."""
-    if b"\n" not in body:
-        return [body]
+    """The one object of a body, which may be laid out over lines, or its lines, of which the first at least has to be JSON."""
     try:
         _ANY.decode(body)
-    except msgspec.DecodeError:
-        return [line for line in body.split(b"\n") if line.strip()]
+    except (msgspec.DecodeError, RecursionError) as error:
+        first, newline, _ = body.partition(b"\n")
+        if not newline or not _is_json(first):
+            raise MalformedRequestError(f"the body is no JSON: {error}") from error
+        lines = (line.strip() for line in io.BytesIO(body))
+        return list(itertools.islice(filter(None, lines), MAX_EVENTS + 1))
     return [body]
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _ANY.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
