@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from radar_assets.collector.door import (
+    MAX_EVENTS,
     STATUS,
     Answer,
     Batch,
@@ -119,7 +120,7 @@ class PostHogDoor:
             raws = [msgspec.Raw(body)] if sent.batch is msgspec.UNSET else sent.batch
         # posthog-js puts the time, in ms since 1970, behind the path of a request that has none within.
         sent_at = sent.sent_at or rfc3339(request.query.get("_"))
-        read = [_event(raw, request.received_at, sent_at) for raw in raws]
+        read = [_event(raw, request.received_at, sent_at) for raw in raws[: MAX_EVENTS + 1]]
         tokens = (properties.token for _, properties in read if isinstance(properties.token, str))
         key = sent.api_key or sent.token or next(tokens, None) or request.key
         return Batch(key if isinstance(key, str) else None, [event for event, _ in read])

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from radar_assets.collector.door import (
+    MAX_EVENTS,
     STATUS,
     Answer,
     Batch,
@@ -103,7 +104,7 @@ def _read_batch(request: Request) -> Batch:
         batch = _loose_batch(request.body)
     events = [
         _event(message, batch) if isinstance(message, _Message) else _one_of_many(message, batch)
-        for message in batch.batch
+        for message in batch.batch[: MAX_EVENTS + 1]
     ]
     return Batch(_key(request, batch), events)
 

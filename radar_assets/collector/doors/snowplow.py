@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from radar_assets.collector.door import (
+    MAX_EVENTS,
     STATUS,
     Answer,
     Batch,
@@ -85,7 +86,7 @@ class SnowplowDoor:
         if request.method == "GET":
             return Batch(request.query.get("aid"), [_event(request.query, request)])
         try:
-            raws = _PAYLOAD.decode(request.body).data
+            raws = _PAYLOAD.decode(request.body).data[: MAX_EVENTS + 1]
         except msgspec.ValidationError as error:
             raise MalformedRequestError(
                 f"the body has to be a JSON object with an array named data: {error}"

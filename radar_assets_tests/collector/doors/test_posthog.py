@@ -15,7 +15,7 @@ from radar_assets_tests.collector.wire import NOON, events, request, verdicts
 DOOR = PostHogDoor()
 
 
-def captured(event: str = "seen", distinct_id: Any = "ann", **properties: Any) -> dict[str, Any]:
+def captured(event: Any = "seen", distinct_id: Any = "ann", **properties: Any) -> dict[str, Any]:
     return {"event": event, "distinct_id": distinct_id, "uuid": "u", "properties": properties}
 
 
