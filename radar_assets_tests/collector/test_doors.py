@@ -1,10 +1,12 @@
 """All doors: what SDKs were recorded to send is understood, counted once however often it comes, and nothing breaks a door."""
 
+import gzip
 import json
 import time
 from datetime import UTC, datetime
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 from hypothesis import given
@@ -23,7 +25,7 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
 from radar_assets.partitions import Window
 from radar_assets.settings import Settings
-from radar_assets_tests.collector.conftest import serving
+from radar_assets_tests.collector.conftest import Collector, serving
 from radar_assets_tests.collector.wire import NOON, recorded, recorded_data, request
 
 KEYS = ("wk_test", "k:s", "phc_testkey", "site", "94db1cb1-74f4-4a40-ad6c-962362670409")
@@ -61,6 +63,20 @@ def test_what_sdks_were_recorded_to_send_counts_once_however_often_it_is_sent(se
     # The applications that were recorded gave some events an id of their own, the same to each SDK.
     assert len(ids) == len(set(given_ids)) + len(said) - len(given_ids)
     assert set(given_ids) <= set(ids)
+
+
+def test_the_body_tells_what_it_is_whatever_its_headers_say(collector: Collector) -> None:
+    key = collector.keys["shop"]
+    captured = {"event": "seen", "distinct_id": "ann", "properties": {"token": key}}
+    track = {"userId": "ann", "event": "seen", "writeKey": key}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for path, body, headers in (
+        ("/e/?compression=gzip-js", gzip.compress(json.dumps(captured).encode()), {"Content-Type": "text/plain"}),
+        ("/v1/track", gzip.compress(json.dumps(track).encode()), form),
+        ("/v1/track", json.dumps(track).encode(), {**form, "Content-Encoding": "gzip"}),
+    ):
+        assert collector.request("POST", path, body, headers).status == 200
+    assert [event["event"] for event in collector.events()] == ["seen"] * 3
 
 
 def _messages(path: str, body: Any) -> list[dict[str, Any]]:
@@ -108,6 +124,7 @@ def bodies(draw: st.DrawFn, door: str) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+@hypothesis.settings(deadline=None)
 @given(data=st.data())
 def test_whatever_a_body_holds_gives_whole_lines_or_is_refused(door: Door, data: st.DataObject) -> None:
     path, body = data.draw(bodies(door.name))

@@ -20,6 +20,7 @@ from radar_assets.collector.door import (
     MalformedRequestError,
     Outcome,
     Request,
+    Sender,
     identifier,
 )
 from radar_assets.collector.payloads import Payload, rfc3339, with_members
@@ -36,6 +37,8 @@ _TYPES = {
     "$merge_dangerously": "alias",
     "$groupidentify": "group",
 }
+_COOKIELESS = "$posthog_cookieless"
+"""The distinct id of all visitors of a page whose posthog-js keeps none."""
 _QUIET = msgspec.json.encode(
     {
         "config": {},
@@ -76,6 +79,7 @@ class _Properties(msgspec.Struct, rename=lambda name: f"${name}"):
     alias: Any = msgspec.field(default=None, name="alias")
     insert_id: Any = None
     session_id: Any = None
+    screen_name: Any = None
     device_id: Any = None
     anon_distinct_id: Any = None
     is_identified: Any = None
@@ -120,7 +124,7 @@ class PostHogDoor:
             raws = [msgspec.Raw(body)] if sent.batch is msgspec.UNSET else sent.batch
         # posthog-js puts the time, in ms since 1970, behind the path of a request that has none within.
         sent_at = sent.sent_at or rfc3339(request.query.get("_"))
-        read = [_event(raw, request.received_at, sent_at) for raw in raws[: MAX_EVENTS + 1]]
+        read = [_event(raw, request, sent_at) for raw in raws[: MAX_EVENTS + 1]]
         tokens = (properties.token for _, properties in read if isinstance(properties.token, str))
         key = sent.api_key or sent.token or next(tokens, None) or request.key
         return Batch(key if isinstance(key, str) else None, [event for event, _ in read])
@@ -161,14 +165,14 @@ def _read(body: bytes) -> _Request:
         ) from error
 
 
-def _event(raw: msgspec.Raw, received_at: datetime, sent_at: Any) -> tuple[Event | msgspec.Raw, _Properties]:
+def _event(raw: msgspec.Raw, request: Request, sent_at: Any) -> tuple[Event | msgspec.Raw, _Properties]:
     try:
         captured = _CAPTURED.decode(raw)
     except (msgspec.ValidationError, RecursionError):
         return raw, _NO_PROPERTIES
     properties = _known(captured.properties)
     kind = _TYPES.get(captured.event) if isinstance(captured.event, str) else None
-    user_id, anonymous_id = _ids(kind, captured, properties)
+    user_id, anonymous_id = _ids(kind, captured, properties, request.sender)
     return Event(
         event_id=captured.uuid or properties.insert_id,
         type=kind,
@@ -176,12 +180,13 @@ def _event(raw: msgspec.Raw, received_at: datetime, sent_at: Any) -> tuple[Event
         user_id=user_id,
         anonymous_id=anonymous_id,
         session_id=properties.session_id,
-        timestamp=captured.timestamp or _before(received_at, captured.offset),
+        timestamp=captured.timestamp or _before(request.received_at, captured.offset),
         sent_at=sent_at if captured.timestamp else None,
         properties=with_members(
             captured.properties,
             {
                 "alias_id": identifier(properties.alias) if kind == "alias" else None,
+                "title": properties.screen_name if kind == "screen" else None,
                 "$set": captured.set_,
                 "$set_once": captured.set_once,
             },
@@ -189,9 +194,11 @@ def _event(raw: msgspec.Raw, received_at: datetime, sent_at: Any) -> tuple[Event
     ), properties
 
 
-def _ids(kind: str | None, captured: _Captured, properties: _Properties) -> tuple[Any, Any]:
+def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender: Sender) -> tuple[Any, Any]:
     """User id and anonymous id."""
     own = identifier(captured.distinct_id or properties.distinct_id)
+    if own == _COOKIELESS:
+        return None, sender.visitor_id(str(properties.token))
     device = properties.anon_distinct_id or properties.device_id
     if kind == "group" and device is None:
         # Servers make an id up for each call. The group's own at least stays the same.

@@ -163,7 +163,7 @@ def _self_described(described: Any, entities: Any) -> tuple[str, Any, Any, Any]:
         # The contract rejects it; what was sent is there to be looked at.
         return "track", None, None, {"self_describing": described}
     if name == "screen_view":
-        return "screen", None, None, data
+        return "screen", None, None, {"title": data["name"], **data} if "name" in data else data
     if name == "snowplow_ecommerce_action":
         # Which one it is stands in its data, what was paid beside it.
         return "track", data.get("type"), None, {**_entity(entities, "transaction"), **data}

@@ -97,6 +97,22 @@ def test_a_clock_that_is_wrong_is_told_from_the_time_of_sending() -> None:
     assert event.event_time == NOON.replace(hour=11, minute=59)
 
 
+def test_visitors_of_a_page_without_cookies_are_told_apart() -> None:
+    sent = {"api_key": "key", "batch": [captured(distinct_id="$posthog_cookieless", token="key")]}
+    found = [
+        event
+        for address in ("203.0.113.77", "203.0.113.78")
+        for event in events(DOOR, request("/batch/", sent, address=address))
+    ]
+    assert [event.user_id for event in found] == [None, None]
+    assert len({event.anonymous_id for event in found} - {"$posthog_cookieless"}) == 2
+
+
+def test_a_screen_has_its_name_for_a_title() -> None:
+    properties = landed(captured("$screen", **{"$screen_name": "Start"})).properties
+    assert properties == {"$screen_name": "Start", "title": "Start"}
+
+
 def test_what_stands_beside_the_properties_is_kept() -> None:
     event = landed({**captured("$set"), "$set": {"plan": "pro"}, "$set_once": {"first": 1}})
     assert event.properties == {"$set": {"plan": "pro"}, "$set_once": {"first": 1}}
