@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from radar_assets.collector.keys import create_key
+from radar_assets.collector.open_segments import list_open
 from radar_assets_tests.collector.processes import CollectorProcess, collecting, members
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
@@ -66,7 +67,7 @@ def test_a_signal_stops_it_after_the_requests_under_way_and_all_that_was_acknowl
         landed = [event["event_id"] for event in collector.events()]
         assert {*acknowledged, "slow"} <= set(landed)
         assert len(landed) == len(set(landed))
-        assert list(collector.settings.landing.rglob("*.open")) == []
+        assert list_open(collector.settings.landing) == []
 
 
 def test_workers_tell_their_figures_together_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_workers_stop_in_order_when_their_parent_is_killed(tmp_path: Path) -> No
         collector.stop(signal.SIGKILL)
         _wait_until(lambda: not members(collector.pid))
         assert [event["event_id"] for event in collector.events()] == ["1"]
-        assert list(collector.settings.landing.rglob("*.open")) == []
+        assert list_open(collector.settings.landing) == []
 
 
 CANARY = "canary" + "7" * 26
