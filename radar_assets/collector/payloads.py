@@ -4,7 +4,7 @@ values that every protocol writes as text.
 What the members of a payload mean is for each door to know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,20 +16,24 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _NUMBER = msgspec.json.Decoder(int | float)
 
 
-def with_members(payload: Payload, members: Mapping[str, Any]) -> Any:
+def with_members(payload: Payload, members: Mapping[str, Any], without: Collection[str] = ()) -> Any:
     """A payload and these members, but for those that are none and those that it has.
 
     What is no object stays as it is, for the contract to reject.
+
+    Args:
+        without: members of the payload that are not to be kept.
     """
     added = {name: value for name, value in members.items() if value is not None and value is not msgspec.UNSET}
     if payload is msgspec.UNSET:
         return added or None
-    if not added:
+    if not added and not without:
         return payload
     try:
-        return {**added, **(_MEMBERS.decode(payload) or {})}
+        given = _MEMBERS.decode(payload) or {}
     except (msgspec.ValidationError, RecursionError):
         return payload
+    return {**added, **{name: value for name, value in given.items() if name not in without}}
 
 
 def members_of(payload: Payload) -> dict[str, msgspec.Raw]:

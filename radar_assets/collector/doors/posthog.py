@@ -124,10 +124,11 @@ class PostHogDoor:
             raws = [msgspec.Raw(body)] if sent.batch is msgspec.UNSET else sent.batch
         # posthog-js puts the time, in ms since 1970, behind the path of a request that has none within.
         sent_at = sent.sent_at or rfc3339(request.query.get("_"))
-        read = [_event(raw, request, sent_at) for raw in raws[: MAX_EVENTS + 1]]
-        tokens = (properties.token for _, properties in read if isinstance(properties.token, str))
-        key = sent.api_key or sent.token or next(tokens, None) or request.key
-        return Batch(key if isinstance(key, str) else None, [event for event, _ in read])
+        found = [_captured(raw) for raw in raws[: MAX_EVENTS + 1]]
+        tokens = (each[1].token for each in found if isinstance(each, tuple))
+        key = sent.api_key or sent.token or next(filter(None, tokens), None) or request.key
+        events = [_event(*each, request, sent_at, key) if isinstance(each, tuple) else each for each in found]
+        return Batch(key if isinstance(key, str) else None, events)
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """What was asked for, or `status` 1; an error with the member that the SDKs show."""
@@ -146,7 +147,7 @@ def _body(request: Request) -> bytes:
     """The JSON of a request; a page that is left sends it as the field `data` of a form, in base64."""
     if not request.body.startswith(b"data="):
         return request.body
-    form = parse_qs(request.body.decode())
+    form = parse_qs(request.body.decode(), keep_blank_values=True)
     data = form["data"][0].encode()
     if "base64" not in (request.query.get("compression"), *form.get("compression", ())):
         return data
@@ -165,14 +166,21 @@ def _read(body: bytes) -> _Request:
         ) from error
 
 
-def _event(raw: msgspec.Raw, request: Request, sent_at: Any) -> tuple[Event | msgspec.Raw, _Properties]:
+def _captured(raw: msgspec.Raw) -> tuple[_Captured, _Properties] | msgspec.Raw:
+    """An event and what is known of its properties, or what stands in its place."""
     try:
         captured = _CAPTURED.decode(raw)
     except (msgspec.ValidationError, RecursionError):
-        return raw, _NO_PROPERTIES
-    properties = _known(captured.properties)
+        return raw
+    try:
+        return captured, _PROPERTIES.decode(captured.properties or b"{}")
+    except (msgspec.ValidationError, RecursionError):
+        return captured, _NO_PROPERTIES
+
+
+def _event(captured: _Captured, properties: _Properties, request: Request, sent_at: Any, key: Any) -> Event:
     kind = _TYPES.get(captured.event) if isinstance(captured.event, str) else None
-    user_id, anonymous_id = _ids(kind, captured, properties, request.sender)
+    user_id, anonymous_id = _ids(kind, captured, properties, request.sender, key)
     return Event(
         event_id=captured.uuid or properties.insert_id,
         type=kind,
@@ -190,15 +198,17 @@ def _event(raw: msgspec.Raw, request: Request, sent_at: Any) -> tuple[Event | ms
                 "$set": captured.set_,
                 "$set_once": captured.set_once,
             },
+            # posthog-js puts the key into each event.
+            without=("token",) if properties.token is not None and properties.token == key else (),
         ),
-    ), properties
+    )
 
 
-def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender: Sender) -> tuple[Any, Any]:
+def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender: Sender, key: Any) -> tuple[Any, Any]:
     """User id and anonymous id."""
     own = identifier(captured.distinct_id or properties.distinct_id)
     if own == _COOKIELESS:
-        return None, sender.visitor_id(str(properties.token))
+        return None, sender.visitor_id(str(key))
     device = properties.anon_distinct_id or properties.device_id
     if kind == "group" and device is None:
         # Servers make an id up for each call. The group's own at least stays the same.
@@ -207,13 +217,6 @@ def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender:
     if kind == "alias" or own == device or is_anonymous:
         return None, own
     return own, identifier(device)
-
-
-def _known(properties: Payload) -> _Properties:
-    try:
-        return _NO_PROPERTIES if properties is msgspec.UNSET else _PROPERTIES.decode(properties)
-    except (msgspec.ValidationError, RecursionError):
-        return _NO_PROPERTIES
 
 
 def _before(received_at: datetime, offset_ms: Any) -> str | None:

@@ -5,6 +5,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
 from radar_assets.collector.door import MalformedRequestError, Outcome
@@ -130,9 +131,14 @@ def test_bad_events_become_rejected_lines_beside_good_ones() -> None:
     assert [isinstance(verdict, CanonicalEvent) for verdict in found] == [True, False, False, False, True]
 
 
-@pytest.mark.parametrize("body", [7, {"batch": "none"}])
+def test_the_key_that_posthog_js_puts_into_each_event_is_not_kept() -> None:
+    assert landed(captured(token="key", plan="pro")).properties == {"plan": "pro"}
+    assert landed(captured(token="their own")).properties == {"token": "their own"}
+
+
+@pytest.mark.parametrize("body", [7, {"batch": "none"}, b"data=", b"data=7", b"data=!&compression=base64"])
 def test_what_is_no_request_is_refused(body: Any) -> None:
-    with pytest.raises(MalformedRequestError, match="the body has to be"):
+    with pytest.raises((MalformedRequestError, msgspec.DecodeError)):
         DOOR.read(request("/batch/", body))
 
 
