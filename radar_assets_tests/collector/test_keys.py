@@ -55,12 +55,11 @@ def test_no_key_is_kept(store: Store) -> None:
     assert key.removeprefix("write_") not in str(tuple(row))
 
 
-@pytest.mark.parametrize(
-    "origin", ["shop.example", "ftp://shop.example", "https://", "https://a/b", "https://u@a", "*"]
-)
-def test_what_is_no_origin_is_refused(store: Store, origin: str) -> None:
-    with pytest.raises(FieldError, match="is no web origin"):
-        create_key(store, "shop", origins=[origin])
+def test_what_is_no_origin_is_refused(store: Store) -> None:
+    for origin in ("shop.example", "ftp://shop.example", "https://", "https://a/b", "https://u@a", "*"):
+        with pytest.raises(FieldError, match="is no web origin"):
+            create_key(store, "shop", origins=[origin])
+    assert list_keys(store) == []
 
 
 def test_unknown_keys_wait_for_one_reading_together(store: Store) -> None:
