@@ -38,6 +38,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _MINUTE = 60_000_000
 _LONGEST_TEXT = 200
 _AT_ONCE = 20_000
+_BETWEEN_PAUSES = 64
 _HIT = np.dtype(
     [
         ("event_id", "i8"),
@@ -109,10 +110,15 @@ def live_counts(landing: Landing, project: str, now: datetime | None = None, top
 
 
 class Live:
-    """Counts what a landing zone has of the last half hour, reading only what is new. Threads may share one."""
+    """Counts what a landing zone has of the last half hour, reading only what is new. Threads may share one.
 
-    def __init__(self, landing: Landing, most_hits: int = MOST_HITS) -> None:
-        self._tail, self._most_hits = Tail(landing), most_hits
+    Args:
+        pause_s: rest after every few lines, for the sake of other threads: without one, requests that a collector takes in
+            meanwhile wait several times as long.
+    """
+
+    def __init__(self, landing: Landing, most_hits: int = MOST_HITS, pause_s: float = 0.0) -> None:
+        self._tail, self._most_hits, self._pause_s = Tail(landing), most_hits, pause_s
         self._lock = threading.Lock()
         self._looked_at = -FRESH_S
         self._answers: dict[tuple[str, int], Counts] = {}
@@ -163,7 +169,9 @@ class Live:
 
     def _rows(self, lines: list[bytes], first: int) -> Iterator[tuple[int | bool, ...]]:
         first = max(first, self._kept_since)
-        for line in lines:
+        for number, line in enumerate(lines):
+            if self._pause_s and number % _BETWEEN_PAUSES == 0:
+                time.sleep(self._pause_s)
             hit = read_hit(line) if line else None
             if hit is None or (at := (hit.at - _EPOCH) // _MICROSECOND) < first:
                 continue

@@ -30,7 +30,7 @@ class Worker:
         self.telemetry = Telemetry()
         self.bodies = Bodies(settings.body_timeout_s)
         self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)
-        self.live = Live(settings.landing_zone)
+        self.live = Live(settings.landing_zone, pause_s=0.001)
         # On a thread of its own, since a first look may take seconds, and all that ask meanwhile wait for it.
         self.live_thread = ThreadPoolExecutor(1, "live")
         self._journal = journal
