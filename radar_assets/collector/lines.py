@@ -33,18 +33,19 @@ def encode_lines(
             if event.timestamp is None:
                 event.timestamp = received
     members = {"project_id": project_id, "protocol": protocol, "received_at": received}
-    start = b"\n" + _ENCODER.encode(members)[:-1] + b","
-    lines = b"\n" + _ENCODER.encode_lines(events)
+    start = _ENCODER.encode(members)[:-1] + b","
+    lines = _ENCODER.encode_lines(events)
     if kept != "full" and names_address(lines):
         for event in events:
             if isinstance(event, Event):
                 event.properties = without_addresses(event.properties, kept)
                 event.context = without_addresses(event.context, kept)
-        lines = b"\n" + _ENCODER.encode_lines(events)
+        lines = _ENCODER.encode_lines(events)
     # In one go, unless a payload is laid out over several lines or stands where an event should.
-    if lines.count(b"\n") == len(events) + 1 and all(isinstance(event, Event) for event in events):
-        return lines[:-1].replace(b"\n{", start)[1:] + b"\n"
-    return b"".join(_line(event, start[1:]) for event in events)
+    separate = lines[:-1].split(b"\n")
+    if len(separate) == len(events) and all(isinstance(event, Event) for event in events):
+        return start + (b"\n" + start).join([line[1:] for line in separate]) + b"\n"
+    return b"".join(_line(event, start) for event in events)
 
 
 def _line(event: Event | msgspec.Raw, start: bytes) -> bytes:
