@@ -71,7 +71,7 @@ def _guarded(look: "Callable[[Settings], Iterator[Finding]]", settings: "Setting
 def _settings(settings: "Settings") -> Iterator[Finding]:
     for field in type(settings).model_fields:
         value = getattr(settings, field)
-        if field == "database_url" and value:
+        if field in ("database_url", "redis_url") and value:
             from sqlalchemy import make_url
 
             value = make_url(value).render_as_string(hide_password=True)

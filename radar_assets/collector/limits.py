@@ -27,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 
 WINDOW_S = 10
 """A rate is counted over so many seconds, so that a batch may hold more than a second's events."""
+REDIS_S = 1.0
+"""How long a request waits for Redis before it is let in uncounted."""
 USAGE_S = 2.0
 """How often workers bring what they counted for the month together: so far a quota may be overrun."""
 
@@ -37,7 +39,9 @@ class Limits:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._per_second, self._per_month = settings.events_per_second, settings.events_per_month
         if settings.redis_url:
-            storage = storage_from_string(f"async+{settings.redis_url}", implementation="redispy", wrap_exceptions=True)
+            patience = {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_S}
+            address = f"async+{settings.redis_url}"
+            storage = storage_from_string(address, implementation="redispy", wrap_exceptions=True, **patience)
         else:
             storage = storage_from_string("async+memory://")
         self._windows = SlidingWindowCounterRateLimiter(storage)  # pyright: ignore[reportArgumentType]

@@ -8,9 +8,10 @@ import resource
 import shutil
 import signal
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from radar_assets.settings import Settings
+from radar_assets.settings import Settings, SettingsError
 from radar_assets.store.database import open_store
 
 KEEP_ALIVE_S = 65
@@ -24,11 +25,17 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
     Args:
         settings: those of the environment, which the workers read again.
+
+    Raises:
+        SettingsError: a setting asks for what is not installed.
+        StoreError: the operational store can't be used.
     """
     import uvicorn
 
     from radar_assets.collector.telemetry import LOGGING, MULTIPROCESS
 
+    if settings.redis_url and not find_spec("redis"):
+        raise SettingsError("RADAR_REDIS_URL: the client for it is not installed; pip install 'radar-assets[redis]'")
     # Before there are workers: they need not wait for each other, and an error is told once.
     open_store(settings.database).close()
     _allow_connections()
