@@ -78,7 +78,7 @@ class Request:
         return self.query.get("key", "")
 
 
-class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """A canonical event as its sender means it; project, received time and protocol are added by what is shared.
 
     A field holds what was sent, of whatever type (`msgspec.Raw` where it need not be looked at): that it is as the contract wants it
