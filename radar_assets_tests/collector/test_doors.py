@@ -3,7 +3,6 @@
 import gzip
 import json
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import hypothesis
@@ -18,15 +17,9 @@ from radar_assets.collector.doors.cookieless import RESEND_S
 from radar_assets.collector.keys import create_key
 from radar_assets.collector.lines import encode_lines
 from radar_assets.events.contract import Rejection, parse
-from radar_assets.events.enrichment import rebuild_events
-from radar_assets.events.loading import load_raw_events, touched_hours
-from radar_assets.lakehouse.engines.duckdb import Files
-from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import Model
-from radar_assets.partitions import Window
 from radar_assets.settings import Settings
 from radar_assets_tests.collector.conftest import Collector, serving
-from radar_assets_tests.collector.wire import NOON, recorded, recorded_data, request
+from radar_assets_tests.collector.wire import NOON, enriched, recorded, recorded_data, request
 
 KEYS = ("wk_test", "k:s", "phc_testkey", "site", "94db1cb1-74f4-4a40-ad6c-962362670409")
 """Of the recorded requests."""
@@ -48,17 +41,7 @@ def test_what_sdks_were_recorded_to_send_counts_once_however_often_it_is_sent(se
     said = [message for _, path, _, _, body in sent for message in _messages(path, body)]
     assert len(landed) == COPIES * len(said)
 
-    lakehouse = Lakehouse(settings)
-    received = {datetime.fromisoformat(line["received_at"]).astimezone(UTC).replace(tzinfo=None) for line in landed}
-    hours = {at.replace(minute=0, second=0, microsecond=0) for at in received}
-    touched = {
-        hour
-        for start in sorted(hours)
-        for hour in touched_hours(load_raw_events(lakehouse, ["shop"], Window.of_hour(start), only_missing=False))
-    }
-    rebuild_events(lakehouse, [Window.of_hour(hour) for hour in sorted(touched)])
-    events = {"events": Files.of(lakehouse.snapshot("events"))}
-    ids = lakehouse.engine.query(Model("events", "select event_id from events"), events)["event_id"].to_pylist()
+    ids = [event["event_id"] for event in enriched(settings)]
     given_ids = [message[name] for message in said for name in ("messageId", "uuid", "eid") if name in message]
     # The applications that were recorded gave some events an id of their own, the same to each SDK.
     assert len(ids) == len(set(given_ids)) + len(said) - len(given_ids)

@@ -13,6 +13,14 @@ import pytest
 from radar_assets.collector.door import Door, Request, Sender
 from radar_assets.collector.lines import encode_lines
 from radar_assets.events.contract import CanonicalEvent, Rejection, parse
+from radar_assets.events.enrichment import rebuild_events
+from radar_assets.events.landing import list_hours
+from radar_assets.events.loading import load_raw_events, touched_hours
+from radar_assets.lakehouse.engines.duckdb import Files
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.sql import Model
+from radar_assets.partitions import Window
+from radar_assets.settings import Settings
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "sdk-wire"
 recorded_data = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded requests are not beside the project")
@@ -68,3 +76,15 @@ def recorded(name: str = "*") -> Iterator[tuple[str, str, bytes, dict[str, str],
             packed = gzip.compress(body) if headers.get("content-encoding") == "gzip" else body
             kept = {key: value for key, value in headers.items() if key not in ("host", "connection", "content-length")}
             yield sent["method"], sent["path"], packed, kept, sent["body_decoded"]
+
+
+def enriched(settings: Settings) -> list[dict[str, Any]]:
+    """The table `events` that becomes of what has landed, without Dagster around it."""
+    lakehouse = Lakehouse(settings)
+    touched: set[datetime] = set()
+    for hour in list_hours(settings.landing):
+        commit = load_raw_events(lakehouse, ["shop"], Window.of_hour(hour), only_missing=False)
+        touched.update(touched_hours(commit))
+    rebuild_events(lakehouse, [Window.of_hour(hour) for hour in sorted(touched)])
+    inputs = {"events": Files.of(lakehouse.snapshot("events"))}
+    return lakehouse.engine.query(Model("events", "select * from events"), inputs).to_pylist()

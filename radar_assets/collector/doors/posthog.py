@@ -1,6 +1,6 @@
 """PostHog's door: captured events, and the questions about flags and configuration that keep its SDKs quiet once answered.
 
-Which of the two ids of an alias is the user's depends on the SDK, so neither is taken for one.
+Which of the two ids of an alias is the user's depends on a server's SDK, so neither is taken for one.
 """
 
 import base64
@@ -214,7 +214,7 @@ def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender:
         # Servers make an id up for each call. The group's own at least stays the same.
         return None, f"${properties.group_type}_{properties.group_key}"
     is_anonymous = properties.is_identified is False or properties.process_person_profile is False
-    if kind == "alias" or own == device or is_anonymous:
+    if (kind == "alias" and device is None) or own == device or is_anonymous:
         return None, own
     return own, identifier(device)
 

@@ -39,6 +39,7 @@ def landed(sent: dict[str, Any]) -> CanonicalEvent:
         (captured("$groupidentify", **{"$device_id": "d-1", "$is_identified": True}), "ann", "d-1"),
         (captured("$create_alias", "d-1", alias="ann"), None, "d-1"),
         (captured("$create_alias", "ann", alias="d-1"), None, "ann"),
+        (captured("$create_alias", alias="a", **{"$device_id": "d-1", "$is_identified": True}), "ann", "d-1"),
     ],
 )
 def test_a_distinct_id_is_a_users_or_a_visitors(
