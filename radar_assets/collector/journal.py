@@ -116,7 +116,8 @@ class Journal:
     async def _write(self) -> None:
         while self._waiting or not self._closing:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrival.wait(), self._segments.seconds_to_roll())
+                async with asyncio.timeout(self._segments.seconds_to_roll()):
+                    await self._arrival.wait()
             self._arrival.clear()
             if self._waiting:
                 if self._delay_s and not self._closing:
@@ -143,10 +144,13 @@ class Journal:
                 await self._in_thread(self._segments.append, hour, lines)
             except Exception as error:
                 # Whatever it was: nobody may be left waiting, and the next group may fare better.
-                _LOG.exception("a group of %d requests is not durable", len(group))
+                if self.failure is None:
+                    _LOG.exception("nothing can be made durable; requests are refused until that works again")
                 self.failure = str(error)
                 _answer(group, JournalError(self.failure))
             else:
+                if self.failure is not None:
+                    _LOG.warning("lines are durable again")
                 self.failure = None
                 _answer(group)
                 self.on_durable(len(lines))
