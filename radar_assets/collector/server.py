@@ -51,6 +51,8 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             host=host,
             port=port,
             workers=workers,
+            http="radar_assets.collector.protocol:BoundedProtocol",
+            ws="none",
             log_config=LOGGING,
             access_log=False,
             server_header=False,

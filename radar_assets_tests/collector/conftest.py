@@ -16,6 +16,7 @@ import uvicorn
 
 from radar_assets.collector.app import make_app
 from radar_assets.collector.keys import create_key
+from radar_assets.collector.protocol import BoundedProtocol
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import Project
@@ -97,7 +98,9 @@ def serving(settings: Settings) -> Iterator[Collector]:
     for project in ("shop", "blog"):
         if store.ensure_projects([Project(project)]):
             collector.keys[project] = create_key(store, project)
-    config = uvicorn.Config(make_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        make_app(settings), http=BoundedProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),), name="collector")
     thread.start()

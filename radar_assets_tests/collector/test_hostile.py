@@ -273,6 +273,28 @@ def test_bodies_that_drip_are_cut_off_in_time_and_neighbours_notice_nothing(targ
         assert time.monotonic() - began < BODY_TIMEOUT_S + 5
 
 
+ENDLESS = {
+    "header": (b"GET /healthz HTTP/1.1\r\nA: ", b"a" * 60_000),
+    "headers": (b"GET /healthz HTTP/1.1\r\n", b"A: b\r\n" * 10_000),
+    "url": (b"GET /", b"a" * 60_000),
+    "trailers": (
+        b"POST /v1/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n",
+        b"A: b\r\n" * 10_000,
+    ),
+}
+
+
+@pytest.mark.parametrize("part", ENDLESS)
+def test_what_comes_before_a_body_and_after_it_has_an_end_too(target: CollectorProcess, part: str) -> None:
+    start, more = ENDLESS[part]
+    with socket.create_connection(("127.0.0.1", target.port), timeout=30) as connection, neighbour(target):
+        connection.sendall(start)
+        with pytest.raises(ConnectionError):
+            for _ in range(1_000):
+                connection.sendall(more)
+    assert target.peak_mb() < MOST_MB
+
+
 def test_a_thousand_open_connections_are_all_served(target: CollectorProcess) -> None:
     body = json.dumps(EVENT).encode()
     target.forget()
