@@ -100,7 +100,7 @@
     identify: (user, traits) => {
       if (isOff()) return;
       write("user", "" + user);
-      send("identify", "identify", traits);
+      send("identify", "identify", { traits });
     },
     // Somebody else is next at this browser.
     reset: forget,

@@ -16,9 +16,11 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
+from radar_assets.collector.keys import create_key
 from radar_assets.collector.live import live_counts
 from radar_assets.settings import Settings
 from radar_assets_tests.collector.conftest import Collector, serving
+from radar_assets_tests.collector.processes import free_port
 from radar_assets_tests.platform import Platform
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium o
 
 
 @contextmanager
-def site(page: str, host: str = "127.0.0.1") -> Iterator[str]:
+def site(page: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """A web server of its own origin that has the same page under every address; its URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -46,7 +48,7 @@ def site(page: str, host: str = "127.0.0.1") -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer((host, 0), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
@@ -73,11 +75,10 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         yield visitor
 
 
-def tagged(collector: Collector) -> str:
+def tagged(collector: Collector, key: str | None = None) -> str:
     """A page with the tag."""
-    return (
-        f'<title>Shop</title><script defer src="{collector.url}/radar.js" data-key="{collector.keys["shop"]}"></script>'
-    )
+    tag = f'<script defer src="{collector.url}/radar.js" data-key="{key or collector.keys["shop"]}"></script>'
+    return f"<title>Shop</title>{tag}"
 
 
 def wait_for(arrived: Callable[[], Any], what: str) -> None:
@@ -176,7 +177,13 @@ def test_a_visit_becomes_one_session_with_the_right_pages(settings: Settings, co
         "products",
         "checkout",
     ]
-    assert [event["event"] for event in events if event["event"] != "page_view"] == ["add_to_cart", "identify"]
+    tracked, identified = (event for event in events if event["event"] != "page_view")
+    assert (tracked["event"], tracked["properties"]["price"]) == ("add_to_cart", 9.5)
+    assert (identified["type"], identified["user_id"], identified["properties"]["traits"]) == (
+        "identify",
+        "user 1",
+        {"plan": "free"},
+    )
     assert [event["properties"]["title"] for event in events[:2]] == ["Shop", "Products"]
     assert {event["protocol"] for event in events} == {"radar"}
     assert (seen.events, seen.page_views, seen.visitors) == (8, 6, 1)
@@ -252,6 +259,23 @@ def test_a_session_ends_after_half_an_hour_and_a_visitor_by_reset(
     visitors = [event["anonymous_id"] for event in events]
     assert len(set(visitors[:5])) == 1
     assert visitors[5] != visitors[0]
+
+
+def test_a_key_for_an_origin_takes_in_what_its_pages_send_and_nothing_else(
+    collector: Collector, context: BrowserContext
+) -> None:
+    port = free_port()
+    key = create_key(collector.store, "shop", origins=(f"http://127.0.0.1:{port}",))
+    with site(tagged(collector, key)) as copycat, site(tagged(collector, key), port=port) as shop:
+        opened(context, f"{copycat}/stolen")
+        opened(context, f"{shop}/own")
+        events = arrived(collector, context, 1)
+        page = opened(context, f"{copycat}/stolen")
+        with page.expect_response(f"{collector.url}/v1/events") as response:
+            page.evaluate("navigator.sendBeacon = () => false; radar.track('stolen')")
+        assert response.value.status == 401
+    assert paths(events) == ["own"]
+    assert len(collector.events()) == 1
 
 
 def test_a_tag_without_a_key_says_so_and_breaks_nothing(collector: Collector, context: BrowserContext) -> None:
