@@ -63,6 +63,8 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         stack.callback(worker.intake.close)
         stack.callback(worker.live_thread.shutdown)
         await worker.keys.refresh()
+        # Before the first request, which would else make visitors up with a salt that nobody else has.
+        await worker.salts.refresh()
         for part in (worker.keys, worker.limits, worker.salts):
             stack.push_async_callback(_cancel, asyncio.create_task(part.keep_fresh()))
         yield worker

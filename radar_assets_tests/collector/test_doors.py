@@ -48,6 +48,19 @@ def test_what_sdks_were_recorded_to_send_counts_once_however_often_it_is_sent(se
     assert set(given_ids) <= set(ids)
 
 
+def test_a_visitor_without_cookies_stays_one_over_restarts(settings: Settings) -> None:
+    visitors = set()
+    for start in range(3):
+        with serving(settings) as collector:
+            if start == 0:
+                create_key(collector.store, "shop", value="a.example")
+            body = json.dumps({"n": "pageview", "u": f"https://a.example/{start}", "d": "a.example"}).encode()
+            for _ in range(20):
+                assert collector.request("POST", "/api/event", body).status == 202
+            visitors |= {event["anonymous_id"] for event in collector.events()}
+    assert len(visitors) == 1
+
+
 def test_the_body_tells_what_it_is_whatever_its_headers_say(collector: Collector) -> None:
     key = collector.keys["shop"]
     captured = {"event": "seen", "distinct_id": "ann", "properties": {"token": key}}
