@@ -1,6 +1,7 @@
 """The journal over an object store: a group is a segment before it is answered, and an outage is refused and survived."""
 
 import asyncio
+import json
 from datetime import datetime
 
 import pytest
@@ -9,6 +10,7 @@ from radar_assets.collector.journal import JournalError, open_journal
 from radar_assets.events.landing import list_segments
 from radar_assets.object_store import ObjectPath
 from radar_assets.settings import load_settings
+from radar_assets_tests.collector.conftest import serving
 from radar_assets_tests.object_server import BUCKET, ObjectServer
 
 NOW = datetime(2026, 3, 1, 12, 30)
@@ -49,3 +51,15 @@ def test_an_outage_is_refused_and_survived_without_a_restart(object_server: Obje
 
     asyncio.run(run())
     assert sorted(lines_of_segments()) == [[b"after"], [b"before"]]
+
+
+def test_an_outage_is_a_503_and_what_is_sent_again_after_it_lands_once(object_server: ObjectServer) -> None:
+    event = {"event_id": "1", "event": "sent", "anonymous_id": "visitor"}
+    with serving(load_settings(landing_url=str(LANDING)).prepare()) as collector:
+        object_server.stop()
+        refused = collector.send(event)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+        object_server.start()
+        assert collector.send(event).status == 200
+    lines = [json.loads(line) for one in LANDING.objects() for line in one.path.read_bytes().splitlines()]
+    assert [(line["event_id"], line["project_id"]) for line in lines] == [("1", "shop")]
