@@ -91,8 +91,8 @@ def list_segments(landing: Landing, hour: datetime) -> list[Segment]:
     """The segments received in an hour, by name."""
     if isinstance(landing, ObjectPath):
         found: dict[str, Segment] = {}
-        for one, _, name in sorted(_objects(landing, hour), key=lambda listed: len(listed[0].path.url)):
-            if name:
+        for one, at, name in sorted(_objects(landing, hour), key=lambda listed: len(listed[0].path.url)):
+            if name and at == hour:
                 found.setdefault(name, Segment(hour, name, one.path, one.size_bytes, _ns(one)))
         return sorted(found.values())
     segments = []
@@ -313,8 +313,10 @@ def _objects(
     """
     prefix = landing / hour.strftime(f"{_DAY}/{_HOUR}") if hour else landing
     for one in prefix.objects():
-        folder, _, file = one.path.relative_to(landing).rpartition("/")
-        if not file.startswith(".") and not file.endswith(".tmp"):
+        key = one.path.relative_to(landing)
+        folder, _, file = key.rpartition("/")
+        # An empty name stands for a folder, in stores that are looked at with a browser.
+        if file and "/." not in f"/{key}" and not file.endswith(".tmp"):
             match = _SEGMENT_FILE.fullmatch(file)
             yield one, _parse(folder, f"{_DAY}/{_HOUR}"), match[1] if match else None
 

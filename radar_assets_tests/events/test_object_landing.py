@@ -77,10 +77,14 @@ def test_hours_and_strays_are_told_apart(object_server: ObjectServer) -> None:
     write_segment(LANDING, HOUR, "one", [b"1\n"])
     (LANDING / "dt=2026-03-01" / "hr=13" / "segment.json").put_new(b"{}")
     (LANDING / "dt=2026-03-01" / "hr=13" / ".hidden.ndjson").put_new(b"{}")
+    (LANDING / "dt=2026-03-01" / "hr=12" / "folder" / "segment.ndjson").put_new(b"{}")
+    (LANDING / ".folder" / "segment.ndjson").put_new(b"{}")
     (LANDING / "dt=2026-03-1" / "hr=12" / "segment.ndjson").put_new(b"{}")
     ObjectPath(f"s3://{BUCKET}/some/landing-of-another/dt=2026-03-01/hr=14/one.ndjson").put_new(b"{}")
     assert HOUR in list_hours(LANDING)
+    assert [segment.name for segment in list_segments(LANDING, HOUR)] == ["one"]
     assert [str(stray).removeprefix(f"{LANDING}/") for stray in list_strays(LANDING)] == [
+        "dt=2026-03-01/hr=12/folder/segment.ndjson",
         "dt=2026-03-01/hr=13/segment.json",
         "dt=2026-03-1/hr=12/segment.ndjson",
     ]
