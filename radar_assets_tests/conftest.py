@@ -17,9 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What makes the short versions of the fault tests long."""
     parser.addoption("--kills", type=int, default=5, help="how many runs test_kills.py kills (default: 5)")
     parser.addoption(
-        "--collector-kills", type=int, default=4, help="how often test_collector_kills.py kills (default: 4)"
+        "--collector-kills", type=int, default=2, help="how often test_collector_kills.py kills (default: 2)"
     )
-    parser.addoption("--power-cuts", type=int, default=3, help="how often test_power_cuts.py cuts (default: 3)")
+    parser.addoption("--power-cuts", type=int, default=2, help="how often test_power_cuts.py cuts (default: 2)")
     parser.addoption("--batches", type=int, default=2, help="fortnights that test_properties.py replays (default: 2)")
     parser.addoption(
         "--requests", type=int, default=400, help="requests that collector/test_hostile.py makes up (default: 400)"

@@ -187,7 +187,7 @@ def _create_locked(folder: Path, hour: datetime) -> int:
     """A handle of a new file of which a recovery at the same moment has not got hold."""
     while True:
         path = folder / f"{hour:{_HOUR}}_collector-{uuid.uuid4().hex}.open"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
         if _lock(handle, path):
             return handle
         os.close(handle)
