@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -34,6 +34,8 @@ from radar_assets.settings import Settings
 Runner = Callable[..., Awaitable[Any]]
 """Runs a function with its arguments: at once, or beside the event loop where it takes long."""
 
+MOST_LARGE_WAITING = 32
+"""Large bodies that wait for their turn; anybody may send some that take a good part of a second each, key or none."""
 RETRY_S = 5
 """When to come again while nothing can be made durable."""
 
@@ -48,6 +50,13 @@ class Verdict:
     retry_after_s: int | None = None
 
 
+class _Lines(NamedTuple):
+    """What is left of a request once it is understood, and how many events that was."""
+
+    text: bytes
+    events: int
+
+
 class Intake:
     """Takes requests in, for one worker."""
 
@@ -58,6 +67,7 @@ class Intake:
         self._journal, self._telemetry = journal, telemetry
         self._beside = ThreadPoolExecutor(1, "large-bodies")
         self._large = asyncio.Semaphore(1)
+        self._large_waiting = 0
 
     async def take(self, door: Door, request: Request, sent: bytes) -> Verdict:
         """Take in what a request brings; when the outcome is `ACCEPTED`, all of it is durable.
@@ -67,22 +77,32 @@ class Intake:
             sent: the body as it was sent.
         """
         try:
-            encoding = request.headers.get("content-encoding", "").strip().lower()
-            packed = is_packed(sent, encoding)
-            small = _inflated_if_small(sent, encoding) if packed else sent
-            if small is not None and len(small) <= SMALL_BYTES:
-                return await self._take(door, replace(request, body=small), _here)
-            async with self._large:
-                body = await self._in_thread(inflate, sent, encoding, MAX_INFLATED_BYTES) if packed else sent
-                return await self._take(door, replace(request, body=body), self._in_thread)
+            taken = await self._understand(door, request, sent)
         except TooLargeError as error:
             return Verdict(Outcome.TOO_LARGE, str(error))
         except (MalformedRequestError, CorruptError) as error:
             return Verdict(Outcome.MALFORMED, str(error))
         except KeysError as error:
             return Verdict(Outcome.UNAVAILABLE, str(error), retry_after_s=RETRY_S)
+        return taken if isinstance(taken, Verdict) else await self._keep(door, request, taken)
 
-    async def _take(self, door: Door, request: Request, run: Runner) -> Verdict:
+    async def _understand(self, door: Door, request: Request, sent: bytes) -> "Verdict | _Lines":
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        packed = is_packed(sent, encoding)
+        small = _inflated_if_small(sent, encoding) if packed else sent
+        if small is not None and len(small) <= SMALL_BYTES:
+            return await self._lines(door, replace(request, body=small), _here)
+        if self._large_waiting >= MOST_LARGE_WAITING:
+            return Verdict(Outcome.UNAVAILABLE, "there are too many large requests", retry_after_s=1)
+        self._large_waiting += 1
+        try:
+            async with self._large:
+                body = await self._in_thread(inflate, sent, encoding, MAX_INFLATED_BYTES) if packed else sent
+                return await self._lines(door, replace(request, body=body), self._in_thread)
+        finally:
+            self._large_waiting -= 1
+
+    async def _lines(self, door: Door, request: Request, run: Runner) -> "Verdict | _Lines":
         batch = await run(_read, door, request)
         events = batch.events
         if len(events) > MAX_EVENTS:
@@ -105,17 +125,17 @@ class Intake:
             return Verdict(Outcome.LIMITED, "the project sends more than it may", len(events), wait_s)
         kept = self._settings.client_address
         lines = await run(encode_lines, events, grant.project_id, door.name, request.received_at, kept)
-        return await self._keep(door, request, lines, len(events))
+        return _Lines(lines, len(events))
 
-    async def _keep(self, door: Door, request: Request, lines: bytes, events: int) -> Verdict:
+    async def _keep(self, door: Door, request: Request, lines: "_Lines") -> Verdict:
         began = time.perf_counter()
         try:
-            await self._journal.append(lines, request.received_at)
+            await self._journal.append(lines.text, request.received_at)
         except JournalError:
-            return Verdict(Outcome.UNAVAILABLE, "nothing can be stored at present", events, RETRY_S)
+            return Verdict(Outcome.UNAVAILABLE, "nothing can be stored at present", lines.events, RETRY_S)
         self._telemetry.journal_seconds.observe(time.perf_counter() - began)
-        self._telemetry.events.labels(door.name).inc(events)
-        return Verdict(Outcome.ACCEPTED, events=events)
+        self._telemetry.events.labels(door.name).inc(lines.events)
+        return Verdict(Outcome.ACCEPTED, events=lines.events)
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._beside, work, *arguments)

@@ -237,13 +237,13 @@ def test_bombs_are_refused_within_bounds_and_neighbours_notice_nothing(target: C
 
 def test_many_bombs_at_once_take_no_more_memory_than_their_turn(target: CollectorProcess) -> None:
     body, statuses = BOMBS["one-text"][0](), []
-    threads = [threading.Thread(target=lambda: statuses.append(target.send(body).status)) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: statuses.append(target.send(body).status)) for _ in range(3)]
     with neighbour(target):
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert set(statuses) <= {200, 503}
+    assert statuses == [200] * 3
     assert target.peak_mb() < MOST_MB
 
 
