@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -77,12 +76,16 @@ class ObjectPath:
             return bytes(self._store().get(self._key).bytes())
 
     def objects(self) -> Iterator[ObjectInfo]:
-        """All objects below this prefix, in the order of their keys; raises as `open` does."""
-        root = self.url.removesuffix(self._key).rstrip("/")
+        """All objects below this prefix, in the order of their keys.
+
+        Raises:
+            OSError: the store is out; or the key of one has an empty part or one of dots, with which obstore can't deal.
+        """
         with _as_os_errors(self):
             for chunk in self._store().list(f"{self._key}/" if self._key else None):
                 for one in chunk:
-                    yield ObjectInfo(ObjectPath(f"{root}/{one['path']}"), one["size"], one["last_modified"])
+                    path = ObjectPath(f"{self._bucket}/{one['path']}")
+                    yield ObjectInfo(path, one["size"], one["last_modified"])
 
     def put_new(self, content: bytes | BinaryIO, patience_s: float = PATIENCE_S) -> None:
         """Write an object that is not there yet, durably and whole.
@@ -106,13 +109,17 @@ class ObjectPath:
             self._store(10).list_with_delimiter(self._key or None)
 
     @property
+    def _bucket(self) -> str:
+        return self.url.removesuffix(self._key).removesuffix("/")
+
+    @property
     def _key(self) -> str:
-        return urlsplit(self.url).path.strip("/")
+        # Not what a parser of URLs says: a key may have question marks and the like in it.
+        return self.url.partition("://")[2].partition("/")[2]
 
     def _store(self, patience_s: float = PATIENCE_S) -> "S3Store":
-        parts = urlsplit(self.url)
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")
-        return _store(f"{parts.scheme}://{parts.netloc}", endpoint, patience_s)
+        return _store(self._bucket, endpoint, patience_s)
 
 
 class Fetched(NamedTuple):
