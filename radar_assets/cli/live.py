@@ -45,10 +45,11 @@ def live(
     """
     from rich.live import Live
 
-    read = _collector(url, key, project) if url else _home(project)
     console = out()
+    once = once or not console.is_terminal
+    read = _collector(url, key, project) if url else _home(project, once)
     counts = read()
-    if once or not console.is_terminal:
+    if once:
         console.print(picture(counts))
         return
     with Live(picture(counts), console=console, auto_refresh=False, screen=True) as screen:
@@ -62,18 +63,19 @@ def live(
             screen.update(picture(counts, problem), refresh=True)
 
 
-def _home(project: str) -> "Callable[[], Counts]":
+def _home(project: str, once: bool) -> "Callable[[], Counts]":
     """Reads the landing zone of this home."""
     from radar_assets.cli.projects import open_projects
-    from radar_assets.collector.live import Live
+    from radar_assets.collector.live import Live, live_counts
     from radar_assets.settings import load_settings
 
     ids = [known.id for known in open_projects().projects()]
     if project not in ids:
         known = ", ".join(map(printable, ids[:10])) or "none yet; radar project add ID makes one"
         raise LiveError(f"there is no project {printable(project)}; the projects here: {known}")
-    zone = Live(load_settings().landing_zone)
-    return lambda: zone.read(project)
+    landing = load_settings().landing_zone
+    zone = Live(landing)
+    return lambda: live_counts(landing, project) if once else zone.read(project)
 
 
 def _collector(url: str, key: str | None, project: str) -> "Callable[[], Counts]":

@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
+from math import inf
 
 import msgspec
 import numpy as np
 
 from radar_assets.collector.hits import read_hit
-from radar_assets.collector.tail import Tail
+from radar_assets.collector.tail import LOOK_S, Tail
+from radar_assets.events.contract import CLOCK_TOLERANCE
 from radar_assets.events.landing import Landing
 from radar_assets.partitions import utc_now
 
@@ -26,8 +28,9 @@ RECENT = timedelta(minutes=5)
 MOST_HITS = 1_000_000
 """Events that are kept, of all projects together; the oldest minutes give way. So many take 60 MB, and while they are counted
 three times that."""
-MOST_TEXTS = 100_000
-"""Different names of events and paths of pages that are kept, of up to 200 characters; further ones are `(other)`."""
+MOST_TEXTS = 200_000
+"""Ids of projects, names of events and paths of pages that are kept, of up to 200 characters. Names and paths are `(other)` once
+half of the room is taken, so that nobody's pages can hide a project."""
 OTHER = "(other)"
 NO_PAGE = "(none)"
 FRESH_S = 0.2
@@ -101,24 +104,27 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 def live_counts(landing: Landing, project: str, now: datetime | None = None, top: int = 10) -> Counts:
-    """Count the last half hour before `now` (naive, UTC) once; who counts again and again keeps a `Live`.
+    """Count the last half hour before `now` (naive, UTC) once, however long that takes; who counts again keeps a `Live`.
 
     Raises:
         OSError: the landing zone can't be read.
     """
-    return Live(landing).read(project, now, top)
+    return Live(landing, look_s=inf).read(project, now, top)
 
 
 class Live:
     """Counts what a landing zone has of the last half hour, reading only what is new. Threads may share one.
 
     Args:
+        look_s: how long to read on before answering; there is more to read than that only after a start.
         pause_s: rest after every few lines, for the sake of other threads: without one, requests that a collector takes in
             meanwhile wait several times as long.
     """
 
-    def __init__(self, landing: Landing, most_hits: int = MOST_HITS, pause_s: float = 0.0) -> None:
-        self._tail, self._most_hits, self._pause_s = Tail(landing), most_hits, pause_s
+    def __init__(
+        self, landing: Landing, *, most_hits: int = MOST_HITS, look_s: float = LOOK_S, pause_s: float = 0.0
+    ) -> None:
+        self._tail, self._most_hits, self._pause_s = Tail(landing, look_s), most_hits, pause_s
         self._lock = threading.Lock()
         self._looked_at = -FRESH_S
         self._answers: dict[tuple[str, int], Counts] = {}
@@ -152,13 +158,15 @@ class Live:
         """Take in what is new, and let go of what is too old."""
         first = _first_minute(now)
         self._keep(first)
+        # What says that it was received later than other clocks may be ahead would never become too old.
+        last = (now + CLOCK_TOLERANCE - _EPOCH) // _MICROSECOND
         for block in self._tail.read(_EPOCH + first * _MICROSECOND, now):
             lines = iter(block.split(b"\n"))
             while some := list(islice(lines, _AT_ONCE)):
-                self._add(some, first)
+                self._add(some, last)
 
-    def _add(self, lines: list[bytes], first: int) -> None:
-        rows = np.fromiter(self._rows(lines, first), _HIT)
+    def _add(self, lines: list[bytes], last: int) -> None:
+        rows = np.fromiter(self._rows(lines, last), _HIT)
         rows = rows[np.sort(np.unique(rows["event_id"], return_index=True)[1])]
         places = np.searchsorted(self._event_ids, rows["event_id"])
         known = np.append(self._event_ids, 0)[places] == rows["event_id"]
@@ -167,18 +175,17 @@ class Live:
         while len(self._hits) > self._most_hits:
             self._keep(int(self._hits["at"].min()) // _MINUTE * _MINUTE + _MINUTE)
 
-    def _rows(self, lines: list[bytes], first: int) -> Iterator[tuple[int | bool, ...]]:
-        first = max(first, self._kept_since)
+    def _rows(self, lines: list[bytes], last: int) -> Iterator[tuple[int | bool, ...]]:
         for number, line in enumerate(lines):
             if self._pause_s and number % _BETWEEN_PAUSES == 0:
                 time.sleep(self._pause_s)
             hit = read_hit(line) if line else None
-            if hit is None or (at := (hit.at - _EPOCH) // _MICROSECOND) < first:
+            if hit is None or not self._kept_since <= (at := (hit.at - _EPOCH) // _MICROSECOND) <= last:
                 continue
             is_view = hit.event == "page_view" and not hit.is_bot
             yield (
                 hash((hit.project_id, hit.event_id)),
-                self._texts.number(hit.project_id, 2 * MOST_TEXTS),
+                self._texts.number(hit.project_id, share=1),
                 at,
                 hash(hit.visitor_id),
                 hash(hit.user_id) if hit.user_id else 0,
@@ -253,12 +260,12 @@ class _Texts:
         self._texts = {0: OTHER}
         self._next = 1
 
-    def number(self, text: str, most: int = MOST_TEXTS) -> int:
-        """The number of a text, which is kept from then on if there are fewer than so many."""
+    def number(self, text: str, *, share: float = 0.5) -> int:
+        """The number of a text, which is kept from then on if less than its share of the room is taken."""
         text = text[:_LONGEST_TEXT]
         number = self._numbers.get(text)
         if number is None:
-            if len(self._texts) >= most:
+            if len(self._texts) >= share * MOST_TEXTS:
                 return 0
             number = self._numbers[text] = self._next
             self._texts[number] = text

@@ -232,6 +232,30 @@ def test_a_look_reads_no_more_than_it_may_and_the_next_one_goes_on(tmp_path: Pat
     assert looks == [10, 10, 10, 0]
 
 
+def test_a_look_that_ends_early_says_so_and_who_asks_once_gets_all(tmp_path: Path) -> None:
+    for name in "abc":
+        land(tmp_path, event(name, ago()), name=name)
+    live = Live(tmp_path, look_s=0)
+    looks = [live.read("shop", NOW) for _ in range(4)]
+    assert [look.events for look in looks] == [1, 2, 3, 3]
+    assert [look.complete_since > HOUR for look in looks] == [True, True, True, False]
+    assert live_counts(tmp_path, "shop", NOW).events == 3
+
+
+def test_lines_that_claim_to_come_from_the_future_displace_nothing(tmp_path: Path) -> None:
+    ahead = (NOW + timedelta(days=1 + n) for n in range(20))
+    land(tmp_path, *(event(f"ahead {at}", at, received_at=at) for at in ahead), event("1", ago()))
+    assert Live(tmp_path, most_hits=10).read("shop", NOW).events == 1
+
+
+def test_names_of_old_events_take_no_room_from_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radar_assets.collector.live.MOST_TEXTS", 12)
+    old = (event(f"old {n}", ago(days=1), event=f"old {n}", type="track") for n in range(10))
+    land(tmp_path, *old, *(event(f"new {n}", ago(), event=f"new {n}", type="track") for n in range(10)))
+    names = {name.event: name.events for name in live_counts(tmp_path, "shop", NOW).top_events}
+    assert names == {"(other)": 6, **{f"new {n}": 1 for n in range(4)}}
+
+
 def test_what_was_counted_is_forgotten_after_the_half_hour(tmp_path: Path) -> None:
     live = Live(tmp_path)
     land(tmp_path, event("1", HOUR), event("2", ago()))
