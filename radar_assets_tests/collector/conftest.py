@@ -96,8 +96,8 @@ def serving(settings: Settings) -> Iterator[Collector]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     collector = Collector(settings, store, listener.getsockname()[1])
     for project in ("shop", "blog"):
-        if store.ensure_projects([Project(project)]):
-            collector.keys[project] = create_key(store, project)
+        store.ensure_projects([Project(project)])
+        collector.keys[project] = create_key(store, project)
     config = uvicorn.Config(
         make_app(settings), http=BoundedProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5
     )

@@ -14,6 +14,7 @@ import pytest
 from radar_assets.collector.keys import FRESH_S, create_key, revoke_key
 from radar_assets.events.contract import CanonicalEvent, parse
 from radar_assets.settings import Settings, load_settings
+from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 from radar_assets_tests.collector.conftest import Collector, serving
 
@@ -187,11 +188,17 @@ def test_a_request_may_have_5000_events_and_no_more(shared: Collector) -> None:
 def test_a_revoked_key_opens_nothing_within_seconds(collector: Collector) -> None:
     assert collector.send(EVENT).status == 200
     revoke_key(collector.store, collector.keys["shop"])
-    deadline = time.monotonic() + FRESH_S + 1
-    while collector.send(EVENT).status == 200:
+    _wait_for_refusal(collector)
+    assert collector.send(EVENT, "blog").status == 200
+
+
+def _wait_for_refusal(collector: Collector) -> None:
+    """Wait until the key of `shop` opens nothing; fail if that takes longer than it may."""
+    deadline = time.monotonic() + FRESH_S + 3
+    while (status := collector.send(EVENT).status) == 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert collector.send(EVENT, "blog").status == 200
+    assert status == 401
 
 
 def test_a_new_key_works_at_once_even_after_it_was_tried_in_vain(shared: Collector) -> None:
@@ -205,8 +212,7 @@ def test_a_new_key_works_at_once_even_after_it_was_tried_in_vain(shared: Collect
 def test_the_keys_of_an_inactive_project_open_nothing(collector: Collector) -> None:
     with collector.store.session() as session:
         session.get_one(Project, "shop").is_active = False
-    time.sleep(FRESH_S + 0.5)
-    assert collector.send(EVENT).status == 401
+    _wait_for_refusal(collector)
     assert collector.send(EVENT, "blog").status == 200
 
 
@@ -251,10 +257,10 @@ def test_browsers_may_send_and_read_the_answer_whatever_it_is(shared: Collector)
 
 
 def test_a_rate_is_held_and_the_answer_says_when_to_come_again(settings: Settings) -> None:
+    store = open_store(settings.database)
+    store.add_project(Project("shop", events_per_second=3))
+    store.close()
     with serving(settings) as collector:
-        with collector.store.session() as session:
-            session.get_one(Project, "shop").events_per_second = 3
-        time.sleep(FRESH_S + 0.5)
         assert collector.send([EVENT] * 30).status == 200
         reply = collector.send(EVENT)
         assert reply.status == 429
