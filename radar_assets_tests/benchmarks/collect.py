@@ -20,7 +20,7 @@ SECONDS = 10.0
 BATCHES = (1, 20, 100)
 """Events a request."""
 WORKERS = (1, 2)
-CONNECTIONS = {1: 64, 20: 32, 100: 16}
+CONNECTIONS = {1: 64, 20: 16, 100: 8}
 """By the events of a request: as many as keep the workers busy, and no more, since each waits for those before it."""
 LEAST_REQUESTS, LEAST_EVENTS = 2_000, 50_000
 LEAST_SHARE = 0.5
