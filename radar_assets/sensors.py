@@ -18,7 +18,7 @@ from radar_assets.automation import (
     requests,
     stretches,
 )
-from radar_assets.events.landing import list_hours
+from radar_assets.events.landing import latest_surprise_ns, list_hours
 from radar_assets.events.loading import missing_segments
 from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS, Jobs
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -38,15 +38,16 @@ def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
 
     @dg.sensor(job=jobs["hourly_job"], description="Loads new segments and rebuilds the same hours.", **common)
     def landing_sensor(context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.SensorResult:
+        landing = lakehouse.settings.landing_zone
         settled, now = int(context.cursor or 0), utc_now()
-        changed = {hour: at for hour, at in list_hours(lakehouse.settings.landing).items() if at >= settled}
+        changed = {hour: at for hour, at in list_hours(landing).items() if at >= settled}
         hours = sorted(hour for hour in changed if grids.start <= hour <= now)
         missing = missing_segments(lakehouse, lakehouse.snapshot("raw_events"), hours)
         waiting = changed.keys() - set(hours)
         pending = waiting | {segment.received_hour for segment in missing}
         # Up to here nothing waits. An hour that is looked at once more than needed costs little; one passed over, events.
-        newest = max(changed.values(), default=settled)
-        cursor = str(min((changed[hour] for hour in pending), default=newest))
+        clear = min((changed[hour] for hour in pending), default=max(changed.values(), default=settled))
+        cursor = str(max(settled, clear - latest_surprise_ns(landing)))
         if not missing:
             off_grid = (
                 f" {len(waiting)} hours lie before RADAR_START_DATE or in the future and wait." if waiting else ""

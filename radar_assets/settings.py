@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from radar_assets.object_store import ObjectPath
+
 
 class SettingsError(Exception):
     """A setting has a value that Radar can't start with; the message names the variable and the fix."""
@@ -53,8 +55,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RADAR_", frozen=True, extra="ignore", validate_default=True)
 
     home: Path = Field(default=Path("~/.radar"), description="Folder for everything that Radar keeps on this machine.")
-    landing_url: Annotated[str | None, _url("file")] = Field(
-        default=None, description="Landing zone for segments. Default: <home>/landing."
+    landing_url: Annotated[str | None, _url("file", "s3")] = Field(
+        default=None, description="Landing zone for segments, file:// or s3://bucket/prefix. Default: <home>/landing."
     )
     warehouse_url: Annotated[str | None, _url("file")] = Field(
         default=None, description="Where the Iceberg tables live. Default: <home>/warehouse."
@@ -75,6 +77,39 @@ class Settings(BaseSettings):
         default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Threads of the engine."
     )
 
+    collector_delay_ms: float = Field(
+        default=0, ge=0, le=20, description="How long requests wait for company that shares their write to the disk."
+    )
+    segment_mb: int = Field(default=64, ge=1, le=1024, description="Size at which the collector closes a segment.")
+    segment_age_s: float = Field(default=10, ge=1, le=3600, description="Age at which it does so.")
+
+    body_timeout_s: float = Field(default=30, gt=0, description="Seconds in which the body of a request has to arrive.")
+    events_per_second: int | None = Field(
+        default=None,
+        ge=1,
+        description="Events a second that a project may send, unless it has a limit of its own. Default: any.",
+    )
+    events_per_month: int | None = Field(
+        default=None,
+        ge=1,
+        description="Events in a calendar month (UTC) that a project may send, likewise. Default: any.",
+    )
+    redis_url: Annotated[str | None, _url("redis", "rediss")] = Field(
+        default=None,
+        description="Where workers share what they count for events_per_second. Default: each counts its own.",
+    )
+    client_address: Literal["truncated", "full", "none"] = Field(
+        default="truncated",
+        description="What is kept of IP addresses; truncated to the network: /24 of IPv4, /48 of IPv6.",
+    )
+    respect_do_not_track: bool = Field(
+        default=False, description="Whether events of browsers that ask for it (DNT, Sec-GPC) are dropped."
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="Proxies whose X-Forwarded-For is believed: addresses or networks, with commas.",
+    )
+
     @field_validator("home")
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
@@ -88,8 +123,19 @@ class Settings(BaseSettings):
         return value
 
     @cached_property
+    def landing_zone(self) -> Path | ObjectPath:
+        """The landing zone: a local folder, or a prefix of an object store."""
+        if self.landing_url and self.landing_url.startswith("s3://"):
+            return ObjectPath(self.landing_url.rstrip("/"))
+        return self.landing
+
+    @cached_property
     def landing(self) -> Path:
-        """Folder of the landing zone."""
+        """Folder of the landing zone.
+
+        Raises:
+            SettingsError: it is in an object store.
+        """
         return local_path(self.landing_url) if self.landing_url else self.home / "landing"
 
     @cached_property
@@ -127,8 +173,15 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: a folder can't be made or written to.
         """
-        folders = {"RADAR_HOME": [self.home, self.scratch], "RADAR_LANDING_URL": [self.landing]}
+        folders = {"RADAR_HOME": [self.home, self.scratch]}
         folders["RADAR_WAREHOUSE_URL"] = [Path(self.warehouse.removeprefix("file://"))]
+        if isinstance(self.landing_zone, ObjectPath):
+            try:
+                self.landing_zone.check()
+            except OSError as error:
+                raise SettingsError(f"RADAR_LANDING_URL: {error}; see the bucket and the AWS_* variables") from error
+        else:
+            folders["RADAR_LANDING_URL"] = [self.landing_zone]
         for name, paths in folders.items():
             for path in paths:
                 try:

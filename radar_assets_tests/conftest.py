@@ -6,18 +6,21 @@ from pathlib import Path
 import pytest
 
 from radar_assets.settings import Settings, load_settings
+from radar_assets_tests.disks import small_disk
+from radar_assets_tests.object_server import object_server
 from radar_assets_tests.postgres import postgres_server, postgres_url
 
-__all__ = ["postgres_server", "postgres_url", "radar_home", "settings"]
+__all__ = ["object_server", "postgres_server", "postgres_url", "radar_home", "settings", "small_disk"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What makes the short versions of the fault tests long."""
     parser.addoption("--kills", type=int, default=5, help="how many runs test_kills.py kills (default: 5)")
-    parser.addoption(
-        "--batches", type=int, default=2, help="batches of history that test_properties.py replays (default: 2)"
-    )
+    parser.addoption("--collector-kills", type=int, default=2, help="kills in test_collector_kills.py (default: 2)")
+    parser.addoption("--power-cuts", type=int, default=2, help="how often test_power_cuts.py cuts (default: 2)")
+    parser.addoption("--batches", type=int, default=2, help="batches of history in test_properties.py (default: 2)")
     parser.addoption("--batch-days", type=int, default=14, help="days of history in each of them (default: 14)")
+    parser.addoption("--requests", type=int, default=400, help="requests in collector/test_hostile.py (default: 400)")
 
 
 @pytest.fixture(autouse=True)

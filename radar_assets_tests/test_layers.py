@@ -10,9 +10,13 @@ from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.tables import TABLES
 
 PACKAGE = Path(radar_assets.__file__).parent
-FLOW = ["collector", "events", "metrics", "insights", "alerts", "reports", "operations"]
-"""The layers in the order of the flow; each may import those before it."""
-ROOT = {"settings", "partitions", "automation", "config", "instance"}
+FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "operations"]
+"""The layers in the order of the flow; each may import those before it.
+
+But for the collector, which comes first: what it writes is what `events` declares, the contract and the landing zone. None of the
+layers imports it.
+"""
+ROOT = {"settings", "partitions", "automation", "config", "instance", "object_store"}
 GROUND = ("lakehouse", "store")
 ENTRANCES = {"cli", "definitions", "jobs", "schedules", "sensors", "simulator"}
 """What puts the layers together, and what none of them may import."""
@@ -34,7 +38,7 @@ def test_a_layer_imports_only_what_comes_before_it(layer: str) -> None:
     elif layer == "simulator":
         allowed = {*ROOT, *GROUND, layer}
     else:
-        allowed = {*ROOT, *GROUND, *FLOW[: FLOW.index(layer) + 1]}
+        allowed = {*ROOT, *GROUND, *FLOW[: FLOW.index(layer) + 1]} - ({"collector"} - {layer})
     for file in (PACKAGE / layer).rglob("*.py"):
         assert imported(file) <= allowed, file
 

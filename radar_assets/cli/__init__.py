@@ -13,10 +13,13 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from radar_assets.cli.collect import collect
 from radar_assets.cli.demo import demo
 from radar_assets.cli.dev import dev
 from radar_assets.cli.doctor import doctor
 from radar_assets.cli.imports import import_
+from radar_assets.cli.keys import key_app
+from radar_assets.cli.live import live
 from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
 from radar_assets.cli.simulate import simulate
@@ -45,13 +48,14 @@ app = App(
 app["--help"].group = app["--version"].group = OPTIONS
 for group, commands in {
     START: [demo, dev],
-    EVENTS: [import_, simulate, replay_rejected],
-    LOOK: [sql, status, doctor],
+    EVENTS: [collect, import_, simulate, replay_rejected],
+    LOOK: [live, sql, status, doctor],
 }.items():
     for place, command in enumerate(commands):
         app.command(command, group=group, sort_key=place)
-app.command(project_app)
-project_app.group = EVENTS
+for group_of_commands in (project_app, key_app):
+    app.command(group_of_commands)
+    group_of_commands.group = EVENTS
 
 
 @app.meta.default

@@ -71,12 +71,12 @@ def _guarded(look: "Callable[[Settings], Iterator[Finding]]", settings: "Setting
 def _settings(settings: "Settings") -> Iterator[Finding]:
     for field in type(settings).model_fields:
         value = getattr(settings, field)
-        if field == "database_url" and value:
+        if field in ("database_url", "redis_url") and value:
             from sqlalchemy import make_url
 
             value = make_url(value).render_as_string(hide_password=True)
         effective = {
-            "landing_url": f"file://{settings.landing}",
+            "landing_url": f"file://{settings.home / 'landing'}",
             "warehouse_url": settings.warehouse,
             "config": settings.config_file,
         }
@@ -89,9 +89,15 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
 
 
 def _folders(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.object_store import ObjectPath
+
     settings.prepare()
     warehouse = Path(settings.warehouse.removeprefix("file://"))
-    for name, folder in {"home": settings.home, "landing zone": settings.landing, "warehouse": warehouse}.items():
+    folders = {"home": settings.home, "landing zone": settings.landing_zone, "warehouse": warehouse}
+    for name, folder in folders.items():
+        if isinstance(folder, ObjectPath):
+            yield Finding("ok", f"{name} {folder} can be listed")
+            continue
         free = shutil.disk_usage(folder).free
         text = f"{name} {folder} is writable, {size(free)} free"
         if free < LEAST_FREE:
@@ -190,12 +196,12 @@ def _port(_: "Settings") -> Iterator[Finding]:
 def _landing(settings: "Settings") -> Iterator[Finding]:
     from radar_assets.events.landing import list_hours, list_segments, list_strays
 
-    hours = list_hours(settings.landing)
+    hours = list_hours(settings.landing_zone)
     latest = max(hours, default=None)
     if latest is None:
         yield Finding("ok", "the landing zone is empty")
     else:
-        count = len(list_segments(settings.landing, latest))
+        count = len(list_segments(settings.landing_zone, latest))
         yield Finding(
             "ok", f"the landing zone has {len(hours):,} hours, the latest {latest:%Y-%m-%d %H:%M} ({count} segments)"
         )
@@ -205,7 +211,7 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
         yield Finding(
             "warning", f"{len(early):,} landed hours lie before RADAR_START_DATE={settings.start_date}", remedy
         )
-    for stray in list_strays(settings.landing)[:SHOWN]:
+    for stray in list_strays(settings.landing_zone)[:SHOWN]:
         remedy = "Segments are dt=YYYY-MM-DD/hr=HH/<name>.ndjson, .ndjson.gz or .ndjson.zst; move or remove it."
         yield Finding("warning", f"{stray} is no segment and is not read", remedy)
 

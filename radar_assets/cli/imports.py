@@ -69,7 +69,7 @@ def import_(
 
         result = importer.import_file(
             file,
-            settings.landing,
+            settings.landing_zone,
             engine=Lakehouse(settings).engine,
             format=format,
             start=settings.start_date,

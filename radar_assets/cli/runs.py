@@ -71,7 +71,7 @@ def due_hours(lakehouse: "Lakehouse") -> Window | None:
     from radar_assets.events.loading import missing_segments
 
     raw, events = lakehouse.snapshot("raw_events"), lakehouse.snapshot("events")
-    landed = _on_grid(lakehouse, list_hours(lakehouse.settings.landing))
+    landed = _on_grid(lakehouse, list_hours(lakehouse.settings.landing_zone))
     due = {segment.received_hour for segment in missing_segments(lakehouse, raw, landed)}
     for units in (
         stale(raw, events, by=1),

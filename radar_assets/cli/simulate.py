@@ -55,7 +55,7 @@ def simulate(
     settings = load_settings().prepare()
     written, lines = land(settings, [traffic])
     console = out()
-    console.print(f"{written:,} new segments with {lines:,} lines are in {settings.landing}", markup=False)
+    console.print(f"{written:,} new segments with {lines:,} lines are in {settings.landing_zone}", markup=False)
     console.print("Next: radar dev loads them; radar status shows how far that has come.", markup=False)
 
 
@@ -92,8 +92,8 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
             for segment in simulated(
                 traffic.start, traffic.days, projects=traffic.projects, events=traffic.events, seed=traffic.seed
             ):
-                if segment.name not in {present.name for present in list_segments(settings.landing, segment.hour)}:
-                    write_segment(settings.landing, segment.hour, segment.name, [segment.lines], "zst")
+                if segment.name not in {present.name for present in list_segments(settings.landing_zone, segment.hour)}:
+                    write_segment(settings.landing_zone, segment.hour, segment.name, [segment.lines], "zst")
                     segments, lines = segments + 1, lines + segment.lines.count(b"\n")
                 progress.update(task, completed=done + (segment.hour.date() - traffic.start).days)
             done += traffic.days
@@ -105,7 +105,7 @@ def simulated_names(settings: "Settings") -> Iterator[tuple[date, str]]:
     """Day and name of each simulated segment in the landing zone."""
     from radar_assets.events.landing import list_hours, list_segments
 
-    for hour in list_hours(settings.landing):
-        for segment in list_segments(settings.landing, hour):
+    for hour in list_hours(settings.landing_zone):
+        for segment in list_segments(settings.landing_zone, hour):
             if segment.name.startswith(PREFIX):
                 yield hour.date(), segment.name

@@ -94,7 +94,7 @@ def tables_status(lakehouse: "Lakehouse") -> list[TableStatus]:
 
     snapshots = {name: lakehouse.snapshot(name) for name in TABLES}
     start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
-    landed = sorted(hour for hour in list_hours(lakehouse.settings.landing) if start <= hour <= utc_now())
+    landed = sorted(hour for hour in list_hours(lakehouse.settings.landing_zone) if start <= hour <= utc_now())
     missing = missing_segments(lakehouse, snapshots["raw_events"], landed)
     found = []
     for name, snapshot in snapshots.items():

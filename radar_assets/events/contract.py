@@ -112,7 +112,7 @@ Category = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_without_nu
 Time = Annotated[datetime, BeforeValidator(_time)]
 EventType = Literal["track", "page", "screen", "identify", "group", "alias"]
 
-_DEFAULT_EVENTS = {
+DEFAULT_EVENTS = {
     "page": "page_view",
     "screen": "screen_view",
     "identify": "identify",
@@ -149,8 +149,8 @@ class CanonicalEvent(BaseModel):
             return fields
         given = {name: value for name, value in fields.items() if value is not None}
         kind = given.get("type")
-        if "event" not in given and isinstance(kind, str) and kind in _DEFAULT_EVENTS:
-            given["event"] = _DEFAULT_EVENTS[kind]
+        if "event" not in given and isinstance(kind, str) and kind in DEFAULT_EVENTS:
+            given["event"] = DEFAULT_EVENTS[kind]
         return given
 
     @model_validator(mode="after")

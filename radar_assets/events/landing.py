@@ -5,20 +5,24 @@ How segments are written, found and read belongs here; what their lines are wort
 
 import os
 import re
+import tempfile
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, cast
 
-from radar_assets.events.segments import read_segment
+from radar_assets.events.segments import Readable, read_segment
+from radar_assets.object_store import ObjectInfo, ObjectPath, fetch_ahead
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Landing = Path | ObjectPath
+_Place = TypeVar("_Place", Path, ObjectPath)
 Compression = Literal["gz", "zst"]
 
 CHUNK_BYTES = 8 * 2**20
@@ -35,20 +39,39 @@ class Segment:
     Attributes:
         received_hour: hour of its folder, naive, UTC.
         name: file name without `.ndjson` and compression, so that compressing a segment makes no other of it.
+        modified_ns: when it was last written to, since 1970; 0 for one just written.
     """
 
     received_hour: datetime
     name: str
-    path: Path
+    path: Path | ObjectPath
     size_bytes: int
+    modified_ns: int = field(default=0, compare=False)
+
+    @property
+    def local_path(self) -> Path:
+        """The path.
+
+        Raises:
+            TypeError: the segment is in an object store.
+        """
+        if isinstance(self.path, ObjectPath):
+            raise TypeError(f"{self.path} is in an object store")
+        return self.path
 
 
-def list_hours(landing: Path) -> dict[datetime, int]:
+def list_hours(landing: Landing) -> dict[datetime, int]:
     """The hours that have a folder, each with the time at which its set of files last changed, in ns since 1970.
 
     That costs one look at each folder, whatever the number of segments. A folder moved into place counts as changed.
+    An object store has no folders to look at: there it costs a listing of all segments.
     """
-    hours = {}
+    hours: dict[datetime, int] = {}
+    if isinstance(landing, ObjectPath):
+        for one, hour, _ in _objects(landing):
+            if hour:
+                hours[hour] = max(hours.get(hour, 0), _ns(one))
+        return hours
     for folder, hour in _hour_folders(landing):
         if hour:
             with suppress(FileNotFoundError):
@@ -56,17 +79,34 @@ def list_hours(landing: Path) -> dict[datetime, int]:
     return hours
 
 
-def list_segments(landing: Path, hour: datetime) -> list[Segment]:
+def latest_surprise_ns(landing: Landing) -> int:
+    """How much older than another change, seen before it, a change may be when it is first seen.
+
+    An object bears the time at which its sender began to put it there.
+    """
+    return 15 * 60 * 10**9 if isinstance(landing, ObjectPath) else 0
+
+
+def list_segments(landing: Landing, hour: datetime) -> list[Segment]:
     """The segments received in an hour, by name."""
+    if isinstance(landing, ObjectPath):
+        found: dict[str, Segment] = {}
+        for one, at, name in sorted(_objects(landing, hour), key=lambda listed: len(listed[0].path.url)):
+            if name and at == hour:
+                found.setdefault(name, Segment(hour, name, one.path, one.size_bytes, _ns(one)))
+        return sorted(found.values())
     segments = []
     for name, file in _segment_files(_folder(landing, hour)).items():
         with suppress(FileNotFoundError):
-            segments.append(Segment(hour, name, Path(file.path), file.stat().st_size))
+            status = file.stat()
+            segments.append(Segment(hour, name, Path(file.path), status.st_size, status.st_mtime_ns))
     return sorted(segments)
 
 
-def list_strays(landing: Path) -> list[Path]:
+def list_strays(landing: Landing) -> list[Path] | list[ObjectPath]:
     """What lies in the landing zone, is no segment and is therefore not read; temporary names aside."""
+    if isinstance(landing, ObjectPath):
+        return [one.path for one, hour, name in _objects(landing) if not (hour and name)]
     strays = []
     for entry, hour in _hour_folders(landing):
         if hour is None:
@@ -88,9 +128,9 @@ def read_lines(segments: Iterable[Segment], chunk_bytes: int = CHUNK_BYTES) -> "
     import pyarrow as pa
 
     waiting, waiting_bytes = [], 0
-    for segment in segments:
+    for segment, content in _contents(list(segments)):
         hour = pa.scalar(segment.received_hour, pa.timestamp("us"))
-        for lines, size_bytes in read_segment(segment.path, chunk_bytes):
+        for lines, size_bytes in read_segment(content, chunk_bytes):
             origin = [pa.repeat(hour, lines.num_rows), pa.repeat(segment.name, lines.num_rows)]
             names = ["received_hour", "segment", *lines.schema.names]
             waiting.append(pa.RecordBatch.from_arrays([*origin, *lines.columns], names))
@@ -112,25 +152,27 @@ class SegmentWriter:
     Raises:
         ValueError: the name or the hour is none.
         FileExistsError: the hour has a segment of this name.
-        OSError: the disk is full, the folder can't be written to and so on.
+        OSError: the disk is full, the folder can't be written to, the object store is out and so on.
     """
 
-    def __init__(self, landing: Path, hour: datetime, name: str, compression: Compression | None = None) -> None:
+    def __init__(self, landing: Landing, hour: datetime, name: str, compression: Compression | None = None) -> None:
         if not _NEW_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a segment; use up to 200 letters, digits and ._=+@-")
         if hour.tzinfo or hour != hour.replace(minute=0, second=0, microsecond=0):
             raise ValueError(f"{hour} is no received hour; give a full hour in UTC, without a zone")
-        self._landing, self._hour, self._name = landing, hour, name
-        self._folder = _folder(landing, hour)
-        self._path = self._folder / ".".join(filter(None, [name, "ndjson", compression]))
-        self._temporary = self._folder / f".{uuid.uuid4().hex}.tmp"
+        self._hour, self._name = hour, name
+        file = ".".join(filter(None, [name, "ndjson", compression]))
+        if isinstance(landing, ObjectPath):
+            self._draft = _ObjectDraft(landing, _folder(landing, hour) / file)
+        else:
+            self._draft = _FileDraft(landing, _folder(landing, hour) / file)
         self._compressor = _compressor(compression)
+        self._size_bytes = 0
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if self._name in _segment_files(self._folder):
-            raise FileExistsError(f"{self._folder} already has a segment {self._name}")
-        self._file = self._temporary.open("xb")
+        if self._name in self._draft.present(self._hour):
+            raise FileExistsError(f"{self._draft.path}: the hour already has a segment {self._name}")
+        self._file = self._draft.open()
         return self
 
     def write(self, data: bytes) -> None:
@@ -145,27 +187,98 @@ class SegmentWriter:
                 if self._compressor:
                     self._file.write(self._compressor.flush())
                 self._file.flush()
-                os.fsync(self._file.fileno())
-            self._temporary.rename(self._path)
-            for folder in (self._folder, self._folder.parent, self._landing):
-                _sync(folder)
+                self._size_bytes = self._file.tell()
+                self._draft.publish(self._file)
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._draft.discard()
 
     @property
     def segment(self) -> Segment:
         """The segment, once it is written."""
-        return Segment(self._hour, self._name, self._path, self._path.stat().st_size)
+        return Segment(self._hour, self._name, self._draft.path, self._size_bytes)
 
 
 def write_segment(
-    landing: Path, hour: datetime, name: str, chunks: Iterable[bytes], compression: Compression | None = None
+    landing: Landing, hour: datetime, name: str, chunks: Iterable[bytes], compression: Compression | None = None
 ) -> Segment:
     """Write a segment from the bytes that `chunks` yields; see `SegmentWriter`, also for what it raises."""
     with SegmentWriter(landing, hour, name, compression) as writer:
         for chunk in chunks:
             writer.write(chunk)
     return writer.segment
+
+
+class _FileDraft:
+    """A segment being written beside its place in a local folder, under a temporary name."""
+
+    def __init__(self, landing: Path, path: Path) -> None:
+        self._landing, self.path = landing, path
+        self._temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
+
+    def present(self, _: datetime) -> Collection[str]:
+        return _segment_files(self.path.parent)
+
+    def open(self) -> BinaryIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self._temporary.open("xb")
+
+    def publish(self, file: BinaryIO) -> None:
+        os.fsync(file.fileno())
+        _move_in(self._landing, self._temporary, self.path)
+
+    def discard(self) -> None:
+        self._temporary.unlink(missing_ok=True)
+
+
+class _ObjectDraft:
+    """A segment being written to a file of this machine before it is put into an object store."""
+
+    def __init__(self, landing: ObjectPath, path: ObjectPath) -> None:
+        self._landing, self.path = landing, path
+
+    def present(self, hour: datetime) -> Collection[str]:
+        return {segment.name for segment in list_segments(self._landing, hour)}
+
+    def open(self) -> BinaryIO:
+        return cast(BinaryIO, tempfile.TemporaryFile())
+
+    def publish(self, file: BinaryIO) -> None:
+        file.seek(0)
+        self.path.put_new(file)
+
+    def discard(self) -> None:
+        """Nothing: the file is gone once it is closed."""
+
+
+def segment_path(landing: _Place, hour: datetime, name: str) -> _Place:
+    """Where a segment that is not compressed lies."""
+    return _folder(landing, hour) / f"{name}.ndjson"
+
+
+def publish(file: Path, landing: Path, hour: datetime, name: str) -> None:
+    """Make a file of the same file system, whose content is durable, a segment.
+
+    Raises:
+        OSError: the hour's folder can't be made, or the move could not be made durable.
+    """
+    path = segment_path(landing, hour, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _move_in(landing, file, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _move_in(landing: Path, file: Path, path: Path) -> None:
+    file.rename(path)
+    for folder in (path.parent, path.parent.parent, landing):
+        sync_folder(folder)
 
 
 def _compressor(compression: Compression | None) -> Any:
@@ -178,8 +291,34 @@ def _compressor(compression: Compression | None) -> Any:
     return None
 
 
-def _folder(landing: Path, hour: datetime) -> Path:
+def _folder(landing: _Place, hour: datetime) -> _Place:
     return landing / hour.strftime(_DAY) / hour.strftime(_HOUR)
+
+
+def _ns(one: ObjectInfo) -> int:
+    return int(one.modified_at.timestamp()) * 10**9
+
+
+def _contents(segments: list[Segment]) -> Iterator[tuple[Segment, Readable]]:
+    distant = [(segment.path, segment.size_bytes) for segment in segments if isinstance(segment.path, ObjectPath)]
+    return zip(segments, fetch_ahead(distant) if distant else [segment.path for segment in segments], strict=True)
+
+
+def _objects(
+    landing: ObjectPath, hour: datetime | None = None
+) -> Iterator[tuple[ObjectInfo, datetime | None, str | None]]:
+    """The objects of a landing zone, or of an hour of it; temporary names aside.
+
+    Each with the hour and the name of the segment that it is, or with `None` for what doesn't fit.
+    """
+    prefix = landing / hour.strftime(f"{_DAY}/{_HOUR}") if hour else landing
+    for one in prefix.objects():
+        key = one.path.relative_to(landing)
+        folder, _, file = key.rpartition("/")
+        # An empty name stands for a folder, in stores that are looked at with a browser.
+        if file and "/." not in f"/{key}" and not file.endswith(".tmp"):
+            match = _SEGMENT_FILE.fullmatch(file)
+            yield one, _parse(folder, f"{_DAY}/{_HOUR}"), match[1] if match else None
 
 
 def _hour_folders(landing: Path) -> Iterator[tuple[os.DirEntry[str], datetime | None]]:
@@ -218,11 +357,3 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         return [entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(".tmp")]
     return []
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

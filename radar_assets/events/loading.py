@@ -30,7 +30,7 @@ BYTES_A_PART = 32 * 2**20
 
 def missing_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[datetime]) -> list[Segment]:
     """The segments of the landing zone, in these received hours, that the table doesn't hold."""
-    landed = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing, hour)]
+    landed = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing_zone, hour)]
     if not landed:
         return []
     loaded = loaded_segments(lakehouse, raw_events, hours)
@@ -68,7 +68,7 @@ def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *
             segments = missing_segments(lakehouse, base, hours)
             hours = sorted({segment.received_hour for segment in segments})
         else:
-            segments = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing, hour)]
+            segments = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing_zone, hour)]
         files: list[NewFile] = []
         try:
             for part in _parts(segments):

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from radar_assets.events.landing import Segment, list_hours, list_segments, write_segment
+from radar_assets.events.landing import Landing, Segment, list_hours, list_segments, write_segment
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.partitions import HOUR, Window, utc_now
@@ -88,7 +88,7 @@ def replay_rejected(
         }
         if dry_run or not any(outcome == "accepted" for _, outcome in counts):
             return Replay(counts)
-        return _land(lakehouse.settings.landing, replayed, counts)
+        return _land(lakehouse.settings.landing_zone, replayed, counts)
 
 
 def _events_of_the_time(lakehouse: Lakehouse, verdicts: Path) -> "Files":
@@ -105,7 +105,7 @@ def _events_of_the_time(lakehouse: Lakehouse, verdicts: Path) -> "Files":
     return Files.of(raw_events, None, Window(times["min"], times["max"]).widen(HOUR))
 
 
-def _land(landing: Path, replayed: Path, counts: dict[tuple[str, Outcome], int]) -> Replay:
+def _land(landing: Landing, replayed: Path, counts: dict[tuple[str, Outcome], int]) -> Replay:
     """Land the accepted lines under a name made from them, unless an earlier replay has."""
     digest = hashlib.sha256()
     for line in _accepted_lines(replayed):

@@ -5,8 +5,7 @@ What a line says is for the contract to judge; where segments lie is the landing
 
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
 from radar_assets.events.contract import Reason
 
@@ -21,6 +20,15 @@ _INLINE_BYTES = 12
 """Length up to which a string stands in the view itself."""
 
 
+class Readable(Protocol):
+    """What can be read like a `Path`: its suffix says how it is compressed."""
+
+    @property
+    def suffix(self) -> str: ...
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO: ...
+
+
 class Chunk(NamedTuple):
     """Some lines of a segment (`line_number`, `line`, `text`, `problem`) and the bytes that they keep in memory."""
 
@@ -32,7 +40,7 @@ class _CorruptError(Exception):
     """Compressed data is not what it should be; the message says what is wrong."""
 
 
-def read_segment(path: Path, chunk_bytes: int) -> Iterator[Chunk]:
+def read_segment(path: Readable, chunk_bytes: int) -> Iterator[Chunk]:
     r"""The lines of a segment, split at `\n` alone; blank ones are left out but counted.
 
     `text` is the line, null where it is not UTF-8 or has a problem; `line` has the bytes where `text` is null.
@@ -71,7 +79,7 @@ def read_segment(path: Path, chunk_bytes: int) -> Iterator[Chunk]:
         yield Chunk(_problem(0, b"", f"{Reason.EMPTY_SEGMENT}: no line"), 0)
 
 
-def _blocks(path: Path, chunk_bytes: int) -> Iterator[bytes]:
+def _blocks(path: Readable, chunk_bytes: int) -> Iterator[bytes]:
     """The content in blocks of about `chunk_bytes`, decompressed.
 
     Raises:

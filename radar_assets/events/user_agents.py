@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ua_parser import Parser
 
 # No browser's is longer, and what tells anything comes first: a hostile one costs no more than another.
-_LOOKED_AT = 1_000
+LOOKED_AT = 1_000
 _REMEMBERED = 50_000
 
 # `Mobi` is what browsers agree on for a phone. Android without it is a tablet, or a television, which has no kind here.
@@ -55,7 +55,7 @@ def describe_user_agents(distinct: Iterable[str | None]) -> "pa.Table":
             ("is_bot", pa.bool_()),
         ]
     )
-    rows = [(text, *client(text[:_LOOKED_AT])) for text in distinct if text is not None]
+    rows = [(text, *client(text[:LOOKED_AT])) for text in distinct if text is not None]
     columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema

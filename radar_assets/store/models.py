@@ -4,9 +4,10 @@ A table belongs here as a declarative class together with a migration that makes
 """
 
 import zoneinfo
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 
-from sqlalchemy import DateTime, MetaData, String
+from sqlalchemy import JSON, BigInteger, Date, DateTime, ForeignKey, LargeBinary, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
 from radar_assets.partitions import utc_now
@@ -45,6 +46,8 @@ class Project(Base):
         timezone: IANA name of the time zone that its people live in. Tables stay in UTC.
         created_at: when it was added; a naive time is UTC.
         is_active: whether events are taken in.
+        events_per_second: how many are taken in by the collector; the setting's number, unless given.
+        events_per_month: likewise, in a calendar month in UTC.
 
     Raises:
         FieldError: a value is not as described.
@@ -57,6 +60,8 @@ class Project(Base):
     timezone: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(DateTime)
     is_active: Mapped[bool]
+    events_per_second: Mapped[int | None] = mapped_column(BigInteger)
+    events_per_month: Mapped[int | None] = mapped_column(BigInteger)
 
     def __init__(
         self,
@@ -65,6 +70,8 @@ class Project(Base):
         timezone: str = "UTC",
         created_at: datetime | None = None,
         is_active: bool = True,
+        events_per_second: int | None = None,
+        events_per_month: int | None = None,
     ) -> None:
         super().__init__(
             id=id,
@@ -72,6 +79,8 @@ class Project(Base):
             timezone=timezone,
             created_at=utc_now() if created_at is None else created_at,
             is_active=is_active,
+            events_per_second=events_per_second,
+            events_per_month=events_per_month,
         )
 
     @validates("id", "name")
@@ -101,3 +110,52 @@ class Project(Base):
         if not isinstance(value, bool):
             raise FieldError("project is_active", value, "must be true or false")
         return value
+
+    @validates("events_per_second", "events_per_month")
+    def _is_limit(self, field: str, value: object) -> int | None:
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63):
+            raise FieldError(f"project {field}", value, "must be a whole number above zero, or none")
+        return value
+
+
+class ApiKey(Base):
+    """A key by which the collector knows whose events a request brings (`write`), or who may look at them (`read`).
+
+    Attributes:
+        id: what people call it; no secret.
+        hash: SHA-256 of the key, in hexadecimal. The key itself is kept nowhere.
+        origins: the web origins that it is for, such as `https://shop.example`; empty for any sender.
+        revoked_at: naive, UTC; from then on it opens nothing.
+    """
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    origins: Mapped[Sequence[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(DateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime)
+
+
+class MonthlyUsage(Base):
+    """How many events the collector has taken in for a project in a calendar month (UTC).
+
+    It is what quotas go by, counted as requests are answered; what was counted once in the end is in the metrics.
+    """
+
+    __tablename__ = "monthly_usage"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    month: Mapped[date] = mapped_column(Date, primary_key=True)
+    events: Mapped[int] = mapped_column(BigInteger)
+
+
+class DailySalt(Base):
+    """The secret with which a day's visitor ids are made where a protocol has none; gone soon after, so that none is traced back."""
+
+    __tablename__ = "daily_salts"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    salt: Mapped[bytes] = mapped_column(LargeBinary(64))

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 
 from radar_assets_tests.benchmarks.measurement import Figure
 
-BENCHMARKS = {"pipeline": "pipeline", "growth": "growth", "tick": "tick", "import": "imports"}
+BENCHMARKS = {"pipeline": "pipeline", "growth": "growth", "tick": "tick", "import": "imports", "collect": "collect"}
 """Modules by the name of the benchmark."""
 WORK = Path(".benchmarks")
 
@@ -30,7 +30,7 @@ def main(
     Parameters
     ----------
     names
-        pipeline, growth, tick, import
+        pipeline, growth, tick, import, collect
     scale
         Share of the events, for trials.
     json_path

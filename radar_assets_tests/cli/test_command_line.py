@@ -9,7 +9,8 @@ import pytest
 from radar_assets.cli import app
 from radar_assets_tests.cli.conftest import Radar, in_a_process
 
-COMMANDS = ["demo", "dev", "import", "simulate", "replay-rejected", "project", "sql", "status", "doctor"]
+COMMANDS = ["demo", "dev", "import", "simulate", "replay-rejected"]
+COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
 
 
 def test_help_lists_every_command_with_what_it_does(radar: Radar) -> None:

@@ -81,7 +81,7 @@ def test_the_same_arguments_write_the_same_segments_once(radar: Radar, settings:
 
     hour = min(list_hours(settings.landing))
     (segment,) = list_segments(settings.landing, hour)
-    segment.path.unlink()
+    segment.local_path.unlink()
     assert radar(command).out.startswith("1 new segments")
     assert files(settings.landing) == landed
 

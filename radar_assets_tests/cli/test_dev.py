@@ -1,6 +1,8 @@
-"""`radar dev`: the UI answers, and one signal stops everything that was started."""
+"""`radar dev`: UI and collector answer, and one signal stops everything that was started."""
 
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -38,12 +40,12 @@ def members(group: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
-def test_the_ui_answers_and_a_signal_stops_all_processes(radar_home: Path, tmp_path: Path) -> None:
-    port = free_port()
+def test_ui_and_collector_answer_and_a_signal_stops_all_processes(radar_home: Path, tmp_path: Path) -> None:
+    port, collector_port = free_port(), free_port()
     # As in the background of a script, where the interrupt signal is ignored.
     ignored = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {SCRIPT}"
     with subprocess.Popen(
-        [sys.executable, "-c", ignored, "dev", "--port", str(port)],
+        [sys.executable, "-c", ignored, "dev", "--port", str(port), "--collector-port", str(collector_port)],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -52,11 +54,17 @@ def test_the_ui_answers_and_a_signal_stops_all_processes(radar_home: Path, tmp_p
     ) as process:
         try:
             assert process.stderr
+            first_event = next(text for text in process.stderr if text.startswith("curl "))
             told = next(text for text in process.stderr if "The UI is at" in text)
             assert f"http://127.0.0.1:{port}" in told
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=60) as answer:
                 assert b"dagster_webserver_version" in answer.read()
-            assert len(members(process.pid)) > 3
+            _, url, _, authorization, _, event = shlex.split(first_event)
+            assert url == f"http://127.0.0.1:{collector_port}/v1/events"
+            headers = {"Authorization": authorization.partition(" ")[2]}
+            with urllib.request.urlopen(urllib.request.Request(url, event.encode(), headers), timeout=60) as answer:
+                assert answer.status == 200
+            assert len(members(process.pid)) > 4
             process.send_signal(signal.SIGTERM)
             process.stderr.read()
             assert process.wait(PATIENCE_S) == 0
@@ -69,6 +77,8 @@ def test_the_ui_answers_and_a_signal_stops_all_processes(radar_home: Path, tmp_p
                 os.kill(number, signal.SIGKILL)
     assert not list(tmp_path.glob(".tmp_dagster_home_*"))
     assert (radar_home / "dagster" / "dagster.yaml").exists()
+    [line] = [line for file in (radar_home / "landing").rglob("*.ndjson") for line in file.read_text().splitlines()]
+    assert json.loads(line)["project_id"] == "default"
 
 
 def test_a_port_in_use_is_told_before_anything_starts(radar: Radar, radar_home: Path) -> None:

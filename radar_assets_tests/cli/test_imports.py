@@ -15,7 +15,7 @@ LOG = b'10.0.0.1 - - [17/May/2026:10:05:03 +0000] "GET /a HTTP/1.1" 200 1 "-" "M
 
 def landed(settings: Settings) -> list[dict]:
     """All lines in the landing zone."""
-    files = [one.path for hour in list_hours(settings.landing) for one in list_segments(settings.landing, hour)]
+    files = [one.local_path for hour in list_hours(settings.landing) for one in list_segments(settings.landing, hour)]
     return [json.loads(text) for file in files for text in file.read_text().splitlines()]
 
 

@@ -62,7 +62,7 @@ def test_a_segment_appears_whole_when_its_writer_is_done(tmp_path: Path, compres
     assert list_segments(tmp_path, HOUR) == [writer.segment]
     suffix = f".{compression}" if compression else ""
     assert writer.segment.path == tmp_path / "dt=2026-03-01" / "hr=12" / f"segment.ndjson{suffix}"
-    assert writer.segment.size_bytes == writer.segment.path.stat().st_size
+    assert writer.segment.size_bytes == writer.segment.local_path.stat().st_size
     assert read([writer.segment]) == [(1, '{"a":1}', None)]
 
 
@@ -112,7 +112,7 @@ def test_a_segment_stays_the_same_while_somebody_compresses_it(tmp_path: Path) -
     (half_way,) = land(tmp_path, gzip.compress(b"1\n2\n")[:10], suffix="ndjson.gz")
     assert half_way == plain
     land(tmp_path, gzip.compress(b"1\n2\n"), suffix="ndjson.gz")
-    plain.path.unlink()
+    plain.local_path.unlink()
     (compressed,) = list_segments(tmp_path, HOUR)
     assert compressed.name == plain.name
     assert read([compressed]) == read(land(tmp_path, b"1\n2\n"))
@@ -139,7 +139,7 @@ def test_the_time_of_an_hour_moves_when_a_segment_comes_or_goes(tmp_path: Path) 
     land(tmp_path, b"1\n", "b")
     second = hours()
     assert second[HOUR] > first[HOUR]
-    list_segments(tmp_path, HOUR)[0].path.unlink()
+    list_segments(tmp_path, HOUR)[0].local_path.unlink()
     assert hours()[HOUR] > second[HOUR]
 
 
@@ -239,8 +239,8 @@ def test_of_a_segment_cut_short_all_lines_before_the_cut_count(
 ) -> None:
     wanted = [good_line(event_id=f"e-{os.urandom(8).hex()}") for _ in range(5000)]
     segment = write_segment(tmp_path, HOUR, "segment", (line + b"\n" for line in wanted), compression)
-    whole = segment.path.read_bytes()
-    segment.path.write_bytes(whole[: len(whole) * 2 // 3])
+    whole = segment.local_path.read_bytes()
+    segment.local_path.write_bytes(whole[: len(whole) * 2 // 3])
     *good, last = read([segment], chunk_bytes)
     assert len(good) > 1000
     assert good == [(number, line.decode(), None) for number, line in enumerate(wanted[: len(good)], start=1)]
@@ -261,9 +261,9 @@ def test_a_segment_of_another_format_than_its_name_says_is_one_problem(
 def test_a_damaged_segment_keeps_the_lines_before_the_damage(tmp_path: Path, compression: Compression) -> None:
     wanted = [good_line(event_id=f"e-{os.urandom(8).hex()}") for _ in range(20_000)]
     segment = write_segment(tmp_path, HOUR, "segment", (line + b"\n" for line in wanted), compression)
-    content = bytearray(segment.path.read_bytes())
+    content = bytearray(segment.local_path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 50] = bytes(50)
-    segment.path.write_bytes(content)
+    segment.local_path.write_bytes(content)
     *good, last = read([segment])
     assert len(good) > 1000
     assert good[:1000] == [(number, line.decode(), None) for number, line in enumerate(wanted[:1000], start=1)]

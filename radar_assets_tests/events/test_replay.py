@@ -62,7 +62,7 @@ def test_lines_of_a_project_that_is_known_since_are_landed_as_they_were_and_coun
     assert replayed.segment
     assert replayed.is_new
     assert replayed.segment.received_hour == utc_now().replace(minute=0, second=0, microsecond=0)
-    assert replayed.segment.path.read_bytes() == odd + line(event("3", BEFORE, project_id="new"))
+    assert replayed.segment.local_path.read_bytes() == odd + line(event("3", BEFORE, project_id="new"))
 
     load(platform)
     assert event_ids(platform) == ["1", "2", "3"]
@@ -98,7 +98,7 @@ def test_a_replay_of_the_same_lines_in_a_later_hour_lands_nothing(platform: Plat
     segment = replay(platform).segment
     assert segment
     earlier = platform.settings.landing / BEFORE.strftime("dt=%Y-%m-%d/hr=%H") / segment.path.name
-    segment.path.rename(earlier)
+    segment.local_path.rename(earlier)
     again = replay(platform)
     assert again.segment
     assert (again.segment.path, again.is_new) == (earlier, False)
@@ -113,7 +113,7 @@ def test_of_lines_with_the_same_id_the_first_received_is_landed(platform: Platfo
     replayed = replay(platform)
     assert replayed.counts == {("unknown_project", "accepted"): 1, ("unknown_project", "copy"): 1}
     assert replayed.segment
-    assert replayed.segment.path.read_bytes() == line(event("1", BEFORE, project_id="new", event="sent"))
+    assert replayed.segment.local_path.read_bytes() == line(event("1", BEFORE, project_id="new", event="sent"))
 
 
 def test_only_what_is_asked_for_is_replayed(platform: Platform) -> None:

@@ -1,1 +1,4 @@
-"""Faults: killed runs, runs that overlap, full disks. `--kills 50` and the like make the short versions of these tests long."""
+"""Faults: killed runs and collectors, power cuts, runs that overlap, full disks.
+
+`--kills 50` and the like make the short versions of these tests long.
+"""

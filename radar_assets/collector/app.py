@@ -1,0 +1,169 @@
+"""The collector as an ASGI application: its routes, and the way between HTTP and the doors.
+
+Built from the list of doors; what happens to a request in between is in `intake.py`.
+"""
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from radar_assets.collector.addresses import kept_address
+from radar_assets.collector.bodies import BusyError, DisconnectedError, SlowError, TooLargeError
+from radar_assets.collector.door import Answer, Door, Outcome, Request, Sender
+from radar_assets.collector.doors import DOORS
+from radar_assets.collector.inquiries import inquiries
+from radar_assets.collector.intake import RETRY_S, Verdict
+from radar_assets.collector.worker import Worker, open_worker
+from radar_assets.partitions import utc_now
+from radar_assets.settings import Settings, load_settings
+
+LINGER_S = 2.0
+"""How long a refused body is still read, and thrown away: most senders read no answer before they have sent all."""
+
+
+def create_app() -> Starlette:
+    """The application with the settings of the environment, as each worker of `radar collect` makes it."""
+    _end_with_parent()
+    app = make_app(load_settings())
+    # What is imported by now is never garbage: without it, collections take milliseconds less, during which nobody is answered.
+    gc.freeze()
+    return app
+
+
+def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
+    """The application. It opens store and journal when it starts, and closes them, all lines durable, when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_worker(settings) as worker:
+            app.state.worker = worker
+            yield
+
+    endpoints = [Endpoint(door, path, method).route() for door in doors for method, path in door.routes]
+    # Any page may ask; what its key is for is looked at with the request. There are no cookies that could be misused.
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        allow_credentials=True,
+        expose_headers=["Retry-After"],
+        max_age=86_400,
+    )
+    app = Starlette(routes=[*endpoints, *inquiries(doors)], middleware=[cors], lifespan=lifespan)
+    # Senders lose the body of a request on the way that a redirect shows them.
+    app.router.redirect_slashes = False
+    return app
+
+
+class Endpoint:
+    """One route of a door, as an ASGI application: Starlette's own requests and responses cost as much as the whole rest."""
+
+    def __init__(self, door: Door, path: str, method: str) -> None:
+        self._door, self._path, self._method = door, path, method
+
+    def route(self) -> Route:
+        """The route for it. A HEAD is no GET here, since that would count an event."""
+        route = Route(self._path, self, methods=[self._method])
+        route.methods = {self._method}
+        return route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a request in, and answer it."""
+        began = time.perf_counter()
+        worker: Worker = scope["app"].state.worker
+        request = _request(scope, worker)
+        with worker.bodies.held() as body:
+            try:
+                sent = await worker.bodies.read(body, receive, _declared_bytes(request))
+            except DisconnectedError:
+                return
+            except (TooLargeError, BusyError, SlowError) as error:
+                verdict, size, unread = _refusal(error), 0, True
+            else:
+                verdict, size, unread = await worker.intake.take(self._door, request, sent), len(sent), False
+        if verdict.outcome is Outcome.UNAVAILABLE:
+            worker.refused()
+        answer = self._door.answer(request, verdict.outcome, verdict.detail)
+        duration_s = time.perf_counter() - began
+        worker.telemetry.answered(self._door.name, verdict.outcome.value, duration_s, size, verdict.events)
+        await _send(answer, verdict, send, more=unread)
+        if unread:
+            await _linger(request, receive, send)
+
+
+def _request(scope: Scope, worker: Worker) -> Request:
+    """A request without its body."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    query = scope["query_string"]
+    address = scope["client"][0] if scope["client"] else ""
+    received_at = utc_now()
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        query=dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {},
+        headers=headers,
+        body=b"",
+        received_at=received_at,
+        sender=Sender(worker.salts.of(received_at.date()), address, headers.get("user-agent", "")),
+        address=kept_address(address, worker.settings.client_address),
+    )
+
+
+def _declared_bytes(request: Request) -> int:
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() and declared.isascii() else 0
+
+
+def _refusal(error: Exception) -> Verdict:
+    if isinstance(error, TooLargeError):
+        return Verdict(Outcome.TOO_LARGE, str(error))
+    if isinstance(error, SlowError):
+        return Verdict(Outcome.UNAVAILABLE, "the body did not arrive in time", retry_after_s=RETRY_S)
+    return Verdict(Outcome.UNAVAILABLE, "there are too many large requests", retry_after_s=1)
+
+
+async def _send(answer: Answer, verdict: Verdict, send: Send, *, more: bool) -> None:
+    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(answer.body)).encode())]
+    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    if verdict.retry_after_s is not None:
+        headers.append((b"retry-after", str(verdict.retry_after_s).encode()))
+    if more:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": more})
+
+
+async def _linger(request: Request, receive: Receive, send: Send) -> None:
+    """Read on for a moment what nobody wants: a sender whose connection is cut while it sends doesn't see its answer."""
+    if "expect" not in request.headers:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                    pass
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _end_with_parent() -> None:
+    """Stop in order when the process that started the workers was killed: nobody else would ever stop them."""
+    parent = multiprocessing.parent_process()
+    if parent:
+
+        def wait() -> None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,11 @@
+"""The doors, one module for each protocol: what its senders write, and what they want to read in answer."""
+
+from radar_assets.collector.door import Door
+from radar_assets.collector.doors.plausible import PlausibleDoor
+from radar_assets.collector.doors.posthog import PostHogDoor
+from radar_assets.collector.doors.radar import RadarDoor
+from radar_assets.collector.doors.segment import SegmentDoor
+from radar_assets.collector.doors.snowplow import SnowplowDoor
+from radar_assets.collector.doors.umami import UmamiDoor
+
+DOORS: tuple[Door, ...] = (RadarDoor(), SegmentDoor(), PostHogDoor(), SnowplowDoor(), UmamiDoor(), PlausibleDoor())

@@ -1,0 +1,66 @@
+"""What the protocols of trackers without cookies have in common: their events have no visitor, no id and often no time.
+
+What their fields are called is for each door to know.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC
+from hashlib import blake2b
+from typing import Any
+
+from msgspec import UNSET
+
+from radar_assets.collector.door import Event, Request
+from radar_assets.collector.payloads import Payload, with_members
+
+RESEND_S = 10
+"""The same words of the same visitor within such a span of the clock are one event, sent again."""
+
+
+def event_of(
+    request: Request,
+    site: str,
+    kind: Any,
+    *,
+    page: Mapping[str, Any],
+    name: Any = None,
+    properties: Payload = UNSET,
+    members: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
+    user_id: Any = None,
+    timestamp: Any = None,
+    address: Any = None,
+    user_agent: Any = None,
+) -> Event:
+    """The one event of a request.
+
+    Args:
+        kind: its type.
+        page: `url`, `title` and `referrer` of the page that it happened on.
+        members: of its properties, where those that were sent have none of that name.
+        address: of the visitor, and so `user_agent`, where a server sends for others; it is not kept.
+    """
+    browser = user_agent if isinstance(user_agent, str) else request.sender.user_agent
+    visitor = request.sender.visitor_id(site, address if isinstance(address, str) else "", browser)
+    surroundings = {"userAgent": browser, "ip": None if address else request.address, **(context or {})}
+    if kind != "page":
+        surroundings["page"] = _given(page)
+    return Event(
+        event_id=_event_id(request, visitor, timestamp),
+        type=kind,
+        event=name,
+        user_id=user_id,
+        anonymous_id=visitor,
+        timestamp=timestamp,
+        properties=with_members(properties, {**(members or {}), **(_given(page) if kind == "page" else {})}),
+        context=_given(surroundings),
+    )
+
+
+def _event_id(request: Request, visitor: str, timestamp: Any) -> str:
+    span = "" if timestamp else int(request.received_at.replace(tzinfo=UTC).timestamp()) // RESEND_S
+    return blake2b(request.body, key=f"{visitor}{span}".encode(), digest_size=16).hexdigest()
+
+
+def _given(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value}

@@ -1,0 +1,106 @@
+"""Plausible's door: what its tracker and its events API send, without cookies; visitors are told apart by address and browser.
+
+A request has no id, so that the same words of a visitor within some seconds count once: they were sent again.
+"""
+
+from typing import Any
+
+import msgspec
+
+from radar_assets.collector.door import STATUS, Answer, Batch, Event, MalformedRequestError, Outcome, Request
+from radar_assets.collector.doors.cookieless import event_of
+from radar_assets.collector.payloads import Payload, number
+
+
+class _Sent(msgspec.Struct):
+    """The tracker's names are short, those of people who send by themselves long."""
+
+    n: Any = None
+    name: Any = None
+    u: Any = None
+    url: Any = None
+    d: Any = None
+    domain: Any = None
+    r: Any = None
+    referrer: Any = None
+    w: Any = None
+    screen_width: Any = None
+    p: Any = None
+    props: Any = None
+    m: Any = None
+    meta: Any = None
+    revenue: Any = None
+    revenue_short: Any = msgspec.field(default=None, name="$")
+    interactive: Any = None
+    i: Any = None
+    e: Any = None
+    sd: Any = None
+
+
+_SENT = msgspec.json.Decoder(_Sent)
+
+
+class PlausibleDoor:
+    """`POST /api/event`. The site's domain is the key."""
+
+    name = "plausible"
+    routes = (("POST", "/api/event"),)
+
+    def read(self, request: Request) -> Batch:
+        """The event of a request."""
+        try:
+            sent = _SENT.decode(request.body)
+        except msgspec.ValidationError as error:
+            raise MalformedRequestError(f"the body has to be a JSON object, an event: {error}") from error
+        key = sent.d or sent.domain
+        if not isinstance(key, str):
+            return Batch(None, [msgspec.Raw(request.body)])
+        return Batch(key, [_event(request, key, sent)])
+
+    def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
+        """Plausible's `ok`, or the error in its words."""
+        if outcome is Outcome.ACCEPTED:
+            return Answer(202, b"ok", "text/plain; charset=utf-8")
+        return Answer(STATUS[outcome], msgspec.json.encode({"errors": {outcome.value: [detail]}}))
+
+
+def _event(request: Request, site: str, sent: _Sent) -> Event:
+    name = sent.n or sent.name
+    width = number(sent.w if sent.w is not None else sent.screen_width)
+    return event_of(
+        request,
+        site,
+        "page" if name == "pageview" else "track",
+        name=None if name == "pageview" else name,
+        page={"url": sent.u or sent.url, "referrer": sent.r or sent.referrer},
+        properties=_properties(sent),
+        members={
+            **_revenue(sent),
+            # Of an `engagement`, which the tracker sends when a page is left.
+            "engagement_ms": sent.e,
+            "scroll_depth_percent": sent.sd,
+            "interactive": sent.i if sent.i is not None else sent.interactive,
+        },
+        context={"screen": {"width": width} if width is not None else None},
+    )
+
+
+def _properties(sent: _Sent) -> Payload:
+    given = next((p for p in (sent.p, sent.props, sent.m, sent.meta) if p is not None), None)
+    return msgspec.UNSET if given is None else msgspec.Raw(msgspec.json.encode(_unpacked(given)))
+
+
+def _revenue(sent: _Sent) -> dict[str, Any]:
+    """Amount and currency where every door has them."""
+    revenue = _unpacked(sent.revenue_short or sent.revenue)
+    if not isinstance(revenue, dict):
+        return {}
+    return {"revenue": number(revenue.get("amount")), "currency": revenue.get("currency")}
+
+
+def _unpacked(value: Any) -> Any:
+    """A value that may be JSON in a text, as trackers of some ages write their objects."""
+    try:
+        return msgspec.json.decode(value) if isinstance(value, str) else value
+    except (msgspec.DecodeError, RecursionError):
+        return value

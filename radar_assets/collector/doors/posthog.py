@@ -1,0 +1,228 @@
+"""PostHog's door: captured events, and the questions about flags and configuration that keep its SDKs quiet once answered.
+
+Which of the two ids of an alias is the user's depends on a server's SDK, so neither is taken for one.
+"""
+
+import base64
+import binascii
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from radar_assets.collector.door import (
+    MAX_EVENTS,
+    STATUS,
+    Answer,
+    Batch,
+    Event,
+    MalformedRequestError,
+    Outcome,
+    Request,
+    Sender,
+    identifier,
+)
+from radar_assets.collector.payloads import Payload, rfc3339, with_members
+
+_CAPTURES = ("/batch", "/capture", "/e", "/i/v0/e", "/i/v0/ai/batch")
+_FLAGS = ("/decide", "/flags")
+_CONFIG, _CONFIG_SCRIPT = "/array/{token}/config", "/array/{token}/config.js"
+_TYPES = {
+    "$pageview": "page",
+    "$screen": "screen",
+    "$identify": "identify",
+    "$set": "identify",
+    "$create_alias": "alias",
+    "$merge_dangerously": "alias",
+    "$groupidentify": "group",
+}
+_COOKIELESS = "$posthog_cookieless"
+"""The distinct id of all visitors of a page whose posthog-js keeps none."""
+_QUIET = msgspec.json.encode(
+    {
+        "config": {},
+        "featureFlags": {},
+        "featureFlagPayloads": {},
+        "flags": {},
+        "errorsWhileComputingFlags": False,
+        "supportedCompression": ["gzip", "gzip-js"],
+        "hasFeatureFlags": False,
+        "sessionRecording": False,
+        "surveys": False,
+        "heatmaps": False,
+        "capturePerformance": False,
+        "autocaptureExceptions": False,
+        "isAuthenticated": False,
+        "toolbarParams": {},
+        "siteApps": [],
+    }
+)
+"""No flag, and nothing that an SDK has to do but send events. Clicks are captured unless the page says otherwise."""
+
+
+class _Captured(msgspec.Struct):
+    event: Any = None
+    uuid: Any = None
+    distinct_id: Any = None
+    timestamp: Any = None
+    offset: Any = None
+    """How long before it was sent it happened, in ms; of SDKs that trust no clock."""
+    properties: Payload = msgspec.UNSET
+    set_: Payload = msgspec.field(default=msgspec.UNSET, name="$set")
+    set_once: Payload = msgspec.field(default=msgspec.UNSET, name="$set_once")
+
+
+class _Properties(msgspec.Struct, rename=lambda name: f"${name}"):
+    token: Any = msgspec.field(default=None, name="token")
+    distinct_id: Any = msgspec.field(default=None, name="distinct_id")
+    alias: Any = msgspec.field(default=None, name="alias")
+    insert_id: Any = None
+    session_id: Any = None
+    screen_name: Any = None
+    device_id: Any = None
+    anon_distinct_id: Any = None
+    is_identified: Any = None
+    process_person_profile: Any = None
+    group_type: Any = None
+    group_key: Any = None
+
+
+class _Request(msgspec.Struct):
+    api_key: Any = None
+    token: Any = None
+    sent_at: Any = None
+    batch: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_CAPTURED = msgspec.json.Decoder(_Captured)
+_PROPERTIES = msgspec.json.Decoder(_Properties)
+_NO_PROPERTIES = _Properties()
+
+
+class PostHogDoor:
+    """`POST /batch/`, `/capture/`, `/e/`, `/i/v0/e/`; `/flags`, `/decide` and the configuration that posthog-js loads."""
+
+    name = "posthog"
+    routes = (
+        *(("POST", path + end) for path in _CAPTURES + _FLAGS for end in ("", "/")),
+        ("GET", _CONFIG),
+        ("GET", _CONFIG_SCRIPT),
+    )
+
+    def read(self, request: Request) -> Batch:
+        """The events of a request."""
+        if not request.path.rstrip("/").endswith(_CAPTURES):
+            return Batch(None)
+        body = _body(request).strip()
+        if body.startswith(b"["):
+            sent, raws = _Request(), _RAWS.decode(body)
+        else:
+            sent = _read(body)
+            raws = [msgspec.Raw(body)] if sent.batch is msgspec.UNSET else sent.batch
+        # posthog-js puts the time, in ms since 1970, behind the path of a request that has none within.
+        sent_at = sent.sent_at or rfc3339(request.query.get("_"))
+        found = [_captured(raw) for raw in raws[: MAX_EVENTS + 1]]
+        tokens = (each[1].token for each in found if isinstance(each, tuple))
+        key = sent.api_key or sent.token or next(filter(None, tokens), None) or request.key
+        events = [_event(*each, request, sent_at, key) if isinstance(each, tuple) else each for each in found]
+        return Batch(key if isinstance(key, str) else None, events)
+
+    def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
+        """What was asked for, or `status` 1; an error with the member that the SDKs show."""
+        if outcome is not Outcome.ACCEPTED:
+            kind = "authentication_error" if outcome is Outcome.UNAUTHORIZED else "validation_error"
+            words = {"type": kind, "code": outcome.value, "detail": detail}
+            return Answer(STATUS[outcome], msgspec.json.encode(words))
+        if request.path.endswith(".js"):
+            return Answer(200, b"", "application/javascript")
+        if request.path.rstrip("/").endswith(_CAPTURES):
+            return Answer(200, b'{"status":1}')
+        return Answer(200, _QUIET)
+
+
+def _body(request: Request) -> bytes:
+    """The JSON of a request; a page that is left sends it as the field `data` of a form, in base64."""
+    if not request.body.startswith(b"data="):
+        return request.body
+    form = parse_qs(request.body.decode(), keep_blank_values=True)
+    data = form["data"][0].encode()
+    if "base64" not in (request.query.get("compression"), *form.get("compression", ())):
+        return data
+    try:
+        return base64.b64decode(data.replace(b" ", b"+"), validate=True)
+    except binascii.Error as error:
+        raise MalformedRequestError(f"data is no base64: {error}") from error
+
+
+def _read(body: bytes) -> _Request:
+    try:
+        return _REQUEST.decode(body)
+    except msgspec.ValidationError as error:
+        raise MalformedRequestError(
+            f"the body has to be a JSON object, an event or with an array batch: {error}"
+        ) from error
+
+
+def _captured(raw: msgspec.Raw) -> tuple[_Captured, _Properties] | msgspec.Raw:
+    """An event and what is known of its properties, or what stands in its place."""
+    try:
+        captured = _CAPTURED.decode(raw)
+    except (msgspec.ValidationError, RecursionError):
+        return raw
+    try:
+        return captured, _PROPERTIES.decode(captured.properties or b"{}")
+    except (msgspec.ValidationError, RecursionError):
+        return captured, _NO_PROPERTIES
+
+
+def _event(captured: _Captured, properties: _Properties, request: Request, sent_at: Any, key: Any) -> Event:
+    kind = _TYPES.get(captured.event) if isinstance(captured.event, str) else None
+    user_id, anonymous_id = _ids(kind, captured, properties, request.sender, key)
+    return Event(
+        event_id=captured.uuid or properties.insert_id,
+        type=kind,
+        event=None if kind else captured.event,
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        session_id=properties.session_id,
+        timestamp=captured.timestamp or _before(request.received_at, captured.offset),
+        sent_at=sent_at if captured.timestamp else None,
+        properties=with_members(
+            captured.properties,
+            {
+                "alias_id": identifier(properties.alias) if kind == "alias" else None,
+                "title": properties.screen_name if kind == "screen" else None,
+                "$set": captured.set_,
+                "$set_once": captured.set_once,
+            },
+            # posthog-js puts the key into each event.
+            without=("token",) if properties.token is not None and properties.token == key else (),
+        ),
+    )
+
+
+def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender: Sender, key: Any) -> tuple[Any, Any]:
+    """User id and anonymous id."""
+    own = identifier(captured.distinct_id or properties.distinct_id)
+    if own == _COOKIELESS:
+        return None, sender.visitor_id(str(key))
+    device = properties.anon_distinct_id or properties.device_id
+    if kind == "group" and device is None:
+        # Servers make an id up for each call. The group's own at least stays the same.
+        return None, f"${properties.group_type}_{properties.group_key}"
+    is_anonymous = properties.is_identified is False or properties.process_person_profile is False
+    if (kind == "alias" and device is None) or own == device or is_anonymous:
+        return None, own
+    return own, identifier(device)
+
+
+def _before(received_at: datetime, offset_ms: Any) -> str | None:
+    if not isinstance(offset_ms, int | float):
+        return None
+    try:
+        return f"{(received_at - timedelta(milliseconds=offset_ms)).isoformat()}Z"
+    except (OverflowError, ValueError):
+        return None

@@ -1,0 +1,117 @@
+"""Radar's own door: canonical events as JSON, one, a list of them, or one a line.
+
+A page's `radar.js` sends its list within an object that also has the key, which keeps that out of URLs.
+"""
+
+import io
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from radar_assets.collector.door import (
+    MAX_EVENTS,
+    STATUS,
+    Answer,
+    Batch,
+    Event,
+    MalformedRequestError,
+    Outcome,
+    Request,
+)
+
+
+class _Payloads(Event):
+    """An event whose payload stays the bytes that came."""
+
+    properties: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Envelope(msgspec.Struct):
+    """What `radar.js` sends."""
+
+    events: list[msgspec.Raw]
+    key: str | None = None
+    sent_at: Any = None
+
+
+_EVENT = msgspec.json.Decoder(_Payloads)
+_EVENTS = msgspec.json.Decoder(list[_Payloads])
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_ANY = msgspec.json.Decoder(msgspec.Raw)
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+class RadarDoor:
+    """`POST /v1/events`. The key is a bearer token, the user of basic auth, the parameter `key` or in the envelope."""
+
+    name = "radar"
+    routes: Sequence[tuple[str, str]] = (("POST", "/v1/events"),)
+
+    def read(self, request: Request) -> Batch:
+        """The events of a request."""
+        key, body = request.key, request.body.strip()
+        if body.startswith(b"["):
+            return Batch(key, _list(body))
+        if not body.startswith(b"{"):
+            raise MalformedRequestError("the body has to be a JSON object, an array of them, or one on each line")
+        if b'"events"' in body and (envelope := _envelope(body)):
+            events = [_event(raw) for raw in envelope.events[: MAX_EVENTS + 1]]
+            for event in events:
+                if isinstance(event, Event) and event.sent_at is None:
+                    event.sent_at = envelope.sent_at
+            return Batch(key or envelope.key or "", events)
+        return Batch(key, [_event(line) for line in _documents(body)])
+
+    def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
+        """The status that fits, with JSON."""
+        words = {"status": outcome.value} if outcome is Outcome.ACCEPTED else {"error": outcome.value, "detail": detail}
+        headers = {"WWW-Authenticate": "Bearer"} if outcome is Outcome.UNAUTHORIZED else {}
+        return Answer(STATUS[outcome], msgspec.json.encode(words), headers=headers)
+
+
+def _list(body: bytes) -> Sequence[Event | msgspec.Raw]:
+    try:
+        return _EVENTS.decode(body)
+    except msgspec.ValidationError:
+        return [_event(raw) for raw in _RAWS.decode(body)[: MAX_EVENTS + 1]]
+    except msgspec.DecodeError as error:
+        raise MalformedRequestError(f"the body is no JSON array: {error}") from error
+
+
+def _event(text: bytes | msgspec.Raw) -> Event | msgspec.Raw:
+    """An event, or what stands in its place."""
+    try:
+        return _EVENT.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text if isinstance(text, msgspec.Raw) else msgspec.Raw(text)
+
+
+def _envelope(body: bytes) -> _Envelope | None:
+    try:
+        return _ENVELOPE.decode(body)
+    except msgspec.DecodeError:
+        return None
+
+
+def _documents(body: bytes) -> list[bytes]:
+    """The one object of a body, which may be laid out over lines, or its lines, of which the first at least has to be JSON."""
+    try:
+        _ANY.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        first, newline, _ = body.partition(b"\n")
+        if not newline or not _is_json(first):
+            raise MalformedRequestError(f"the body is no JSON: {error}") from error
+        lines = (line.strip() for line in io.BytesIO(body))
+        return list(itertools.islice(filter(None, lines), MAX_EVENTS + 1))
+    return [body]
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _ANY.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,183 @@
+"""Segment's door, and RudderStack's and Jitsu's, which speak the same: a batch of messages, or one of a kind a route.
+
+An alias says for good which id is the user's; the other one is `properties.alias_id`, as in every door.
+"""
+
+from typing import Any
+
+import msgspec
+
+from radar_assets.collector.door import (
+    MAX_EVENTS,
+    STATUS,
+    Answer,
+    Batch,
+    Event,
+    MalformedRequestError,
+    Outcome,
+    Request,
+    identifier,
+)
+from radar_assets.collector.payloads import Payload, members_of, with_members
+
+_KINDS = ("track", "identify", "page", "screen", "group", "alias")
+_SHORT = {kind[0]: kind for kind in _KINDS}
+_BATCHES = ("batch", "b")
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    type: Any = None
+    message_id: Any = None
+    event: Any = None
+    name: Any = None
+    category: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    previous_id: Any = None
+    group_id: Any = None
+    timestamp: Any = None
+    original_timestamp: Any = None
+    sent_at: Any = None
+    properties: Payload = msgspec.UNSET
+    traits: Payload = msgspec.UNSET
+    context: Payload = msgspec.UNSET
+    write_key: Any = None
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    write_key: Any = None
+    sent_at: Any = None
+    context: Payload = msgspec.UNSET
+
+
+class _Batch(_Envelope, kw_only=True):
+    batch: list[_Message]
+
+
+class _LooseBatch(_Envelope, kw_only=True):
+    batch: list[msgspec.Raw]
+
+
+class _Session(msgspec.Struct, rename="camel"):
+    session_id: Any = None
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_BATCH = msgspec.json.Decoder(_Batch)
+_LOOSE_BATCH = msgspec.json.Decoder(_LooseBatch)
+_SESSION = msgspec.json.Decoder(_Session)
+
+
+class SegmentDoor:
+    """`POST /v1/batch` and `/v1/track` to `/v1/alias`, which analytics.js shortens to their first letter; Jitsu's `/api/s/`."""
+
+    name = "segment"
+    routes = (
+        *(("POST", f"/v1/{kind}") for kind in (*_BATCHES, *_KINDS, *_SHORT)),
+        *(("POST", f"/api/s/{kind}") for kind in ("batch", *_KINDS)),
+    )
+
+    def read(self, request: Request) -> Batch:
+        """The events of a request."""
+        kind = request.path.rpartition("/")[2]
+        if kind in _BATCHES:
+            return _read_batch(request)
+        try:
+            message = _MESSAGE.decode(request.body)
+        except msgspec.ValidationError as error:
+            raise MalformedRequestError(f"the body has to be a JSON object, a message: {error}") from error
+        message.type = _SHORT.get(kind, kind)
+        return Batch(_key(request, message), [_event(message, message)])
+
+    def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
+        """`success`, or the members that the SDKs show of an error."""
+        words = {"success": True}
+        if outcome is not Outcome.ACCEPTED:
+            words = {"success": False, "code": outcome.value, "message": detail}
+        return Answer(STATUS[outcome], msgspec.json.encode(words))
+
+
+def _read_batch(request: Request) -> Batch:
+    try:
+        batch = _BATCH.decode(request.body)
+    except (msgspec.ValidationError, RecursionError):
+        batch = _loose_batch(request.body)
+    events = [
+        _event(message, batch) if isinstance(message, _Message) else _one_of_many(message, batch)
+        for message in batch.batch[: MAX_EVENTS + 1]
+    ]
+    return Batch(_key(request, batch), events)
+
+
+def _loose_batch(body: bytes) -> _LooseBatch:
+    try:
+        return _LOOSE_BATCH.decode(body)
+    except msgspec.ValidationError as error:
+        raise MalformedRequestError(f"the body has to be a JSON object with an array named batch: {error}") from error
+
+
+def _one_of_many(raw: msgspec.Raw, batch: _Envelope) -> Event | msgspec.Raw:
+    """The event of a message beside which there is one that is none."""
+    try:
+        return _event(_MESSAGE.decode(raw), batch)
+    except (msgspec.ValidationError, RecursionError):
+        return raw
+
+
+def _key(request: Request, sent: _Envelope | _Message) -> str | None:
+    # Jitsu hides a part of the key that is in the body; who logs in by OAuth has another token in the header.
+    key = request.headers.get("x-write-key") or sent.write_key or request.key
+    return key if isinstance(key, str) else None
+
+
+def _event(message: _Message, batch: _Envelope | _Message) -> Event:
+    return Event(
+        event_id=message.message_id,
+        type=message.type,
+        event=message.event,
+        category=message.category,
+        user_id=identifier(message.user_id),
+        anonymous_id=identifier(message.anonymous_id),
+        session_id=_session_id(message.context),
+        # RudderStack's `timestamp` is the application's own, and there only if it gave one.
+        timestamp=message.timestamp or message.original_timestamp,
+        sent_at=message.sent_at or batch.sent_at,
+        properties=_properties(message),
+        context=_context(message.context, batch.context),
+    )
+
+
+def _properties(message: _Message) -> Any:
+    """What was sent and, beside it, what has no field of its own. Traits stay apart: none is to pass for a title or revenue."""
+    match message.type:
+        case "page" | "screen" if message.name is not None:
+            return with_members(message.properties, {"name": message.name, "title": message.name})
+        case "identify":
+            return with_members(message.properties, {"traits": _traits(message)})
+        case "group":
+            return with_members(
+                message.properties, {"group_id": identifier(message.group_id), "traits": message.traits}
+            )
+        case "alias":
+            return with_members(message.properties, {"alias_id": identifier(message.previous_id)})
+    return with_members(message.properties, {})
+
+
+def _traits(message: _Message) -> Any:
+    """The traits of an identity, which RudderStack's Python SDK has in the context alone."""
+    return members_of(message.context).get("traits") if message.traits is msgspec.UNSET else message.traits
+
+
+def _context(sent: Payload, shared: Payload) -> Any:
+    """The context of a message, over that of its batch."""
+    return with_members(sent, {} if shared is sent else members_of(shared))
+
+
+def _session_id(context: Payload) -> Any:
+    """RudderStack's, which is a number."""
+    if context is msgspec.UNSET or b'"sessionId"' not in bytes(context):
+        return None
+    try:
+        return identifier(_SESSION.decode(context).session_id)
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,233 @@
+"""Snowplow's door: flat events of short names, posted in batches or asked for as a picture's address.
+
+The app id is the key, since trackers have no other. Values that are more than text come as JSON, plain or in base64.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from radar_assets.collector.door import (
+    MAX_EVENTS,
+    STATUS,
+    Answer,
+    Batch,
+    Event,
+    MalformedRequestError,
+    Outcome,
+    Request,
+    identifier,
+)
+from radar_assets.collector.payloads import number, rfc3339, size
+
+_PIXEL = base64.b64decode("R0lGODlhAQABAPAAAAAAAAAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
+"""A GIF of one transparent point."""
+_STRUCTURED = {"se_la": "label", "se_pr": "property", "se_va": "value"}
+_PING = {"pp_mix": "x_min", "pp_max": "x_max", "pp_miy": "y_min", "pp_may": "y_max"}
+_ORDER = {
+    "tr_id": "order_id",
+    "tr_tt": "revenue",
+    "tr_af": "affiliation",
+    "tr_tx": "tax",
+    "tr_sh": "shipping",
+    "tr_ci": "city",
+    "tr_st": "state",
+    "tr_co": "country",
+    "tr_cu": "currency",
+}
+# Without a revenue: that of its order has it.
+_ITEM = {
+    "ti_id": "order_id",
+    "ti_sk": "product_id",
+    "ti_nm": "name",
+    "ti_ca": "category",
+    "ti_pr": "price",
+    "ti_qu": "quantity",
+    "ti_cu": "currency",
+}
+_NUMBERS = frozenset({"se_va", "tr_tt", "tr_tx", "tr_sh", "ti_pr", "ti_qu", *_PING})
+_PAGE = {"url": "url", "page": "title", "refr": "referrer"}
+_LIBRARY = {"tv": "name", "tna": "namespace"}
+_CONTEXT = {"ua": "userAgent", "lang": "locale", "tz": "timezone", "p": "platform"}
+_SIZES = {"res": "screen", "vp": "viewport"}
+_EVENTS = {
+    "pv": ("page", None, {}),
+    "pp": ("track", "page_ping", _PING),
+    "tr": ("track", "transaction", _ORDER),
+    "ti": ("track", "transaction_item", _ITEM),
+}
+"""Type, name and properties of the events whose names Snowplow has set."""
+
+
+class _Payload(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
+class _Described(msgspec.Struct):
+    data: Any
+
+
+_PAYLOAD = msgspec.json.Decoder(_Payload)
+_FIELDS = msgspec.json.Decoder(dict[str, Any])
+_DESCRIBED = msgspec.json.Decoder(_Described)
+
+
+class SnowplowDoor:
+    """`POST /com.snowplowanalytics.snowplow/tp2` and `GET /i`."""
+
+    name = "snowplow"
+    routes = (("POST", "/com.snowplowanalytics.snowplow/tp2"), ("GET", "/i"))
+
+    def read(self, request: Request) -> Batch:
+        """The events of a request. Those of another app id than the first's may not go where its go: no event stands there."""
+        if request.method == "GET":
+            return Batch(request.query.get("aid"), [_event(request.query, request)])
+        try:
+            raws = _PAYLOAD.decode(request.body).data[: MAX_EVENTS + 1]
+        except msgspec.ValidationError as error:
+            raise MalformedRequestError(
+                f"the body has to be a JSON object with an array named data: {error}"
+            ) from error
+        sent = [_fields(raw) for raw in raws]
+        key = next((fields["aid"] for fields in sent if fields and isinstance(fields.get("aid"), str)), None)
+        return Batch(key, [_event_of(fields, raw, key, request) for fields, raw in zip(sent, raws, strict=True)])
+
+    def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
+        """The picture that was asked for, or a word."""
+        if outcome is Outcome.ACCEPTED and request.method == "GET":
+            return Answer(200, _PIXEL, "image/gif", {"Cache-Control": "no-cache, no-store, must-revalidate"})
+        text = "ok" if outcome is Outcome.ACCEPTED else f"{outcome.value}: {detail}"
+        return Answer(STATUS[outcome], text.encode(), "text/plain; charset=utf-8")
+
+
+def _fields(raw: msgspec.Raw) -> dict[str, Any] | None:
+    try:
+        return _FIELDS.decode(raw)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+
+
+def _event_of(
+    fields: dict[str, Any] | None, raw: msgspec.Raw, key: str | None, request: Request
+) -> Event | msgspec.Raw:
+    return raw if fields is None or fields.get("aid") != key else _event(fields, request)
+
+
+def _event(fields: Mapping[str, Any], request: Request) -> Event:
+    entities, described = _described(fields, "co", "cx"), _described(fields, "ue_pr", "ue_px")
+    session = _entity(entities, "client_session")
+    kind, name, category, properties = _said(fields, described, entities)
+    context = _context(fields, entities, request)
+    if isinstance(described, dict) and "schema" in described:
+        context["schema"] = described["schema"]
+    if page := _named(fields, _PAGE):
+        if kind == "page":
+            properties = page
+        else:
+            context["page"] = page
+    # A true timestamp is beyond doubt, so no clock corrects it.
+    happened, sent = (fields["ttm"], None) if fields.get("ttm") else (fields.get("dtm"), fields.get("stm"))
+    user_id, anonymous_id = _ids(fields, session, request)
+    return Event(
+        event_id=fields.get("eid"),
+        type=kind,
+        event=name,
+        category=category,
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        session_id=fields.get("sid") or session.get("sessionId"),
+        timestamp=rfc3339(happened),
+        sent_at=rfc3339(sent),
+        properties=properties or None,
+        context=context or None,
+    )
+
+
+def _said(fields: Mapping[str, Any], described: Any, entities: Any) -> tuple[str, Any, Any, Any]:
+    """Type, name, category and properties of an event."""
+    sent = fields.get("e")
+    if sent == "se":
+        return "track", fields.get("se_ac"), fields.get("se_ca"), _named(fields, _STRUCTURED)
+    if sent == "ue":
+        return _self_described(described, entities)
+    kind, name, names = _EVENTS.get(sent, ("track", sent, {})) if isinstance(sent, str) else ("track", sent, {})
+    return kind, name, None, _named(fields, names)
+
+
+def _self_described(described: Any, entities: Any) -> tuple[str, Any, Any, Any]:
+    name, data = _schema_name(described), _data(described)
+    if name is None:
+        # The contract rejects it; what was sent is there to be looked at.
+        return "track", None, None, {"self_describing": described}
+    if name == "screen_view":
+        return "screen", None, None, {"title": data["name"], **data} if "name" in data else data
+    if name == "snowplow_ecommerce_action":
+        # Which one it is stands in its data, what was paid beside it.
+        return "track", data.get("type"), None, {**_entity(entities, "transaction"), **data}
+    return "track", name, None, data
+
+
+def _ids(fields: Mapping[str, Any], session: Mapping[str, Any], request: Request) -> tuple[Any, Any]:
+    """User id and anonymous id, made up where the event has neither: a picture in a page without scripts."""
+    user_id = identifier(fields.get("uid"))
+    anonymous_id = fields.get("duid") or session.get("userId") or fields.get("nuid") or fields.get("tnuid")
+    if not user_id and not anonymous_id:
+        site, address, user_agent = (str(fields.get(name) or "") for name in ("aid", "ip", "ua"))
+        anonymous_id = request.sender.visitor_id(site, address, user_agent)
+    return user_id or None, identifier(anonymous_id)
+
+
+def _context(fields: Mapping[str, Any], entities: Any, request: Request) -> dict[str, Any]:
+    context: dict[str, Any] = _named(fields, _CONTEXT)
+    # A server's own user agent says nothing of its visitors.
+    if "userAgent" not in context and fields.get("p", "web") == "web" and "user-agent" in request.headers:
+        context["userAgent"] = request.headers["user-agent"]
+    for sent, name in _SIZES.items():
+        if both := size(fields.get(sent)):
+            context[name] = both
+    if library := _named(fields, _LIBRARY):
+        context["library"] = library
+    if entities:
+        context["entities"] = entities
+    return context
+
+
+def _named(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """These fields by their whole names, as far as they are given."""
+    return {
+        name: number(fields[sent]) if sent in _NUMBERS else fields[sent]
+        for sent, name in names.items()
+        if fields.get(sent)
+    }
+
+
+def _described(fields: Mapping[str, Any], plain: str, packed: str) -> Any:
+    """What a field says that is JSON, plain or in base64: the data within its schema. As text, where it can't be read."""
+    text = fields.get(plain) or fields.get(packed)
+    if not isinstance(text, str):
+        return text
+    try:
+        json = text if fields.get(plain) else base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        return _DESCRIBED.decode(json).data
+    except (binascii.Error, ValueError, RecursionError):
+        return text
+
+
+def _entity(entities: Any, name: str) -> dict[str, Any]:
+    """The data of the first entity of this name; empty if there is none."""
+    found = (entity for entity in entities if _schema_name(entity) == name) if isinstance(entities, list) else ()
+    return _data(next(iter(found), None))
+
+
+def _schema_name(described: Any) -> Any:
+    """`link_click` of what has the schema `iglu:com.acme/link_click/jsonschema/1-0-1`."""
+    schema = described.get("schema") if isinstance(described, dict) else None
+    return schema.split("/")[1] if isinstance(schema, str) and "/" in schema else schema
+
+
+def _data(described: Any) -> dict[str, Any]:
+    data = described.get("data") if isinstance(described, dict) else None
+    return data if isinstance(data, dict) else {}

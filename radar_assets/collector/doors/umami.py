@@ -1,0 +1,101 @@
+"""Umami's door: what its tracker and its SDK send of a page, without cookies; visitors are told apart by address and browser.
+
+A request has no id, so that the same words of a visitor within some seconds count once: they were sent again.
+"""
+
+from typing import Any
+
+import msgspec
+
+from radar_assets.collector.door import (
+    STATUS,
+    Answer,
+    Batch,
+    Event,
+    MalformedRequestError,
+    Outcome,
+    Request,
+    identifier,
+)
+from radar_assets.collector.doors.cookieless import event_of
+from radar_assets.collector.payloads import Payload, rfc3339, size
+
+
+class _Sent(msgspec.Struct):
+    website: Any = None
+    hostname: Any = None
+    url: Any = None
+    referrer: Any = None
+    title: Any = None
+    name: Any = None
+    data: Payload = msgspec.UNSET
+    id: Any = None
+    tag: Any = None
+    language: Any = None
+    screen: Any = None
+    timestamp: Any = None
+    ip: Any = None
+    user_agent: Any = msgspec.field(default=None, name="userAgent")
+
+
+class _Request(msgspec.Struct):
+    payload: _Sent
+    type: Any = "event"
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+
+
+class UmamiDoor:
+    """`POST /api/send`. The website's id is the key."""
+
+    name = "umami"
+    routes = (("POST", "/api/send"),)
+
+    def read(self, request: Request) -> Batch:
+        """The event of a request."""
+        try:
+            sent = _REQUEST.decode(request.body)
+        except msgspec.ValidationError as error:
+            raise MalformedRequestError(f"the body has to be a JSON object with an object payload: {error}") from error
+        key = sent.payload.website
+        if not isinstance(key, str):
+            return Batch(None, [msgspec.Raw(request.body)])
+        return Batch(key, [_event(request, key, sent.type, sent.payload)])
+
+    def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
+        """What lets the tracker go on, or the error in Umami's words."""
+        if outcome is Outcome.ACCEPTED:
+            return Answer(200, b'{"disabled":false}')
+        words = {"error": {"message": detail, "code": outcome.value, "status": STATUS[outcome]}}
+        return Answer(STATUS[outcome], msgspec.json.encode(words))
+
+
+def _event(request: Request, site: str, kind: Any, sent: _Sent) -> Event:
+    is_identity = kind == "identify"
+    return event_of(
+        request,
+        site,
+        # A kind that is none is for the contract to reject.
+        ("track" if sent.name else "page") if kind == "event" else kind,
+        name=None if is_identity else sent.name or None,
+        page={
+            "url": _absolute(sent.url, sent.hostname),
+            "title": sent.title,
+            "referrer": _absolute(sent.referrer, sent.hostname),
+        },
+        properties=msgspec.UNSET if is_identity else sent.data,
+        members={"tag": sent.tag or None, "traits": sent.data if is_identity else None},
+        context={"locale": sent.language, "screen": size(sent.screen)},
+        user_id=identifier(sent.id) or None,
+        # In seconds.
+        timestamp=rfc3339(sent.timestamp * 1000) if isinstance(sent.timestamp, int | float) else sent.timestamp,
+        address=sent.ip,
+        user_agent=sent.user_agent,
+    )
+
+
+def _absolute(address: Any, hostname: Any) -> Any:
+    """The whole of an address whose first half, the same for all pages of a site, the tracker leaves out."""
+    is_path = isinstance(address, str) and address.startswith("/")
+    return f"https://{hostname}{address}" if is_path and hostname else address

@@ -1,0 +1,195 @@
+"""The road of a request, whatever its door: read, told whose it is, counted against limits, made durable.
+
+What only HTTP knows is for `app.py`; what only one protocol knows, for its door.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from radar_assets.collector.bodies import (
+    MAX_INFLATED_BYTES,
+    MAX_PARTS,
+    SMALL_BYTES,
+    CorruptError,
+    TooLargeError,
+    inflate,
+    is_packed,
+    mend_surrogates,
+)
+from radar_assets.collector.door import MAX_EVENTS, Batch, Door, MalformedRequestError, Outcome, Request
+from radar_assets.collector.journal import Journal, JournalError
+from radar_assets.collector.keys import KeyRing, KeysError
+from radar_assets.collector.limits import Limits
+from radar_assets.collector.lines import encode_lines
+from radar_assets.collector.telemetry import Telemetry
+from radar_assets.settings import Settings
+
+Runner = Callable[..., Awaitable[Any]]
+"""Runs a function with its arguments: at once, or beside the event loop where it takes long."""
+
+MOST_LARGE_WAITING = 32
+"""Large bodies that wait for their turn; anybody may send some that take a good part of a second each, key or none."""
+RETRY_S = 5
+"""When to come again while nothing can be made durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a request, and what its sender is told beyond that."""
+
+    outcome: Outcome
+    detail: str = ""
+    events: int = 0
+    retry_after_s: int | None = None
+
+
+class _Lines(NamedTuple):
+    """What is left of a request once it is understood, and how many events that was."""
+
+    text: bytes
+    events: int
+
+
+class Intake:
+    """Takes requests in, for one worker."""
+
+    def __init__(
+        self, settings: Settings, keys: KeyRing, limits: Limits, journal: Journal, telemetry: Telemetry
+    ) -> None:
+        self._settings, self._keys, self._limits = settings, keys, limits
+        self._journal, self._telemetry = journal, telemetry
+        self._beside = ThreadPoolExecutor(1, "large-bodies")
+        self._large = asyncio.Semaphore(1)
+        self._large_waiting = 0
+
+    async def take(self, door: Door, request: Request, sent: bytes) -> Verdict:
+        """Take in what a request brings; when the outcome is `ACCEPTED`, all of it is durable.
+
+        Args:
+            request: without its body.
+            sent: the body as it was sent.
+        """
+        try:
+            taken = await self._understand(door, request, sent)
+        except TooLargeError as error:
+            return Verdict(Outcome.TOO_LARGE, str(error))
+        except (MalformedRequestError, CorruptError) as error:
+            return Verdict(Outcome.MALFORMED, str(error))
+        except KeysError as error:
+            return Verdict(Outcome.UNAVAILABLE, str(error), retry_after_s=RETRY_S)
+        return taken if isinstance(taken, Verdict) else await self._keep(door, request, taken)
+
+    async def _understand(self, door: Door, request: Request, sent: bytes) -> "Verdict | _Lines":
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        packed = is_packed(sent, encoding)
+        small = _inflated_if_small(sent, encoding) if packed else sent
+        if small is not None and len(small) <= SMALL_BYTES:
+            return await self._lines(door, replace(request, body=small), _here)
+        if self._large_waiting >= MOST_LARGE_WAITING:
+            return Verdict(Outcome.UNAVAILABLE, "there are too many large requests", retry_after_s=1)
+        self._large_waiting += 1
+        try:
+            async with self._large:
+                body = await self._in_thread(inflate, sent, encoding, MAX_INFLATED_BYTES) if packed else sent
+                return await self._lines(door, replace(request, body=body), self._in_thread)
+        finally:
+            self._large_waiting -= 1
+
+    async def _lines(self, door: Door, request: Request, run: Runner) -> "Verdict | _Lines":
+        batch = await run(_read, door, request)
+        events = batch.events
+        if len(events) > MAX_EVENTS:
+            raise TooLargeError(f"the request has more than {MAX_EVENTS} events")
+        if batch.key is None:
+            return Verdict(Outcome.UNAUTHORIZED, "a key is missing") if events else Verdict(Outcome.ACCEPTED)
+        grant = await self._keys.find(batch.key, "write")
+        if grant is None:
+            return Verdict(Outcome.UNAUTHORIZED, "the key is none, or it is revoked", len(events))
+        if not grant.admits(origin_of(request)):
+            return Verdict(Outcome.UNAUTHORIZED, "the key is not for this origin", len(events))
+        if not events:
+            return Verdict(Outcome.ACCEPTED)
+        if self._settings.respect_do_not_track and asks_not_to_be_tracked(request):
+            self._telemetry.dropped.labels(door.name, "do_not_track").inc(len(events))
+            return Verdict(Outcome.ACCEPTED)
+        wait_s = await self._limits.retry_after_s(grant, len(events), request.received_at)
+        if wait_s is not None:
+            self._telemetry.dropped.labels(door.name, "limited").inc(len(events))
+            return Verdict(Outcome.LIMITED, "the project sends more than it may", len(events), wait_s)
+        kept = self._settings.client_address
+        lines = await run(encode_lines, events, grant.project_id, door.name, request.received_at, kept)
+        return _Lines(lines, len(events))
+
+    async def _keep(self, door: Door, request: Request, lines: "_Lines") -> Verdict:
+        began = time.perf_counter()
+        try:
+            await self._journal.append(lines.text, request.received_at)
+        except JournalError:
+            return Verdict(Outcome.UNAVAILABLE, "nothing can be stored at present", lines.events, RETRY_S)
+        self._telemetry.journal_seconds.observe(time.perf_counter() - began)
+        self._telemetry.events.labels(door.name).inc(lines.events)
+        return Verdict(Outcome.ACCEPTED, events=lines.events)
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._beside, work, *arguments)
+
+    def close(self) -> None:
+        """End the thread for large bodies."""
+        self._beside.shutdown()
+
+
+def _inflated_if_small(body: bytes, encoding: str) -> bytes | None:
+    try:
+        return inflate(body, encoding, SMALL_BYTES)
+    except TooLargeError:
+        return None
+
+
+async def _here(work: Callable[..., Any], *arguments: object) -> Any:
+    return work(*arguments)
+
+
+def _read(door: Door, request: Request) -> Batch:
+    """What a door reads; bodies that it can't are malformed, and those that a browser garbled are mended."""
+    body = request.body
+    if len(body) > SMALL_BYTES and body.count(b",") + body.count(b"\n") > MAX_PARTS:
+        raise TooLargeError(f"the body has more than {MAX_PARTS} values and lines")
+    try:
+        return _read_once(door, request)
+    except MalformedRequestError:
+        body = mend_surrogates(request.body)
+        if body == request.body:
+            raise
+        return _read_once(door, replace(request, body=body))
+
+
+def _read_once(door: Door, request: Request) -> Batch:
+    try:
+        return door.read(request)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise MalformedRequestError(f"the body can't be read: {error}") from error
+    except RecursionError as error:
+        raise MalformedRequestError("the body is nested too deep") from error
+
+
+def origin_of(request: Request) -> str | None:
+    """The web origin that a request comes from; a picture's request has none but the page that it is on."""
+    if origin := request.headers.get("origin"):
+        return origin
+    try:
+        page = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return None
+    return f"{page.scheme}://{page.netloc}" if page.netloc else None
+
+
+def asks_not_to_be_tracked(request: Request) -> bool:
+    """Whether a browser sends Do Not Track or Global Privacy Control."""
+    return request.headers.get("dnt") == "1" or request.headers.get("sec-gpc") == "1"

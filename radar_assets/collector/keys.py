@@ -1,0 +1,189 @@
+"""Keys: whose events a request brings, and who may look at them; made, revoked and found.
+
+A key is shown once and kept as a hash. What a project may send is for `limits.py` to say.
+"""
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from radar_assets.partitions import utc_now
+from radar_assets.store.database import Store
+from radar_assets.store.models import ApiKey, FieldError, Project
+
+Kind = Literal["write", "read"]
+
+FRESH_S = 2.0
+"""How old what is known of keys and projects gets: a revoke acts within that time."""
+PAUSE_S = 0.2
+"""Between two readings. Anybody can make up unknown keys, and each may be a new one: they wait for the next reading together."""
+_CHOSEN = re.compile(r"[A-Za-z0-9._~:/@+=-]{1,200}")
+
+
+class KeysError(Exception):
+    """Whether a key is good can't be told, since the store can't be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a key opens.
+
+    Attributes:
+        origins: the web origins that it is for; empty for any sender.
+        events_per_second: the project's own limit, `None` for that of the settings; likewise `events_per_month`.
+    """
+
+    project_id: str
+    kind: str
+    origins: frozenset[str]
+    events_per_second: int | None
+    events_per_month: int | None
+
+    def admits(self, origin: str | None) -> bool:
+        """Whether a request may come from a web origin, or from what names none."""
+        return not self.origins or (origin is not None and origin.lower() in self.origins)
+
+
+class KeyRing:
+    """All keys that open something, as the store has them. For one event loop.
+
+    They are read as a whole every other second, so that a request waits for no query and a store that is out for a while stops
+    nobody whose key is known.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._grants: Mapping[str, Grant] = {}
+        self._began_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self.failure: str | None = "keys are not read yet"
+
+    async def keep_fresh(self) -> None:
+        """Read the keys again and again, until it is cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(FRESH_S)
+
+    async def refresh(self) -> None:
+        """Know the keys as they are now or later; on failure what is known stays."""
+        asked_at = time.monotonic()
+        async with self._reading:
+            if self._began_at >= asked_at:
+                return
+            await asyncio.sleep(max(0.0, self._began_at + PAUSE_S - time.monotonic()))
+            self._began_at = time.monotonic()
+            try:
+                self._grants = await asyncio.to_thread(read_grants, self._store)
+                self.failure = None
+            except SQLAlchemyError as error:
+                self.failure = f"keys can't be read ({type(error).__name__})"
+
+    async def find(self, key: str, kind: Kind) -> Grant | None:
+        """What a key opens; `None` if that is nothing of this kind.
+
+        Raises:
+            KeysError: it is unknown, and the store can't be asked.
+        """
+        digest = hash_key(key)
+        grant = self._grants.get(digest)
+        if grant is None:
+            await self.refresh()
+            grant = self._grants.get(digest)
+            if grant is None and self.failure:
+                raise KeysError(self.failure)
+        return grant if grant and grant.kind == kind else None
+
+
+def hash_key(key: str) -> str:
+    """What is kept of a key. Made keys are random, so there is nothing that a slow hash would protect from guessing."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def read_grants(store: Store) -> dict[str, Grant]:
+    """What each key that is not revoked opens, by its hash; those of inactive projects open nothing."""
+    query = (
+        sa.select(ApiKey, Project)
+        .join(Project, ApiKey.project_id == Project.id)
+        .where(ApiKey.revoked_at.is_(None), Project.is_active)
+    )
+    with store.session(read_only=True) as session:
+        return {
+            key.hash: Grant(
+                key.project_id, key.kind, frozenset(key.origins), project.events_per_second, project.events_per_month
+            )
+            for key, project in session.execute(query)
+        }
+
+
+def create_key(
+    store: Store, project_id: str, kind: Kind = "write", *, value: str | None = None, origins: Iterable[str] = ()
+) -> str:
+    """Make a key for a project, and give it: nobody can read it later.
+
+    Args:
+        value: the key itself, where a protocol's senders have an id that is no secret, such as the domain of a Plausible site.
+        origins: the web origins that it is for, such as `https://shop.example`; none for any sender.
+
+    Raises:
+        FieldError: there is no such project, there is such a key, or the value or an origin is none.
+    """
+    key = f"{kind}_{secrets.token_hex(16)}" if value is None else value
+    if not _CHOSEN.fullmatch(key):
+        raise FieldError("key value", key, "must be 1 to 200 letters, digits and ._~:/@+=-")
+    allowed = sorted({_origin(origin) for origin in origins})
+    with store.session() as session:
+        if session.get(Project, project_id) is None:
+            raise FieldError("project id", project_id, "is unknown; radar project add makes it")
+        same = session.scalar(sa.select(ApiKey).where(ApiKey.hash == hash_key(key)))
+        if same and same.revoked_at is None:
+            raise FieldError("key value", key, "is in use already; choose another, or revoke that key first")
+        if same:
+            session.delete(same)
+            session.flush()
+        session.add(
+            ApiKey(
+                id=secrets.token_hex(4),
+                project_id=project_id,
+                kind=kind,
+                hash=hash_key(key),
+                origins=allowed,
+                created_at=utc_now(),
+            )
+        )
+    return key
+
+
+def revoke_key(store: Store, id_or_key: str) -> ApiKey:
+    """Make a key open nothing from now on.
+
+    Raises:
+        FieldError: no key that is in force has this id or is this.
+    """
+    with store.session() as session:
+        matches = sa.or_(ApiKey.id == id_or_key, ApiKey.hash == hash_key(id_or_key))
+        key = session.scalar(sa.select(ApiKey).where(matches, ApiKey.revoked_at.is_(None)))
+        if key is None:
+            raise FieldError("key", id_or_key[:8], "is no id of a key in force; radar key list shows them")
+        key.revoked_at = utc_now()
+        return key
+
+
+def list_keys(store: Store) -> list[ApiKey]:
+    """All keys, by project and age."""
+    with store.session(read_only=True) as session:
+        return sorted(session.scalars(sa.select(ApiKey)), key=lambda key: (key.project_id, key.created_at, key.id))
+
+
+def _origin(text: str) -> str:
+    match = re.fullmatch(r"(https?://[^/?#@\s]+)/?", text.lower())
+    if not match:
+        raise FieldError("origin", text, "is no web origin; write one such as https://shop.example")
+    return match[1]

@@ -1,0 +1,131 @@
+"""Limits: how many events a project may send, in a second and in a calendar month.
+
+The second's are counted in memory or Redis; the month's in the store, where they outlive a restart and are the same for all workers.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections import Counter
+from datetime import date, datetime, timedelta
+
+import sqlalchemy as sa
+from limits import RateLimitItemPerSecond
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from radar_assets.collector.keys import Grant
+from radar_assets.settings import Settings
+from radar_assets.store.database import Store
+from radar_assets.store.models import MonthlyUsage
+
+_LOG = logging.getLogger(__name__)
+
+WINDOW_S = 10
+"""A rate is counted over so many seconds, so that a batch may hold more than a second's events."""
+REDIS_S = 1.0
+"""How long a request waits for Redis before it is let in uncounted."""
+USAGE_S = 2.0
+"""How often workers bring what they counted for the month together: so far a quota may be overrun."""
+
+
+class Limits:
+    """The limits of all projects. For one event loop."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._per_second, self._per_month = settings.events_per_second, settings.events_per_month
+        if settings.redis_url:
+            patience = {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_S}
+            address = f"async+{settings.redis_url}"
+            storage = storage_from_string(address, implementation="redispy", wrap_exceptions=True, **patience)
+        else:
+            storage = storage_from_string("async+memory://")
+        self._windows = SlidingWindowCounterRateLimiter(storage)  # pyright: ignore[reportArgumentType]
+        self._usage = Usage(store)
+
+    async def retry_after_s(self, grant: Grant, events: int, now: datetime) -> int | None:
+        """Count the events of a request; or, when they are over a limit, how many seconds to wait before sending them again."""
+        per_second = grant.events_per_second or self._per_second
+        per_month = grant.events_per_month or self._per_month
+        if per_month and self._usage.of(grant.project_id, now) + events > per_month:
+            return math.ceil((_next_month(now) - now).total_seconds())
+        if per_second and (wait_s := await self._wait_s(grant.project_id, per_second, events)):
+            return wait_s
+        self._usage.add(grant.project_id, now, events)
+        return None
+
+    async def _wait_s(self, project_id: str, per_second: int, events: int) -> int | None:
+        window = RateLimitItemPerSecond(per_second * WINDOW_S, WINDOW_S)
+        try:
+            # A batch above the whole window would never get in; it takes all of it.
+            if await self._windows.hit(window, project_id, cost=min(events, window.amount)):
+                return None
+            stats = await self._windows.get_window_stats(window, project_id)
+        except StorageError as error:
+            # Rates are there against too much of a good thing: without the count, events are let in.
+            _LOG.warning("rates are not counted: %s", type(error.storage_error).__name__)
+            return None
+        return max(1, math.ceil(stats.reset_time - time.time()))
+
+    async def keep_fresh(self) -> None:
+        """Bring the month's counts together again and again, and once more when it is cancelled."""
+        try:
+            while True:
+                await self._usage.exchange()
+                await asyncio.sleep(USAGE_S)
+        finally:
+            await self._usage.exchange()
+
+
+class Usage:
+    """What projects have sent in a month: as the store has it, and what this worker counted since."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stored: dict[tuple[str, date], int] = {}
+        self._counted: Counter[tuple[str, date]] = Counter()
+
+    def of(self, project_id: str, now: datetime) -> int:
+        """How many events a project has sent in the month of `now`."""
+        place = (project_id, _month(now))
+        return self._stored.get(place, 0) + self._counted[place]
+
+    def add(self, project_id: str, now: datetime, events: int) -> None:
+        """Count events."""
+        self._counted[project_id, _month(now)] += events
+
+    async def exchange(self) -> None:
+        """Add what was counted to the store, and read what all workers have; when that fails, it is for the next time."""
+        counted, self._counted = self._counted, Counter()
+        try:
+            self._stored = await asyncio.to_thread(_exchange, self._store, +counted)
+        except SQLAlchemyError as error:
+            _LOG.warning("usage is not stored yet: %s", type(error).__name__)
+            self._counted.update(counted)
+
+
+def _exchange(store: Store, counted: Counter[tuple[str, date]]) -> dict[tuple[str, date], int]:
+    if counted:
+        insert = (sqlite if store.engine.dialect.name == "sqlite" else postgresql).insert(MonthlyUsage)
+        more = MonthlyUsage.events + insert.excluded.events
+        rows = [{"project_id": id, "month": month, "events": events} for (id, month), events in sorted(counted.items())]
+        with store.session() as session:
+            session.execute(
+                insert.on_conflict_do_update(index_elements=["project_id", "month"], set_={"events": more}), rows
+            )
+    latest = sa.select(sa.func.max(MonthlyUsage.month)).scalar_subquery()
+    with store.session(read_only=True) as session:
+        rows = session.scalars(sa.select(MonthlyUsage).where(MonthlyUsage.month == latest))
+        return {(usage.project_id, usage.month): usage.events for usage in rows}
+
+
+def _month(now: datetime) -> date:
+    return now.date().replace(day=1)
+
+
+def _next_month(now: datetime) -> datetime:
+    return datetime.combine((_month(now) + timedelta(days=31)).replace(day=1), datetime.min.time())

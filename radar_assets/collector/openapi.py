@@ -1,0 +1,132 @@
+"""The OpenAPI document of the collector: every route of every door, and Radar's own in full."""
+
+import re
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+from radar_assets.collector.bodies import MAX_BODY_BYTES, MAX_INFLATED_BYTES
+from radar_assets.collector.door import MAX_EVENTS, STATUS, Door, Outcome
+
+_WORDS = {
+    Outcome.ACCEPTED: "All events are on disk. Those that break the contract become rejected events downstream, with the reason.",
+    Outcome.MALFORMED: "Not a request of this protocol.",
+    Outcome.UNAUTHORIZED: "No key, or one that is unknown, revoked or not for this origin.",
+    Outcome.TOO_LARGE: f"More than {MAX_BODY_BYTES} bytes, {MAX_INFLATED_BYTES} bytes inflated or {MAX_EVENTS} events.",
+    Outcome.LIMITED: "Over the project's rate or quota; Retry-After says in how many seconds to send it again.",
+    Outcome.UNAVAILABLE: "Nothing was stored; Retry-After says in how many seconds to send it again.",
+}
+_ADDED = ("project_id", "received_at", "protocol")
+"""Fields of an event that the collector fills, whatever is sent."""
+_EXAMPLE = {"event": "signup", "anonymous_id": "visitor-1", "properties": {"plan": "free"}}
+_SECURITY = [{"bearer": []}, {"basic": []}, {"query": []}]
+
+
+def describe(doors: Sequence[Door]) -> dict[str, Any]:
+    """The document, for OpenAPI 3.1."""
+    paths: dict[str, dict[str, Any]] = {}
+    for door in doors:
+        for method, path in door.routes:
+            operation = _own_events() if door.name == "radar" else _foreign(door, method, path)
+            paths.setdefault(path, {})[method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Radar collector",
+            "version": metadata.version("radar-assets"),
+            "description": "Takes in events from the SDKs of several protocols. A 2xx means that they are on disk.",
+        },
+        "paths": {**paths, **_inquiries()},
+        "components": {
+            "schemas": {"Event": _event_schema()},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The write key."},
+                "basic": {"type": "http", "scheme": "basic", "description": "The write key as user, no password."},
+                "query": {"type": "apiKey", "in": "query", "name": "key"},
+            },
+        },
+    }
+
+
+def _own_events() -> dict[str, Any]:
+    one_or_many = {
+        "type": ["object", "array"],
+        "maxItems": MAX_EVENTS,
+        "description": "One event (see the schema Event) or an array of them.",
+        "examples": [_EXAMPLE, [_EXAMPLE]],
+    }
+    return {
+        "summary": "Take events in",
+        "description": (
+            "Events in Radar's own form: one object, an array, or one object a line. The body may be packed with gzip, and its "
+            "content type is not looked at. A page may send {key, sent_at, events} instead, so that its key is in no URL."
+        ),
+        "operationId": "take_events",
+        "security": _SECURITY,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": one_or_many}}},
+        "responses": _responses(),
+    }
+
+
+def _foreign(door: Door, method: str, path: str) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": f"What SDKs of {door.name} send",
+        "operationId": "_".join([door.name, method.lower(), *re.findall(r"\w+", path)]),
+        "responses": _responses(),
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in re.findall(r"{(\w+)}", path)
+        ],
+    }
+    if method != "GET":
+        operation["requestBody"] = {"content": {"application/json": {"schema": {}}}}
+    return operation
+
+
+def _responses() -> dict[str, Any]:
+    answers: dict[str, dict[str, Any]] = {
+        str(int(STATUS[outcome])): {"description": words} for outcome, words in _WORDS.items()
+    }
+    for outcome in (Outcome.LIMITED, Outcome.UNAVAILABLE):
+        seconds = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+        answers[str(int(STATUS[outcome]))]["headers"] = {"Retry-After": seconds}
+    return answers
+
+
+def _inquiries() -> dict[str, Any]:
+    def get(name: str, summary: str, **statuses: str) -> dict[str, Any]:
+        responses = {status.removeprefix("s"): {"description": words} for status, words in statuses.items()}
+        return {"get": {"operationId": name, "summary": summary, "responses": responses}}
+
+    live = get(
+        "live",
+        "What happens in a project right now",
+        s200="Events, page views and visitors of the last five minutes and of each of the last thirty.",
+        s400="A parameter is wrong.",
+        s401="No read key, or not for this origin.",
+        s403="The key is for another project.",
+        s503="Nothing can be read at present.",
+    )
+    live["get"]["security"] = [{"bearer": []}, {"query": []}]
+    live["get"]["parameters"] = [
+        {"name": "project", "in": "query", "schema": {"type": "string"}},
+        {"name": "top", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}},
+    ]
+    return {
+        "/v1/live": live,
+        "/radar.js": get("script", "The script for web pages", s200="The script.", s304="It has not changed."),
+        "/healthz": get("health", "Whether the process answers", s200="It does."),
+        "/readyz": get("readiness", "Whether requests can be taken in", s200="They can.", s503="They can't."),
+        "/metrics": get("metrics", "Figures for Prometheus", s200="The figures."),
+    }
+
+
+def _event_schema() -> dict[str, Any]:
+    from radar_assets.events.contract import CanonicalEvent
+
+    schema = CanonicalEvent.model_json_schema(ref_template="#/components/schemas/{model}")
+    for field in _ADDED:
+        del schema["properties"][field]
+    # An id and a time are given to what has none; the other fields that are not optional have defaults of their type.
+    del schema["required"]
+    return schema

@@ -1,0 +1,68 @@
+"""Payloads as senders write them: JSON that stays the bytes that came unless a door has something to add, and the few
+values that every protocol writes as text.
+
+What the members of a payload mean is for each door to know.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+Payload = msgspec.Raw | msgspec.UnsetType
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_NUMBER = msgspec.json.Decoder(int | float)
+
+
+def with_members(payload: Payload, members: Mapping[str, Any], without: Collection[str] = ()) -> Any:
+    """A payload and these members, but for those that are none and those that it has.
+
+    What is no object stays as it is, for the contract to reject.
+
+    Args:
+        without: members of the payload that are not to be kept.
+    """
+    added = {name: value for name, value in members.items() if value is not None and value is not msgspec.UNSET}
+    if payload is msgspec.UNSET:
+        return added or None
+    if not added and not without:
+        return payload
+    try:
+        given = _MEMBERS.decode(payload) or {}
+    except (msgspec.ValidationError, RecursionError):
+        return payload
+    return {**added, **{name: value for name, value in given.items() if name not in without}}
+
+
+def members_of(payload: Payload) -> dict[str, msgspec.Raw]:
+    """The members of a payload; none if it is no object."""
+    try:
+        return {} if payload is msgspec.UNSET else _MEMBERS.decode(payload) or {}
+    except (msgspec.ValidationError, RecursionError):
+        return {}
+
+
+def rfc3339(milliseconds: Any) -> Any:
+    """Milliseconds since 1970 as the contract writes times; what is no such number stays as it is."""
+    try:
+        return datetime.fromtimestamp(float(milliseconds) / 1000, UTC).isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return milliseconds
+
+
+def number(text: Any) -> Any:
+    """The number that a text writes as JSON does; what is no such text stays as it is."""
+    try:
+        return _NUMBER.decode(text) if isinstance(text, str) else text
+    except msgspec.DecodeError:
+        return text
+
+
+def size(text: Any) -> dict[str, int] | None:
+    """Width and height of a screen that is written as `1920x1080`, in pixels."""
+    width, _, height = text.partition("x") if isinstance(text, str) else ("", "", "")
+    if not (width.isdecimal() and height.isdecimal() and len(text) < 20):
+        return None
+    return {"width": int(width), "height": int(height)}

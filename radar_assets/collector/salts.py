@@ -1,0 +1,57 @@
+"""Salts: the secret of each day, from which visitor ids are made where a protocol names no visitor.
+
+It is the same for all workers, and deleted two days later: an id can then be traced back to nobody, by anybody.
+"""
+
+import asyncio
+import logging
+import secrets
+from datetime import date, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from radar_assets.partitions import utc_now
+from radar_assets.store.database import Store
+from radar_assets.store.models import DailySalt
+
+_LOG = logging.getLogger(__name__)
+
+SALT_BYTES = 32
+LOOK_S = 600
+"""How often it is seen to that today and tomorrow have a salt."""
+
+
+class Salts:
+    """The salts of yesterday, today and tomorrow."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._salts: dict[date, bytes] = {}
+
+    def of(self, day: date) -> bytes:
+        """The salt of a day. One of this process alone, should the store have been out for a whole day."""
+        return self._salts.get(day) or self._salts.setdefault(day, secrets.token_bytes(SALT_BYTES))
+
+    async def refresh(self) -> None:
+        """Have salts for today and tomorrow, and forget old ones; when the store is out, the next time will do."""
+        try:
+            self._salts = await asyncio.to_thread(_exchange, self._store, utc_now().date())
+        except SQLAlchemyError as error:
+            _LOG.warning("salts can't be read: %s", type(error).__name__)
+
+    async def keep_fresh(self) -> None:
+        """Refresh again and again, until it is cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(LOOK_S)
+
+
+def _exchange(store: Store, today: date) -> dict[date, bytes]:
+    insert = (sqlite if store.engine.dialect.name == "sqlite" else postgresql).insert(DailySalt)
+    rows = [{"day": today + timedelta(days=ahead), "salt": secrets.token_bytes(SALT_BYTES)} for ahead in range(2)]
+    with store.session() as session:
+        session.execute(sa.delete(DailySalt).where(DailySalt.day < today - timedelta(days=1)))
+        session.execute(insert.on_conflict_do_nothing(), rows)
+        return {salt.day: salt.salt for salt in session.scalars(sa.select(DailySalt))}

@@ -1,0 +1,72 @@
+"""The collector as a process: uvicorn with one or more workers, from the first bind to the last line written.
+
+What an application does with requests is in `app.py`.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from radar_assets.settings import Settings, SettingsError
+from radar_assets.store.database import open_store
+
+KEEP_ALIVE_S = 65
+"""Longer than senders and proxies keep idle connections: else one is closed just when its next request is on the way."""
+DRAIN_S = 30
+"""How long requests under way may take once the collector is asked to stop."""
+
+
+def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+    """Serve until SIGINT or SIGTERM, and return when every request under way is answered and every line published.
+
+    Args:
+        settings: those of the environment, which the workers read again.
+
+    Raises:
+        SettingsError: a setting asks for what is not installed.
+        StoreError: the operational store can't be used.
+    """
+    import uvicorn
+
+    from radar_assets.collector.telemetry import LOGGING, MULTIPROCESS
+
+    if settings.redis_url and not find_spec("redis"):
+        raise SettingsError("RADAR_REDIS_URL: the client for it is not installed; pip install 'radar-assets[redis]'")
+    # Before there are workers: they need not wait for each other, and an error is told once.
+    open_store(settings.database).close()
+    _allow_connections()
+    figures = Path(tempfile.mkdtemp(prefix="collector-figures-", dir=settings.scratch)) if workers > 1 else None
+    if figures:
+        os.environ[MULTIPROCESS] = str(figures)
+    # Uvicorn raises the signal again once it has stopped in order, which would end the process as if it had not.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    try:
+        uvicorn.run(
+            "radar_assets.collector.app:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            http="radar_assets.collector.protocol:BoundedProtocol",
+            ws="none",
+            log_config=LOGGING,
+            access_log=False,
+            server_header=False,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.trusted_proxies,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+    finally:
+        if figures:
+            shutil.rmtree(figures, ignore_errors=True)
+
+
+def _allow_connections() -> None:
+    """Take as many open files as the system lets a process have: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,106 @@
+"""What the collector tells of itself: figures for Prometheus and lines for a log, neither with keys or bodies in them."""
+
+import json
+import logging
+import os
+import time
+from collections import Counter as Tally
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""The folder over which workers share their figures, for any of them to tell; the Prometheus client reads it when imported."""
+_LOG = logging.getLogger("radar.requests")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Telemetry:
+    """The figures of one worker."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "radar_requests", "Requests answered.", ("protocol", "outcome"), registry=self._registry
+        )
+        self.events = Counter("radar_events", "Events made durable.", ("protocol",), registry=self._registry)
+        self.dropped = Counter(
+            "radar_dropped_events", "Events not taken in.", ("protocol", "reason"), registry=self._registry
+        )
+        self.body_bytes = Counter(
+            "radar_body_bytes", "Bytes of bodies, as sent.", ("protocol",), registry=self._registry
+        )
+        self.seconds = Histogram(
+            "radar_request_seconds", "Time to the answer.", ("protocol",), buckets=_SECONDS, registry=self._registry
+        )
+        self.journal_seconds = Histogram(
+            "radar_journal_seconds", "Time until lines are durable.", buckets=_SECONDS, registry=self._registry
+        )
+        self.journal_groups = Counter(
+            "radar_journal_groups",
+            "Writes to the disk or the object store, each of the lines of many requests.",
+            registry=self._registry,
+        )
+        self.journal_bytes = Counter("radar_journal_bytes", "Bytes of lines made durable.", registry=self._registry)
+        self._logged_at: dict[tuple[str, str], float] = {}
+        self._unlogged: Tally[tuple[str, str]] = Tally()
+
+    def answered(self, protocol: str, outcome: str, duration_s: float, body_bytes: int, events: int) -> None:
+        """Count a request; one that was refused is logged, though each kind once a second at most."""
+        self.requests.labels(protocol, outcome).inc()
+        self.seconds.labels(protocol).observe(duration_s)
+        self.body_bytes.labels(protocol).inc(body_bytes)
+        if outcome == "accepted":
+            return
+        kind = (protocol, outcome)
+        if time.monotonic() - self._logged_at.get(kind, float("-inf")) < 1:
+            self._unlogged[kind] += 1
+            return
+        self._logged_at[kind] = time.monotonic()
+        fields = {"protocol": protocol, "outcome": outcome, "duration_ms": round(duration_s * 1000, 1)}
+        more = {"body_bytes": body_bytes, "events": events, "unlogged_before": self._unlogged.pop(kind, 0)}
+        _LOG.warning("request refused", extra={"fields": {**fields, **more}})
+
+    def stored(self, size_bytes: int) -> None:
+        """Count a group of lines that is durable."""
+        self.journal_groups.inc()
+        self.journal_bytes.inc(size_bytes)
+
+    def page(self) -> tuple[bytes, str]:
+        """The figures as Prometheus reads them, those of all workers together, and the type of that text."""
+        registry = self._registry
+        if MULTIPROCESS in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class JsonFormatter(logging.Formatter):
+    """A record of the log as one JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": JsonFormatter}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"alembic": {"level": "WARNING"}},
+}
+"""Uvicorn's own log of requests is left out: it has query strings, and those have keys."""

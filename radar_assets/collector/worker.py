@@ -1,0 +1,76 @@
+"""What one worker process holds between its start and its end, opened in order and closed in the reverse one."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from radar_assets.collector.bodies import Bodies
+from radar_assets.collector.intake import Intake
+from radar_assets.collector.journal import Journal, open_journal
+from radar_assets.collector.keys import KeyRing
+from radar_assets.collector.limits import Limits
+from radar_assets.collector.live import Live
+from radar_assets.collector.salts import Salts
+from radar_assets.collector.telemetry import Telemetry
+from radar_assets.settings import Settings
+from radar_assets.store.database import Store, open_store
+
+PROBE_S = 5.0
+"""After a failure of the journal, when to ask for requests again: only they can show that it works."""
+
+
+class Worker:
+    """The parts of a worker."""
+
+    def __init__(self, settings: Settings, store: Store, journal: Journal) -> None:
+        self.settings = settings
+        self.keys, self.limits, self.salts = KeyRing(store), Limits(settings, store), Salts(store)
+        self.telemetry = Telemetry()
+        self.bodies = Bodies(settings.body_timeout_s)
+        self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)
+        self.live = Live(settings.landing_zone, pause_s=0.001)
+        # On a thread of its own, since a first look may take seconds, and all that ask meanwhile wait for it.
+        self.live_thread = ThreadPoolExecutor(1, "live")
+        self._journal = journal
+        journal.on_durable = self.telemetry.stored
+        self._refused_at = float("-inf")
+
+    def refused(self) -> None:
+        """Note that a request could not be taken in for reasons that are not its own."""
+        self._refused_at = time.monotonic()
+
+    def problem(self) -> str | None:
+        """Why requests had better go to another; `None` if there is no reason."""
+        if self._journal.failure and time.monotonic() - self._refused_at < PROBE_S:
+            return "nothing can be stored at present"
+        return self.keys.failure
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
+    """A worker that is ready for requests. When the block ends, all lines are durable and published.
+
+    Raises:
+        StoreError: the operational store can't be used.
+        OSError: the landing zone can't be written to.
+    """
+    async with AsyncExitStack() as stack:
+        store = open_store(settings.database)
+        stack.callback(store.close)
+        worker = Worker(settings, store, await stack.enter_async_context(open_journal(settings)))
+        stack.callback(worker.intake.close)
+        stack.callback(worker.live_thread.shutdown)
+        await worker.keys.refresh()
+        # Before the first request, which would else make visitors up with a salt that nobody else has.
+        await worker.salts.refresh()
+        for part in (worker.keys, worker.limits, worker.salts):
+            stack.push_async_callback(_cancel, asyncio.create_task(part.keep_fresh()))
+        yield worker
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,166 @@
+"""Umami's and Plausible's doors: visitors made up without keeping an address, requests without ids counted once."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from radar_assets.collector.door import Door, MalformedRequestError, Outcome, Request
+from radar_assets.collector.doors.cookieless import RESEND_S
+from radar_assets.collector.doors.plausible import PlausibleDoor
+from radar_assets.collector.doors.umami import UmamiDoor
+from radar_assets.collector.lines import encode_lines
+from radar_assets.events.contract import CanonicalEvent, Reason, Rejection
+from radar_assets_tests.collector.wire import ADDRESS, BROWSER, NOON, events, request, verdicts
+
+UMAMI, PLAUSIBLE = UmamiDoor(), PlausibleDoor()
+SITE = "94db1cb1-74f4-4a40-ad6c-962362670409"
+TEXT = {"content-type": "text/plain"}
+
+
+def umami(kind: str = "event", **payload: Any) -> Request:
+    page = {"website": SITE, "hostname": "a.example", "url": "/b?utm_source=news", "title": "B", "language": "de"}
+    return request("/api/send", {"type": kind, "payload": {**page, **payload}})
+
+
+def plausible(**sent: Any) -> Request:
+    return request("/api/event", {"n": "pageview", "u": "https://a.example/b", "d": "a.example", **sent}, TEXT)
+
+
+def one(door: Door, sent: Request) -> CanonicalEvent:
+    (event,) = events(door, sent)
+    return event
+
+
+def test_umamis_page_view_has_its_whole_address() -> None:
+    event = one(UMAMI, umami(referrer="/a", screen="1920x1080"))
+    assert UMAMI.read(umami()).key == SITE
+    assert (event.type, event.event, event.timestamp) == ("page", "page_view", NOON)
+    assert event.properties == {
+        "url": "https://a.example/b?utm_source=news",
+        "title": "B",
+        "referrer": "https://a.example/a",
+    }
+    assert event.context == {
+        "userAgent": BROWSER,
+        "ip": "203.0.113.0",
+        "locale": "de",
+        "screen": {"width": 1920, "height": 1080},
+    }
+
+
+def test_umamis_named_event_and_identity_tell_their_page_beside_their_data() -> None:
+    event = one(UMAMI, umami(name="signup", data={"plan": "pro"}, tag="b", referrer="https://c.example/"))
+    assert (event.type, event.event, event.properties) == ("track", "signup", {"plan": "pro", "tag": "b"})
+    assert event.context is not None
+    assert event.context["page"]["referrer"] == "https://c.example/"
+    identity = one(UMAMI, umami("identify", id="ann", data={"revenue": 5}))
+    assert (identity.type, identity.user_id, identity.properties) == ("identify", "ann", {"traits": {"revenue": 5}})
+
+
+def test_umamis_time_is_in_seconds() -> None:
+    assert one(UMAMI, umami(timestamp=1773140400)).timestamp == NOON - timedelta(hours=1)
+
+
+def test_a_kind_that_umami_has_not_is_a_rejected_line() -> None:
+    (verdict,) = verdicts(UMAMI, umami("click"))
+    assert isinstance(verdict, Rejection)
+    assert verdict.reason is Reason.UNKNOWN_TYPE
+
+
+def test_plausibles_page_view_is_one() -> None:
+    event = one(PLAUSIBLE, plausible(r="https://c.example/", w=1440))
+    assert PLAUSIBLE.read(plausible()).key == "a.example"
+    assert (event.type, event.event) == ("page", "page_view")
+    assert event.properties == {"url": "https://a.example/b", "referrer": "https://c.example/"}
+    assert event.context == {"userAgent": BROWSER, "ip": "203.0.113.0", "screen": {"width": 1440}}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"n": "Purchase", "p": {"plan": "pro"}, "$": {"amount": "14.99", "currency": "EUR"}},
+        {"n": "Purchase", "m": '{"plan":"pro"}', "$": '{"amount":14.99,"currency":"EUR"}'},
+        {"n": None, "name": "Purchase", "props": {"plan": "pro"}, "revenue": {"amount": 14.99, "currency": "EUR"}},
+    ],
+)
+def test_plausibles_named_event_has_its_properties_and_revenue_however_they_are_spelt(sent: dict[str, Any]) -> None:
+    event = one(PLAUSIBLE, plausible(**sent))
+    assert (event.type, event.event) == ("track", "Purchase")
+    assert event.properties == {"plan": "pro", "revenue": 14.99, "currency": "EUR"}
+    assert event.context is not None
+    assert event.context["page"] == {"url": "https://a.example/b"}
+
+
+def test_a_page_that_is_left_is_no_page_view() -> None:
+    event = one(PLAUSIBLE, plausible(n="engagement", e=7300, sd=55))
+    assert (event.type, event.event) == ("track", "engagement")
+    assert event.properties == {"engagement_ms": 7300, "scroll_depth_percent": 55}
+
+
+@pytest.mark.parametrize(
+    ("door", "path", "body"), [(UMAMI, "/api/send", umami().body), (PLAUSIBLE, "/api/event", plausible().body)]
+)
+class TestVisitor:
+    """Of either door."""
+
+    def test_is_the_same_for_the_day_on_one_site(self, door: Door, path: str, body: bytes) -> None:
+        at_noon, later = (request(path, body, at=NOON + timedelta(hours=hours)) for hours in (0, 5))
+        assert one(door, at_noon).anonymous_id == one(door, later).anonymous_id
+
+    def test_is_another_with_another_day_site_address_or_browser(self, door: Door, path: str, body: bytes) -> None:
+        sent = [
+            request(path, body),
+            request(path, body, salt=b"of the next day"),
+            request(path, body.replace(SITE.encode(), b"other").replace(b'"d": "a.', b'"d": "b.')),
+            request(path, body, address="203.0.113.78"),
+            request(path, body, {"user-agent": "another"}),
+        ]
+        assert len({one(door, each).anonymous_id for each in sent}) == len(sent)
+
+    def test_keeps_no_whole_address(self, door: Door, path: str, body: bytes) -> None:
+        sent = request(path, body)
+        assert ADDRESS.encode() not in encode_lines(door.read(sent).events, "shop", door.name, NOON, "truncated")
+        assert ADDRESS not in repr(sent)
+
+    def test_counts_once_what_was_sent_again(self, door: Door, path: str, body: bytes) -> None:
+        first, again, later, other = (
+            one(door, request(path, body, at=NOON + timedelta(seconds=seconds), address=address)).event_id
+            for seconds, address in ((0, ADDRESS), (RESEND_S - 1, ADDRESS), (RESEND_S, ADDRESS), (0, "203.0.113.78"))
+        )
+        assert first == again
+        assert len({first, later, other}) == 3
+
+
+def test_umamis_visitor_is_whom_a_server_sends_for() -> None:
+    theirs = umami(ip=ADDRESS, userAgent=BROWSER)
+    from_server = request("/api/send", theirs.body, {"user-agent": "node"}, address="10.0.0.1")
+    event = one(UMAMI, from_server)
+    assert event.anonymous_id == one(UMAMI, umami()).anonymous_id
+    assert event.context == {"userAgent": BROWSER, "locale": "de"}
+    assert ADDRESS not in repr(event)
+
+
+def test_an_event_with_a_time_of_its_own_is_the_same_however_late_it_is_sent_again() -> None:
+    sent = [
+        request("/api/send", umami(timestamp=1773140400).body, at=NOON + timedelta(minutes=minutes))
+        for minutes in (0, 30)
+    ]
+    assert len({one(UMAMI, each).event_id for each in sent}) == 1
+
+
+@pytest.mark.parametrize("door", [UMAMI, PLAUSIBLE], ids=lambda door: door.name)
+@pytest.mark.parametrize("body", [[], 7, {"payload": 7}])
+def test_what_is_no_event_is_refused_or_has_no_key(door: Door, body: Any) -> None:
+    try:
+        assert door.read(request("/", body)).key is None
+    except MalformedRequestError as error:
+        assert "the body has to be a JSON object" in str(error)
+
+
+def test_answers_are_what_the_trackers_expect() -> None:
+    assert json.loads(UMAMI.answer(umami(), Outcome.ACCEPTED).body) == {"disabled": False}
+    taken = PLAUSIBLE.answer(plausible(), Outcome.ACCEPTED)
+    assert (taken.status, taken.body) == (202, b"ok")
+    assert json.loads(UMAMI.answer(umami(), Outcome.UNAUTHORIZED, "no such key").body)["error"]["status"] == 401

@@ -1,0 +1,107 @@
+"""`radar collect` as a process of its own, for tests of what only a process has: signals, memory, what it leaves behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from radar_assets.collector.keys import create_key
+from radar_assets.settings import Settings, load_settings
+from radar_assets.store.database import open_store
+from radar_assets.store.models import Project
+from radar_assets_tests.collector.conftest import Collector
+
+PATIENCE_S = 60
+_SCRIPT = "from radar_assets.cli import main; main()"
+
+
+@dataclass
+class CollectorProcess(Collector):
+    """A collector that is a process, and where its log goes."""
+
+    process: subprocess.Popen[bytes] | None = None
+    log: Path = Path()
+
+    @property
+    def pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
+    def peak_mb(self) -> float:
+        """The most memory that it ever held."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait; what the process exits with."""
+        assert self.process
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def collecting(home: Path, workers: int = 1, **settings: object) -> Iterator[CollectorProcess]:
+    """A process that serves with a home, and is gone when the block ends."""
+    values = {"home": home, **settings}
+    read: Settings = load_settings(**values).prepare()
+    store = open_store(read.database)
+    port, log = free_port(), home.parent / f"{home.name}-{time.monotonic_ns()}.log"
+    # Without the bytecode of a first start, every further one takes seconds.
+    bytecode = {"PYTHONDONTWRITEBYTECODE": ""}
+    environment = {f"RADAR_{name.upper()}": str(value) for name, value in values.items()}
+    command = [sys.executable, "-c", _SCRIPT, "collect", "--port", str(port), "--workers", str(workers)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env={**os.environ, **bytecode, **environment}, stdout=output, stderr=output, start_new_session=True
+        )
+    running = CollectorProcess(read, store, port, process=process, log=log)
+    for project in ("shop", "blog"):
+        store.ensure_projects([Project(project)])
+        running.keys[project] = create_key(store, project)
+    try:
+        _wait_until_ready(running)
+        yield running
+    finally:
+        for number in members(process.pid):
+            os.kill(number, signal.SIGKILL)
+        process.wait(PATIENCE_S)
+        store.close()
+
+
+def _wait_until_ready(running: CollectorProcess) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{running.url}/readyz", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            assert running.process and running.process.poll() is None, running.log.read_text()
+            time.sleep(0.05)
+    raise AssertionError(running.log.read_text())
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session that still run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(folder.name))
+    return found

@@ -1,0 +1,156 @@
+"""Bodies are read and inflated within bounds, and come out as they were sent."""
+
+import asyncio
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radar_assets.collector import bodies
+from radar_assets.collector.addresses import kept_address, without_addresses
+from radar_assets.collector.bodies import (
+    MAX_BODY_BYTES,
+    Bodies,
+    BusyError,
+    CorruptError,
+    DisconnectedError,
+    SlowError,
+    TooLargeError,
+    inflate,
+    mend_surrogates,
+)
+
+MB = 1_000_000
+at_any_speed = settings(deadline=None, database=None)
+
+
+def arriving(parts: list[bytes], then: str = "end") -> Callable[[], Any]:
+    """What a server gives an application to receive: the parts of a body, and then its end, nothing at all or a hang-up."""
+    messages: Iterator[dict[str, Any]] = iter(
+        {"type": "http.request", "body": part, "more_body": then != "end" or number < len(parts)}
+        for number, part in enumerate(parts, 1)
+    )
+
+    async def receive() -> dict[str, Any]:
+        for message in messages:
+            return message
+        if then == "nothing":
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    return receive
+
+
+@at_any_speed
+@given(st.lists(st.binary(max_size=50), min_size=1))
+def test_a_body_is_what_its_parts_are_together(parts: list[bytes]) -> None:
+    async def read() -> bytes:
+        reader = Bodies(timeout_s=5)
+        with reader.held() as body:
+            return await reader.read(body, arriving(parts), 0)
+
+    assert asyncio.run(read()) == b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("parts", "then", "declared", "error"),
+    [
+        ([b"0" * MB] * 21, "nothing", 0, TooLargeError),
+        ([b""], "nothing", MAX_BODY_BYTES + 1, TooLargeError),
+        ([b"0"], "nothing", 5, SlowError),
+        ([], "nothing", 0, SlowError),
+        ([b"0"], "hang-up", 5, DisconnectedError),
+    ],
+)
+def test_a_body_that_is_too_large_or_does_not_come_is_given_up(
+    parts: list[bytes], then: str, declared: int, error: type[Exception]
+) -> None:
+    async def read() -> None:
+        reader = Bodies(timeout_s=0.1)
+        with reader.held() as body:
+            await reader.read(body, arriving(parts, then), declared)
+
+    with pytest.raises(error):
+        asyncio.run(read())
+
+
+def test_large_bodies_hold_memory_up_to_a_bound_and_small_ones_get_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_MAX_HELD_BYTES", 5 * MB)
+
+    async def read() -> None:
+        reader = Bodies(timeout_s=5)
+        with ExitStack() as stack:
+            for _ in range(4):
+                await reader.read(stack.enter_context(reader.held()), arriving([b"0" * MB]), 0)
+            with reader.held() as fifth, pytest.raises(BusyError):
+                await reader.read(fifth, arriving([b"0" * MB] * 2), 0)
+            await reader.read(stack.enter_context(reader.held()), arriving([b"0" * 60_000]), 0)
+            await reader.read(stack.enter_context(reader.held()), arriving([b"0" * MB]), 0)
+        with reader.held() as again:
+            await reader.read(again, arriving([b"0" * MB] * 5), 0)
+
+    asyncio.run(read())
+
+
+@at_any_speed
+@given(st.lists(st.binary(min_size=1, max_size=2000), min_size=1, max_size=16))
+def test_what_was_packed_is_inflated_to_the_byte_or_refused(members: list[bytes]) -> None:
+    packed, plain = b"".join(map(gzip.compress, members)), b"".join(members)
+    assert inflate(packed, "", len(plain)) == plain
+    with pytest.raises(TooLargeError):
+        inflate(packed, "", len(plain) - 1)
+    with pytest.raises(CorruptError):
+        inflate(packed[:-1], "", len(plain))
+
+
+@at_any_speed
+@given(st.binary(min_size=1, max_size=200), st.sampled_from(["", "gzip", "deflate"]))
+def test_whatever_is_taken_for_packed_is_inflated_or_said_to_be_corrupt(data: bytes, encoding: str) -> None:
+    for body in (b"\x1f\x8b" + data, data if encoding == "deflate" else zlib.compress(data)):
+        if bodies.is_packed(body, encoding):
+            with suppress(CorruptError, TooLargeError):
+                assert len(inflate(body, encoding, 1000)) <= 1000
+
+
+@at_any_speed
+@given(st.lists(st.sampled_from(["a", '"', "\\", "\\ud83d", "\ud83d", "\ude00", "😀", "\n"]), max_size=12))
+def test_mending_replaces_the_halves_of_surrogate_pairs_and_nothing_else(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    # Halves that stand together are a pair once they are JSON.
+    whole = json.loads(json.dumps(text))
+    assert msgspec.json.decode(mend_surrogates(json.dumps(text).encode())) == re.sub("[\ud800-\udfff]", "\ufffd", whole)
+
+
+@pytest.mark.parametrize(
+    ("address", "truncated", "full"),
+    [
+        ("203.0.113.77", "203.0.113.0", "203.0.113.77"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::", "2001:db8:1:2:3:4:5:6"),
+        ("::ffff:203.0.113.77", "203.0.113.0", "203.0.113.77"),
+        ("fe80::1%eth0", "fe80::", "fe80::1"),
+        (" 203.0.113.77 ", "203.0.113.0", "203.0.113.77"),
+        ("testclient", None, None),
+        ("", None, None),
+        (None, None, None),
+    ],
+)
+def test_an_address_is_cut_down_to_its_network(address: object, truncated: str | None, full: str | None) -> None:
+    assert kept_address(address, "truncated") == truncated
+    assert kept_address(address, "full") == full
+    assert kept_address(address, "none") is None
+
+
+@pytest.mark.parametrize("payload", [{"ip": "1.2.3.4", "a": [1]}, msgspec.Raw(b'{"a":[1],"ip": "1.2.3.4"}')])
+def test_an_address_in_a_payload_is_cut_down_and_what_only_looks_like_one_stays(payload: Any) -> None:
+    kept = msgspec.json.decode(msgspec.json.encode(without_addresses(payload, "truncated")))
+    assert kept == {"ip": "1.2.3.0", "a": [1]}
+    for other in (b'{"ip":"Star Wars"}', b'{"ip":5}', b'["ip"]', b'{"ip":', b'"\\"ip\\":"'):
+        assert msgspec.json.encode(without_addresses(msgspec.Raw(other), "truncated")) == other

@@ -1,0 +1,58 @@
+"""Requests of unmodified trackers, recorded in Chromium on a page that a search engine led to: `browsers/*.jsonl`.
+
+They are @plausible-analytics/tracker 0.4.6, posthog-js 1.449.2, @segment/analytics-next 1.84.3 and @snowplow/browser-tracker
+4.10.1. Each says what its application would: a page, an order and, as far as it has words for them, who it is.
+"""
+
+import base64
+import json
+from decimal import Decimal
+from pathlib import Path
+
+from radar_assets.collector.keys import create_key
+from radar_assets.settings import Settings
+from radar_assets_tests.collector.conftest import serving
+from radar_assets_tests.collector.wire import enriched
+
+RECORDED = Path(__file__).parent / "browsers"
+SEEN = {
+    "host": "localhost",
+    "path": "/basket",
+    "referrer_domain": "google.com",
+    "utm_source": "news",
+    "browser": "Chrome",
+    "os": "Linux",
+    "device_type": "desktop",
+    "is_bot": False,
+}
+"""On each event, wherever its tracker writes it."""
+KEYS = ("recorded-key", "web-shop", "shop.example")
+PAGE, ORDER = ("page", "page_view"), ("track", "Order Completed")
+IDENTITY = [("identify", "identify"), ("group", "group"), ("alias", "alias")]
+TOLD: dict[str, list[tuple[str, str]]] = {
+    "plausible": [PAGE, ORDER],
+    "posthog": [PAGE, ORDER, *IDENTITY],
+    "segment": [PAGE, ORDER, *IDENTITY],
+    "snowplow": [PAGE, ("track", "add"), ("track", "order_completed"), ("track", "page_ping")],
+}
+
+
+def test_what_trackers_were_recorded_to_send_has_what_a_web_analyst_looks_for(settings: Settings) -> None:
+    with serving(settings) as collector:
+        for key in KEYS:
+            create_key(collector.store, "shop", value=key)
+        for tracker in TOLD:
+            for line in (RECORDED / f"{tracker}.jsonl").read_text().splitlines():
+                sent = json.loads(line)
+                body = base64.b64decode(sent["body"]) or None
+                answer = collector.request(sent["method"], sent["path"], body, sent["headers"])
+                assert answer.status in (200, 202), answer.body
+    events = enriched(settings)
+    for tracker, told in TOLD.items():
+        found = [event for event in events if event["protocol"] == tracker]
+        assert sorted((event["type"], event["event"]) for event in found) == sorted(told)
+        assert len({event["visitor_id"] for event in found}) == 1
+        assert sum(event["revenue"] or 0 for event in found) == Decimal("14.99")
+        for event in found:
+            seen = {name: event[name] for name in SEEN}
+            assert seen == SEEN, (tracker, event["event"])

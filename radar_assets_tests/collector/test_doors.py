@@ -1,0 +1,145 @@
+"""All doors: what SDKs were recorded to send is understood, counted once however often it comes, and nothing breaks a door."""
+
+import gzip
+import json
+import time
+from typing import Any
+
+import hypothesis
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radar_assets.collector.door import Door, MalformedRequestError, Outcome
+from radar_assets.collector.doors import DOORS
+from radar_assets.collector.doors.cookieless import RESEND_S
+from radar_assets.collector.keys import create_key
+from radar_assets.collector.lines import encode_lines
+from radar_assets.events.contract import Rejection, parse
+from radar_assets.settings import Settings
+from radar_assets_tests.collector.conftest import Collector, serving
+from radar_assets_tests.collector.wire import NOON, enriched, recorded, recorded_data, request
+
+KEYS = ("wk_test", "k:s", "phc_testkey", "site", "94db1cb1-74f4-4a40-ad6c-962362670409")
+"""Of the recorded requests."""
+COPIES = 3
+
+
+@recorded_data
+def test_what_sdks_were_recorded_to_send_counts_once_however_often_it_is_sent(settings: Settings) -> None:
+    with serving(settings) as collector:
+        for key in KEYS:
+            create_key(collector.store, "shop", value=key)
+        sent = list(recorded())
+        for method, path, body, headers, _ in sent:
+            _await_a_fresh_span()
+            for _ in range(COPIES):
+                answer = collector.request(method, path, body or None, headers)
+                assert answer.status == 200, (path, answer.body)
+        landed = collector.events()
+    said = [message for _, path, _, _, body in sent for message in _messages(path, body)]
+    assert len(landed) == COPIES * len(said)
+
+    ids = [event["event_id"] for event in enriched(settings)]
+    given_ids = [message[name] for message in said for name in ("messageId", "uuid", "eid") if name in message]
+    # The applications that were recorded gave some events an id of their own, the same to each SDK.
+    assert len(ids) == len(set(given_ids)) + len(said) - len(given_ids)
+    assert set(given_ids) <= set(ids)
+
+
+def test_a_visitor_without_cookies_stays_one_over_restarts(settings: Settings) -> None:
+    visitors = set()
+    for start in range(3):
+        with serving(settings) as collector:
+            if start == 0:
+                create_key(collector.store, "shop", value="a.example")
+            body = json.dumps({"n": "pageview", "u": f"https://a.example/{start}", "d": "a.example"}).encode()
+            for _ in range(20):
+                assert collector.request("POST", "/api/event", body).status == 202
+            visitors |= {event["anonymous_id"] for event in collector.events()}
+    assert len(visitors) == 1
+
+
+def test_the_body_tells_what_it_is_whatever_its_headers_say(collector: Collector) -> None:
+    key = collector.keys["shop"]
+    captured = {"event": "seen", "distinct_id": "ann", "properties": {"token": key}}
+    track = {"userId": "ann", "event": "seen", "writeKey": key}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for path, body, headers in (
+        ("/e/?compression=gzip-js", gzip.compress(json.dumps(captured).encode()), {"Content-Type": "text/plain"}),
+        ("/v1/track", gzip.compress(json.dumps(track).encode()), form),
+        ("/v1/track", json.dumps(track).encode(), {**form, "Content-Encoding": "gzip"}),
+    ):
+        assert collector.request("POST", path, body, headers).status == 200
+    assert [event["event"] for event in collector.events()] == ["seen"] * 3
+
+
+def _messages(path: str, body: Any) -> list[dict[str, Any]]:
+    """The messages of a recorded request, by the documents of its protocol and not by its door."""
+    if body is None:
+        query = path.partition("?")[2]
+        return [dict(pair.split("=", 1) for pair in query.split("&"))]
+    return body.get("batch") or body.get("data") or [body]
+
+
+def _await_a_fresh_span() -> None:
+    """Copies that have no id count once within a span of the clock; be well within one."""
+    while time.time() % RESEND_S > RESEND_S - 2:
+        time.sleep(0.1)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = {
+    "radar": "event_id type event user_id anonymous_id session_id timestamp sent_at properties context key",
+    "segment": "type messageId event name userId anonymousId previousId groupId timestamp sentAt properties traits context "
+    "writeKey",
+    "posthog": "event uuid distinct_id timestamp offset properties $set api_key token sent_at",
+    "snowplow": "e eid aid uid duid dtm stm ttm ue_pr ue_px co cx url refr se_ac se_va tr_tt res ip ua p",
+    "umami": "website hostname url referrer name data id screen timestamp ip userAgent",
+    "plausible": "n u d r w p m $ i e sd",
+}
+ODD = st.sampled_from(
+    ["", "$identify", "$create_alias", "page", "alias", "ue", "se", '{"data":[]}', "1e400", "9" * 30, "\\", "\0"]
+)
+
+
+@st.composite
+def bodies(draw: st.DrawFn, door: str) -> tuple[str, bytes]:
+    """A path of a door, and a body that has the members of its protocol with anything for values."""
+    message = st.dictionaries(st.sampled_from(NAMES[door].split()), JSON | ODD, max_size=8)
+    method, path = draw(st.sampled_from(next(each.routes for each in DOORS if each.name == door)))
+    messages = st.lists(message | JSON, max_size=3)
+    many = st.fixed_dictionaries({draw(st.sampled_from(["batch", "data", "events"])): messages})
+    body = draw(message | many | st.fixed_dictionaries({"payload": message, "type": ODD | JSON}) | messages | JSON)
+    return path, b"" if method == "GET" else json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+@hypothesis.settings(deadline=None)
+@given(data=st.data())
+def test_whatever_a_body_holds_gives_whole_lines_or_is_refused(door: Door, data: st.DataObject) -> None:
+    path, body = data.draw(bodies(door.name))
+    sent = request(path, body)
+    try:
+        events = door.read(sent).events
+    except (MalformedRequestError, msgspec.DecodeError, UnicodeError):
+        return
+    lines = encode_lines(events, "shop", door.name, NOON, "truncated") if events else b""
+    assert lines.count(b"\n") == len(events)
+    for line in lines.splitlines():
+        verdict = parse(line, {"shop"}, NOON.date())
+        assert isinstance(verdict, Rejection) or verdict.project_id == "shop"
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_route_has_an_answer_to_every_outcome(door: Door, outcome: Outcome) -> None:
+    for method, path in door.routes:
+        answer = door.answer(request(path, b"" if method == "GET" else b"{}"), outcome, "why")
+        assert (answer.status < 300) == (outcome is Outcome.ACCEPTED)
+        assert answer.status in (200, 202, 400, 401, 413, 429, 503)

@@ -1,0 +1,332 @@
+"""Requests that mean no good, or no sense: the collector stays up and small, and whoever else sends notices nothing."""
+
+import gzip
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from radar_assets.collector.doors import DOORS
+from radar_assets_tests.collector.processes import CollectorProcess, collecting
+
+BODY_TIMEOUT_S = 2
+MOST_MB = 700
+"""Memory that a collector may ever hold, whatever it is sent: one large body at its worst, and what waits beside it."""
+ANY_SPEED = [
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.large_base_example,
+]
+WORST_S = 2.0
+"""Until the answer to a small request in between, on a machine with other things to do."""
+EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
+    """A collector in a process of its own, which has to outlive all tests and stay small."""
+    home = tmp_path_factory.mktemp("hostile") / "radar"
+    with collecting(home, body_timeout_s=BODY_TIMEOUT_S) as running:
+        yield running
+        assert running.send(EVENT).status == 200
+        assert running.peak_mb() < MOST_MB
+        log = running.log.read_text()
+        assert "Traceback" not in log, log
+
+
+@dataclass
+class Neighbour:
+    """Somebody who sends an event after the other while a test does something else."""
+
+    statuses: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+@contextmanager
+def neighbour(target: CollectorProcess) -> Iterator[Neighbour]:
+    """A neighbour, who must have been served well when the block ends."""
+    seen, started, stop = Neighbour(), threading.Event(), threading.Event()
+
+    def send() -> None:
+        while not stop.wait(0.02):
+            began = time.monotonic()
+            seen.statuses.append(target.send(EVENT, "blog").status)
+            seen.seconds.append(time.monotonic() - began)
+            started.set()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    started.wait(30)
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join()
+    assert set(seen.statuses) == {200}
+    assert max(seen.seconds) < WORST_S
+
+
+def test_no_request_that_the_openapi_document_suggests_makes_the_server_fail(
+    target: CollectorProcess, request: pytest.FixtureRequest
+) -> None:
+    import schemathesis
+
+    schema = schemathesis.openapi.from_url(f"{target.url}/openapi.json")
+    operations = [schema[path][method] for path in schema for method in schema[path]]
+    assert len(operations) > 20
+    for operation in operations:
+        _call(operation, int(request.config.option.requests) // len(operations), target.keys["shop"])
+
+
+def _call(operation: Any, examples: int, key: str) -> None:
+    """Call an operation and hold its answers against its description."""
+    from schemathesis.specs.openapi import checks
+
+    excluded = [checks.ignored_auth]  # a key is sent always
+    if not operation.path.startswith("/v1/events"):
+        # What SDKs send is their protocols' matter, and not described.
+        excluded += [checks.negative_data_rejection, checks.positive_data_acceptance, checks.unsupported_method]
+
+    @hypothesis.settings(max_examples=max(2, examples), deadline=None, database=None, suppress_health_check=ANY_SPEED)
+    @given(case=operation.as_strategy())
+    def call(case: Any) -> None:
+        case.call_and_validate(headers={"Authorization": f"Bearer {key}"}, excluded_checks=excluded)
+
+    call()
+
+
+ROUTES = sorted({(method, path.replace("{", "").replace("}", "")) for door in DOORS for method, path in door.routes})
+FIELDS = st.sampled_from(
+    """
+    type event events batch data payload properties context userId anonymousId messageId timestamp sentAt writeKey
+    api_key token distinct_id uuid $set website url name domain e p tv eid dtm aid ue_px cx key sent_at event_id project_id n u d
+    """.split()  # noqa: SIM905
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | FIELDS, inner, max_size=6),
+    max_leaves=20,
+)
+BODIES = st.one_of(
+    JSON.map(lambda value: json.dumps(value).encode()),
+    st.lists(JSON, max_size=3).map(lambda values: b"\n".join(json.dumps(value).encode() for value in values)),
+    st.binary(max_size=300),
+    st.tuples(JSON, st.integers(0, 60)).map(lambda pair: json.dumps(pair[0]).encode()[: pair[1]]),
+)
+PLAIN = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            "Authorization",
+            "Content-Type",
+            "Content-Encoding",
+            "Origin",
+            "Referer",
+            "DNT",
+            "User-Agent",
+            "X-Forwarded-For",
+        ]
+    ),
+    st.sampled_from(
+        [
+            "gzip",
+            "deflate",
+            "application/json",
+            "text/plain",
+            "1",
+            "Basic Og==",
+            "https://shop.example",
+            "http://[",
+            "::1, 1.2.3.4",
+        ]
+    )
+    | PLAIN,
+    max_size=4,
+)
+QUERIES = st.dictionaries(FIELDS | st.sampled_from(["compression", "ip", "_", "e", "data"]), PLAIN, max_size=4)
+
+
+def test_no_request_at_all_makes_the_server_fail_or_writes_into_a_project_without_its_key(
+    target: CollectorProcess, request: pytest.FixtureRequest
+) -> None:
+    from urllib.parse import urlencode
+
+    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=30)
+    target.forget()
+
+    @hypothesis.settings(
+        max_examples=int(request.config.option.requests),
+        deadline=None,
+        database=None,
+        suppress_health_check=ANY_SPEED,
+    )
+    @given(
+        route=st.sampled_from(ROUTES),
+        query=QUERIES,
+        headers=HEADERS,
+        body=BODIES,
+        pack=st.sampled_from([bytes, bytes, gzip.compress, lambda body: gzip.compress(body)[:-3]]),
+        keyed=st.booleans(),
+    )
+    def send(
+        route: tuple[str, str], query: dict[str, str], headers: dict[str, str], body: bytes, pack: Any, keyed: bool
+    ) -> None:
+        method, path = route
+        if keyed:
+            query = {**query, "key": target.keys["shop"]}
+        try:
+            connection.request(method, f"{path}?{urlencode(query)}", None if method == "GET" else pack(body), headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        except (http.client.HTTPException, ConnectionError):
+            connection.close()
+            raise
+        assert answer.status < 500, (answer.status, text)
+        assert answer.status != 413
+
+    send()
+    connection.close()
+    for line in target.landed():
+        event = json.loads(line)
+        assert not isinstance(event, dict) or event["project_id"] == "shop"
+
+
+def _zeros(megabytes: int) -> bytes:
+    return gzip.compress(b"0" * (megabytes * 1_000_000), compresslevel=1)
+
+
+BOMBS = {
+    "zeros": (lambda: _zeros(200), 413),
+    "twice-packed": (lambda: gzip.compress(_zeros(200)), 400),
+    "empty-members": (lambda: gzip.compress(b"") * 800_000, 400),
+    "objects": (lambda: gzip.compress(b"[" + b"{}," * 20_000_000 + b"{}]", 1), 413),
+    "numbers": (lambda: gzip.compress(b'{"event":"a","properties":{"a":[' + b"1," * 25_000_000 + b"1]}}", 1), 413),
+    "brackets": (lambda: gzip.compress(b"[" * 60_000_000, 1), 400),
+    "nested-objects": (lambda: gzip.compress(b'{"a":' * 12_000_000, 1), 400),
+    "strings": (lambda: gzip.compress(b"[" + b'"",' * 990_000 + b'""]', 1), 413),
+    "blank-lines": (lambda: gzip.compress(b"{}\n" + b"\n" * 990_000 + b"{}", 1), 200),
+    "short-lines": (lambda: gzip.compress(b"{}\n" * 990_000, 1), 413),
+    "many-lines": (lambda: gzip.compress(b"{}\n" * 20_000_000, 1), 413),
+    "one-text": (lambda: gzip.compress(b'{"event":"' + b"a" * 60_000_000 + b'"}', 1), 200),
+    "declared": (lambda: b"0" * 20_000_001, 413),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_bombs_are_refused_within_bounds_and_neighbours_notice_nothing(target: CollectorProcess, bomb: str) -> None:
+    make, status = BOMBS[bomb]
+    body = make()
+    with neighbour(target):
+        began = time.monotonic()
+        assert target.send(body).status == status
+        assert time.monotonic() - began < 10
+    assert target.peak_mb() < MOST_MB
+
+
+def test_many_bombs_at_once_take_no_more_memory_than_their_turn(target: CollectorProcess) -> None:
+    body, statuses = BOMBS["one-text"][0](), []
+    threads = [threading.Thread(target=lambda: statuses.append(target.send(body).status)) for _ in range(3)]
+    with neighbour(target):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert statuses == [200] * 3
+    assert target.peak_mb() < MOST_MB
+
+
+def _head(target: CollectorProcess, length: int) -> bytes:
+    lines = [
+        "POST /v1/events HTTP/1.1",
+        "Host: a",
+        f"Authorization: Bearer {target.keys['shop']}",
+        f"Content-Length: {length}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_bodies_that_drip_are_cut_off_in_time_and_neighbours_notice_nothing(target: CollectorProcess) -> None:
+    with ExitStack() as stack, neighbour(target):
+        drips = [stack.enter_context(socket.create_connection(("127.0.0.1", target.port))) for _ in range(100)]
+        began = time.monotonic()
+        for drip in drips:
+            drip.sendall(_head(target, 1_000_000))
+        while time.monotonic() - began < BODY_TIMEOUT_S - 0.5:
+            for drip in drips:
+                drip.sendall(b" ")
+            time.sleep(0.2)
+        for drip in drips:
+            drip.settimeout(10)
+            assert drip.recv(100).startswith(b"HTTP/1.1 503 ")
+        assert time.monotonic() - began < BODY_TIMEOUT_S + 5
+
+
+ENDLESS = {
+    "header": (b"GET /healthz HTTP/1.1\r\nA: ", b"a" * 60_000),
+    "headers": (b"GET /healthz HTTP/1.1\r\n", b"A: b\r\n" * 10_000),
+    "url": (b"GET /", b"a" * 60_000),
+    "trailers": (
+        b"POST /v1/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n",
+        b"A: b\r\n" * 10_000,
+    ),
+}
+
+
+@pytest.mark.parametrize("part", ENDLESS)
+def test_what_comes_before_a_body_and_after_it_has_an_end_too(target: CollectorProcess, part: str) -> None:
+    start, more = ENDLESS[part]
+    with socket.create_connection(("127.0.0.1", target.port), timeout=30) as connection, neighbour(target):
+        connection.sendall(start)
+        with pytest.raises(ConnectionError):
+            for _ in range(1_000):
+                connection.sendall(more)
+    assert target.peak_mb() < MOST_MB
+
+
+def test_a_thousand_open_connections_are_all_served(target: CollectorProcess) -> None:
+    body = json.dumps(EVENT).encode()
+    target.forget()
+    with ExitStack() as stack:
+        connections = []
+        with neighbour(target):
+            for _ in range(1000):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", target.port), timeout=30))
+                connections.append(connection)
+            for connection in connections:
+                connection.sendall(_head(target, len(body)) + body)
+            for connection in connections:
+                assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert sum(json.loads(line)["project_id"] == "shop" for line in target.landed()) == 1000
+
+
+def test_a_full_disk_is_answered_with_503_and_needs_no_restart(small_disk: Path, tmp_path: Path) -> None:
+    with collecting(tmp_path / "radar", landing_url=small_disk.as_uri()) as collector:
+        assert collector.send([{"event": "a", "event_id": "before"}]).status == 200
+        filler = small_disk / "filler"
+        with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"0" * 4096)
+        large = [{"event": "a", "event_id": "refused", "properties": {"text": "x" * 30_000}}] * 10
+        reply = collector.send(large)
+        assert reply.status == 503
+        assert int(reply.headers["retry-after"]) > 0
+        assert collector.request("GET", "/readyz").status == 503
+        assert collector.request("GET", "/healthz").status == 200
+        filler.unlink()
+        assert collector.send([{"event": "a", "event_id": "after"}]).status == 200
+        assert collector.request("GET", "/readyz").status == 200
+        assert {event["event_id"] for event in collector.events()} == {"before", "after"}
+        assert collector.stop() == 0
+        assert {event["event_id"] for event in collector.events()} == {"before", "after"}

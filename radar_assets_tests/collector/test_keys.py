@@ -1,0 +1,141 @@
+"""Keys, usage and salts in the store, on both databases and from several workers at once."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from radar_assets.collector.keys import Grant, KeyRing, create_key, hash_key, list_keys, read_grants, revoke_key
+from radar_assets.collector.limits import Limits, Usage
+from radar_assets.collector.salts import Salts
+from radar_assets.partitions import utc_now
+from radar_assets.settings import load_settings
+from radar_assets.store.database import Store, open_store
+from radar_assets.store.models import DailySalt, FieldError, Project
+from radar_assets_tests.store.conftest import database_url
+
+__all__ = ["database_url"]
+
+NOW = datetime(2026, 11, 30, 23, 59, 30)
+WORKERS = 4
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store with two projects."""
+    store = open_store(database_url)
+    store.ensure_projects([Project("shop"), Project("blog", events_per_second=5)])
+    yield store
+    store.close()
+
+
+def test_a_key_opens_its_project_until_it_is_revoked(store: Store) -> None:
+    write = create_key(store, "shop")
+    read = create_key(store, "blog", "read", origins=["https://BLOG.example", "https://blog.example/"])
+    assert read_grants(store) == {
+        hash_key(write): Grant("shop", "write", frozenset(), None, None),
+        hash_key(read): Grant("blog", "read", frozenset({"https://blog.example"}), 5, None),
+    }
+    assert write != create_key(store, "shop")
+    revoked = revoke_key(store, write)
+    assert revoked.project_id == "shop"
+    assert hash_key(write) not in read_grants(store)
+    assert len(list_keys(store)) == 3
+    with pytest.raises(FieldError, match="no id of a key in force"):
+        revoke_key(store, write)
+
+
+def test_no_key_is_kept(store: Store) -> None:
+    key = create_key(store, "shop")
+    with store.session(read_only=True) as session:
+        [row] = session.execute(sa.text("select * from api_keys")).all()
+    assert key not in str(tuple(row))
+    assert key.removeprefix("write_") not in str(tuple(row))
+
+
+def test_what_is_no_origin_is_refused(store: Store) -> None:
+    for origin in ("shop.example", "ftp://shop.example", "https://", "https://a/b", "https://u@a", "*"):
+        with pytest.raises(FieldError, match="is no web origin"):
+            create_key(store, "shop", origins=[origin])
+    assert list_keys(store) == []
+
+
+def test_unknown_keys_wait_for_one_reading_together(store: Store) -> None:
+    async def ask() -> tuple[float, list[Grant | None]]:
+        ring = KeyRing(store)
+        await ring.refresh()
+        key = create_key(store, "shop")
+        began = asyncio.get_running_loop().time()
+        found = await asyncio.gather(ring.find(key, "write"), *(ring.find(f"none-{n}", "write") for n in range(200)))
+        return asyncio.get_running_loop().time() - began, list(found)
+
+    duration_s, found = asyncio.run(ask())
+    assert found[0] is not None
+    assert found[1:] == [None] * 200
+    assert duration_s < 2
+
+
+def test_usage_of_all_workers_is_brought_together_and_starts_anew_each_month(store: Store) -> None:
+    async def count() -> list[int]:
+        workers = [Usage(store) for _ in range(WORKERS)]
+        for number, worker in enumerate(workers):
+            worker.add("shop", NOW, 10 + number)
+            worker.add("shop", NOW + timedelta(minutes=1), 1)
+        await asyncio.gather(*(worker.exchange() for worker in workers))
+        await workers[0].exchange()
+        return [workers[0].of("shop", NOW + timedelta(minutes=1)), workers[0].of("blog", NOW)]
+
+    assert asyncio.run(count()) == [WORKERS, 0]
+    with store.session(read_only=True) as session:
+        rows = session.execute(sa.text("select month, events from monthly_usage order by month")).all()
+    assert [(str(month), events) for month, events in rows] == [("2026-11-01", 46), ("2026-12-01", WORKERS)]
+
+
+def test_usage_that_can_not_be_stored_is_stored_later(store: Store) -> None:
+    async def count() -> None:
+        usage = Usage(store)
+        usage.add("nowhere", NOW, 3)
+        await usage.exchange()
+        store.ensure_projects([Project("nowhere")])
+        usage.add("nowhere", NOW, 4)
+        await usage.exchange()
+        assert usage.of("nowhere", NOW) == 7
+
+    asyncio.run(count())
+
+
+def test_a_quota_says_how_long_the_month_still_is(store: Store) -> None:
+    async def wait() -> list[int | None]:
+        limits = Limits(load_settings(events_per_month=10), store)
+        grant = Grant("shop", "write", frozenset(), None, None)
+        own = Grant("blog", "write", frozenset(), None, 20)
+        return [
+            await limits.retry_after_s(grant, 10, NOW),
+            await limits.retry_after_s(grant, 1, NOW),
+            await limits.retry_after_s(own, 20, NOW),
+            await limits.retry_after_s(grant, 10, NOW + timedelta(seconds=30)),
+        ]
+
+    assert asyncio.run(wait()) == [None, 30, None, None]
+
+
+def test_workers_have_one_salt_a_day_and_old_ones_are_gone(store: Store) -> None:
+    today = utc_now().date()
+    with store.session() as session:
+        session.add_all(DailySalt(day=today - timedelta(days=ago), salt=bytes([ago]) * 32) for ago in range(1, 5))
+
+    async def refresh() -> list[Salts]:
+        workers = [Salts(store) for _ in range(WORKERS)]
+        await asyncio.gather(*(worker.refresh() for worker in workers))
+        return workers
+
+    workers = asyncio.run(refresh())
+    for day in (today, today + timedelta(days=1)):
+        assert len({worker.of(day) for worker in workers}) == 1
+        assert len(workers[0].of(day)) == 32
+    assert workers[0].of(today) != workers[0].of(today + timedelta(days=1))
+    with store.session(read_only=True) as session:
+        days: set[date] = set(session.scalars(sa.select(DailySalt.day)))
+    assert days == {today + timedelta(days=ahead) for ahead in (-1, 0, 1)}

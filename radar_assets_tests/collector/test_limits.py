@@ -1,0 +1,55 @@
+"""Rates that workers count together in a real Redis, and what becomes of requests when that is gone."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from radar_assets.settings import Settings, load_settings
+from radar_assets_tests.collector.conftest import serving
+from radar_assets_tests.collector.processes import free_port
+
+EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Redis of the test's own: its URL and its process."""
+    program = shutil.which("redis-server")
+    if not program:
+        pytest.skip("there is no redis-server")
+    port = free_port()
+    command = [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    yield f"redis://127.0.0.1:{port}", process
+    process.kill()
+    process.wait()
+
+
+def test_workers_count_a_rate_together_in_redis_and_let_events_in_when_it_is_gone(
+    settings: Settings, redis: tuple[str, subprocess.Popen[bytes]]
+) -> None:
+    url, process = redis
+    shared = load_settings(events_per_second=2, redis_url=url)
+    with serving(shared) as first, serving(shared) as second:
+        second.keys = first.keys
+        assert first.send([EVENT] * 12).status == 200
+        assert second.send([EVENT] * 12).status == 429
+        assert second.send([EVENT] * 8).status == 200
+        assert first.send(EVENT).status == 429
+        assert first.send(EVENT, "blog").status == 200
+        process.kill()
+        process.wait()
+        began = time.monotonic()
+        assert first.send(EVENT).status == 200
+        assert time.monotonic() - began < 5

@@ -1,0 +1,57 @@
+"""The live numbers over HTTP, of a collector with several workers that is killed and started anew, and in the terminal."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from radar_assets.collector.keys import create_key
+from radar_assets_tests.cli.conftest import Radar, radar
+from radar_assets_tests.collector.processes import CollectorProcess, collecting
+
+__all__ = ["radar"]
+
+CONNECTIONS = 12
+"""Each is taken by one of two workers; that all are by the same happens once in 2,000 times."""
+
+
+def seen(collector: CollectorProcess, key: str) -> set[tuple[int, int]]:
+    """Events and visitors as each connection is told."""
+    headers = {"Authorization": f"Bearer {key}"}
+    answers = [collector.request("GET", "/v1/live?project=shop", headers=headers).json() for _ in range(CONNECTIONS)]
+    return {(answer["events"], answer["visitors"]) for answer in answers}
+
+
+def test_every_worker_answers_for_all_of_them_within_a_second_and_a_new_one_too(radar_home: Path, radar: Radar) -> None:
+    with collecting(radar_home, workers=2) as collector:
+        key, other = (create_key(collector.store, project, kind="read") for project in ("shop", "blog"))
+        for number in range(CONNECTIONS):
+            visit = {"type": "page", "anonymous_id": f"visitor {number % 3}", "properties": {"path": f"/{number % 2}"}}
+            assert collector.send(visit).status == 200
+        time.sleep(1)
+        assert seen(collector, key) == {(CONNECTIONS, 3)}
+        for wrong, status in ((collector.keys["shop"], 401), (other, 403), ("", 401)):
+            headers = {"Authorization": f"Bearer {wrong}"}
+            assert collector.request("GET", "/v1/live?project=shop", headers=headers).status == status
+        os.killpg(collector.pid, signal.SIGKILL)
+    with collecting(radar_home, workers=2) as collector:
+        assert seen(collector, key) == {(CONNECTIONS, 3)}
+        shown = radar(f"live shop --url {collector.url} --key {key}")
+        refused = radar(f"live shop --url {collector.url} --key {collector.keys['shop']}")
+    gone = radar(f"live shop --url {collector.url} --key {key}")
+    for run in (shown, radar("live shop --once")):
+        assert run.code == 0
+        assert "3 visitors   12 page views   12 events" in run.out
+        assert "/0" in run.out
+    assert (refused.code, gone.code) == (1, 1)
+    assert "refuses the key" in refused.err
+    assert "can't be asked" in gone.err
+
+
+def test_a_project_that_there_is_not_is_told_from_a_silent_one(radar_home: Path, radar: Radar) -> None:
+    radar("project add shop")
+    unknown = radar("live shoop")
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "no project shoop" in unknown.err
+    assert "shop" in unknown.err
+    assert "0 visitors   0 page views   0 events" in radar("live shop").out

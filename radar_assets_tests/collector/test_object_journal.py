@@ -1,0 +1,65 @@
+"""The journal over an object store: a group is a segment before it is answered, and an outage is refused and survived."""
+
+import asyncio
+import json
+from datetime import datetime
+
+import pytest
+
+from radar_assets.collector.journal import JournalError, open_journal
+from radar_assets.events.landing import list_segments
+from radar_assets.object_store import ObjectPath
+from radar_assets.settings import load_settings
+from radar_assets_tests.collector.conftest import serving
+from radar_assets_tests.object_server import BUCKET, ObjectServer
+
+NOW = datetime(2026, 3, 1, 12, 30)
+HOUR = datetime(2026, 3, 1, 12)
+LANDING = ObjectPath(f"s3://{BUCKET}/landing")
+
+
+def lines_of_segments() -> list[list[bytes]]:
+    """The lines of each segment of the hour."""
+    return [segment.path.read_bytes().splitlines() for segment in list_segments(LANDING, HOUR)]
+
+
+def test_requests_that_arrive_together_are_one_segment_before_they_are_answered(object_server: ObjectServer) -> None:
+    async def run() -> None:
+        async with open_journal(load_settings(landing_url=str(LANDING))) as journal:
+            await journal.append(b"first\n", NOW)
+            assert lines_of_segments() == [[b"first"]]
+            groups = []
+            journal.on_durable = groups.append
+            await asyncio.gather(*(journal.append(b"%d\n" % number, NOW) for number in range(100)))
+            assert len(groups) <= 3
+            assert sum(map(len, lines_of_segments())) == 101
+
+    asyncio.run(run())
+
+
+def test_an_outage_is_refused_and_survived_without_a_restart(object_server: ObjectServer) -> None:
+    async def run() -> None:
+        async with open_journal(load_settings(landing_url=str(LANDING))) as journal:
+            await journal.append(b"before\n", NOW)
+            object_server.stop()
+            with pytest.raises(JournalError, match="s3://"):
+                await journal.append(b"during\n", NOW)
+            assert journal.failure
+            object_server.start()
+            await journal.append(b"after\n", NOW)
+            assert journal.failure is None
+
+    asyncio.run(run())
+    assert sorted(lines_of_segments()) == [[b"after"], [b"before"]]
+
+
+def test_an_outage_is_a_503_and_what_is_sent_again_after_it_lands_once(object_server: ObjectServer) -> None:
+    event = {"event_id": "1", "event": "sent", "anonymous_id": "visitor"}
+    with serving(load_settings(landing_url=str(LANDING)).prepare()) as collector:
+        object_server.stop()
+        refused = collector.send(event)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+        object_server.start()
+        assert collector.send(event).status == 200
+    lines = [json.loads(line) for one in LANDING.objects() for line in one.path.read_bytes().splitlines()]
+    assert [(line["event_id"], line["project_id"]) for line in lines] == [("1", "shop")]

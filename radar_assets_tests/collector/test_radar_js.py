@@ -1,0 +1,288 @@
+"""`radar.js` in a real browser on real pages: what a visitor does arrives, and makes a session with the right pages."""
+
+import gzip
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
+
+import dagster as dg
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+from radar_assets.collector.keys import create_key
+from radar_assets.collector.live import live_counts
+from radar_assets.settings import Settings
+from radar_assets_tests.collector.conftest import Collector, serving
+from radar_assets_tests.collector.processes import free_port
+from radar_assets_tests.platform import Platform
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+PATIENCE_S = 20
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+
+
+@contextmanager
+def site(page: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """A web server of its own origin that has the same page under every address; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(f"<!doctype html>{page}".encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser with a profile of its own. The user agent that it has by itself is that of a bot."""
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A visitor that no site knows."""
+    with browser.new_context(user_agent=PERSON) as visitor:
+        yield visitor
+
+
+def tagged(collector: Collector, key: str | None = None) -> str:
+    """A page with the tag."""
+    tag = f'<script defer src="{collector.url}/radar.js" data-key="{key or collector.keys["shop"]}"></script>'
+    return f"<title>Shop</title>{tag}"
+
+
+def wait_for(arrived: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not arrived():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def arrived(collector: Collector, context: BrowserContext, count: int) -> list[dict[str, Any]]:
+    """The events that have landed, in the order in which they happened, once there are so many; then the pages are left."""
+    for page in context.pages:
+        page.goto("about:blank")
+    wait_for(lambda: len(collector.events()) >= count, f"{count} events, not {len(collector.events())}")
+    return sorted(collector.events(), key=lambda event: event["timestamp"])
+
+
+def through_the_graph(settings: Settings) -> tuple[dict[str, Any], int]:
+    """The one session that the assets make of what has landed, and the number of rejected lines."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(settings, instance)
+        platform.settle()
+        (session,) = platform.rows("sessions")
+        return session, len(platform.rows("rejected_events"))
+
+
+def paths(events: list[dict[str, Any]]) -> list[str]:
+    return [event["properties"]["url"].split("/", 3)[3] for event in events if event["event"] == "page_view"]
+
+
+def opened(context: BrowserContext, url: str) -> Page:
+    """A page once its tag runs."""
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_function("window.radar")
+    return page
+
+
+def sending(context: BrowserContext) -> list[Request]:
+    """The requests that send events, as they are made."""
+    requests: list[Request] = []
+    context.on("request", lambda request: requests.append(request) if "/v1/" in request.url else None)
+    return requests
+
+
+def in_app(page: Page, *steps: str) -> None:
+    """What an app does to its address, a step after the other."""
+    for step in steps:
+        page.evaluate(step)
+        page.wait_for_timeout(30)
+
+
+def test_it_is_small() -> None:
+    script = files("radar_assets").joinpath("collector/radar.js").read_bytes()
+    assert len(gzip.compress(script, 9)) < 2000
+
+
+def test_a_visit_becomes_one_session_with_the_right_pages(settings: Settings, context: BrowserContext) -> None:
+    with serving(settings) as collector, site(tagged(collector)) as shop:
+        with site(
+            f'<title>Elsewhere</title><a href="{shop}/start?utm_campaign=spring">a shop</a>', "localhost"
+        ) as elsewhere:
+            requests = sending(context)
+            page = context.new_page()
+            page.goto(f"{elsewhere}/blog/article")
+            page.click("a")
+            page.wait_for_url(f"{shop}/start?utm_campaign=spring")
+        page.wait_for_function("window.radar")
+        in_app(
+            page,
+            "history.pushState({}, '', '/products'); document.title = 'Products'",
+            "history.replaceState({scroll: 5}, '', '/products')",
+            "history.pushState({}, '', '/products/1#reviews')",
+            "location.hash = 'price'",
+        )
+        page.reload()
+        page.wait_for_function("window.radar")
+        in_app(
+            page,
+            "radar.track('add_to_cart', {price: 9.5})",
+            "history.go(-2)",
+            "radar.identify('user 1', {plan: 'free'})",
+        )
+        page.goto(f"{shop}/checkout")
+        page.wait_for_function("window.radar")
+        events = arrived(collector, context, 8)
+        seen = live_counts(settings.landing, "shop")
+        types = {request.headers["content-type"].split(";")[0] for request in requests}
+    assert types == {"text/plain"}
+    assert all(collector.keys["shop"] not in request.url for request in requests)
+    assert paths(events) == [
+        "start?utm_campaign=spring",
+        "products",
+        "products/1#reviews",
+        "products/1#price",
+        "products",
+        "checkout",
+    ]
+    tracked, identified = (event for event in events if event["event"] != "page_view")
+    assert (tracked["event"], tracked["properties"]["price"]) == ("add_to_cart", 9.5)
+    assert (identified["type"], identified["user_id"], identified["properties"]["traits"]) == (
+        "identify",
+        "user 1",
+        {"plan": "free"},
+    )
+    assert [event["properties"]["title"] for event in events[:2]] == ["Shop", "Products"]
+    assert {event["protocol"] for event in events} == {"radar"}
+    assert (seen.events, seen.page_views, seen.visitors) == (8, 6, 1)
+    # Dagster runs event loops of its own, and the browser's driver has one in this thread.
+    with ThreadPoolExecutor(1) as elsewhere:
+        session, rejected = elsewhere.submit(through_the_graph, settings).result()
+    assert rejected == 0
+    assert session["sender_session_id"] == events[0]["session_id"]
+    assert (session["page_views"], session["events"]) == (6, 8)
+    assert (session["entry_page"], session["exit_page"]) == ("/start", "/checkout")
+    assert (session["referrer_domain"], session["utm_campaign"]) == ("localhost", "spring")
+    assert (session["user_id"], session["browser"], session["is_bot"]) == ("user 1", "Chrome", False)
+    assert session["started_at"] == datetime.fromisoformat(events[0]["timestamp"]).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("wish", ["globalPrivacyControl", "doNotTrack"])
+def test_who_asks_not_to_be_tracked_leaves_nothing(collector: Collector, context: BrowserContext, wish: str) -> None:
+    value = {"globalPrivacyControl": "true", "doNotTrack": "'1'"}[wish]
+    requests = sending(context)
+    with site(tagged(collector)) as shop:
+        context.add_init_script(f"Object.defineProperty(navigator, '{wish}', {{value: {value}}})")
+        page = opened(context, shop)
+        page.evaluate("radar.track('click'); radar.identify('me')")
+        page.wait_for_timeout(500)
+        assert page.evaluate("Object.keys(localStorage)") == []
+    assert requests == []
+
+
+def test_opting_out_holds_until_opting_in(collector: Collector, context: BrowserContext) -> None:
+    with site(tagged(collector)) as shop:
+        page = opened(context, f"{shop}/1")
+        wait_for(collector.events, "the first page view")
+        page.evaluate("radar.track('not sent yet'); radar.optOut(); radar.track('refused')")
+        assert page.evaluate("localStorage['radar.visitor'] + localStorage['radar.session']") == ""
+        page = opened(context, f"{shop}/2")
+        page.evaluate("radar.optIn(); radar.track('back')")
+        first, second = arrived(collector, context, 2)
+    assert (paths([first]), second["event"]) == (["1"], "back")
+    assert first["anonymous_id"] != second["anonymous_id"]
+
+
+def test_what_a_page_tracks_arrives_even_where_beacons_and_storage_are_refused(
+    collector: Collector, context: BrowserContext
+) -> None:
+    refused = "Object.defineProperty(window, 'localStorage', {get() { throw new Error() }}); navigator.sendBeacon = () => false"
+    context.add_init_script(refused)
+    with site(tagged(collector)) as shop:
+        page = opened(context, shop)
+        page.evaluate("for (let n = 0; n < 24; n++) radar.track('click', {n, title: 'own'})")
+        events = arrived(collector, context, 25)
+    assert sorted(event["properties"]["n"] for event in events if event["event"] == "click") == list(range(24))
+    assert {event["properties"]["title"] for event in events} == {"Shop", "own"}
+    assert len({event["event_id"] for event in events}) == 25
+    assert len({(event["anonymous_id"], event["session_id"]) for event in events}) == 1
+
+
+def test_a_session_ends_after_half_an_hour_and_a_visitor_by_reset(
+    collector: Collector, context: BrowserContext
+) -> None:
+    with site(tagged(collector)) as shop:
+        page = opened(context, shop)
+        for minutes in (29, 31):
+            page.evaluate(
+                "past => { const [id, at] = localStorage['radar.session'].split(' ');"
+                " localStorage['radar.session'] = id + ' ' + (at - past); radar.track('click') }",
+                minutes * 60_000,
+            )
+        in_app(page, "radar.identify('me'); radar.track('click')", "radar.reset()", "radar.track('click')")
+        events = arrived(collector, context, 6)
+    sessions = [event["session_id"] for event in events]
+    assert sessions[0] == sessions[1] != sessions[2] == sessions[3] == sessions[4] != sessions[5]
+    assert [event.get("user_id") for event in events] == [None, None, None, "me", "me", None]
+    visitors = [event["anonymous_id"] for event in events]
+    assert len(set(visitors[:5])) == 1
+    assert visitors[5] != visitors[0]
+
+
+def test_a_key_for_an_origin_takes_in_what_its_pages_send_and_nothing_else(
+    collector: Collector, context: BrowserContext
+) -> None:
+    port = free_port()
+    key = create_key(collector.store, "shop", origins=(f"http://127.0.0.1:{port}",))
+    with site(tagged(collector, key)) as copycat, site(tagged(collector, key), port=port) as shop:
+        opened(context, f"{copycat}/stolen")
+        opened(context, f"{shop}/own")
+        events = arrived(collector, context, 1)
+        page = opened(context, f"{copycat}/stolen")
+        with page.expect_response(f"{collector.url}/v1/events") as response:
+            page.evaluate("navigator.sendBeacon = () => false; radar.track('stolen')")
+        assert response.value.status == 401
+    assert paths(events) == ["own"]
+    assert len(collector.events()) == 1
+
+
+def test_a_tag_without_a_key_says_so_and_breaks_nothing(collector: Collector, context: BrowserContext) -> None:
+    said: list[str] = []
+    context.on("console", lambda message: said.append(message.text))
+    with site(f'<script src="{collector.url}/radar.js"></script><script>document.title = "fine"</script>') as shop:
+        page = context.new_page()
+        page.goto(shop)
+        assert page.title() == "fine"
+    assert said == ["radar.js: its script tag needs a write key as data-key"]

@@ -1,0 +1,106 @@
+"""Senders that load a collector and remember what it acknowledged, and what became of that in the landing zone."""
+
+import http.client
+import itertools
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from radar_assets.collector.open_segments import recover
+from radar_assets_tests.collector.conftest import Collector
+
+SENDERS = 4
+MOST_EVENTS = 20
+"""In a request."""
+PAUSE_S = 0.002
+"""Between two requests of a sender, so that a test leaves others some of the machine."""
+
+
+class Senders:
+    """Threads that send events with numbers for ids. What got no answer is sent again, as SDKs do."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._collector: Collector | None = None
+        self._ended = False
+        self._acknowledged: list[list[int]] = [[] for _ in range(SENDERS)]
+
+    def send_to(self, collector: Collector | None) -> None:
+        """Send to a collector from now on; the one before may be gone."""
+        self._collector = collector
+
+    def acknowledged(self) -> set[int]:
+        """The ids of which the collector has said that they are on disk."""
+        return {number for numbers in self._acknowledged for number in list(numbers)}
+
+    @contextmanager
+    def running(self) -> Iterator["Senders"]:
+        """Send until the block ends."""
+        threads = [threading.Thread(target=self._send, args=(place,)) for place in range(SENDERS)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._ended = True
+            for thread in threads:
+                thread.join()
+
+    def _send(self, place: int) -> None:
+        dice = random.Random(place)
+        connection, collector, batch = None, None, []
+        while not self._ended:
+            batch = batch or [next(self._numbers) for _ in range(dice.randint(1, MOST_EVENTS))]
+            if collector is not self._collector:
+                collector, connection = self._collector, None
+            if collector is None:
+                time.sleep(0.01)
+                continue
+            if connection is None:
+                connection = http.client.HTTPConnection("127.0.0.1", collector.port, timeout=10)
+            body = json.dumps([_event(number) for number in batch])
+            try:
+                connection.request("POST", "/v1/events", body, {"Authorization": f"Bearer {collector.keys['shop']}"})
+                answer = connection.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException):
+                connection = None
+                time.sleep(0.01)
+                continue
+            if answer.status == 200:
+                self._acknowledged[place].extend(batch)
+                batch = []
+            time.sleep(PAUSE_S)
+
+
+def recovered(landing: Path) -> set[int]:
+    """The ids in a landing zone once a collector has started there again.
+
+    Each stands in whole lines only; lines of one id differ in nothing but when they were received, so that one of them counts.
+    """
+    recover(landing)
+    found = set()
+    for segment in landing.glob("dt=*/hr=*/*.ndjson"):
+        content = segment.read_bytes()
+        assert content.endswith(b"\n")
+        for line in content.splitlines():
+            fields = json.loads(line)
+            number = int(fields["event_id"])
+            assert {"project_id": "shop", "protocol": "radar", **_event(number)}.items() <= fields.items()
+            found.add(number)
+    assert not list(landing.glob(".open/*"))
+    return found
+
+
+def _event(number: int) -> dict[str, object]:
+    return {
+        "event_id": str(number),
+        "event": "sent",
+        "anonymous_id": "visitor",
+        "timestamp": "2026-03-01T12:00:00Z",
+        "properties": {"filler": "x" * (number % 997)},
+    }

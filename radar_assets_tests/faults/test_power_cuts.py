@@ -1,0 +1,117 @@
+"""A power cut at any moment loses nothing that the collector acknowledged; without its syncs it would."""
+
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from radar_assets_tests.collector.processes import collecting
+from radar_assets_tests.faults.senders import Senders, recovered
+
+DISK_MB = 256
+LONGEST_S = 1.5
+
+
+class Disk:
+    """A file system on a disk whose power can be cut: what the disk holds at one moment is taken elsewhere.
+
+    The disk is a file on an outer file system. Freezing that one holds every write to the disk in flight, so that the copy is of one
+    moment; what the inner file system has in memory only is not in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._outer, self.mounted = folder, folder / "outer", folder / "mounted"
+        self._cuts = 0
+
+    @contextmanager
+    def powered(self) -> "Iterator[Disk]":
+        """Have the disk mounted; skips the test where that can't be had."""
+        outer = _image(self._folder / "outer.img", DISK_MB * 2, self._outer)
+        with outer, _image(self._outer / "disk.img", DISK_MB, self.mounted):
+            yield self
+
+    @contextmanager
+    def cut(self) -> Iterator[Path]:
+        """The disk as it is after a power cut now, mounted anew."""
+        image = self._folder / "cut.img"
+        subprocess.run(["fsfreeze", "--freeze", str(self._outer)], check=True)
+        try:
+            subprocess.run(["cp", "--sparse=always", str(self._outer / "disk.img"), str(image)], check=True)
+        finally:
+            subprocess.run(["fsfreeze", "--unfreeze", str(self._outer)], check=True)
+        with _mounted(image, self._folder / "cut"):
+            yield self._folder / "cut"
+        image.unlink()
+
+
+@contextmanager
+def _image(image: Path, size_mb: int, folder: Path) -> Iterator[None]:
+    with image.open("wb") as file:
+        file.truncate(size_mb * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    with _mounted(image, folder):
+        yield
+
+
+@contextmanager
+def _mounted(image: Path, folder: Path) -> Iterator[None]:
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-o", "loop,noatime", str(image), str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop device is to be had here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A powered disk."""
+    for tool in ("mkfs.ext4", "fsfreeze", "mount"):
+        if not shutil.which(tool):
+            pytest.skip(f"there is no {tool} here")
+    with Disk(tmp_path).powered() as disk:
+        yield disk
+
+
+def test_what_was_acknowledged_before_a_power_cut_is_found_after_it(
+    disk: Disk, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    cuts = int(request.config.getoption("--power-cuts") or 1)
+    acknowledged = [len(known) for known, found in _cut(disk, tmp_path, cuts) if known <= found]
+    assert len(acknowledged) == cuts
+    assert acknowledged[0] > 100
+    print(f"{cuts} power cuts: {acknowledged[-1]} events acknowledged before the last")
+
+
+def test_without_syncs_a_power_cut_loses_what_was_acknowledged(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "without_sync"))
+    ((known, found),) = _cut(disk, tmp_path, 1)
+    assert len(known) > 100
+    assert known - found
+
+
+def _cut(disk: Disk, home: Path, cuts: int) -> list[tuple[set[int], set[int]]]:
+    """What was acknowledged before each of some power cuts under load, and what was found after it."""
+    dice = random.Random(1)
+    senders, results = Senders(), []
+    landing = f"file://{disk.mounted}/landing"
+    with collecting(home / "radar", landing_url=landing, segment_age_s=1) as running, senders.running():
+        senders.send_to(running)
+        time.sleep(0.5)
+        for _ in range(cuts):
+            time.sleep(dice.uniform(0, LONGEST_S))
+            known = senders.acknowledged()
+            with disk.cut() as remains:
+                results.append((known, recovered(remains / "landing")))
+        senders.send_to(None)
+    return results
