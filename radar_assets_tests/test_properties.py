@@ -144,7 +144,7 @@ def test_replayed_history_equals_a_rebuild_from_scratch_after_every_batch(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """The git history by received time, with events up to 108 days late; `--batches 77` of it, or 10 of 108 days, are all."""
-    batches, days = (int(request.config.getoption(name)) for name in ("--batches", "--batch-days"))
+    batches, days = (int(str(request.config.getoption(name))) for name in ("--batches", "--batch-days"))
     first = datetime(2024, 1, 1, tzinfo=UTC)
     edges = [first + number * timedelta(days=days) for number in range(batches + 1)]
     with gzip.open(SHARED / "git-events/commits.csv.gz", "rt") as file:
