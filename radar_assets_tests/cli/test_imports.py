@@ -14,8 +14,10 @@ LOG = b'10.0.0.1 - - [17/May/2026:10:05:03 +0000] "GET /a HTTP/1.1" 200 1 "-" "M
 
 
 def landed(settings: Settings) -> list[dict]:
-    """All lines in the landing zone."""
-    files = [one.local_path for hour in list_hours(settings.landing) for one in list_segments(settings.landing, hour)]
+    """All lines in the landing zone, by hour."""
+    files = [
+        one.local_path for hour in sorted(list_hours(settings.landing)) for one in list_segments(settings.landing, hour)
+    ]
     return [json.loads(text) for file in files for text in file.read_text().splitlines()]
 
 
@@ -43,9 +45,11 @@ def test_a_file_lands_once_and_what_is_no_event_is_counted(radar: Radar, setting
     first = radar(command)
     assert first.code == 0, first.err
     assert "1 of 2 lines" in first.out
-    segments = [one for hour in list_hours(settings.landing) for one in list_segments(settings.landing, hour)]
+    segments = [one for hour in sorted(list_hours(settings.landing)) for one in list_segments(settings.landing, hour)]
     assert "were there already" in radar(command).out
-    assert segments == [one for hour in list_hours(settings.landing) for one in list_segments(settings.landing, hour)]
+    assert segments == [
+        one for hour in sorted(list_hours(settings.landing)) for one in list_segments(settings.landing, hour)
+    ]
 
 
 def test_events_without_a_known_project_are_mentioned(radar: Radar, tmp_path: Path) -> None:
