@@ -55,6 +55,7 @@ class _Lines(NamedTuple):
 
     text: bytes
     events: int
+    project_id: str
 
 
 class Intake:
@@ -125,13 +126,14 @@ class Intake:
             return Verdict(Outcome.LIMITED, "the project sends more than it may", len(events), wait_s)
         kept = self._settings.client_address
         lines = await run(encode_lines, events, grant.project_id, door.name, request.received_at, kept)
-        return _Lines(lines, len(events))
+        return _Lines(lines, len(events), grant.project_id)
 
     async def _keep(self, door: Door, request: Request, lines: "_Lines") -> Verdict:
         began = time.perf_counter()
         try:
             await self._journal.append(lines.text, request.received_at)
         except JournalError:
+            self._limits.give_back(lines.project_id, lines.events, request.received_at)
             return Verdict(Outcome.UNAVAILABLE, "nothing can be stored at present", lines.events, RETRY_S)
         self._telemetry.journal_seconds.observe(time.perf_counter() - began)
         self._telemetry.events.labels(door.name).inc(lines.events)

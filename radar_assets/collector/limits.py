@@ -58,6 +58,14 @@ class Limits:
         self._usage.add(grant.project_id, now, events)
         return None
 
+    def give_back(self, project_id: str, events: int, now: datetime) -> None:
+        """Take events off the month's count again that could not be kept: their sender sends them once more.
+
+        Args:
+            now: as it was when they were counted.
+        """
+        self._usage.add(project_id, now, -events)
+
     async def _wait_s(self, project_id: str, per_second: int, events: int) -> int | None:
         window = RateLimitItemPerSecond(per_second * WINDOW_S, WINDOW_S)
         try:
@@ -95,24 +103,29 @@ class Usage:
         return self._stored.get(place, 0) + self._counted[place]
 
     def add(self, project_id: str, now: datetime, events: int) -> None:
-        """Count events."""
+        """Count events; a negative number takes back what was counted."""
         self._counted[project_id, _month(now)] += events
 
     async def exchange(self) -> None:
         """Add what was counted to the store, and read what all workers have; when that fails, it is for the next time."""
         counted, self._counted = self._counted, Counter()
         try:
-            self._stored = await asyncio.to_thread(_exchange, self._store, +counted)
+            self._stored = await asyncio.to_thread(_exchange, self._store, counted)
         except SQLAlchemyError as error:
             _LOG.warning("usage is not stored yet: %s", type(error).__name__)
             self._counted.update(counted)
 
 
 def _exchange(store: Store, counted: Counter[tuple[str, date]]) -> dict[tuple[str, date], int]:
-    if counted:
+    # What was stored before it was given back is taken off: less than nothing is a count, too.
+    rows = [
+        {"project_id": id, "month": month, "events": events}
+        for (id, month), events in sorted(counted.items())
+        if events
+    ]
+    if rows:
         insert = (sqlite if store.engine.dialect.name == "sqlite" else postgresql).insert(MonthlyUsage)
         more = MonthlyUsage.events + insert.excluded.events
-        rows = [{"project_id": id, "month": month, "events": events} for (id, month), events in sorted(counted.items())]
         with store.session() as session:
             session.execute(
                 insert.on_conflict_do_update(index_elements=["project_id", "month"], set_={"events": more}), rows

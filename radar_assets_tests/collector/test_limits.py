@@ -1,4 +1,4 @@
-"""Rates that workers count together in a real Redis, and what becomes of requests when that is gone."""
+"""Rates that workers count together in a real Redis, requests when that is gone, and quotas when nothing can be stored."""
 
 import shutil
 import socket
@@ -12,6 +12,7 @@ import pytest
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.collector.conftest import serving
 from radar_assets_tests.collector.processes import free_port
+from radar_assets_tests.object_server import BUCKET, ObjectServer
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 
@@ -53,3 +54,12 @@ def test_workers_count_a_rate_together_in_redis_and_let_events_in_when_it_is_gon
         began = time.monotonic()
         assert first.send(EVENT).status == 200
         assert time.monotonic() - began < 5
+
+
+def test_what_could_not_be_stored_takes_nothing_off_the_month(object_server: ObjectServer) -> None:
+    limited = load_settings(landing_url=f"s3://{BUCKET}/landing", events_per_month=3).prepare()
+    with serving(limited) as collector:
+        object_server.stop()
+        assert [collector.send([EVENT] * 3).status for _ in range(3)] == [503] * 3
+        object_server.start()
+        assert [collector.send(sent).status for sent in ([EVENT] * 3, EVENT)] == [200, 429]
