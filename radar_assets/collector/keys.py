@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from radar_assets.partitions import utc_now
 from radar_assets.store.database import Store
@@ -83,7 +82,8 @@ class KeyRing:
             try:
                 self._grants = await asyncio.to_thread(read_grants, self._store)
                 self.failure = None
-            except SQLAlchemyError as error:
+            # Whatever it is: were it to end the task that reads them, no revoke would act any more, and nobody would know.
+            except Exception as error:
                 self.failure = f"keys can't be read ({type(error).__name__})"
 
     async def find(self, key: str, kind: Kind) -> Grant | None:

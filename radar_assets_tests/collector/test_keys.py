@@ -7,7 +7,16 @@ from datetime import date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from radar_assets.collector.keys import Grant, KeyRing, create_key, hash_key, list_keys, read_grants, revoke_key
+from radar_assets.collector.keys import (
+    FRESH_S,
+    Grant,
+    KeyRing,
+    create_key,
+    hash_key,
+    list_keys,
+    read_grants,
+    revoke_key,
+)
 from radar_assets.collector.limits import Limits, Usage
 from radar_assets.collector.salts import Salts
 from radar_assets.partitions import utc_now
@@ -104,6 +113,41 @@ def test_usage_that_can_not_be_stored_is_stored_later(store: Store) -> None:
         assert usage.of("nowhere", NOW) == 7
 
     asyncio.run(count())
+
+
+def test_usage_that_is_given_back_is_taken_off_though_it_was_stored_in_between(store: Store) -> None:
+    async def count() -> list[int]:
+        usage, other = Usage(store), Usage(store)
+        usage.add("shop", NOW, 5)
+        other.add("shop", NOW, 4)
+        await usage.exchange()
+        usage.add("shop", NOW, -5)
+        await usage.exchange()
+        await other.exchange()
+        return [usage.of("shop", NOW), other.of("shop", NOW)]
+
+    assert asyncio.run(count()) == [0, 4]
+
+
+def test_keys_are_read_again_after_any_failure(store: Store) -> None:
+    create_key(store, "shop")
+
+    def write_origins(text: str) -> None:
+        with store.session() as session:
+            session.execute(sa.text(f"update api_keys set origins = '{text}'"))
+
+    async def run() -> tuple[str | None, str | None]:
+        ring = KeyRing(store)
+        write_origins("null")
+        task = asyncio.create_task(ring.keep_fresh())
+        await asyncio.sleep(1)
+        failed = ring.failure
+        write_origins("[]")
+        await asyncio.sleep(FRESH_S + 1)
+        task.cancel()
+        return failed, ring.failure
+
+    assert asyncio.run(run()) == ("keys can't be read (TypeError)", None)
 
 
 def test_a_quota_says_how_long_the_month_still_is(store: Store) -> None:
