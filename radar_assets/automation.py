@@ -74,13 +74,14 @@ def requests(
 
 
 def stretches(due: Iterable[datetime], unit: str) -> list[Window]:
-    """Windows of due partitions, as many as one tick asks for.
+    """Windows of due partitions, as many as one tick asks for: the newest hours, since live data don't wait for history, and the
+    oldest days, since a day changes who is new in those after it.
 
-    Those that follow each other go together. When that leaves more windows than a tick may ask for, gaps are bridged: in an
-    incremental run a partition that isn't stale costs its record in Dagster, a run of its own costs a process.
+    Those that follow each other go together. Where that leaves more windows of hours than a tick may ask for, gaps are bridged: in
+    an incremental run an hour that isn't stale costs its record in Dagster, a run of its own costs a process.
     """
     windows = contiguous(due, STEP[unit], LONGEST_RUN[unit])
-    if len(windows) > RUNS_A_TICK:
+    if unit == "hour" and len(windows) > RUNS_A_TICK:
         bridged = windows[:1]
         for window in windows[1:]:
             if window.end - bridged[-1].start <= LONGEST_RUN[unit] * STEP[unit]:
@@ -88,7 +89,7 @@ def stretches(due: Iterable[datetime], unit: str) -> list[Window]:
             else:
                 bridged.append(window)
         windows = bridged
-    return windows[:RUNS_A_TICK]
+    return windows[: -RUNS_A_TICK - 1 : -1] if unit == "hour" else windows[:RUNS_A_TICK]
 
 
 def request(

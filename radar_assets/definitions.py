@@ -1,6 +1,7 @@
 """The contents page: the layers in the order of the flow, and what triggers them."""
 
 import warnings
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -27,6 +28,7 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
     grids = Grids(settings.start_date)
     metrics = registry(load_config(settings.config_file, required=settings.config is not None).metrics)
     all_jobs = jobs.build_jobs(grids)
+    lakehouse, store = Lakehouse(settings), cache(lambda: open_store(settings.database))
     parts: dict[str, Any] = {
         "assets": [*event_assets.build_assets(grids), *metric_assets.build_assets(grids, metrics)],
         "asset_checks": [*event_checks.build_checks(), *metric_checks.build_checks()],
@@ -34,8 +36,9 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
         "sensors": sensors.build_sensors(grids, all_jobs),
         "schedules": schedules.build_schedules(all_jobs),
         "resources": {
-            "lakehouse": dg.ResourceDefinition(lambda _: Lakehouse(settings)),
-            "store": dg.ResourceDefinition(lambda _: open_store(settings.database)),
+            # One of each in a process: a tick of a sensor would otherwise open connections, and read tables, that the last one had.
+            "lakehouse": dg.ResourceDefinition(lambda _: lakehouse),
+            "store": dg.ResourceDefinition(lambda _: store()),
         },
         "executor": dg.in_process_executor,
     }

@@ -18,7 +18,7 @@ from radar_assets.automation import (
     requests,
     stretches,
 )
-from radar_assets.events.landing import latest_surprise_ns, list_hours
+from radar_assets.events.landing import LATEST_SURPRISE_NS, list_hours
 from radar_assets.events.loading import missing_segments
 from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS, Jobs
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -38,26 +38,28 @@ def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
 
     @dg.sensor(job=jobs["hourly_job"], description="Loads new segments and rebuilds the same hours.", **common)
     def landing_sensor(context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.SensorResult:
-        landing = lakehouse.settings.landing_zone
         settled, now = int(context.cursor or 0), utc_now()
-        changed = {hour: at for hour, at in list_hours(landing).items() if at >= settled}
+        changed = {hour: at for hour, at in list_hours(lakehouse.settings.landing_zone).items() if at >= settled}
         hours = sorted(hour for hour in changed if grids.start <= hour <= now)
         missing = missing_segments(lakehouse, lakehouse.snapshot("raw_events"), hours)
-        waiting = changed.keys() - set(hours)
-        pending = waiting | {segment.received_hour for segment in missing}
-        # Up to here nothing waits. An hour that is looked at once more than needed costs little; one passed over, events.
-        clear = min((changed[hour] for hour in pending), default=max(changed.values(), default=settled))
-        cursor = str(max(settled, clear - latest_surprise_ns(landing)))
+        # What came before all that waits is settled: an hour looked at too often costs little, one passed over costs events.
+        # Hours before the start are never due; who moves the start resets the cursor.
+        waiting = {hour for hour in changed if hour > now} | {segment.received_hour for segment in missing}
+        clear = min((changed[hour] for hour in waiting), default=max(changed.values(), default=settled))
+        cursor = str(max(settled, clear - LATEST_SURPRISE_NS))
         if not missing:
-            off_grid = (
-                f" {len(waiting)} hours lie before RADAR_START_DATE or in the future and wait." if waiting else ""
-            )
-            return dg.SensorResult(skip_reason=f"Every segment is loaded.{off_grid}", cursor=cursor)
+            off_grid = len(changed) - len(hours)
+            reason = f" {off_grid} hours lie before RADAR_START_DATE or in the future." if off_grid else ""
+            return dg.SensorResult(skip_reason=f"Every segment is loaded.{reason}", cursor=cursor)
         busy = partitions_in_progress(context.instance, "raw_events")
         due = {segment.received_hour for segment in missing if hour_key(segment.received_hour) not in busy}
         found = []
         for window in stretches(due, "hour"):
-            names = sorted(segment.name for segment in missing if window.start <= segment.received_hour < window.end)
+            names = sorted(
+                f"{hour_key(segment.received_hour)} {segment.name}"
+                for segment in missing
+                if window.start <= segment.received_hour < window.end
+            )
             digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
             key = f"landing:{hour_key(window.start)}:{digest}"
             found.append(request(window, "hour", HOURLY_ASSETS, run_key=key, tags=INCREMENTAL))

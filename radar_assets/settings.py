@@ -1,4 +1,4 @@
-"""Radar's settings: one class, read from `RADAR_*` environment variables (or a `.env` file) and validated at the start.
+"""Radar's settings: one class, read from `RADAR_*` environment variables and validated at the start.
 
 A setting belongs here when an operator changes it between deployments. What changes the meaning of a number is configuration
 (`radar.yaml`) and lives with its layer.
@@ -32,6 +32,8 @@ def _url(*schemes: str) -> AfterValidator:
         scheme = value.split("://", 1)[0]
         if scheme.split("+")[0] not in schemes:
             raise ValueError(f"has the scheme {scheme}; use one of {', '.join(schemes)}")
+        if scheme == "file" and urlsplit(value).netloc not in ("", "localhost"):
+            raise ValueError("is not a local folder; write file:///an/absolute/path")
         return value
 
     return AfterValidator(check)
@@ -195,6 +197,11 @@ class Settings(BaseSettings):
         return self
 
 
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", url)
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the settings from the environment.
 
@@ -210,5 +217,6 @@ def load_settings(**overrides: object) -> Settings:
         lines = []
         for problem in error.errors():
             field = str(problem["loc"][0]) if problem["loc"] else "settings"
-            lines.append(f"RADAR_{field.upper()}={problem['input']!s}: {problem['msg'].removeprefix('Value error, ')}")
+            value = without_password(str(problem["input"]))
+            lines.append(f"RADAR_{field.upper()}={value}: {problem['msg'].removeprefix('Value error, ')}")
         raise SettingsError("\n".join(lines)) from error

@@ -99,6 +99,8 @@ def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
     days = {from_unit(day, "day") for day in stale(tables.snapshot("events"), tables.snapshot("sessions"))}
     for span in contiguous(days, DAY, len(days)):
         platform.rebuild("daily_job", f"{span.start:%Y-%m-%d}", f"{span.end - DAY:%Y-%m-%d}")
+    # A visit may have changed the day before too, in the same commit.
+    assert not stale(tables.snapshot("events"), tables.snapshot("sessions"))
     return hours, days
 
 

@@ -57,15 +57,17 @@ def import_(
     mapping, constants = _pairs("--map", map), _pairs("--set", set)
     settings = load_settings().prepare()
     store = open_store(settings.database)
-    if project:
-        # Before its events land, as a running daemon may load those at once.
-        _register(store, [project])
+    added: list[str] = []
     columns = (TextColumn("import"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[lines]:,} lines"))
     with Progress(*columns, TimeElapsedColumn(), console=err()) as progress:
         task = progress.add_task("import", total=None, lines=0)
 
         def show(state: importer.Progress) -> None:
             progress.update(task, completed=state.read_bytes, total=state.total_bytes, lines=state.lines)
+
+        def register(projects: Iterable[str]) -> None:
+            # Before their events land, as a running daemon may load those at once.
+            added.extend(_register(store, projects))
 
         result = importer.import_file(
             file,
@@ -77,9 +79,9 @@ def import_(
             constants=constants,
             project=project,
             site=site,
+            on_projects=register,
             on_progress=show,
         )
-    added = _register(store, (name for name in result.projects if name is not None))
     _print_result(result, added)
 
 

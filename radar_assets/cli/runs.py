@@ -1,4 +1,4 @@
-"""Runs of the graph in this process, for whoever can't wait for the daemon: what is due, in one run a grid."""
+"""Runs of the graph in this process, for whoever can't wait for the daemon: what is due, in as few runs as it lies together."""
 
 import uuid
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.staleness import stale
-from radar_assets.partitions import Window, utc_now
+from radar_assets.partitions import Window, contiguous, utc_now
 from radar_assets.store.database import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -56,17 +56,18 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
             ("daily_job", "day", DAILY_ASSETS, due_days),
         ):
             for _ in range(MOST_ROUNDS):
-                window = due(lakehouse)
-                if window is None:
+                windows = due(lakehouse)
+                if not windows:
                     break
-                bars = _Bars(progress, assets, (window.end - window.start) // STEP[unit])
-                _run(definitions.resolve_job_def(job), instance, window, unit, bars)
-                materialized += bars.materialized
+                for window in windows:
+                    bars = _Bars(progress, assets, (window.end - window.start) // STEP[unit])
+                    _run(definitions.resolve_job_def(job), instance, window, unit, bars)
+                    materialized += bars.materialized
     return materialized
 
 
-def due_hours(lakehouse: "Lakehouse") -> Window | None:
-    """The window of the hours that have something to load or are stale."""
+def due_hours(lakehouse: "Lakehouse") -> list[Window]:
+    """The windows of the hours that have something to load or are stale."""
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
 
@@ -79,11 +80,11 @@ def due_hours(lakehouse: "Lakehouse") -> Window | None:
         stale(events, lakehouse.snapshot("hourly_metrics")),
     ):
         due.update(from_unit(unit, "hour") for unit in units)
-    return _span(_on_grid(lakehouse, due), "hour")
+    return _spans(_on_grid(lakehouse, due), "hour")
 
 
-def due_days(lakehouse: "Lakehouse") -> Window | None:
-    """The window of the days that are stale."""
+def due_days(lakehouse: "Lakehouse") -> list[Window]:
+    """The windows of the days that are stale."""
     events, sessions = lakehouse.snapshot("events"), lakehouse.snapshot("sessions")
     due: set[datetime] = set()
     for units in (
@@ -92,7 +93,7 @@ def due_days(lakehouse: "Lakehouse") -> Window | None:
         stale(sessions, lakehouse.snapshot("daily_breakdowns")),
     ):
         due.update(from_unit(unit, "day") for unit in units)
-    return _span(_on_grid(lakehouse, due), "day")
+    return _spans(_on_grid(lakehouse, due), "day")
 
 
 def _on_grid(lakehouse: "Lakehouse", moments: Iterable[datetime]) -> list[datetime]:
@@ -100,8 +101,15 @@ def _on_grid(lakehouse: "Lakehouse", moments: Iterable[datetime]) -> list[dateti
     return sorted(moment for moment in moments if first <= moment <= now)
 
 
-def _span(moments: list[datetime], unit: str) -> Window | None:
-    return Window(moments[0], moments[-1] + STEP[unit]) if moments else None
+def _spans(moments: list[datetime], unit: str) -> list[Window]:
+    """Windows of due hours or days, those of hours joined where less than a day is between them: a run costs more than its gaps."""
+    spans: list[Window] = []
+    for window in contiguous(moments, STEP[unit], len(moments)):
+        if unit == "hour" and spans and window.start - spans[-1].end < STEP["day"]:
+            spans[-1] = Window(spans[-1].start, window.end)
+        else:
+            spans.append(window)
+    return spans
 
 
 class _Bars:

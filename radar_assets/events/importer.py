@@ -78,6 +78,7 @@ def import_file(
     constants: Mapping[str, str] | None = None,
     project: str | None = None,
     site: str = "",
+    on_projects: Callable[[set[str]], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ImportResult:
     """Land the events of a file, plain or compressed with gzip or zstd, of any size; `-` is the standard input.
@@ -93,6 +94,7 @@ def import_file(
         constants: field -> value.
         project: short for the constant `project_id`.
         site: for access logs, what their paths are relative to, such as `https://example.com`.
+        on_projects: called with the projects of events before they land, with each project once.
         on_progress: called after each batch.
 
     Raises:
@@ -118,6 +120,7 @@ def import_file(
         if on_progress:
             on_progress(Progress(batch.read_bytes, total_bytes, landed.lines))
 
+    met: set[str] = set()
     # A batch is written while the next one is read.
     writing = None
     with ThreadPoolExecutor(_WRITERS) as writers:
@@ -133,6 +136,9 @@ def import_file(
                 return True
 
             portions = _by_hour(batch, hours.of(batch.rows))
+            if on_projects and (new := _projects(batch) - met):
+                on_projects(new)
+                met |= new
             if writing:
                 settle(*writing)
             writing = batch, portions, writers.map(land, portions)
@@ -196,6 +202,11 @@ class _ReceivedHours:
         hours = hours[latest_told][1:]
         self._last = hours[-1]
         return np.clip(hours, np.datetime64(self._earliest, "h"), np.datetime64(self._latest, "h"))
+
+
+def _projects(batch: Batch) -> set[str]:
+    named = batch.rows.filter(batch.rows["is_event"])["project_id"].unique().to_pylist()
+    return {name for name in named if name is not None}
 
 
 def _by_hour(batch: Batch, hours: "np.ndarray") -> list[tuple[datetime, memoryview]]:

@@ -79,12 +79,12 @@ def list_hours(landing: Landing) -> dict[datetime, int]:
     return hours
 
 
-def latest_surprise_ns(landing: Landing) -> int:
-    """How much older than another change, seen before it, a change may be when it is first seen.
+LATEST_SURPRISE_NS = 15 * 60 * 10**9
+"""How much older than another change, seen before it, a change may be when it is first seen.
 
-    An object bears the time at which its sender began to put it there.
-    """
-    return 15 * 60 * 10**9 if isinstance(landing, ObjectPath) else 0
+An object bears the time at which its sender began to put it there, folders are looked at one after the other while segments land,
+and clocks are set back.
+"""
 
 
 def list_segments(landing: Landing, hour: datetime) -> list[Segment]:

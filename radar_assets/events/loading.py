@@ -83,7 +83,7 @@ def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *
             discard(files)
             raise
         added[:] = files
-        return Build(files, contiguous(hours, HOUR, len(hours)))
+        return Build(files, dict.fromkeys(contiguous(hours, HOUR, len(hours)), 0))
 
     def neighbours(head: Snapshot) -> frozenset[PartitionKey]:
         return _neighbouring_copies(

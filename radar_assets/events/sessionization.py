@@ -58,7 +58,7 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
                         state,
                     )
                 ]
-        return Build(files, [part for part, _ in parts], built_from=min(state for _, state in parts))
+        return Build(files, dict(parts))
 
     return lakehouse.catalog.commit("sessions", build, reads=[reach])
 

@@ -8,7 +8,7 @@ that the sequence number of a partition's newest file says when the partition la
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
@@ -47,15 +47,11 @@ class Build:
     """What a build wrote.
 
     Attributes:
-        windows: the windows that the files replace.
-        built_from: sequence number of the input that the files were built from.
-        touched: further partitions that readers have to take as changed although none of their rows was written.
+        windows: the windows that the files replace, each with the sequence number of the input that it was built from.
     """
 
     files: list[NewFile]
-    windows: list[Window]
-    built_from: int = 0
-    touched: frozenset[PartitionKey] = frozenset()
+    windows: Mapping[Window, int]
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ class Catalog:
             try:
                 commit = self._commit(base, built, replace, [*built.windows, *reads], touch)
             except BaseException:
-                discard(built.files)
+                self._discard_uncommitted(name, built.files)
                 raise
             if commit is not None:
                 return commit
@@ -186,33 +182,40 @@ class Catalog:
             if not built.files and not built.windows:
                 return Commit(head.table, head.sequence_number, 0, (), frozenset(), ())
             old = [ref for window in built.windows for ref in head.files(window)] if replace else []
-            touched = built.touched | (touch(head) if touch else frozenset())
+            touched = touch(head) if touch else frozenset()
             markers = self._markers(head, built, old, touched)
             try:
                 return self._write_snapshot(head, built, old, [*built.files, *markers])
             except CommitFailedException:
                 discard(markers)
             except BaseException:
-                discard(markers)
+                self._discard_uncommitted(base.table.name, markers)
                 raise
         raise AssertionError("unreachable")
+
+    def _discard_uncommitted(self, name: str, files: list[NewFile]) -> None:
+        """Remove files after a failure, unless it came after the commit (an interrupt, a lost connection) or nobody can tell."""
+        with suppress(Exception):
+            committed = {ref.local_path for ref in self.snapshot(name).files()}
+            discard(file for file in files if file.path not in committed)
 
     def _markers(
         self, head: Snapshot, built: Build, old: list[FileRef], touched: frozenset[PartitionKey]
     ) -> list[NewFile]:
         """Empty files for the partitions that the commit touches without writing a row."""
         table = head.table
-        limits = [unit_range(table, window) for window in built.windows]
+        states = {
+            value: state for window, state in built.windows.items() for value in range(*unit_range(table, window))
+        }
         for file in built.files:
-            if not any(low <= (file.partition[0] or 0) < high for low, high in limits):
+            if file.partition[0] not in states:
                 raise ValueError(f"{table.name}: {file.path} lies outside the windows that it is meant for")
         missing = set(touched) | {ref.partition for ref in old}
         further = (None,) * (len(table.partition_by) - 1)
         present = {file.partition[0] for file in built.files} | {key[0] for key in missing}
-        for window in built.windows:
-            missing |= {(value, *further) for value in range(*unit_range(table, window)) if value not in present}
+        missing |= {(value, *further) for value in states if value not in present}
         missing -= {file.partition for file in built.files}
-        return [self._empty_file(head, key, built.built_from) for key in sorted(missing, key=str)]
+        return [self._empty_file(head, key, states.get(key[0] or 0, 0)) for key in sorted(missing, key=str)]
 
     def data_folder(self, table: Table) -> Path:
         """Local folder of a table's data files."""

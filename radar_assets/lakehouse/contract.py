@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ColumnType = Literal["string", "long", "int", "double", "boolean", "timestamp", "date", "binary", "decimal(18,4)"]
-Transform = Literal["identity", "hour", "day"]
+Transform = Literal["hour", "day"]
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Lakehouse:
             except BaseException:
                 discard(files)
                 raise
-            return Build(files, list(windows), built_from)
+            return Build(files, dict.fromkeys(windows, built_from))
 
         return self.catalog.commit(model.name, build)
 

@@ -24,7 +24,7 @@ def write(lakehouse: Lakehouse, window: Window, value: float, projects: int = 3,
     """Replace a window by rows that hold one value."""
 
     def build(_: Snapshot) -> Build:
-        return Build(build_files(lakehouse, window, value, projects, built_from), [window], built_from)
+        return Build(build_files(lakehouse, window, value, projects, built_from), {window: built_from})
 
     return lakehouse.catalog.commit("hourly_metrics", build)
 

@@ -59,7 +59,7 @@ def test_a_failing_build_leaves_nothing(lakehouse: Lakehouse) -> None:
     files = set(Path(lakehouse.settings.home).rglob("*.parquet"))
 
     def build(_: Snapshot) -> Build:
-        return Build(build_files(lakehouse, DAY_WINDOW, 2), [THREE])
+        return Build(build_files(lakehouse, DAY_WINDOW, 2), {THREE: 0})
 
     with pytest.raises(ValueError, match="outside the windows"):
         lakehouse.catalog.commit("hourly_metrics", build)
@@ -75,7 +75,7 @@ def test_a_build_that_was_overtaken_in_its_window_is_made_again(lakehouse: Lakeh
         seen.append(base.sequence_number)
         if len(seen) == 1:
             write(Lakehouse(lakehouse.settings), THREE, 2)
-        return Build(build_files(lakehouse, THREE, 3), [THREE])
+        return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
 
     lakehouse.catalog.commit("hourly_metrics", build)
     assert len(seen) == 2
@@ -91,7 +91,7 @@ def test_a_commit_elsewhere_does_not_make_it_build_again(lakehouse: Lakehouse) -
         builds.append(1)
         if len(builds) == 1:
             write(Lakehouse(lakehouse.settings), Window.of_hour(datetime(2026, 1, 1, 9)), 2)
-        return Build(build_files(lakehouse, THREE, 3), [THREE])
+        return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
 
     lakehouse.catalog.commit("hourly_metrics", build)
     assert len(builds) == 1
@@ -106,7 +106,7 @@ def test_a_change_in_what_a_build_reads_of_its_table_makes_it_build_again(lakeho
         builds.append(1)
         if len(builds) == 1:
             write(Lakehouse(lakehouse.settings), nine, 2)
-        return Build(build_files(lakehouse, THREE, 3), [THREE])
+        return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
 
     lakehouse.catalog.commit("hourly_metrics", build, reads=[nine])
     assert len(builds) == 2
