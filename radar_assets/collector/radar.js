@@ -40,6 +40,9 @@
     return name;
   };
 
+  // A page is its address without the fragment, which may hold a token.
+  const here = () => location.href.split("#")[0];
+
   const flush = () => {
     clearTimeout(timer);
     timer = 0;
@@ -50,7 +53,7 @@
     try {
       if (browser.sendBeacon(target, body)) return;
     } catch {}
-    fetch(target, { method: "POST", body, keepalive: body.length < 6e4, credentials: "omit" }).catch(() => {});
+    fetch(target, { method: "POST", body, keepalive: new Blob([body]).size < 6e4, credentials: "omit" }).catch(() => {});
   };
   const send = (type, event, properties) => {
     if (isOff()) return;
@@ -62,7 +65,7 @@
       user_id: read("user") || undefined,
       session_id: session(),
       timestamp: new Date(),
-      properties: { url: location.href, title: page.title, ...properties },
+      properties: { url: here(), title: page.title, ...properties },
       context: {
         userAgent: browser.userAgent,
         locale: browser.language,
@@ -73,9 +76,8 @@
     else timer = timer || setTimeout(flush, PAUSE_MS);
   };
 
-  // A page is its address without the fragment.
   const view = () => {
-    const url = location.href.split("#")[0];
+    const url = here();
     if (url === shown) return;
     send("page", "page_view", { referrer });
     shown = referrer = url;

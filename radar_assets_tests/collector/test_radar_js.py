@@ -172,8 +172,8 @@ def test_a_visit_becomes_one_session_with_the_right_pages(settings: Settings, co
     assert paths(events) == [
         "start?utm_campaign=spring",
         "products",
-        "products/1#reviews",
-        "products/1#price",
+        "products/1",
+        "products/1",
         "products",
         "checkout",
     ]
@@ -238,6 +238,20 @@ def test_what_a_page_tracks_arrives_even_where_beacons_and_storage_are_refused(
     assert {event["properties"]["title"] for event in events} == {"Shop", "own"}
     assert len({event["event_id"] for event in events}) == 25
     assert len({(event["anonymous_id"], event["session_id"]) for event in events}) == 1
+
+
+def test_what_is_too_large_to_outlive_its_page_in_bytes_arrives_while_the_page_is_there(
+    collector: Collector, context: BrowserContext
+) -> None:
+    context.add_init_script("navigator.sendBeacon = () => false")
+    with site(tagged(collector)) as shop:
+        page = opened(context, f"{shop}/callback#access_token=secret")
+        page.evaluate("radar.track('long', {text: 'ж'.repeat(40000)})")
+        wait_for(lambda: len(collector.events()) == 2, "both events")
+        events = arrived(collector, context, 2)
+    assert [len(event["properties"].get("text", "")) for event in events] == [0, 40_000]
+    assert {event["properties"]["url"] for event in events} == {f"{shop}/callback"}
+    assert not any(b"secret" in line for line in collector.landed())
 
 
 def test_a_session_ends_after_half_an_hour_and_a_visitor_by_reset(
