@@ -156,7 +156,7 @@ class Catalog:
                 return commit
             discard(built.files)
         raise CommitConflictError(
-            f"{name}: other runs changed {built.windows[:3]} {MAX_BUILDS} times while it was built"
+            f"{name}: other runs changed {list(built.windows)[:3]} {MAX_BUILDS} times while it was built"
         )
 
     def _commit(
