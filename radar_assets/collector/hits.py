@@ -32,6 +32,7 @@ class Hit(NamedTuple):
         at: when it happened, but no later than it was received; naive, UTC.
         visitor_id: the anonymous id, else the user id, as in the table `events`.
         page: path of the page that it happened on, if any.
+        is_bot: whether it is not a person's, as in the table `events`.
     """
 
     project_id: str
@@ -149,7 +150,17 @@ def _hit(event: _Event | CanonicalEvent) -> Hit:
         visitor_id=event.anonymous_id or event.user_id or "",
         user_id=event.user_id,
         page=_path(properties, page if isinstance(page, dict) else {}),
-        is_bot=isinstance(user_agent, str) and client(user_agent[:LOOKED_AT]).is_bot,
+        is_bot=(isinstance(user_agent, str) and client(user_agent[:LOOKED_AT]).is_bot) or _is_of_a_group(event),
+    )
+
+
+def _is_of_a_group(event: _Event | CanonicalEvent) -> bool:
+    """Whether it is a server's word on a group, as `events.sql` tells it."""
+    return (
+        event.type == "group"
+        and event.protocol == "posthog"
+        and event.user_id is None
+        and (event.anonymous_id or "").startswith("$group:")
     )
 
 

@@ -80,7 +80,9 @@ _CLIENT = (
     Column("os", "string", "Family of the operating system, such as `Windows`."),
     Column("device_type", "string", "desktop, mobile, tablet or bot."),
     Column("country", "string", "ISO 3166-1 alpha-2 code, where the sender gave one."),
-    Column("is_bot", "boolean", "Whether the user agent is that of a crawler or another program.", nullable=False),
+    Column(
+        "is_bot", "boolean", "Whether it is not a person's: a bot's, or a server's word on a group.", nullable=False
+    ),
 )
 
 EVENTS = Table(

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
+from posthog import Posthog
 
 from radar_assets.collector.hits import _ordinary, read_hit
 from radar_assets.collector.journal import open_journal
@@ -22,6 +23,7 @@ from radar_assets.events.landing import write_segment
 from radar_assets.object_store import ObjectPath
 from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings
+from radar_assets_tests.collector.conftest import serving
 from radar_assets_tests.events.lines import PROJECTS, hostile_lines, lines
 from radar_assets_tests.object_server import BUCKET, ObjectServer
 from radar_assets_tests.platform import Platform, event, line
@@ -75,6 +77,13 @@ def mixed_events() -> list[dict[str, Any]]:
     events = []
     for number in range(300):
         fields = dict(addresses[number % len(addresses)])
+        if number % 19 == 0:
+            fields |= {
+                "type": "group",
+                "event": "group",
+                "anonymous_id": f"$group:team:{number}",
+                "protocol": "posthog",
+            }
         if number % 7 == 0:
             fields |= {"type": "track", "event": f"click {number % 3}"}
         if number % 11 == 0:
@@ -112,6 +121,22 @@ def test_events_page_views_visitors_and_pages_are_those_of_the_tables(settings: 
     assert {("event", name.event, "events"): name.events for name in counts.top_events} == {
         key: value for key, value in by.items() if key[0] == "event" and key[2] == "events"
     }
+
+
+def test_what_a_server_says_of_a_group_is_an_event_but_no_visitor(settings: Settings) -> None:
+    with serving(settings) as collector:
+        client = Posthog(collector.keys["shop"], host=collector.url, sync_mode=True)
+        client.capture("$pageview", distinct_id="ann", properties={"$current_url": "https://shop.example/"})
+        client.group_identify("company", "acme", {"size": 3})
+        client.shutdown()
+        counts = live_counts(settings.landing, "shop")
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(settings, instance)
+        platform.settle()
+        rows = platform.rows("daily_metrics", "select metric, value from {table} where project_id = 'shop'")
+    metrics = {row["metric"]: row["value"] for row in rows}
+    assert (counts.events, counts.visitors) == (2, 1)
+    assert (metrics["events"], metrics["visitors"], metrics["sessions"]) == (2, 1, 1)
 
 
 def test_five_minutes_are_counted_to_the_second_and_the_half_hour_by_minutes(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ SEGMENT_NODE = [
 ]
 POSTHOG_PAGE = {"$current_url": VISIT["url"], "title": VISIT["title"]}
 # The id that comes with a group is made up; which id of an alias is the user's depends on the SDK.
-POSTHOG_GROUP = _said("group", {"$group_key": "acme", "$group_set": {"size": 3}}, anonymous_id="$company_acme")
+POSTHOG_GROUP = _said("group", {"$group_key": "acme", "$group_set": {"size": 3}}, anonymous_id="$group:company:acme")
 SNOWPLOW = [
     _said("page", {**VISIT, "referrer": "https://www.google.com/"}, **BOTH),
     _said("track", {"y_max": 900}, "page_ping", **BOTH),

@@ -312,6 +312,13 @@ class TestClient:
         event = enriched()
         assert [event[name] for name in ("browser", "os", "device_type", "is_bot")] == [None, None, None, False]
 
+    def test_a_servers_word_on_a_group_is_not_a_persons(self):
+        group = {"protocol": "posthog", "type": "group", "anonymous_id": "$group:company:acme", "user_id": None}
+        assert enriched(**group)["is_bot"] is True
+        for other in ({"protocol": "radar"}, {"type": "track"}, {"anonymous_id": "d-1"}, {"user_id": "ann"}):
+            assert enriched(**{**group, **other})["is_bot"] is False
+        assert enriched(**{**group, "anonymous_id": None, "user_id": "ann"})["is_bot"] is False
+
     def test_hostile_user_agents_are_read_like_any_other(self):
         hostile = ["x" * 10_000, "Mozilla/5.0 (" * 1_000, "(" * 10_000, "💥\u202e" * 3_000, "' or 1=1; --", "", " "]
         table = describe_user_agents([None, *hostile])

@@ -211,8 +211,9 @@ def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender:
         return None, sender.visitor_id(str(key))
     device = properties.anon_distinct_id or properties.device_id
     if kind == "group" and device is None:
-        # Servers make an id up for each call. The group's own at least stays the same.
-        return None, f"${properties.group_type}_{properties.group_key}"
+        # Servers make an id up for each call. The group's own stays the same, and is known for one that is no visitor's.
+        name, group = properties.group_type, identifier(properties.group_key)
+        return None, f"$group:{name}:{group}" if name and group else None
     is_anonymous = properties.is_identified is False or properties.process_person_profile is False
     if (kind == "alias" and device is None) or own == device or is_anonymous:
         return None, own

@@ -296,7 +296,15 @@ select
     if(sources.user_agent is null, null, user_agents.os) as os,
     if(sources.user_agent is null, null, user_agents.device_type) as device_type,
     if(regexp_full_match(sources.country_code, '[A-Z]{2}'), sources.country_code, null) as country,
-    coalesce(sources.user_agent is not null and user_agents.is_bot, false) as is_bot,
+    coalesce(sources.user_agent is not null and user_agents.is_bot, false)
+    -- PostHog's servers say what is known of a group without any person's id.
+    or coalesce(
+        sources.protocol = 'posthog'
+        and sources.type = 'group'
+        and sources.user_id is null
+        and prefix(sources.anonymous_id, '$group:'),
+        false
+    ) as is_bot,
     if(sources.user_agent is null, null, user_agents.browser_version) as browser_version,
 
     -- money

@@ -10,7 +10,7 @@ import pytest
 
 from radar_assets.collector.door import MalformedRequestError, Outcome
 from radar_assets.collector.doors.posthog import PostHogDoor
-from radar_assets.events.contract import CanonicalEvent
+from radar_assets.events.contract import CanonicalEvent, Reason, Rejection
 from radar_assets_tests.collector.wire import NOON, events, request, verdicts
 
 DOOR = PostHogDoor()
@@ -35,7 +35,7 @@ def landed(sent: dict[str, Any]) -> CanonicalEvent:
         (captured(distinct_id="x-1", **{"$device_id": "d-1", "$is_identified": False}), None, "x-1"),
         (captured(**{"$device_id": "d-1", "$is_identified": True}), "ann", "d-1"),
         (captured("$identify", **{"$anon_distinct_id": "d-1", "$is_identified": True}), "ann", "d-1"),
-        (captured("$groupidentify", "made-up", **{"$group_type": "team", "$group_key": 7}), None, "$team_7"),
+        (captured("$groupidentify", "made-up", **{"$group_type": "team", "$group_key": 7}), None, "$group:team:7"),
         (captured("$groupidentify", **{"$device_id": "d-1", "$is_identified": True}), "ann", "d-1"),
         (captured("$create_alias", "d-1", alias="ann"), None, "d-1"),
         (captured("$create_alias", "ann", alias="d-1"), None, "ann"),
@@ -47,6 +47,16 @@ def test_a_distinct_id_is_a_users_or_a_visitors(
 ) -> None:
     event = landed(sent)
     assert (event.user_id, event.anonymous_id) == (user_id, anonymous_id)
+
+
+@pytest.mark.parametrize(
+    "group", [{}, {"$group_type": "team"}, {"$group_key": 7}, {"$group_type": "", "$group_key": ""}]
+)
+def test_a_group_without_type_or_key_is_nobodys(group: dict[str, Any]) -> None:
+    batch = {"api_key": "key", "batch": [captured("$groupidentify", "made-up", **group)]}
+    (verdict,) = verdicts(DOOR, request("/batch/", batch))
+    assert isinstance(verdict, Rejection)
+    assert verdict.reason is Reason.NO_VISITOR
 
 
 @pytest.mark.parametrize(
@@ -64,7 +74,7 @@ def test_a_distinct_id_is_a_users_or_a_visitors(
     ],
 )
 def test_events_with_a_meaning_get_their_type(name: str, kind: str, event: str) -> None:
-    found = landed(captured(name))
+    found = landed(captured(name, **{"$group_type": "team", "$group_key": 7}))
     assert (found.type, found.event) == (kind, event)
 
 
