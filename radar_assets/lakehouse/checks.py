@@ -2,16 +2,25 @@
 
 A check's SQL gives the rows that break its rule, one for each partition or project at fault, so a check that passes has none. All
 checks of a table run in one step, over the partitions of the run, or over the latest two days when they are started by themselves.
+
+Data land while checks run, so a table is seldom built from its input as it stands. What a rule compares is therefore read once, and
+partitions that are stale against the input wait for the check that follows their rebuild.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.staleness import INPUTS, stale
 from radar_assets.partitions import DAY, HOUR, Window, parse_day, parse_hour, utc_now
 
 if TYPE_CHECKING:
@@ -24,18 +33,42 @@ EXAMPLES = 20
 
 
 @dataclass(frozen=True)
+class View:
+    """What a check sees: a window, and the tables that it compares as they stood when the check began."""
+
+    lakehouse: Lakehouse
+    tables: Mapping[str, Snapshot]
+    window: Window
+
+    def query(self, model: Model, **files: Sequence[Window | None]) -> "pa.Table":
+        """Run a model over files of the tables, each given by a window for each partition field."""
+        from radar_assets.lakehouse.engines.duckdb import Files
+
+        return self.lakehouse.engine.query(
+            model,
+            {name: Files.of(self.tables[name], *windows) for name, windows in files.items()},
+            {"start": self.window.start, "end": self.window.end},
+        )
+
+
+@dataclass(frozen=True)
 class TableCheck:
     """A rule over a table.
 
     Attributes:
         name: a sentence that is true when the check passes, in snake case.
-        find: gives the rows that break the rule in a window.
+        find: gives the rows that break the rule; their columns of a time or date are the partitions that they are about.
+        source: the table that the rule compares with, directly or by way of others what the checked one is built from. Partitions
+            that are stale against it are not judged. None for a rule that holds of the table alone, however old it is.
+        spills_over: whether the rows of a partition count in the next one too, so that a stale one leaves both out.
     """
 
     name: str
     description: str
-    find: "Callable[[Lakehouse, Window], pa.Table]"
+    find: "Callable[[View], pa.Table]"
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    source: str | None = None
+    spills_over: bool = False
 
 
 def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefinition:
@@ -54,7 +87,9 @@ def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefin
         window = checked_window(context.run.tags, table)
         for key in sorted(context.selected_asset_check_keys):
             rule = rules[key.name]
-            faults = rule.find(lakehouse, window)
+            tables = _tables(lakehouse, table, rule)
+            unjudged = _unjudged(tables, rule, window)
+            faults = _without(unjudged, rule.find(View(lakehouse, tables, window)))
             yield dg.AssetCheckResult(
                 asset_key=key.asset_key,
                 check_name=key.name,
@@ -63,6 +98,7 @@ def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefin
                 metadata={
                     "window": f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC",
                     "rows_at_fault": faults.num_rows,
+                    "not_judged": sum(window.start <= start < window.end for start in unjudged),
                     **({"faults": _shown(faults)} if faults.num_rows else {}),
                 },
             )
@@ -86,10 +122,10 @@ def checked_window(tags: Mapping[str, str], table: Table) -> Window:
 def schema_check(table: Table) -> TableCheck:
     """Whether names and types of the table's columns are those of its contract."""
 
-    def find(lakehouse: Lakehouse, window: Window) -> "pa.Table":
+    def find(view: View) -> "pa.Table":
         import pyarrow as pa
 
-        actual = {field.name: str(field.field_type) for field in lakehouse.snapshot(table.name).iceberg.schema().fields}
+        actual = {field.name: str(field.field_type) for field in view.tables[table.name].iceberg.schema().fields}
         promised = {column.name: column.type.replace(",", ", ") for column in table.columns}
         names = [name for name in {**promised, **actual} if promised.get(name) != actual.get(name)]
         return pa.table(
@@ -101,6 +137,42 @@ def schema_check(table: Table) -> TableCheck:
         )
 
     return TableCheck("schema_equals_contract", "Names and types of the columns are those of the contract.", find)
+
+
+def _tables(lakehouse: Lakehouse, table: Table, rule: TableCheck) -> dict[str, Snapshot]:
+    """The checked table and what it is built from, up to the rule's source, as they stand.
+
+    Each is read before its input: what is committed in between makes it stale, which shows. Read after it, the table could hold
+    more than the input that it is compared with, and nothing would tell.
+    """
+    name = table.name
+    tables = {name: lakehouse.snapshot(name)}
+    while rule.source not in (None, name):
+        name, _ = INPUTS[name]
+        tables[name] = lakehouse.snapshot(name)
+    return tables
+
+
+def _unjudged(tables: Mapping[str, Snapshot], rule: TableCheck, window: Window) -> set[datetime]:
+    """Starts of the partitions that can't be judged, in the window and just beside it, where rows at fault may reach."""
+    found: set[datetime] = set()
+    for child, parent in pairwise(tables.values()):
+        unit = child.table.partition_by[0][1]
+        by = INPUTS[child.table.name][1]
+        starts = {from_unit(value, unit) for value in stale(parent, child, by=by, within=window.widen(STEP[unit]))}
+        found |= starts | ({start + STEP[unit] for start in starts} if rule.spills_over else set())
+    return found
+
+
+def _without(unjudged: set[datetime], faults: "pa.Table") -> "pa.Table":
+    """The rows at fault that are about no such partition."""
+    import pyarrow as pa
+
+    for column in faults.column_names:
+        if pa.types.is_temporal(faults[column].type):
+            starts = faults[column].cast(pa.timestamp("us")).to_pylist()
+            faults = faults.filter(pa.array([start not in unjudged for start in starts], pa.bool_()))
+    return faults
 
 
 def _shown(faults: "pa.Table") -> dg.TableMetadataValue:

@@ -1,7 +1,7 @@
 """Pyiceberg's snapshot producer for replacing files, in one pass over the manifests that can hold them.
 
 Its own overwrite reads those manifests twice and keeps every manifest of deleted files for ever, so that a partition which is rebuilt
-often makes each further commit to its table slower.
+often makes each further commit to its table slower. Here manifests stay few and of a size that is quickly rewritten.
 """
 
 from functools import cached_property
@@ -13,7 +13,13 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore[reportPrivateUsage]
 
 from radar_assets.lakehouse.files import FileRef, PartitionKey
-from radar_assets.lakehouse.snapshot import Snapshot, may_hold
+from radar_assets.lakehouse.snapshot import Snapshot, may_hold, partition_key
+
+MOST_ENTRIES = 256
+"""Files that a manifest lists when it is rewritten; a commit rewrites the manifests of the files that it drops."""
+SMALL_ENTRIES = MOST_ENTRIES // 4
+MOST_SMALL = 64
+"""Manifests with fewer than `SMALL_ENTRIES` files, of which each commit adds one, before they are merged."""
 
 
 class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
@@ -52,12 +58,31 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
                 for entry in entries
                 if entry.data_file.file_path in self._dropped
             ]
-            if staying:
-                with self.new_manifest_writer(self.spec(manifest.partition_spec_id)) as writer:
-                    for entry in staying:
-                        writer.add_entry(self._with_status(entry, ManifestEntryStatus.EXISTING))
-                kept.append(writer.to_manifest_file())
-        return kept, deleted
+            kept += self._rewritten(staying, manifest.partition_spec_id)
+        return self._merged(kept), deleted
+
+    def _merged(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
+        """The manifests, the small ones together once there are many of them."""
+        small = [manifest for manifest in manifests if _live_files(manifest) < SMALL_ENTRIES]
+        if len(small) <= MOST_SMALL or len({manifest.partition_spec_id for manifest in small}) > 1:
+            return manifests
+        paths = {manifest.manifest_path for manifest in small}
+        entries = [
+            entry for manifest in small for entry in manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+        ]
+        others = [manifest for manifest in manifests if manifest.manifest_path not in paths]
+        return others + self._rewritten(entries, small[0].partition_spec_id)
+
+    def _rewritten(self, entries: list[ManifestEntry], spec_id: int) -> list[ManifestFile]:
+        """Manifests of entries that stay, by partition."""
+        ordered = sorted(entries, key=lambda entry: str(partition_key(entry.data_file.partition)))
+        written = []
+        for start in range(0, len(ordered), MOST_ENTRIES):
+            with self.new_manifest_writer(self.spec(spec_id)) as writer:
+                for entry in ordered[start : start + MOST_ENTRIES]:
+                    writer.add_entry(self._with_status(entry, ManifestEntryStatus.EXISTING))
+            written.append(writer.to_manifest_file())
+        return written
 
     def _with_status(self, entry: ManifestEntry, status: ManifestEntryStatus) -> ManifestEntry:
         return ManifestEntry.from_args(
@@ -76,6 +101,10 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
 
     def _build_delete_files_partition_predicate(self) -> None:
         """Nothing: which manifests to read is known from the partitions of the dropped files."""
+
+
+def _live_files(manifest: ManifestFile) -> int:
+    return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
 
 
 def _ranges(partitions: list[PartitionKey]) -> list[tuple[int, int] | None]:

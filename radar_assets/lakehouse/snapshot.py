@@ -80,7 +80,7 @@ class Snapshot:
             refs = [
                 FileRef(
                     path=entry.data_file.file_path,
-                    partition=_partition_key(entry.data_file.partition),
+                    partition=partition_key(entry.data_file.partition),
                     sequence_number=entry.sequence_number or manifest.sequence_number,
                     rows=entry.data_file.record_count,
                     size_bytes=entry.data_file.file_size_in_bytes,
@@ -94,7 +94,8 @@ class Snapshot:
         return refs
 
 
-def _partition_key(partition: Any) -> PartitionKey:
+def partition_key(partition: Any) -> PartitionKey:
+    """A data file's partition in Iceberg's record as the values that Radar counts with."""
     values = (partition[i] for i in range(len(partition)))
     return tuple((value - date(1970, 1, 1)).days if isinstance(value, date) else value for value in values)
 

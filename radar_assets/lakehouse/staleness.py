@@ -8,6 +8,16 @@ from radar_assets.lakehouse.files import STEP, from_unit, to_unit
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.partitions import Window, contiguous
 
+INPUTS = {
+    "rejected_events": ("raw_events", 0),
+    "events": ("raw_events", 1),
+    "sessions": ("events", 0),
+    "hourly_metrics": ("events", 0),
+    "daily_metrics": ("sessions", 0),
+    "daily_breakdowns": ("sessions", 0),
+}
+"""What each table is built from, and the partition field of it that says for when."""
+
 
 def stale(
     parent: Snapshot, child: Snapshot, *, by: int = 0, newer_than: int = 0, within: Window | None = None

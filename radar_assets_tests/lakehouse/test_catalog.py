@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from radar_assets.lakehouse.catalog import Build, Catalog
+from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.replacement import MOST_ENTRIES, MOST_SMALL
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.tables import TABLES
 from radar_assets.partitions import HOUR, Window
@@ -173,3 +175,31 @@ def test_a_warehouse_path_may_hold_anything(tmp_path: Path) -> None:
     write(lakehouse, THREE, 1)
     assert len(read(lakehouse)) == 3
     assert Catalog(lakehouse.settings.database, lakehouse.settings.warehouse).snapshot("hourly_metrics").files()
+
+
+def test_manifests_stay_few_and_small_and_tell_when_partitions_changed(lakehouse: Lakehouse) -> None:
+    long = Window(DAY, DAY + timedelta(days=13))
+    write(lakehouse, long, 0, projects=1)
+    hours = [Window.of_hour(DAY + number * HOUR) for number in range(MOST_SMALL + 5)]
+    numbers = {hour: write(lakehouse, hour, number, projects=1).sequence_number for number, hour in enumerate(hours)}
+    head = lakehouse.snapshot("hourly_metrics")
+    sizes = [(one.added_files_count or 0) + (one.existing_files_count or 0) for one in head.manifests()]
+    assert sum(sizes) == len(long.hours())
+    assert max(sizes) <= MOST_ENTRIES
+    assert len(sizes) < MOST_SMALL
+    changes = head.changes(None)
+    assert all(changes[to_unit(hour.start, "hour")] == number for hour, number in numbers.items())
+    assert {value for _, _, value in read(lakehouse)} == set(range(len(hours)))
+
+
+def test_an_interrupt_after_the_commit_leaves_its_files(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pyiceberg tidies up after it has committed, and whoever cancels a run may do so just then."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pyiceberg.catalog.Catalog._delete_old_metadata", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write(lakehouse, DAY_WINDOW, 1)
+    assert {value for _, _, value in read(lakehouse)} == {1}
