@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from radar_assets.events.user_agents import LOOKED_AT
+
 MAX_EVENTS = 5_000
 """In a request. A door need not look at more than one beyond them, which is how it tells that there are too many."""
 
@@ -38,7 +40,8 @@ class Sender:
         Args:
             address: of the visitor, and so `user_agent`, where a server sends for others.
         """
-        words = "\0".join((site, address or self.address, user_agent or self.user_agent))
+        # Of the user agent no more than is looked at elsewhere: events without an id, of which a body holds thousands, share it.
+        words = "\0".join((site, address or self.address, (user_agent or self.user_agent)[:LOOKED_AT]))
         return blake2b(words.encode(errors="surrogatepass"), key=self.salt, digest_size=16).hexdigest()
 
 
@@ -173,6 +176,7 @@ class Door(Protocol):
 
         Raises:
             MalformedRequestError: it is no request of this protocol.
+            TooLargeError: what its events share would come to too much.
         """
         ...
 

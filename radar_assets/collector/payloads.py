@@ -14,6 +14,8 @@ Payload = msgspec.Raw | msgspec.UnsetType
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _NUMBER = msgspec.json.Decoder(int | float)
+_MOST_SHARED = 64
+"""Characters of a time that all events of a batch get."""
 
 
 def with_members(payload: Payload, members: Mapping[str, Any], without: Collection[str] = ()) -> Any:
@@ -29,11 +31,18 @@ def with_members(payload: Payload, members: Mapping[str, Any], without: Collecti
         return added or None
     if not added and not without:
         return payload
+    return over(payload, added, without)
+
+
+def over(payload: msgspec.Raw, members: Mapping[str, Any], without: Collection[str] = ()) -> Any:
+    """A payload and those of the members that it has not; for `without` and what is no object see `with_members`."""
     try:
         given = _MEMBERS.decode(payload) or {}
     except (msgspec.ValidationError, RecursionError):
         return payload
-    return {**added, **{name: value for name, value in given.items() if name not in without}}
+    if without:
+        given = {name: value for name, value in given.items() if name not in without}
+    return {**members, **given}
 
 
 def members_of(payload: Payload) -> dict[str, msgspec.Raw]:
@@ -42,6 +51,11 @@ def members_of(payload: Payload) -> dict[str, msgspec.Raw]:
         return {} if payload is msgspec.UNSET else _MEMBERS.decode(payload) or {}
     except (msgspec.ValidationError, RecursionError):
         return {}
+
+
+def shared_time(value: Any) -> Any:
+    """A time that a batch gives to all its events; `None` if it is nothing that a time is written as, which may be of any size."""
+    return value if isinstance(value, str | int | float) and len(str(value)) <= _MOST_SHARED else None
 
 
 def rfc3339(milliseconds: Any) -> Any:

@@ -235,6 +235,50 @@ def test_bombs_are_refused_within_bounds_and_neighbours_notice_nothing(target: C
     assert target.peak_mb() < MOST_MB
 
 
+def _segment(shared: Any, messages: int, **own: Any) -> bytes:
+    message = {"type": "track", "event": "a", "userId": "a", **own}
+    return json.dumps({"batch": [message] * messages, "context": shared}).encode()
+
+
+MEMBERS = {str(number): 1 for number in range(18_000)}
+SHARED = {
+    "segment-members": ("/v1/batch", lambda: _segment(MEMBERS, 200), {}, 413),
+    "segment-own": (
+        "/v1/batch",
+        lambda: _segment(dict(list(MEMBERS.items())[:2_000]), 5_000, context={"a": 1}),
+        {},
+        413,
+    ),
+    "segment-text": ("/v1/batch", lambda: _segment({"a": "a" * 32_000}, 5_000), {}, 413),
+    "segment-address": ("/v1/batch", lambda: _segment({"a": "a" * 32_000, "ip": "203.0.113.77"}, 5_000), {}, 413),
+    "posthog-time": (
+        "/batch/",
+        lambda: json.dumps({"batch": [{"event": "a", "timestamp": 1}] * 5_000, "sent_at": "a" * 60_000}).encode(),
+        {},
+        200,
+    ),
+    "snowplow-browser": (
+        "/com.snowplowanalytics.snowplow/tp2",
+        lambda: b'{"data":[' + b'{"aid":"AID"},' * 4_999 + b'{"aid":"AID"}]}',
+        {"User-Agent": "a" * 60_000},
+        200,
+    ),
+}
+"""Bodies whose events share something, so that it comes to much more than was sent."""
+
+
+@pytest.mark.parametrize("bomb", SHARED)
+def test_what_events_share_comes_to_no_more_than_a_bound(target: CollectorProcess, bomb: str) -> None:
+    path, make, headers, status = SHARED[bomb]
+    key = target.keys["shop"]
+    body = make().replace(b"AID", key.encode())
+    target.forget()
+    with neighbour(target):
+        assert target.request("POST", f"{path}?key={key}", body, headers).status == status
+    assert sum(map(len, target.landed())) < 20_000_000
+    assert target.peak_mb() < MOST_MB
+
+
 def test_many_bombs_at_once_take_no_more_memory_than_their_turn(target: CollectorProcess) -> None:
     body, statuses = BOMBS["one-text"][0](), []
     threads = [threading.Thread(target=lambda: statuses.append(target.send(body).status)) for _ in range(3)]

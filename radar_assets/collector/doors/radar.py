@@ -20,6 +20,7 @@ from radar_assets.collector.door import (
     Outcome,
     Request,
 )
+from radar_assets.collector.payloads import shared_time
 
 
 class _Payloads(Event):
@@ -59,9 +60,10 @@ class RadarDoor:
             raise MalformedRequestError("the body has to be a JSON object, an array of them, or one on each line")
         if b'"events"' in body and (envelope := _envelope(body)):
             events = [_event(raw) for raw in envelope.events[: MAX_EVENTS + 1]]
+            sent_at = shared_time(envelope.sent_at)
             for event in events:
                 if isinstance(event, Event) and event.sent_at is None:
-                    event.sent_at = envelope.sent_at
+                    event.sent_at = sent_at
             return Batch(key or envelope.key or "", events)
         return Batch(key, [_event(line) for line in _documents(body)])
 

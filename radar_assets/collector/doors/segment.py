@@ -3,10 +3,12 @@
 An alias says for good which id is the user's; the other one is `properties.alias_id`, as in every door.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
+from radar_assets.collector.bodies import MAX_PARTS, TooLargeError
 from radar_assets.collector.door import (
     MAX_EVENTS,
     STATUS,
@@ -18,7 +20,8 @@ from radar_assets.collector.door import (
     Request,
     identifier,
 )
-from radar_assets.collector.payloads import Payload, members_of, with_members
+from radar_assets.collector.payloads import Payload, members_of, over, shared_time, with_members
+from radar_assets.events.contract import MAX_PAYLOAD_BYTES
 
 _KINDS = ("track", "identify", "page", "screen", "group", "alias")
 _SHORT = {kind[0]: kind for kind in _KINDS}
@@ -62,6 +65,14 @@ class _Session(msgspec.Struct, rename="camel"):
     session_id: Any = None
 
 
+class _Shared(NamedTuple):
+    """What a batch gives to its messages; `context` is that of those that have none, the same bytes for all of them."""
+
+    sent_at: Any = None
+    context: Payload = msgspec.UNSET
+    members: Mapping[str, msgspec.Raw] = {}
+
+
 _MESSAGE = msgspec.json.Decoder(_Message)
 _BATCH = msgspec.json.Decoder(_Batch)
 _LOOSE_BATCH = msgspec.json.Decoder(_LooseBatch)
@@ -87,7 +98,7 @@ class SegmentDoor:
         except msgspec.ValidationError as error:
             raise MalformedRequestError(f"the body has to be a JSON object, a message: {error}") from error
         message.type = _SHORT.get(kind, kind)
-        return Batch(_key(request, message), [_event(message, message)])
+        return Batch(_key(request, message), [_event(message, _Shared())])
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """`success`, or the members that the SDKs show of an error."""
@@ -102,11 +113,24 @@ def _read_batch(request: Request) -> Batch:
         batch = _BATCH.decode(request.body)
     except (msgspec.ValidationError, RecursionError):
         batch = _loose_batch(request.body)
+    messages = batch.batch[: MAX_EVENTS + 1]
+    shared = _shared(batch, len(messages))
     events = [
-        _event(message, batch) if isinstance(message, _Message) else _one_of_many(message, batch)
-        for message in batch.batch[: MAX_EVENTS + 1]
+        _event(message, shared) if isinstance(message, _Message) else _one_of_many(message, shared)
+        for message in messages
     ]
     return Batch(_key(request, batch), events)
+
+
+def _shared(batch: _Envelope, messages: int) -> _Shared:
+    """What messages share, looked at once for all of them and within bounds: nobody knows yet whose batch it is."""
+    if batch.context is not msgspec.UNSET and len(bytes(batch.context)) > MAX_PAYLOAD_BYTES:
+        raise TooLargeError(f"the batch's context has more than the {MAX_PAYLOAD_BYTES} bytes that an event may have")
+    members = members_of(batch.context)
+    if len(members) * messages > MAX_PARTS:
+        raise TooLargeError(f"the batch's context would give its messages more than {MAX_PARTS} values")
+    context = msgspec.Raw(msgspec.json.encode(members)) if members else msgspec.UNSET
+    return _Shared(shared_time(batch.sent_at), context, members)
 
 
 def _loose_batch(body: bytes) -> _LooseBatch:
@@ -116,10 +140,10 @@ def _loose_batch(body: bytes) -> _LooseBatch:
         raise MalformedRequestError(f"the body has to be a JSON object with an array named batch: {error}") from error
 
 
-def _one_of_many(raw: msgspec.Raw, batch: _Envelope) -> Event | msgspec.Raw:
+def _one_of_many(raw: msgspec.Raw, shared: _Shared) -> Event | msgspec.Raw:
     """The event of a message beside which there is one that is none."""
     try:
-        return _event(_MESSAGE.decode(raw), batch)
+        return _event(_MESSAGE.decode(raw), shared)
     except (msgspec.ValidationError, RecursionError):
         return raw
 
@@ -130,7 +154,7 @@ def _key(request: Request, sent: _Envelope | _Message) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def _event(message: _Message, batch: _Envelope | _Message) -> Event:
+def _event(message: _Message, shared: _Shared) -> Event:
     return Event(
         event_id=message.message_id,
         type=message.type,
@@ -141,9 +165,9 @@ def _event(message: _Message, batch: _Envelope | _Message) -> Event:
         session_id=_session_id(message.context),
         # RudderStack's `timestamp` is the application's own, and there only if it gave one.
         timestamp=message.timestamp or message.original_timestamp,
-        sent_at=message.sent_at or batch.sent_at,
+        sent_at=message.sent_at or shared.sent_at,
         properties=_properties(message),
-        context=_context(message.context, batch.context),
+        context=_context(message.context, shared),
     )
 
 
@@ -168,9 +192,11 @@ def _traits(message: _Message) -> Any:
     return members_of(message.context).get("traits") if message.traits is msgspec.UNSET else message.traits
 
 
-def _context(sent: Payload, shared: Payload) -> Any:
+def _context(sent: Payload, shared: _Shared) -> Any:
     """The context of a message, over that of its batch."""
-    return with_members(sent, {} if shared is sent else members_of(shared))
+    if sent is msgspec.UNSET:
+        return None if shared.context is msgspec.UNSET else shared.context
+    return over(sent, shared.members) if shared.members else sent
 
 
 def _session_id(context: Payload) -> Any:

@@ -22,6 +22,7 @@ from radar_assets.collector.door import (
     identifier,
 )
 from radar_assets.collector.payloads import number, rfc3339, size
+from radar_assets.events.user_agents import LOOKED_AT
 
 _PIXEL = base64.b64decode("R0lGODlhAQABAPAAAAAAAAAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 """A GIF of one transparent point."""
@@ -184,7 +185,7 @@ def _context(fields: Mapping[str, Any], entities: Any, request: Request) -> dict
     context: dict[str, Any] = _named(fields, _CONTEXT)
     # A server's own user agent says nothing of its visitors.
     if "userAgent" not in context and fields.get("p", "web") == "web" and "user-agent" in request.headers:
-        context["userAgent"] = request.headers["user-agent"]
+        context["userAgent"] = request.headers["user-agent"][:LOOKED_AT]
     for sent, name in _SIZES.items():
         if both := size(fields.get(sent)):
             context[name] = both

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from radar_assets.collector.door import MalformedRequestError, Outcome
+from radar_assets.collector.bodies import TooLargeError
+from radar_assets.collector.door import Event, MalformedRequestError, Outcome
 from radar_assets.collector.doors.segment import SegmentDoor
-from radar_assets.events.contract import CanonicalEvent, Reason, Rejection
+from radar_assets.collector.lines import encode_lines
+from radar_assets.events.contract import MAX_PAYLOAD_BYTES, CanonicalEvent, Reason, Rejection
 from radar_assets_tests.collector.wire import NOON, events, request, verdicts
 
 DOOR = SegmentDoor()
@@ -47,6 +49,23 @@ def test_a_batch_gives_its_messages_what_they_lack() -> None:
     assert (first.sent_at, first.context) == (NOON, shared["context"])
     assert second.sent_at != NOON
     assert second.context == {"userAgent": "mine", "locale": "de"}
+
+
+def test_a_batchs_context_is_looked_at_once_and_not_at_all_if_no_event_may_have_it() -> None:
+    context = {str(number): 1 for number in range(3_000)}
+    batch = DOOR.read(request("/v1/batch", {"batch": [message()] * 300, "context": context}))
+    assert len({id(event.context) for event in batch.events if isinstance(event, Event)}) == 1
+    many = {"batch": [message(context={"own": 1})] * 1_000, "context": context}
+    for sent in (many, {"batch": [message()], "context": {"text": "a" * MAX_PAYLOAD_BYTES}}):
+        with pytest.raises(TooLargeError, match="the batch's context"):
+            DOOR.read(request("/v1/batch", sent))
+
+
+def test_a_key_of_a_message_is_not_kept() -> None:
+    sent = request("/v1/batch", {"writeKey": "mine", "batch": [message(writeKey="another's"), "text"]})
+    batch = DOOR.read(sent)
+    assert batch.key == "mine"
+    assert b"another's" not in encode_lines(batch.events, "shop", "segment", NOON, "truncated")
 
 
 def test_bad_messages_become_rejected_lines_beside_good_ones() -> None:
