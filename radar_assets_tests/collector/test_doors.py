@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from datetime import datetime
 from typing import Any
 
 import hypothesis
@@ -19,7 +20,7 @@ from radar_assets.collector.lines import encode_lines
 from radar_assets.events.contract import Rejection, parse
 from radar_assets.settings import Settings
 from radar_assets_tests.collector.conftest import Collector, serving
-from radar_assets_tests.collector.wire import NOON, enriched, recorded, recorded_data, request
+from radar_assets_tests.collector.wire import NOON, enriched, events, recorded, recorded_data, request
 
 KEYS = ("wk_test", "k:s", "phc_testkey", "site", "94db1cb1-74f4-4a40-ad6c-962362670409")
 """Of the recorded requests."""
@@ -87,6 +88,35 @@ def _await_a_fresh_span() -> None:
     """Copies that have no id count once within a span of the clock; be well within one."""
     while time.time() % RESEND_S > RESEND_S - 2:
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("path", "batch"),
+    [
+        ("/v1/batch", {"batch": [{"type": "track", "event": "seen", "userId": "ann"}], "sentAt": "LONG"}),
+        (
+            "/batch/",
+            {
+                "batch": [{"event": "seen", "distinct_id": "ann", "timestamp": "2026-03-10T12:00:00Z"}],
+                "sent_at": "LONG",
+            },
+        ),
+        ("/v1/events", {"events": [{"event": "seen", "user_id": "ann"}], "sent_at": "LONG"}),
+    ],
+    ids=["segment", "posthog", "radar"],
+)
+def test_a_time_that_a_batch_shares_may_not_be_of_any_size(path: str, batch: dict[str, Any]) -> None:
+    door = next(door for door in DOORS if ("POST", path) in door.routes)
+    body = json.dumps(batch).encode()
+    assert body.count(b'"LONG"') == 1
+    for sent_at, expected in (
+        (b'"2026-03-10T11:00:00Z"', datetime(2026, 3, 10, 11)),
+        (b'"' + b"0" * 1_000 + b'"', None),
+        (b"1" * 1_000, None),
+        (b"[1]", None),
+    ):
+        (event,) = events(door, request(path, body.replace(b'"LONG"', sent_at)))
+        assert event.sent_at == expected
 
 
 JSON = st.recursive(

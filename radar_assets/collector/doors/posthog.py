@@ -23,7 +23,7 @@ from radar_assets.collector.door import (
     Sender,
     identifier,
 )
-from radar_assets.collector.payloads import Payload, rfc3339, with_members
+from radar_assets.collector.payloads import Payload, rfc3339, shared_time, with_members
 
 _CAPTURES = ("/batch", "/capture", "/e", "/i/v0/e", "/i/v0/ai/batch")
 _FLAGS = ("/decide", "/flags")
@@ -100,6 +100,8 @@ _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _CAPTURED = msgspec.json.Decoder(_Captured)
 _PROPERTIES = msgspec.json.Decoder(_Properties)
 _NO_PROPERTIES = _Properties()
+_OF_ANOTHER = msgspec.Raw(b'"an event with the token of another project than that of its request"')
+"""A line that the contract rejects: neither token nor event are for the project that the request is for."""
 
 
 class PostHogDoor:
@@ -123,10 +125,14 @@ class PostHogDoor:
             sent = _read(body)
             raws = [msgspec.Raw(body)] if sent.batch is msgspec.UNSET else sent.batch
         # posthog-js puts the time, in ms since 1970, behind the path of a request that has none within.
-        sent_at = sent.sent_at or rfc3339(request.query.get("_"))
+        sent_at = shared_time(sent.sent_at or rfc3339(request.query.get("_")))
         found = [_captured(raw) for raw in raws[: MAX_EVENTS + 1]]
         tokens = (each[1].token for each in found if isinstance(each, tuple))
-        key = sent.api_key or sent.token or next(filter(None, tokens), None) or request.key
+        given = sent.api_key or sent.token
+        key = given or next(filter(None, tokens), None) or request.key
+        if not given:
+            # Where a request has a key of its own, a `token` may be any word of the application's.
+            found = [_OF_ANOTHER if _is_of_another(each, key) else each for each in found]
         events = [_event(*each, request, sent_at, key) if isinstance(each, tuple) else each for each in found]
         return Batch(key if isinstance(key, str) else None, events)
 
@@ -178,6 +184,10 @@ def _captured(raw: msgspec.Raw) -> tuple[_Captured, _Properties] | msgspec.Raw:
         return captured, _NO_PROPERTIES
 
 
+def _is_of_another(found: tuple[_Captured, _Properties] | msgspec.Raw, key: Any) -> bool:
+    return isinstance(found, tuple) and found[1].token not in (None, "", key)
+
+
 def _event(captured: _Captured, properties: _Properties, request: Request, sent_at: Any, key: Any) -> Event:
     kind = _TYPES.get(captured.event) if isinstance(captured.event, str) else None
     user_id, anonymous_id = _ids(kind, captured, properties, request.sender, key)
@@ -198,8 +208,8 @@ def _event(captured: _Captured, properties: _Properties, request: Request, sent_
                 "$set": captured.set_,
                 "$set_once": captured.set_once,
             },
-            # posthog-js puts the key into each event.
-            without=("token",) if properties.token is not None and properties.token == key else (),
+            # posthog-js puts the key into each event, and none is to reach a disk.
+            without=("token",) if properties.token is not None else (),
         ),
     )
 

@@ -10,6 +10,7 @@ import pytest
 
 from radar_assets.collector.door import MalformedRequestError, Outcome
 from radar_assets.collector.doors.posthog import PostHogDoor
+from radar_assets.collector.lines import encode_lines
 from radar_assets.events.contract import CanonicalEvent, Reason, Rejection
 from radar_assets_tests.collector.wire import NOON, events, request, verdicts
 
@@ -144,7 +145,19 @@ def test_bad_events_become_rejected_lines_beside_good_ones() -> None:
 
 def test_the_key_that_posthog_js_puts_into_each_event_is_not_kept() -> None:
     assert landed(captured(token="key", plan="pro")).properties == {"plan": "pro"}
-    assert landed(captured(token="their own")).properties == {"token": "their own"}
+    assert landed(captured(token="their own", plan="pro")).properties == {"plan": "pro"}
+
+
+def test_an_event_with_another_projects_key_lands_in_none() -> None:
+    tokens = ("key-a", "key-b", None, "key-a")
+    sent = request("/e/", [captured(token=token, plan=token and f"of {token}") for token in tokens])
+    batch = DOOR.read(sent)
+    assert batch.key == "key-a"
+    found = verdicts(DOOR, sent)
+    assert [isinstance(verdict, CanonicalEvent) for verdict in found] == [True, False, True, True]
+    lines = encode_lines(batch.events, "shop", "posthog", NOON, "truncated")
+    assert b'"key-a"' not in lines
+    assert b"key-b" not in lines
 
 
 @pytest.mark.parametrize("body", [7, {"batch": "none"}, b"data=", b"data=7", b"data=!&compression=base64"])
