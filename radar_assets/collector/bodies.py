@@ -160,10 +160,26 @@ _ESCAPES = re.compile(
 )
 
 
+_CONSTANTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(-?(?:NaN|Infinity))', re.DOTALL)
+"""Those that are no JSON; strings are found to be passed over, and one without an end too, or each quote in it would be tried."""
+
+
+def mend(body: bytes) -> bytes:
+    """JSON without what senders are known to write and no strict reader takes: the whole batch would be lost."""
+    return mend_constants(mend_surrogates(body))
+
+
+def mend_constants(body: bytes) -> bytes:
+    """JSON with null in the place of NaN and infinities, which Python writes bare where a number is none."""
+    if b"NaN" not in body and b"Infinity" not in body:
+        return body
+    return _CONSTANTS.sub(lambda found: b"null" if found[1] else found[0], body)
+
+
 def mend_surrogates(body: bytes) -> bytes:
     """JSON with U+FFFD in the place of each escaped half of a surrogate pair.
 
-    Browsers escape one where a script cut an emoji in two, and no strict reader takes it: the whole batch would be lost.
+    Browsers escape one where a script cut an emoji in two.
     """
     if b"\\ud" not in body and b"\\uD" not in body:
         return body

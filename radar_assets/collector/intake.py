@@ -5,9 +5,11 @@ What only HTTP knows is for `app.py`; what only one protocol knows, for its door
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,11 +19,12 @@ from radar_assets.collector.bodies import (
     MAX_INFLATED_BYTES,
     MAX_PARTS,
     SMALL_BYTES,
+    BusyError,
     CorruptError,
     TooLargeError,
     inflate,
     is_packed,
-    mend_surrogates,
+    mend,
 )
 from radar_assets.collector.door import MAX_EVENTS, Batch, Door, MalformedRequestError, Outcome, Request
 from radar_assets.collector.journal import Journal, JournalError
@@ -31,13 +34,13 @@ from radar_assets.collector.lines import encode_lines
 from radar_assets.collector.telemetry import Telemetry
 from radar_assets.settings import Settings
 
-Runner = Callable[..., Awaitable[Any]]
-"""Runs a function with its arguments: at once, or beside the event loop where it takes long."""
-
 MOST_LARGE_WAITING = 32
 """Large bodies that wait for their turn; anybody may send some that take a good part of a second each, key or none."""
+SMALL_LINES_BYTES = 4 * SMALL_BYTES
+"""Lines up to this size are encoded where they are, if their body was small; what its events share may make more of it."""
 RETRY_S = 5
 """When to come again while nothing can be made durable."""
+_NO_KEY = "the key is none, or it is revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +95,55 @@ class Intake:
         packed = is_packed(sent, encoding)
         small = _inflated_if_small(sent, encoding) if packed else sent
         if small is not None and len(small) <= SMALL_BYTES:
-            return await self._lines(door, replace(request, body=small), _here)
-        if self._large_waiting >= MOST_LARGE_WAITING:
+            batch = _read(door, replace(request, body=small))
+            return await self._lines(door, request, batch, is_small=True)
+        try:
+            batch = await self._read_large(door, request, sent, encoding)
+            if batch.key is not None and not await self._is_at_hand(batch.key):
+                # Keys are read again, which strangers can make happen as often as they like: no batch is held meanwhile.
+                key, count = batch.key, len(batch.events)
+                del batch
+                if await self._keys.find(key, "write") is None:
+                    return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, count)
+                batch = await self._read_large(door, request, sent, encoding)
+        except BusyError:
             return Verdict(Outcome.UNAVAILABLE, "there are too many large requests", retry_after_s=1)
+        return await self._lines(door, request, batch, is_small=False)
+
+    async def _read_large(self, door: Door, request: Request, sent: bytes, encoding: str) -> Batch:
+        """What a door reads of a large body, when that has its turn.
+
+        Raises:
+            BusyError: too many others wait for theirs.
+        """
+        if self._large_waiting >= MOST_LARGE_WAITING:
+            raise BusyError
         self._large_waiting += 1
         try:
             async with self._large:
-                body = await self._in_thread(inflate, sent, encoding, MAX_INFLATED_BYTES) if packed else sent
-                return await self._lines(door, replace(request, body=body), self._in_thread)
+                body = sent
+                if is_packed(sent, encoding):
+                    body = await self._in_thread(inflate, sent, encoding, MAX_INFLATED_BYTES)
+                return await self._in_thread(_read, door, replace(request, body=body))
         finally:
             self._large_waiting -= 1
 
-    async def _lines(self, door: Door, request: Request, run: Runner) -> "Verdict | _Lines":
-        batch = await run(_read, door, request)
+    async def _is_at_hand(self, key: str) -> bool:
+        """Whether it can be told without waiting what a key opens."""
+        try:
+            async with asyncio.timeout(0):
+                await self._keys.find(key, "write")
+        except TimeoutError:
+            return False
+        return True
+
+    async def _lines(self, door: Door, request: Request, batch: Batch, *, is_small: bool) -> "Verdict | _Lines":
         events = batch.events
-        if len(events) > MAX_EVENTS:
-            raise TooLargeError(f"the request has more than {MAX_EVENTS} events")
         if batch.key is None:
             return Verdict(Outcome.UNAUTHORIZED, "a key is missing") if events else Verdict(Outcome.ACCEPTED)
         grant = await self._keys.find(batch.key, "write")
         if grant is None:
-            return Verdict(Outcome.UNAUTHORIZED, "the key is none, or it is revoked", len(events))
+            return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, len(events))
         if not grant.admits(origin_of(request)):
             return Verdict(Outcome.UNAUTHORIZED, "the key is not for this origin", len(events))
         if not events:
@@ -125,8 +156,15 @@ class Intake:
             self._telemetry.dropped.labels(door.name, "limited").inc(len(events))
             return Verdict(Outcome.LIMITED, "the project sends more than it may", len(events), wait_s)
         kept = self._settings.client_address
-        lines = await run(encode_lines, events, grant.project_id, door.name, request.received_at, kept)
-        return _Lines(lines, len(events), grant.project_id)
+        encode = partial(encode_lines, events, grant.project_id, door.name, request.received_at, kept)
+        return _Lines(await self._encoded(encode, is_small=is_small), len(events), grant.project_id)
+
+    async def _encoded(self, encode: Callable[..., bytes], *, is_small: bool) -> bytes:
+        if is_small:
+            with suppress(TooLargeError):
+                return encode(limit_bytes=SMALL_LINES_BYTES)
+        # The thread is turn enough: these lines come before the body that is read next, so that their events go before others come.
+        return await self._in_thread(encode)
 
     async def _keep(self, door: Door, request: Request, lines: "_Lines") -> Verdict:
         began = time.perf_counter()
@@ -154,22 +192,21 @@ def _inflated_if_small(body: bytes, encoding: str) -> bytes | None:
         return None
 
 
-async def _here(work: Callable[..., Any], *arguments: object) -> Any:
-    return work(*arguments)
-
-
 def _read(door: Door, request: Request) -> Batch:
-    """What a door reads; bodies that it can't are malformed, and those that a browser garbled are mended."""
+    """What a door reads; bodies that it can't are malformed, and those that are garbled in ways that are known are mended."""
     body = request.body
     if len(body) > SMALL_BYTES and body.count(b",") + body.count(b"\n") > MAX_PARTS:
         raise TooLargeError(f"the body has more than {MAX_PARTS} values and lines")
     try:
-        return _read_once(door, request)
+        batch = _read_once(door, request)
     except MalformedRequestError:
-        body = mend_surrogates(request.body)
+        body = mend(request.body)
         if body == request.body:
             raise
-        return _read_once(door, replace(request, body=body))
+        batch = _read_once(door, replace(request, body=body))
+    if len(batch.events) > MAX_EVENTS:
+        raise TooLargeError(f"the request has more than {MAX_EVENTS} events")
+    return batch
 
 
 def _read_once(door: Door, request: Request) -> Batch:

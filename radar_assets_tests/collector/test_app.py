@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import threading
 import time
 import zlib
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from radar_assets.collector.keys import FRESH_S, create_key, revoke_key
+from radar_assets.collector.keys import FRESH_S, PAUSE_S, create_key, revoke_key
 from radar_assets.events.contract import CanonicalEvent, parse
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
@@ -19,6 +20,8 @@ from radar_assets.store.models import Project
 from radar_assets_tests.collector.conftest import Collector, serving
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
+LARGE = 5_000
+"""Events of a request that is no small one."""
 
 
 def test_an_event_is_landed_as_the_contract_wants_it_before_it_is_answered(shared: Collector) -> None:
@@ -136,6 +139,27 @@ def test_half_an_emoji_costs_nobody_a_batch(shared: Collector) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "list_name", "event"),
+    [
+        ("/v1/batch", "batch", {"type": "track", "event": "a", "userId": "ann"}),
+        ("/batch/", "batch", {"event": "a", "distinct_id": "ann"}),
+        ("/v1/events", "events", EVENT),
+    ],
+    ids=["segment", "posthog", "radar"],
+)
+def test_a_number_that_is_none_costs_nobody_a_batch(
+    shared: Collector, path: str, list_name: str, event: dict[str, Any]
+) -> None:
+    odd = {**event, "properties": {"a": float("nan"), "b": [float("-inf")], "c": 'NaN "Infinity"'}}
+    body = json.dumps({list_name: [event, odd, event]}).encode()
+    assert b'"a": NaN' in body
+    assert shared.request("POST", f"{path}?key={shared.keys['shop']}", body).status == 200
+    landed = shared.events()
+    assert len(landed) == 3
+    assert landed[1]["properties"] == {"a": None, "b": [None], "c": 'NaN "Infinity"'}
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"5", b"event=a", b"[{]", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 5_000, b'{\n"event":"a",\n}']
 )
 def test_what_is_no_request_of_the_protocol_is_told_so(shared: Collector, body: bytes) -> None:
@@ -201,12 +225,35 @@ def _wait_for_refusal(collector: Collector) -> None:
     assert status == 401
 
 
-def test_a_new_key_works_at_once_even_after_it_was_tried_in_vain(shared: Collector) -> None:
-    body = json.dumps(EVENT).encode()
-    assert shared.request("POST", "/v1/events?key=site-1", body).status == 401
-    create_key(shared.store, "blog", value="site-1")
-    assert shared.request("POST", "/v1/events?key=site-1", body).status == 200
-    assert shared.events()[0]["project_id"] == "blog"
+@pytest.mark.parametrize("count", [1, LARGE], ids=["small", "large"])
+def test_a_new_key_works_at_once_even_after_it_was_tried_in_vain(shared: Collector, count: int) -> None:
+    body, path = json.dumps([EVENT] * count).encode(), f"/v1/events?key=site-{count}"
+    assert shared.request("POST", path, body).status == 401
+    create_key(shared.store, "blog", value=f"site-{count}")
+    assert shared.request("POST", path, body).status == 200
+    assert [event["project_id"] for event in shared.events()] == ["blog"] * count
+
+
+def test_large_requests_of_strangers_hold_nobody_up(shared: Collector) -> None:
+    body = json.dumps([EVENT] * LARGE).encode()
+    statuses: list[int] = []
+
+    def knock(number: int) -> None:
+        statuses.append(shared.request("POST", f"/v1/events?key=nobody-{number}", body).status)
+
+    strangers = [threading.Thread(target=knock, args=(number,)) for number in range(20)]
+    for stranger in strangers:
+        stranger.start()
+    while not statuses:
+        time.sleep(0.01)
+    began = time.monotonic()
+    assert shared.send([EVENT] * LARGE).status == 200
+    took_s = time.monotonic() - began
+    for stranger in strangers:
+        stranger.join()
+    assert statuses == [401] * 20
+    # Were each of them to wait in turn for keys to be read, that would take 20 times as long as one reading may.
+    assert took_s < 10 * PAUSE_S
 
 
 def test_the_keys_of_an_inactive_project_open_nothing(collector: Collector) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import json
+import math
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -25,6 +27,7 @@ from radar_assets.collector.bodies import (
     SlowError,
     TooLargeError,
     inflate,
+    mend_constants,
     mend_surrogates,
 )
 
@@ -127,6 +130,33 @@ def test_mending_replaces_the_halves_of_surrogate_pairs_and_nothing_else(pieces:
     # Halves that stand together are a pair once they are JSON.
     whole = json.loads(json.dumps(text))
     assert msgspec.json.decode(mend_surrogates(json.dumps(text).encode())) == re.sub("[\ud800-\udfff]", "\ufffd", whole)
+
+
+WITH_CONSTANTS = st.recursive(
+    st.floats() | st.text(st.sampled_from('NaInfty-"\\,:')) | st.sampled_from(["NaN", "-Infinity", '"NaN', "\\"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["NaN", '"', "a"]), inner),
+    max_leaves=12,
+)
+
+
+@at_any_speed
+@given(WITH_CONSTANTS)
+def test_mending_replaces_numbers_that_are_none_and_no_text(value: Any) -> None:
+    def mended(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: mended(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [mended(inner) for inner in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    assert msgspec.json.decode(mend_constants(json.dumps(value).encode())) == mended(value)
+
+
+@pytest.mark.parametrize("text", [b'"' + b'\\"' * MB, b'"' * MB, b'"\\', b"-" * MB, b'"a' * MB + b"\\"])
+def test_mending_what_is_no_json_takes_no_time(text: bytes) -> None:
+    began = time.monotonic()
+    assert mend_constants(b"NaN " + text) == b"null " + text
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
