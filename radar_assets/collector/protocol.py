@@ -1,4 +1,4 @@
-"""Uvicorn's HTTP protocol with bounds on what comes before a body: it has none, of size or of time.
+"""Uvicorn's HTTP protocol with bounds on connections and on what comes before a body: it has none, of number, size or time.
 
 Bodies have theirs in `bodies.py`.
 """
@@ -10,7 +10,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 2**10
 """Request line and headers, trailers included. A GET may carry a whole event in its URL."""
+MAX_HEADERS = 200
+"""Each takes far more memory than it has bytes."""
 HEAD_S = 30.0
+MAX_CONNECTIONS = 5_000
+"""Of one worker. Each may drip, and hold some 200 KiB of head and body meanwhile: a gigabyte in all, and not any number of them."""
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -21,8 +26,12 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
-        """See `asyncio.Protocol`; a request has to follow in time."""
+        """See `asyncio.Protocol`; a request has to follow in time. One connection too many is told so and closed."""
         super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.write(_FULL)
+            transport.close()
+            return
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
@@ -51,6 +60,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._trailer_bytes > MAX_HEAD_BYTES:
                 raise ValueError("the trailers are too large")
             return
+        if len(self.headers) >= MAX_HEADERS:
+            raise ValueError("there are too many headers")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

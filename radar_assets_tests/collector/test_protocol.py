@@ -1,8 +1,10 @@
-"""Heads of requests that come slowly, with a collector that waits for less time than usual."""
+"""Heads of requests that come slowly, or with too much, and connections by the thousand."""
 
 import http.client
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -31,3 +33,42 @@ def test_a_connection_without_a_whole_head_in_time_is_closed_and_others_are_not(
         time.sleep(0.7)
     assert connection.sock is kept
     connection.close()
+
+
+@contextmanager
+def started(collector: Collector, count: int) -> Iterator[list[socket.socket]]:
+    """Connections on which the head of a request has begun to arrive."""
+    with ExitStack() as stack:
+        address = ("127.0.0.1", collector.port)
+        opened = [stack.enter_context(socket.create_connection(address, timeout=PATIENCE_S)) for _ in range(count)]
+        for connection in opened:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
+        yield opened
+
+
+def test_a_thousand_connections_are_served_at_once(shared: Collector) -> None:
+    with started(shared, 1000) as connections:
+        for connection in connections:
+            connection.sendall(b"\r\n")
+        assert {connection.recv(15) for connection in connections} == {b"HTTP/1.1 200 OK"}
+
+
+def test_connections_above_the_most_are_put_off_and_those_that_are_open_served(
+    shared: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 20)
+    with started(shared, 20) as connections:
+        with socket.create_connection(("127.0.0.1", shared.port), timeout=PATIENCE_S) as refused:
+            answer = refused.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 1\r\n" in answer
+        connections[-1].sendall(b"\r\n")
+        assert connections[-1].recv(15) == b"HTTP/1.1 200 OK"
+    deadline = time.monotonic() + PATIENCE_S
+    while shared.request("GET", "/healthz").status != 200:
+        assert time.monotonic() < deadline
+
+
+def test_as_many_headers_as_take_more_memory_than_bytes_are_refused(shared: Collector) -> None:
+    assert shared.request("GET", "/healthz", headers={f"a{n}": "" for n in range(150)}).status == 200
+    assert shared.request("GET", "/healthz", headers={f"a{n}": "" for n in range(250)}).status == 400
