@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,9 @@ DRAIN_S = 30
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
-    """Serve until SIGINT or SIGTERM, and return when every request under way is answered and every line published.
+    """Serve until SIGINT or SIGTERM, and end when every request under way is answered and every line published.
+
+    SIGTERM ends it with `SystemExit`, from now on.
 
     Args:
         settings: those of the environment, which the workers read again.
@@ -42,8 +45,9 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     figures = Path(tempfile.mkdtemp(prefix="collector-figures-", dir=settings.scratch)) if workers > 1 else None
     if figures:
         os.environ[MULTIPROCESS] = str(figures)
-    # Uvicorn raises the signal again once it has stopped in order, which would end the process as if it had not.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    # Until uvicorn listens to signals, nothing is under way and the process may end where it is. The signal that stopped
+    # uvicorn is raised again once it has stopped in order, and would end the process as if it had not.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     try:
         uvicorn.run(
             "radar_assets.collector.app:create_app",

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from pathlib import Path
 
 from radar_assets.collector.keys import create_key
 from radar_assets.collector.open_segments import list_open
-from radar_assets_tests.collector.processes import CollectorProcess, collecting, members
+from radar_assets_tests.collector.processes import CollectorProcess, collecting, free_port, members
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 SENDERS = 4
@@ -68,6 +70,23 @@ def test_a_signal_stops_it_after_the_requests_under_way_and_all_that_was_acknowl
         assert {*acknowledged, "slow"} <= set(landed)
         assert len(landed) == len(set(landed))
         assert list_open(collector.settings.landing) == []
+
+
+def test_a_signal_before_it_listens_to_any_stops_it_in_order(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from radar_assets.cli import main; main()", "collect", "--port", str(free_port())]
+    environment = {**os.environ, "RADAR_HOME": str(tmp_path / "radar")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_until(lambda: _catches(process.pid, signal.SIGTERM))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+
+
+def _catches(pid: int, number: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
 def test_workers_tell_their_figures_together_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
