@@ -1,4 +1,4 @@
-"""`radar dev`: UI and collector answer, and one signal stops everything that was started."""
+"""`radar dev`: UI and collector answer, a first event is soon in the numbers, and one signal stops everything in order."""
 
 import json
 import os
@@ -9,13 +9,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from radar_assets.cli.sql import reading
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.cli.conftest import Radar
 
 PATIENCE_S = 120
+FIRST_EVENT_S = 90
+"""How long a first event may take to the numbers: less than a minute, and more where machines are slow."""
 SCRIPT = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
 
 
@@ -39,8 +45,25 @@ def members(group: int) -> list[int]:
     return found
 
 
+def wait_until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def counted(settings: Settings) -> float:
+    """The events of the first project in the table that the UI shows."""
+    with reading(Lakehouse(settings)) as connection:
+        sql = "select sum(value) from hourly_metrics where metric = 'events' and project_id = 'default'"
+        [total] = connection.execute(sql).fetchone() or [0]
+        return total or 0
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
-def test_ui_and_collector_answer_and_a_signal_stops_all_processes(radar_home: Path, tmp_path: Path) -> None:
+def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_request(
+    radar_home: Path, tmp_path: Path
+) -> None:
     port, collector_port = free_port(), free_port()
     # As in the background of a script, where the interrupt signal is ignored.
     ignored = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {SCRIPT}"
@@ -62,23 +85,33 @@ def test_ui_and_collector_answer_and_a_signal_stops_all_processes(radar_home: Pa
             _, url, _, authorization, _, event = shlex.split(first_event)
             assert url == f"http://127.0.0.1:{collector_port}/v1/events"
             headers = {"Authorization": authorization.partition(" ")[2]}
+            sent_at = time.monotonic()
             with urllib.request.urlopen(urllib.request.Request(url, event.encode(), headers), timeout=60) as answer:
                 assert answer.status == 200
+            while not (events := counted(load_settings())):
+                assert time.monotonic() < sent_at + FIRST_EVENT_S
+                time.sleep(1)
+            assert events == 1
             assert len(members(process.pid)) > 4
-            process.send_signal(signal.SIGTERM)
+            with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
+                head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {headers['Authorization']}\r\n"
+                under_way.sendall(f"{head}Content-Length: {len(event)}\r\n\r\n{event[:5]}".encode())
+                process.send_signal(signal.SIGTERM)
+                # The UI ends at once; only the collector waits.
+                wait_until(lambda: len(members(process.pid)) == 2)
+                time.sleep(1)
+                under_way.sendall(event[5:].encode())
+                assert under_way.recv(15) == b"HTTP/1.1 200 OK"
             process.stderr.read()
             assert process.wait(PATIENCE_S) == 0
-            deadline = time.monotonic() + PATIENCE_S
-            while (left := members(process.pid)) and time.monotonic() < deadline:
-                time.sleep(0.1)
-            assert left == []
+            wait_until(lambda: members(process.pid) == [])
         finally:
             for number in members(process.pid):
                 os.kill(number, signal.SIGKILL)
     assert not list(tmp_path.glob(".tmp_dagster_home_*"))
     assert (radar_home / "dagster" / "dagster.yaml").exists()
-    [line] = [line for file in (radar_home / "landing").rglob("*.ndjson") for line in file.read_text().splitlines()]
-    assert json.loads(line)["project_id"] == "default"
+    lines = [line for file in (radar_home / "landing").rglob("*.ndjson") for line in file.read_text().splitlines()]
+    assert [json.loads(line)["project_id"] for line in lines] == ["default"] * 2
 
 
 def test_a_port_in_use_is_told_before_anything_starts(radar: Radar, radar_home: Path) -> None:
