@@ -12,16 +12,6 @@ if TYPE_CHECKING:
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
 
-INPUTS = {
-    "rejected_events": ("raw_events", 0),
-    "events": ("raw_events", 1),
-    "sessions": ("events", 0),
-    "hourly_metrics": ("events", 0),
-    "daily_metrics": ("sessions", 0),
-    "daily_breakdowns": ("sessions", 0),
-}
-"""What each table is built from, and the partition field of it that says for when."""
-
 
 @dataclass(frozen=True)
 class TableStatus:
@@ -89,7 +79,7 @@ def tables_status(lakehouse: "Lakehouse") -> list[TableStatus]:
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
     from radar_assets.lakehouse.files import EPOCH, from_unit
-    from radar_assets.lakehouse.staleness import stale
+    from radar_assets.lakehouse.staleness import INPUTS, stale
     from radar_assets.lakehouse.tables import TABLES
 
     snapshots = {name: lakehouse.snapshot(name) for name in TABLES}

@@ -5,17 +5,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from radar_assets.lakehouse.checks import TableCheck, checks_of
+from radar_assets.lakehouse.checks import TableCheck, View, checks_of
 from radar_assets.lakehouse.files import from_unit
-from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.lakehouse.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
-from radar_assets.partitions import DAY, HOUR, Window, utc_now
+from radar_assets.partitions import DAY, HOUR, utc_now
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from radar_assets.lakehouse.engines.duckdb import Files
 
 LAYER = "radar_assets.events"
 MOST_LATE = 0.2
@@ -42,13 +39,13 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                 TableCheck(
                     "share_of_late_lines_is_within_bounds",
                     f"At most {MOST_LATE:.0%} of the lines arrived more than an hour after they happened.",
-                    lambda lakehouse, window: _share(lakehouse, window, "late", MOST_LATE),
+                    lambda view: _share(view, "late", MOST_LATE),
                     warn,
                 ),
                 TableCheck(
                     "share_of_rejected_lines_is_within_bounds",
                     f"At most {MOST_REJECTED:.0%} of the lines are rejected.",
-                    lambda lakehouse, window: _share(lakehouse, window, "rejected", MOST_REJECTED),
+                    lambda view: _share(view, "rejected", MOST_REJECTED),
                     warn,
                 ),
             ],
@@ -60,6 +57,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                     "every_line_is_accepted_or_rejected",
                     "The lines of each received hour are those accepted and those rejected.",
                     _unaccounted_lines,
+                    source="raw_events",
                 )
             ],
         ),
@@ -70,11 +68,13 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                     "every_accepted_line_is_an_event_or_a_copy",
                     "The accepted lines of each event hour are its events and the copies of events.",
                     _unaccounted_events,
+                    source="raw_events",
                 ),
                 TableCheck(
                     "event_ids_are_unique",
                     "No id occurs twice in a project within an hour to either side.",
                     _repeated_events,
+                    source="raw_events",
                 ),
             ],
         ),
@@ -85,73 +85,44 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                     "sessions_account_for_every_event",
                     "The events of each project and day are those of its sessions.",
                     _events_outside_sessions,
+                    source="events",
+                    spills_over=True,
                 )
             ],
         ),
     ]
 
 
-def _silence(lakehouse: Lakehouse, _: Window) -> "pa.Table":
+def _silence(view: View) -> "pa.Table":
     import pyarrow as pa
 
-    received = lakehouse.snapshot("raw_events").changes()
+    # A rebuilt hour has a file even if it has no line.
+    received = [ref.partition[0] for ref in view.tables["raw_events"].files() if ref.rows and ref.partition[0]]
     last = from_unit(max(received), "hour") + HOUR if received else None
     late = last is None or utc_now() - last > STALE_AFTER
     return pa.table({"last_received_hour_ended": pa.array([last] if late else [], pa.timestamp("us"))})
 
 
-def _share(lakehouse: Lakehouse, window: Window, column: str, bound: float) -> "pa.Table":
-    counts = lakehouse.engine.query(
-        load_model(LAYER, "shares"),
-        {"raw_events": _files(lakehouse, "raw_events", window)},
-        {"start": window.start, "end": window.end},
-    )
+def _share(view: View, column: str, bound: float) -> "pa.Table":
+    counts = view.query(load_model(LAYER, "shares"), raw_events=[view.window])
     (row,) = counts.to_pylist()
     return counts if row[column] > bound * row["lines"] else counts.slice(1)
 
 
-def _unaccounted_lines(lakehouse: Lakehouse, window: Window) -> "pa.Table":
-    return lakehouse.engine.query(
-        load_model(LAYER, "unaccounted_lines"),
-        {name: _files(lakehouse, name, window) for name in ("raw_events", "rejected_events")},
-        {"start": window.start, "end": window.end},
-    )
+def _unaccounted_lines(view: View) -> "pa.Table":
+    model = load_model(LAYER, "unaccounted_lines")
+    return view.query(model, raw_events=[view.window], rejected_events=[view.window])
 
 
-def _unaccounted_events(lakehouse: Lakehouse, window: Window) -> "pa.Table":
-    from radar_assets.lakehouse.engines.duckdb import Files
-
-    return lakehouse.engine.query(
-        load_model(LAYER, "unaccounted_events"),
-        {
-            "raw_events": Files.of(lakehouse.snapshot("raw_events"), None, window.widen(HOUR)),
-            "events": _files(lakehouse, "events", window),
-        },
-        {"start": window.start, "end": window.end},
-    )
+def _unaccounted_events(view: View) -> "pa.Table":
+    model = load_model(LAYER, "unaccounted_events")
+    return view.query(model, raw_events=[None, view.window.widen(HOUR)], events=[view.window])
 
 
-def _repeated_events(lakehouse: Lakehouse, window: Window) -> "pa.Table":
-    return lakehouse.engine.query(
-        load_model(LAYER, "repeated_events"),
-        {"events": _files(lakehouse, "events", window.widen(HOUR))},
-        {"start": window.start, "end": window.end},
-    )
+def _repeated_events(view: View) -> "pa.Table":
+    return view.query(load_model(LAYER, "repeated_events"), events=[view.window.widen(HOUR)])
 
 
-def _events_outside_sessions(lakehouse: Lakehouse, window: Window) -> "pa.Table":
-    day_before = Window(window.start - DAY, window.start)
-    if not lakehouse.snapshot("sessions").files(day_before) and lakehouse.snapshot("events").paths(day_before):
-        # Visits that reach into the first day can't be told while the day before has not been built.
-        window = Window(min(window.start + DAY, window.end), window.end)
-    return lakehouse.engine.query(
-        load_model(LAYER, "events_outside_sessions"),
-        {"events": _files(lakehouse, "events", window), "sessions": _files(lakehouse, "sessions", window.widen(DAY))},
-        {"start": window.start, "end": window.end},
-    )
-
-
-def _files(lakehouse: Lakehouse, name: str, window: Window) -> "Files":
-    from radar_assets.lakehouse.engines.duckdb import Files
-
-    return Files.of(lakehouse.snapshot(name), window)
+def _events_outside_sessions(view: View) -> "pa.Table":
+    model = load_model(LAYER, "events_outside_sessions")
+    return view.query(model, events=[view.window], sessions=[view.window.widen(DAY)])

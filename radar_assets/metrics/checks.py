@@ -4,11 +4,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from radar_assets.lakehouse.checks import TableCheck, checks_of
-from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.checks import TableCheck, View, checks_of
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.lakehouse.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS
-from radar_assets.partitions import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +24,8 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                 TableCheck(
                     "daily_equals_recount_of_events",
                     "Events, page views and users of each project and day are what the events themselves give.",
-                    lambda lakehouse, window: _compared(lakehouse, window, "differing_days", "daily_metrics"),
+                    lambda view: _compared(view, "differing_days", "daily_metrics"),
+                    source="events",
                 )
             ],
         ),
@@ -36,18 +35,13 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                 TableCheck(
                     "breakdowns_add_up_to_events",
                     "The values of each dimension of events add up to the events of the project and day.",
-                    lambda lakehouse, window: _compared(lakehouse, window, "differing_breakdowns", "daily_breakdowns"),
+                    lambda view: _compared(view, "differing_breakdowns", "daily_breakdowns"),
+                    source="events",
                 )
             ],
         ),
     ]
 
 
-def _compared(lakehouse: Lakehouse, window: Window, model: str, table: str) -> "pa.Table":
-    from radar_assets.lakehouse.engines.duckdb import Files
-
-    return lakehouse.engine.query(
-        load_model(LAYER, model),
-        {name: Files.of(lakehouse.snapshot(name), window) for name in ("events", table)},
-        {"start": window.start, "end": window.end},
-    )
+def _compared(view: View, model: str, table: str) -> "pa.Table":
+    return view.query(load_model(LAYER, model), **{name: [view.window] for name in ("events", table)})

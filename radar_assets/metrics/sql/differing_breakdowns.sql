@@ -5,6 +5,7 @@ counted as (
     select
         project_id,
         cast(event_time as date) as date,
+        unnest(['page', 'event']) as dimension,
         count(*) as events
     from events
     where event_time >= $start and event_time < $end
@@ -28,9 +29,13 @@ summed as (
 select
     coalesce(counted.project_id, summed.project_id) as project_id,
     coalesce(counted.date, summed.date) as date,
-    summed.dimension,
+    coalesce(counted.dimension, summed.dimension) as dimension,
     counted.events,
     cast(summed.events as bigint) as events_in_breakdown
 from counted
-full join summed on counted.project_id = summed.project_id and counted.date = summed.date
+full join summed
+    on
+        counted.project_id = summed.project_id
+        and counted.date = summed.date
+        and counted.dimension = summed.dimension
 where counted.events is distinct from summed.events
