@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import repeat
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -74,14 +73,16 @@ def _run(host: str, port: int, others: list[list[str]], *, open_browser: bool = 
     console.print(f"Starting the UI at {url} and the daemon; ctrl-c stops everything.", markup=False)
 
     children: list[subprocess.Popen[bytes]] = []
+    told: set[subprocess.Popen[bytes]] = set()
     stopping = False
 
     def stop(_number: int | None = None, _frame: FrameType | None = None) -> None:
         nonlocal stopping
         stopping = stopping or _number is not None
-        # By a second SIGINT, the collector would cut the requests under way; SIGTERM may come as often as it likes.
-        for child, number in zip(children, (signal.SIGINT, *repeat(signal.SIGTERM, len(others))), strict=False):
-            child.send_signal(number)
+        # Once each: by a second SIGINT, the collector would cut the requests under way.
+        for child in set(children) - told:
+            told.add(child)
+            child.send_signal(signal.SIGINT)
 
     # A signal with a handler has its default action again in the child. One that is ignored, as SIGINT is in the
     # background of a script, would stay so, and Dagster takes SIGTERM for SIGINT: nothing could stop it.

@@ -20,8 +20,8 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.cli.conftest import Radar
 
 PATIENCE_S = 120
-FIRST_EVENT_S = 90
-"""How long a first event may take to the numbers: less than a minute, and more where machines are slow."""
+FIRST_EVENT_S = 120
+"""How long a first event may take to the numbers: a minute, and twice that on a machine with much else to do."""
 SCRIPT = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
 
 
@@ -96,10 +96,9 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
             with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
                 head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {headers['Authorization']}\r\n"
                 under_way.sendall(f"{head}Content-Length: {len(event)}\r\n\r\n{event[:5]}".encode())
-                process.send_signal(signal.SIGTERM)
-                # The UI ends at once; only the collector waits.
-                wait_until(lambda: len(members(process.pid)) == 2)
-                time.sleep(1)
+                for _ in range(2):
+                    process.send_signal(signal.SIGTERM)
+                    time.sleep(1)
                 under_way.sendall(event[5:].encode())
                 assert under_way.recv(15) == b"HTTP/1.1 200 OK"
             process.stderr.read()
