@@ -99,7 +99,11 @@ def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
     days = {from_unit(day, "day") for day in stale(tables.snapshot("events"), tables.snapshot("sessions"))}
     for span in contiguous(days, DAY, len(days)):
         platform.rebuild("daily_job", f"{span.start:%Y-%m-%d}", f"{span.end - DAY:%Y-%m-%d}")
-    # A visit may have changed the day before too, in the same commit.
+    # Sessions of other days may have been amended in the same commits.
+    for name in ("daily_metrics", "daily_breakdowns"):
+        behind = {from_unit(day, "day") for day in stale(tables.snapshot("sessions"), tables.snapshot(name))}
+        for span in contiguous(behind, DAY, len(behind)):
+            platform.rebuild("daily_job", f"{span.start:%Y-%m-%d}", f"{span.end - DAY:%Y-%m-%d}", [name])
     assert not stale(tables.snapshot("events"), tables.snapshot("sessions"))
     return hours, days
 
@@ -116,6 +120,18 @@ def test_any_order_and_any_batching_gives_equal_tables(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=2)))
     batches = [shuffled[low:high] for low, high in zip([0, *cuts], [*cuts, len(events)], strict=True)]
     assert land_and_build(open_platform(tmp_path_factory.mktemp("parts") / "radar"), batches) == whole
+
+
+def test_a_late_event_that_moves_cuts_changes_the_days_after_its_own(tmp_path: Path) -> None:
+    """Activity of one session id, unbroken for 26 hours: the first event, which comes last, decides where it is cut."""
+    day = datetime(2026, 3, 10)
+    on_time = [event(str(hour), day + hour * HOUR, session_id="s1", event="page_view") for hour in (10, 17, 25)]
+    late = event("late", day - HOUR, received_at=day + 26 * HOUR, session_id="s1")
+    parts = land_and_build(open_platform(tmp_path / "parts"), [on_time, [late]])
+    assert parts == land_and_build(open_platform(tmp_path / "whole"), [[*on_time, late]])
+    starts = sorted(row["started_at"] for row in parts["sessions"])
+    assert starts == [day - HOUR, day + 25 * HOUR]
+    assert sum(row["events"] for row in parts["sessions"]) == 4
 
 
 def test_segments_sent_again_change_nothing(radar_home: Path) -> None:

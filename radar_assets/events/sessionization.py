@@ -25,7 +25,7 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
     from radar_assets.lakehouse.engines.duckdb import Files, Inputs
 
     engine = lakehouse.engine
-    reach = window.widen((NEW_VISITOR_DAYS + 1) * DAY)
+    reach = window.widen((NEW_VISITOR_DAYS + 1) * DAY, (NEW_VISITOR_DAYS + 2) * DAY)
     parameters = {"start": window.start, "end": window.end}
 
     def build(base: Snapshot) -> Build:
@@ -35,7 +35,7 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
         with engine.staged(load_model(LAYER, "active_visitors"), present, parameters) as visitors:
             inputs: Inputs = {
                 "active_visitors": visitors,
-                "events": Files.of(events, window.widen(3 * DAY, 2 * DAY)),
+                "events": Files.of(events, window.widen(3 * DAY)),
                 "sessions": Files.of(base, reach),
             }
             with engine.staged(load_model(LAYER, "rebuilt_sessions"), inputs, parameters) as rebuilt:

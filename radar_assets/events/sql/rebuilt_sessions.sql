@@ -3,8 +3,8 @@
 -- A run of activity ends where the visitor is idle: for more than 30 minutes, or, among events that carry the sender's
 -- own session id, for more than 12 hours. A run is cut at every 06:00 and 18:00 UTC that lies 12 hours or more after
 -- its start, so that no session lasts 24 hours. Which session an event belongs to is thus decided by the 36 hours
--- before it alone, in whatever order the events arrived. Days after the window are carried along for is_new_visitor,
--- which looks back 30 days.
+-- before it alone, in whatever order the events arrived, and an event may move the cuts of the 36 hours after it. Further
+-- days after the window are carried along for is_new_visitor, which looks back 30 days.
 with
 
 activity as (
@@ -24,7 +24,7 @@ activity as (
     from events
     where
         event_time >= $start - interval 54 hours
-        and event_time < $end + interval 2 days
+        and event_time < $end + interval 3 days
         and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
     window visit as (
         partition by project_id, visitor_id, session_id
@@ -182,14 +182,14 @@ known as (
     where
         (
             (started_at >= $start - interval 31 days and started_at < $start - interval 1 day)
-            or (started_at >= $end + interval 1 day and started_at < $end + interval 31 days)
+            or (started_at >= $end + interval 2 days and started_at < $end + interval 32 days)
         )
         and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
 ),
 
 either as (
     select * from rebuilt
-    where started_at < $end + interval 1 day
+    where started_at < $end + interval 2 days
     union all
     select * from known
 ),
