@@ -3,8 +3,8 @@
 -- A run of activity ends where the visitor is idle: for more than 30 minutes, or, among events that carry the sender's
 -- own session id, for more than 12 hours. A run is cut at every 06:00 and 18:00 UTC that lies 12 hours or more after
 -- its start, so that no session lasts 24 hours. Which session an event belongs to is thus decided by the 36 hours
--- before it alone, in whatever order the events arrived, and an event may move the cuts of the 36 hours after it. Further
--- days after the window are carried along for is_new_visitor, which looks back 30 days.
+-- before it alone, in whatever order the events arrived, and an event may move the cuts of the 36 hours after it.
+-- Further days after the window are carried along for is_new_visitor, which looks back 30 days.
 with
 
 activity as (
