@@ -103,7 +103,7 @@ def _crawlers() -> "Parser":
     """The crawlers' patterns as definitions of user agents: its matcher is thirty times as fast as their loop."""
     from crawleruseragents import CRAWLER_USER_AGENTS_DATA
     from ua_parser import Parser
-    from ua_parser.matchers import UserAgentMatcher
+    from ua_parser.lazy import UserAgentMatcher  # the other one compiles each pattern, which the resolver does anew
     from ua_parser.regex import Resolver
 
     return Parser(

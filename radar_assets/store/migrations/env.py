@@ -7,7 +7,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from radar_assets.settings import load_settings
-from radar_assets.store.database import open_engine, startup_lock
+from radar_assets.store.database import VERSION_TABLE, open_engine, startup_lock
 from radar_assets.store.models import Base
 
 
@@ -23,7 +23,7 @@ def migrate(connection: Connection) -> None:
         target_metadata=Base.metadata,
         include_name=is_ours,
         render_as_batch=True,  # SQLite alters a table by making it anew
-        version_table="radar_alembic_version",  # Dagster has the usual name
+        version_table=VERSION_TABLE,
     )
     with context.begin_transaction():
         context.run_migrations()
