@@ -10,13 +10,15 @@ import tempfile
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from radar_assets.object_store import ObjectPath
+
+MAIL_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 
 
 class SettingsError(Exception):
@@ -54,7 +56,9 @@ def local_path(url: str) -> Path:
 class Settings(BaseSettings):
     """What an operator sets. Every field is the environment variable `RADAR_<FIELD>`; unset ones have the value shown."""
 
-    model_config = SettingsConfigDict(env_prefix="RADAR_", frozen=True, extra="ignore", validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RADAR_", frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path("~/.radar"), description="Folder for everything that Radar keeps on this machine.")
     landing_url: Annotated[str | None, _url("file", "s3")] = Field(
@@ -112,6 +116,64 @@ class Settings(BaseSettings):
         description="Proxies whose X-Forwarded-For is believed: addresses or networks, with commas.",
     )
 
+    # Alerts
+    ui_url: Annotated[str | None, _url("http", "https")] = Field(
+        default=None,
+        description="Address of the UI as people reach it, for the links in alerts, and for radar apply to have it load the rules "
+        "where none runs on port 3000 of the same machine. Default: no links.",
+    )
+    alert_max_age_h: float = Field(
+        default=24, gt=0, description="Alerts whose latest window ended longer ago are recorded and not announced."
+    )
+    alert_throttle_per_hour: int = Field(
+        default=10,
+        ge=1,
+        description="Announcements an hour of one project, kind and severity; the rest comes together at the end of the hour.",
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server, smtp://user:password@host:587 (with STARTTLS; ?starttls=no for one without) or smtps://.",
+    )
+    smtp_from: str | None = Field(
+        default=None, description="Address that mails come from, such as alerts@shop.example."
+    )
+    alert_allowed_hosts: str = Field(
+        default="",
+        description="Hosts, addresses and networks that alerts may be sent to although they are not public, with commas.",
+    )
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return value
+        try:
+            parts = urlsplit(value.get_secret_value())
+            sound = parts.scheme in ("smtp", "smtps") and parts.hostname and (parts.port or 1) and not parts.fragment
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError("is no mail server; write smtp://user:password@host:587, specials in it percent-encoded")
+        if parts.query not in ("", "starttls=no") or (parts.query and parts.scheme == "smtps"):
+            raise ValueError("has a query that says nothing; only smtp:// has one, ?starttls=no")
+        if parts.query and parts.username:
+            raise ValueError("would send a password without TLS; leave out ?starttls=no or the user")
+        return value
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _mail_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        from email.policy import SMTP
+
+        header: Any = SMTP.header_factory("From", "" if re.search(r"[\x00-\x1f\x7f]", value) else value)
+        groups = () if header.defects else header.groups
+        addresses = [address for group in groups for address in group.addresses if group.display_name is None]
+        if len(groups) != 1 or not addresses or not MAIL_ADDRESS.fullmatch(addresses[0].addr_spec):
+            raise ValueError("is no mail address; write alerts@shop.example or Radar <alerts@shop.example>")
+        return value
+
     @field_validator("home")
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
@@ -123,6 +185,11 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", value):
             raise ValueError("is no size; write a number and a unit, such as 1GB or 512MB")
         return value
+
+    @cached_property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """The entries of `alert_allowed_hosts`."""
+        return tuple(entry.strip() for entry in self.alert_allowed_hosts.split(",") if entry.strip())
 
     @cached_property
     def landing_zone(self) -> Path | ObjectPath:
@@ -199,7 +266,8 @@ class Settings(BaseSettings):
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
-    return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", url)
+    # What lacks its scheme is no URL, but may well hold a password.
+    return re.sub(r"((?:^|://)[^:@/]*):(?!//).*@", r"\1:***@", url, flags=re.DOTALL)
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -209,14 +277,21 @@ def load_settings(**overrides: object) -> Settings:
         overrides: fields to use instead of what the environment says.
 
     Raises:
-        SettingsError: a value is wrong; the message names each variable, its value and what is expected.
+        SettingsError: a value is wrong; the message names each variable, its value unless that is a secret, and what is expected.
     """
     try:
         return Settings(**overrides)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            field = str(problem["loc"][0]) if problem["loc"] else "settings"
-            value = without_password(str(problem["input"]))
-            lines.append(f"RADAR_{field.upper()}={value}: {problem['msg'].removeprefix('Value error, ')}")
-        raise SettingsError("\n".join(lines)) from error
+        # The error is left behind, as it holds the values that it is about.
+        problems = error.errors()
+    raise SettingsError(
+        "\n".join(_told(str(problem["loc"][0]), problem["input"], problem["msg"]) for problem in problems)
+    )
+
+
+def _told(field: str, value: object, problem: str) -> str:
+    """What is wrong with a setting. How a secret looks that is none can't be known, so nothing of it is shown."""
+    known = Settings.model_fields.get(field)
+    is_secret = known is not None and SecretStr in (known.annotation, *get_args(known.annotation))
+    shown = "" if is_secret else f"={without_password(str(value))}"
+    return f"RADAR_{field.upper()}{shown}: {problem.removeprefix('Value error, ')}"

@@ -118,6 +118,18 @@ def open_store(url: str) -> Store:
     return Store(engine)
 
 
+def existing_store(url: str) -> Store | None:
+    """The store as it stands, for a look: nothing is made or brought up to date. None where there is no database yet.
+
+    Args:
+        url: as for `open_store`.
+    """
+    address = sa.make_url(url)
+    if address.get_backend_name() == "sqlite" and not Path(address.database or "").exists():
+        return None
+    return Store(open_engine(address))
+
+
 def _schema_version(engine: sa.Engine) -> str | None:
     """Revision of the database's schema; None for one that has none, or can't be read."""
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
