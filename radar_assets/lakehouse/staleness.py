@@ -4,7 +4,7 @@ A partition is stale while the newest file of its input is newer than the state 
 the commits themselves, so nothing is lost when a run dies between its commit and its report.
 """
 
-from radar_assets.lakehouse.files import STEP, from_unit, to_unit
+from radar_assets.lakehouse.files import STEP, FileRef, from_unit, to_unit
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.partitions import Window, contiguous
 
@@ -40,13 +40,31 @@ def stale(
         changed[unit] = max(sequence_number, changed.get(unit, 0))
     if not changed:
         return {}
-    span = Window(from_unit(min(changed), child_unit), from_unit(max(changed), child_unit) + STEP[child_unit])
-    built: dict[int, int] = {}
-    for ref in child.files(span):
-        unit = ref.partition[0]
-        if unit is not None:
-            built[unit] = min(ref.built_from, built.get(unit, ref.built_from))
+    built = _built_from(child, min(changed), max(changed))
     return {unit: number for unit, number in changed.items() if number > built.get(unit, 0)}
+
+
+def unread_files(parent: Snapshot, child: Snapshot, within: Window, *, by: int = 0) -> dict[int, list[FileRef]]:
+    """The parent's files that the child's stale partitions were not built from.
+
+    Args:
+        within: look only at this window of the parent.
+        by: as for `stale`.
+
+    Returns:
+        Files by hour or day since 1970 of the child's grid.
+    """
+    parent_unit, child_unit = parent.table.partition_by[by][1], child.table.partition_by[0][1]
+    found: dict[int, list[FileRef]] = {}
+    for ref in parent.files(*(within if place == by else None for place in range(by + 1))):
+        value = ref.partition[by]
+        if value is not None:
+            found.setdefault(to_unit(from_unit(value, parent_unit), child_unit), []).append(ref)
+    if not found:
+        return {}
+    built = _built_from(child, min(found), max(found))
+    unread = {unit: [ref for ref in refs if ref.sequence_number > built.get(unit, 0)] for unit, refs in found.items()}
+    return {unit: refs for unit, refs in unread.items() if refs}
 
 
 def stale_windows(parent: Snapshot, child: Snapshot, within: Window, *, by: int = 0) -> list[Window]:
@@ -54,3 +72,14 @@ def stale_windows(parent: Snapshot, child: Snapshot, within: Window, *, by: int 
     unit = child.table.partition_by[0][1]
     starts = [from_unit(value, unit) for value in stale(parent, child, by=by, within=within)]
     return contiguous(starts, STEP[unit], len(starts))
+
+
+def _built_from(child: Snapshot, first: int, last: int) -> dict[int, int]:
+    """The state of the input that each partition of the child was built from, over a range of hours or days since 1970."""
+    unit = child.table.partition_by[0][1]
+    built: dict[int, int] = {}
+    for ref in child.files(Window(from_unit(first, unit), from_unit(last, unit) + STEP[unit])):
+        value = ref.partition[0]
+        if value is not None:
+            built[value] = min(ref.built_from, built.get(value, ref.built_from))
+    return built

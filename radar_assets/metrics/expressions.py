@@ -196,6 +196,14 @@ def aggregate(text: str, table: str, *, present: str | None = None) -> exp.Expr:
     return root.this.pop()
 
 
+@cache
+def over_nothing(text: str, source: Source) -> float | None:
+    """What an expression gives over no rows: 0 where it counts or sums, None where it is a ratio or an average."""
+    value = aggregate(text, source)
+    found = _relations().cursor().execute(f"select cast({_sql(value)} as double) from {source} where false").fetchone()
+    return found[0] if found else None
+
+
 def _guard(operation: exp.Expr) -> None:
     """Have an operation on numbers give null where the result doesn't fit.
 

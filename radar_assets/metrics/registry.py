@@ -15,6 +15,8 @@ from radar_assets.lakehouse.sql import Model
 
 Grain = Literal["hour", "day"]
 Source = Literal["events", "sessions"]
+Bucket = Literal["window_start", "hour", "date"]
+"""A column by which a model groups."""
 
 
 class Metric(BaseModel):
@@ -45,6 +47,16 @@ class Metric(BaseModel):
     def grains(self) -> tuple[Grain, ...]:
         """The grains at which the metric has values."""
         return ("hour", "day") if self.source == "events" else ("day",)
+
+    @property
+    def empty_value(self) -> float | None:
+        """Its value where there is nothing to aggregate: 0 for counts and sums, None for ratios and averages.
+
+        The tables have no rows of hours and days without any event, so whoever needs those values asks here.
+        """
+        from radar_assets.metrics.expressions import over_nothing
+
+        return over_nothing(self.expression, self.source)
 
 
 # Names by which SDKs, the specifications of Segment, Snowplow, Google and Meta, and shop systems call the same thing.
@@ -237,22 +249,29 @@ def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
     Args:
         model: `hourly_metrics` or `daily_metrics`; its CTEs `of_events` and `of_sessions` get a column for each metric.
     """
-    return _compose(model, tuple(metrics), grain)
+    chosen = tuple(metric for metric in metrics if grain in metric.grains)
+    return _compose(model, chosen, "hour" if grain == "hour" else "date")
+
+
+def compose_five_minutes(model: Model, metrics: Sequence[Metric]) -> Model:
+    """The statement that gives metrics of events for windows of five minutes, which are in no table.
+
+    Args:
+        model: `five_minute_metrics`, the same as `hourly_metrics` but for the time by which it groups.
+    """
+    return _compose(model, tuple(metric for metric in metrics if metric.source == "events"), "window_start")
 
 
 @cache
-def _compose(model: Model, metrics: tuple[Metric, ...], grain: Grain) -> Model:
+def _compose(model: Model, metrics: tuple[Metric, ...], bucket: Bucket) -> Model:
     from sqlglot import exp
 
     from radar_assets.metrics.expressions import aggregate
 
-    bucket = "hour" if grain == "hour" else "date"
     tree: Any = model.parse()
     expressions = {cte.alias: cte.this for cte in tree.ctes}
     branches = []
     for metric in metrics:
-        if grain not in metric.grains:
-            continue
         relation = f"of_{metric.source}"
         rows = expressions[relation]
         table = rows.args["from_"].this.name

@@ -2,6 +2,7 @@
 
 import pytest
 
+from radar_assets.alerts.relations import alerts_lineage
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Lineage, Model, column_lineage, load_model
@@ -25,7 +26,7 @@ def lineage_of(table: str) -> Lineage:
     return column_lineage(model)
 
 
-@pytest.mark.parametrize("table", [name for name in TABLES if name != "raw_events"])
+@pytest.mark.parametrize("table", [name for name in TABLES if name not in ("raw_events", "alerts")])
 def test_every_column_of_every_table_comes_from_columns_that_exist(table: str) -> None:
     lineage = lineage_of(table)
     assert set(lineage) == set(TABLES[table].column_names)
@@ -34,6 +35,11 @@ def test_every_column_of_every_table_comes_from_columns_that_exist(table: str) -
             assert column in TABLES[source].column_names
     untraced = {column for column, sources in lineage.items() if not sources}
     assert untraced <= {"metric", "dimension"}
+
+
+def test_the_table_of_alerts_has_the_columns_of_its_contract_and_comes_from_the_store(settings: Settings) -> None:
+    lineage = alerts_lineage(Lakehouse(settings))
+    assert lineage == {column: [] for column in TABLES["alerts"].column_names}
 
 
 def test_lineage_follows_a_number_back_to_the_line() -> None:

@@ -1,0 +1,443 @@
+"""How rules are judged: which windows, from which values, and what of them breaks a rule.
+
+All rules of one length of windows are judged together, for all their projects, by the statements in `sql/`; nothing here knows of
+alerts that were there before, which is for `ledger.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.rules import ALL_PROJECTS, WINDOWS, Rule, WindowName
+from radar_assets.events.contract import CLOCK_TOLERANCE
+from radar_assets.events.loading import missing_segments
+from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.staleness import INPUTS, stale
+from radar_assets.metrics.registry import Metric, compose_five_minutes
+from radar_assets.partitions import DAY, Window, contiguous
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from radar_assets.alerts.messages import Notice
+
+LAYER = "radar_assets.alerts"
+TABLE: dict[WindowName, str] = {"5m": "events", "1h": "hourly_metrics", "1d": "daily_metrics"}
+"""The table that holds the windows, on which the rules are checks."""
+LATEST: dict[WindowName, int] = {"5m": 12, "1h": 24, "1d": 7}
+"""Windows that are judged when nothing says which: what came late, or was missed, is made good within that many."""
+MEMORY = timedelta(days=28)
+"""How long a project without any value counts as one that is there."""
+WEEK = timedelta(days=7)
+MICROSECOND = timedelta(microseconds=1)
+CHART: dict[WindowName, timedelta] = {"5m": timedelta(hours=6), "1h": timedelta(days=8), "1d": timedelta(days=60)}
+"""How far back the chart of a breach goes: for hours, so far that the same weekday is in it."""
+
+
+class UnknownMetricError(Exception):
+    """A rule is about a metric that the registry no longer has."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came of judging a rule.
+
+    Attributes:
+        asked: the windows that were to be judged, in order.
+        unsettled: those of them for which something has landed that is not in the tables yet; they are judged later.
+        trend: for each window the value that is closest to breaking the rule, or furthest beyond, of any project; a change in
+            percent where the rule is about one.
+    """
+
+    findings: Findings
+    asked: Sequence[Window]
+    unsettled: Sequence[Window]
+    trend: Sequence[tuple[datetime, float]]
+
+
+class _Lens(NamedTuple):
+    """What decides, apart from thresholds, which windows of a project can be judged; rules often have it in common."""
+
+    metric: str
+    against: str | None
+    is_fall: bool
+    minimum: float
+    for_windows: int
+    # The windows to judge, and with them those before that `for` takes into account.
+    plan: tuple[tuple[datetime, ...], tuple[datetime, ...]]
+
+
+def settling_time(lakehouse: Lakehouse) -> timedelta:
+    """How long after its end a window is left alone: its last lines are in a segment that the collector has yet to close."""
+    return timedelta(seconds=lakehouse.settings.segment_age_s + 20)
+
+
+def latest_windows(window: WindowName, now: datetime, count: int | None = None) -> Window:
+    """The stretch of the latest windows that have ended, as many as `LATEST` says unless `count` does."""
+    step = WINDOWS[window]
+    end = EPOCH + (now - EPOCH) // step * step
+    return Window(end - (count or LATEST[window]) * step, end)
+
+
+def asked_windows(rule: Rule, span: Window, ended: datetime) -> list[Window]:
+    """The windows of a span, and those later ones whose verdict hangs on them, as far as they have ended.
+
+    Args:
+        ended: only windows that end by then.
+    """
+    reach = (rule.for_windows - 1) * rule.step
+    starts: set[datetime] = set()
+    for shift in {timedelta(0), rule.lag}:
+        first = EPOCH + (span.start + shift - EPOCH) // rule.step * rule.step
+        last = min(span.end + shift + reach, ended)
+        starts.update(first + place * rule.step for place in range(max(0, (last - first) // rule.step)))
+    return [Window(start, start + rule.step) for start in sorted(starts)]
+
+
+def evaluate(
+    lakehouse: Lakehouse, rules: Sequence[Rule], metrics: Sequence[Metric], span: Window, now: datetime
+) -> list[Judgement]:
+    """Judge rules over the windows of a span and those that hang on them.
+
+    Args:
+        rules: of one length of windows, about metrics.
+        metrics: the registry.
+        span: of time; windows that have not ended by `now` are left out.
+        now: naive, UTC.
+
+    Returns:
+        One for each rule, in order.
+
+    Raises:
+        UnknownMetricError: a rule is about a metric that is not in the registry.
+    """
+    if not rules:
+        return []
+    registered = {metric.name: metric for metric in metrics}
+    for rule in rules:
+        if rule.metric not in registered:
+            raise UnknownMetricError(f"the rule {rule.name} is about {rule.metric}, which is no metric any more")
+    window = rules[0].window
+    ended = now - settling_time(lakehouse)
+    asked = [asked_windows(rule, span, ended) for rule in rules]
+    looked_at = [_looked_at(rule, windows) for rule, windows in zip(rules, asked, strict=True)]
+    needed = {start for starts in looked_at for start in starts}
+    if not needed:
+        return [Judgement(Findings(rule, {}, []), [], [], []) for rule in rules]
+    tables = _tables(lakehouse, window)
+    unsettled = _unsettled(lakehouse, tables, _compared(rules, needed), WINDOWS[window], now)
+    lenses = [
+        _Lens(
+            metric=str(rule.metric),
+            against=rule.against if rule.operator == "change_pct" else None,
+            is_fall=rule.operator == "change_pct" and (rule.threshold or 0) < 0,
+            minimum=rule.minimum if rule.operator == "change_pct" else 0,
+            for_windows=rule.for_windows,
+            plan=(tuple(window.start for window in windows), tuple(starts)),
+        )
+        for rule, windows, starts in zip(rules, asked, looked_at, strict=True)
+    ]
+    places = {lens: place for place, lens in enumerate(dict.fromkeys(lenses))}
+    wanted = [registered[name] for name in sorted({"events", *(lens.metric for lens in lenses)})]
+    inputs = {
+        **_values(lakehouse, tables[TABLE[window]], window, wanted, needed),
+        **_relations(rules, [places[lens] for lens in lenses], list(places), wanted),
+        "unsettled": _table(window_start=("timestamp", sorted(unsettled))),
+    }
+    step_us = WINDOWS[window] // MICROSECOND
+    with lakehouse.engine.connect(inputs) as connection:
+        _keep(connection, "measurements", {"step_us": step_us, "memory_days": MEMORY // DAY})
+        _keep(connection, "judgements", {"step_us": step_us})
+        broken = _rows(connection, "breaches")
+        judged = _rows(connection, "judged_windows")
+        trends = _rows(connection, "worst_values")
+    return _judgements(rules, [places[lens] for lens in lenses], asked, unsettled, broken, judged, trends)
+
+
+def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -> list[tuple[datetime, float]]:
+    """The values of a notice's metric up to the latest window of its alert, by start of their window, for a chart.
+
+    Windows without events count as what the metric is over none, from the first value on; there are none of an unknown metric.
+    """
+    registered = {metric.name: metric for metric in metrics}
+    metric = registered.get(notice.metric or "")
+    if metric is None:
+        return []
+    step = WINDOWS[notice.window]
+    count = CHART[notice.window] // step
+    starts = [notice.window_end - place * step for place in range(count, 0, -1)]
+    snapshot = lakehouse.snapshot(TABLE[notice.window])
+    wanted = [metric] if metric.name == "events" else [metric, registered["events"]]
+    rows = _measured(lakehouse, snapshot, notice.window, wanted, starts)
+    own = _only(rows, notice.project_id)
+    values = {row["window_start"]: row["value"] for row in own if row["metric"] == metric.name}
+    present = {row["window_start"] for row in own}
+    first = min(values, default=None)
+    found = []
+    for start in starts:
+        value = values.get(start)
+        if value is None and first is not None and start > first and start not in present:
+            value = metric.empty_value
+        if value is not None:
+            found.append((start, value))
+    return found
+
+
+def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
+    """Starts of the asked windows and of those before them that `for` takes into account."""
+    return sorted({window.start - place * rule.step for window in asked for place in range(rule.for_windows)})
+
+
+def _compared(rules: Sequence[Rule], starts: set[datetime]) -> set[datetime]:
+    """The windows and those that rules compare them with."""
+    return {start - lag for start in starts for lag in {timedelta(0), *(rule.lag for rule in rules)}}
+
+
+def _tables(lakehouse: Lakehouse, window: WindowName) -> dict[str, Snapshot]:
+    """The table that holds the windows and what it is built from, each read before its input, so that what comes in between shows."""
+    name = TABLE[window]
+    tables = {name: lakehouse.snapshot(name)}
+    while name in INPUTS:
+        name, _ = INPUTS[name]
+        tables[name] = lakehouse.snapshot(name)
+    return tables
+
+
+def _unsettled(
+    lakehouse: Lakehouse, tables: Mapping[str, Snapshot], starts: set[datetime], step: timedelta, now: datetime
+) -> set[datetime]:
+    """Starts of the windows for which something has landed that is not in the tables yet."""
+    spans = contiguous(starts, step, len(starts))
+    late: list[Window] = []
+    for child, parent in zip(tables, list(tables)[1:], strict=False):
+        unit = tables[child].table.partition_by[0][1]
+        for span in spans:
+            found = stale(tables[parent], tables[child], by=INPUTS[child][1], within=span.widen(STEP[unit]))
+            late += [Window(from_unit(value, unit), from_unit(value, unit) + STEP[unit]) for value in found]
+    late += _pending(lakehouse, tables["raw_events"], spans, now)
+    return {start for start in starts if any(Window(start, start + step).overlaps(stretch) for stretch in late)}
+
+
+def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window], now: datetime) -> list[Window]:
+    """For each segment that is not loaded, the stretch of time that its events may be of.
+
+    Senders' clocks may be ahead by the tolerance of the contract; what comes later than that is late, and judged again.
+    """
+    begin = lakehouse.settings.start_date
+    first = datetime(begin.year, begin.month, begin.day)
+    hours = {hour for span in spans for hour in span.widen(CLOCK_TOLERANCE, timedelta(0)).hours()}
+    on_grid = sorted(hour for hour in hours if first <= hour <= now)
+    age = timedelta(seconds=lakehouse.settings.segment_age_s)
+    found = []
+    for segment in missing_segments(lakehouse, raw_events, on_grid) if on_grid else []:
+        received = Window.of_hour(segment.received_hour)
+        # A segment of the collector has been open for so long before it was closed; one that came by another way may hold anything
+        # of its hour.
+        opened = EPOCH + timedelta(microseconds=segment.modified_ns // 1000) - age
+        start = opened if received.start < opened < received.end else received.start
+        found.append(Window(start, received.end + CLOCK_TOLERANCE))
+    return found
+
+
+def _values(
+    lakehouse: Lakehouse, snapshot: Snapshot, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]
+) -> dict[str, "pa.Table"]:
+    """The values in the windows and in those that they are compared with, and what was seen of each project before."""
+    step = WINDOWS[window]
+    compared = {start - shift for start in starts for shift in (step, *(place * WEEK for place in range(5)))}
+    return {
+        "measured": _measured(lakehouse, snapshot, window, metrics, compared),
+        "earlier": _earlier(lakehouse, window, metrics, starts),
+    }
+
+
+def _measured(
+    lakehouse: Lakehouse, snapshot: Snapshot, window: WindowName, metrics: Sequence[Metric], starts: Iterable[datetime]
+) -> "pa.Table":
+    """The values of metrics in windows, with rows of others beside them where those share a partition."""
+    from radar_assets.lakehouse.engines.duckdb import Files
+
+    unit = STEP[snapshot.table.partition_by[0][1]]
+    partitions = {EPOCH + (start - EPOCH) // unit * unit for start in starts}
+    files = Files.within(snapshot, contiguous(partitions, unit, len(partitions)))
+    if window == "5m":
+        model = compose_five_minutes(load_model(LAYER, "five_minute_metrics"), metrics)
+        return lakehouse.engine.query(model, {"events": files})
+    model = load_model(LAYER, "hourly_values" if window == "1h" else "daily_values")
+    return lakehouse.engine.query(model, {TABLE[window]: files, "measures": _measures(metrics)})
+
+
+def _earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]) -> "pa.Table":
+    """What was seen of the projects before: by days, and by hours on the windows' own days and on those that were not built.
+
+    To see whether a project is there, days are enough, and they are a twenty-fourth of the files.
+    """
+    import pyarrow as pa
+
+    from radar_assets.lakehouse.engines.duckdb import Files
+
+    span = Window(min(starts) - MEMORY, max(starts))
+    daily = lakehouse.snapshot("daily_metrics")
+    inputs = {"daily_metrics": Files.of(daily, span), "measures": _measures(metrics)}
+    found = [lakehouse.engine.query(load_model(LAYER, "daily_values"), inputs)]
+    if window != "1d":
+        built = {from_unit(ref.partition[0], "day") for ref in daily.files(span) if ref.partition[0] is not None}
+        own = {start.date() for start in starts}
+        days = [Window.of_day(day) for day in span.days()]
+        hourly = [day for day in days if day.start not in built or day.start.date() in own]
+        if hourly:
+            files = Files.within(lakehouse.snapshot("hourly_metrics"), hourly)
+            inputs = {"hourly_metrics": files, "measures": _measures(metrics)}
+            found.append(lakehouse.engine.query(load_model(LAYER, "hourly_values"), inputs))
+    return pa.concat_tables(found)
+
+
+def _relations(
+    rules: Sequence[Rule], lens_of_rule: Sequence[int], lenses: Sequence[_Lens], metrics: Sequence[Metric]
+) -> dict[str, "pa.Table"]:
+    """The rules as relations: whatever their names and projects are called, they reach the statements as values."""
+    plans = {plan: place for place, plan in enumerate(dict.fromkeys(lens.plan for lens in lenses))}
+    planned = [(place, start, start in set(judged)) for (judged, starts), place in plans.items() for start in starts]
+    overrides = [
+        (place, project, override.threshold, override.enabled)
+        for place, rule in enumerate(rules)
+        for project, override in rule.overrides.items()
+    ]
+    members = [
+        (place, project)
+        for place, rule in enumerate(rules)
+        if rule.projects != ALL_PROJECTS
+        for project in dict.fromkeys(rule.projects)
+    ]
+    return {
+        "measures": _measures(metrics),
+        "lenses": _table(
+            lens=("int", range(len(lenses))),
+            metric=("text", [lens.metric for lens in lenses]),
+            against=("text", [lens.against for lens in lenses]),
+            is_fall=("flag", [lens.is_fall for lens in lenses]),
+            minimum=("number", [lens.minimum for lens in lenses]),
+            for_windows=("int", [lens.for_windows for lens in lenses]),
+            plan=("int", [plans[lens.plan] for lens in lenses]),
+        ),
+        "plans": _table(
+            plan=("int", [place for place, _, _ in planned]),
+            window_start=("timestamp", [start for _, start, _ in planned]),
+            is_judged=("flag", [is_judged for _, _, is_judged in planned]),
+        ),
+        "rules": _table(
+            rule=("int", range(len(rules))),
+            lens=("int", lens_of_rule),
+            operator=("text", [_operator(rule) for rule in rules]),
+            threshold=("number", [rule.threshold for rule in rules]),
+            is_for_all=("flag", [rule.projects == ALL_PROJECTS for rule in rules]),
+            is_rise=("flag", [is_about_rises(rule) for rule in rules]),
+        ),
+        "overrides": _table(
+            rule=("int", [place for place, _, _, _ in overrides]),
+            project_id=("text", [project for _, project, _, _ in overrides]),
+            threshold=("number", [threshold for _, _, threshold, _ in overrides]),
+            is_enabled=("flag", [is_enabled for _, _, _, is_enabled in overrides]),
+        ),
+        "members": _table(
+            rule=("int", [place for place, _ in members]), project_id=("text", [project for _, project in members])
+        ),
+    }
+
+
+def _measures(metrics: Sequence[Metric]) -> "pa.Table":
+    return _table(
+        metric=("text", [metric.name for metric in metrics]),
+        empty_value=("number", [metric.empty_value for metric in metrics]),
+    )
+
+
+def is_about_rises(rule: Rule) -> bool:
+    """Whether the largest value is the one that is closest to breaking a rule, and not the smallest."""
+    return _operator(rule) not in ("lt", "lte", "fall")
+
+
+def _operator(rule: Rule) -> str:
+    if rule.operator != "change_pct":
+        return rule.operator
+    return "fall" if (rule.threshold or 0) < 0 else "rise"
+
+
+def _table(**columns: tuple[str, Iterable[Any]]) -> "pa.Table":
+    import pyarrow as pa
+
+    types = {
+        "int": pa.int32(),
+        "text": pa.string(),
+        "flag": pa.bool_(),
+        "number": pa.float64(),
+        "timestamp": pa.timestamp("us"),
+    }
+    return pa.table({name: pa.array(list(values), types[kind]) for name, (kind, values) in columns.items()})
+
+
+def _keep(connection: "duckdb.DuckDBPyConnection", name: str, parameters: Mapping[str, Any]) -> None:
+    connection.execute(f"create temp table {name} as {load_model(LAYER, name).sql}", dict(parameters))
+
+
+def _rows(connection: "duckdb.DuckDBPyConnection", name: str) -> list[tuple[Any, ...]]:
+    return connection.execute(load_model(LAYER, name).sql).fetchall()
+
+
+def _only(rows: "pa.Table", project_id: str) -> list[dict[str, Any]]:
+    import pyarrow as pa
+
+    mask = pa.array([project == project_id for project in rows["project_id"].to_pylist()], pa.bool_())
+    return rows.filter(mask).to_pylist()
+
+
+def _judgements(
+    rules: Sequence[Rule],
+    lens_of_rule: Sequence[int],
+    asked: Sequence[Sequence[Window]],
+    unsettled: set[datetime],
+    broken: Sequence[tuple[Any, ...]],
+    judged: Sequence[tuple[Any, ...]],
+    trends: Sequence[tuple[Any, ...]],
+) -> list[Judgement]:
+    """What the statements gave, rule by rule."""
+    step = rules[0].step
+    seen: dict[int, dict[tuple[str, str], Sequence[Window]]] = {}
+    for lens, starts, projects in judged:
+        windows = tuple(Window(start, start + step) for start in starts)
+        seen.setdefault(lens, {}).update(dict.fromkeys(((project, "") for project in projects), windows))
+    breaches: list[list[Breach]] = [[] for _ in rules]
+    unclear: list[set[tuple[str, datetime]]] = [set() for _ in rules]
+    for place, project, start, value, threshold, baseline, lowest, highest, is_breach in broken:
+        if not is_breach:
+            unclear[place].add((project, start))
+            continue
+        since = start - (rules[place].for_windows - 1) * step
+        usual = None if lowest is None else (lowest, highest)
+        window = Window(start, start + step)
+        breaches[place].append(Breach(project, window, since, value, threshold, baseline, usual))
+    trend: list[list[tuple[datetime, float]]] = [[] for _ in rules]
+    for place, start, value in trends:
+        trend[place].append((start, value))
+    found = []
+    for place, rule in enumerate(rules):
+        own = seen.get(lens_of_rule[place], {})
+        if rule.projects != ALL_PROJECTS or any(not override.enabled for override in rule.overrides.values()):
+            own = {key: windows for key, windows in own.items() if rule.judges(key[0])}
+        else:
+            own = dict(own)
+        for project in {project for project, _ in unclear[place]}:
+            left = tuple(window for window in own[project, ""] if (project, window.start) not in unclear[place])
+            if left:
+                own[project, ""] = left
+            else:
+                del own[project, ""]
+        late = [window for window in asked[place] if window.start in unsettled]
+        found.append(Judgement(Findings(rule, own, breaches[place]), asked[place], late, trend[place]))
+    return found
