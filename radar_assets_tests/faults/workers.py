@@ -19,7 +19,9 @@ START = datetime(2026, 3, 1)
 def context() -> ForkServerContext:
     """Processes that start in milliseconds."""
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["radar_assets_tests.faults.workers", "pyiceberg.catalog.sql", "duckdb", "sqlglot"])
+    preloaded = ["radar_assets_tests.faults.workers", "pyiceberg.catalog.sql", "duckdb", "sqlglot"]
+    preloaded += ["alembic.command", "radar_assets.alerts.channels.http", "standardwebhooks"]
+    forks.set_forkserver_preload(preloaded)
     return forks
 
 

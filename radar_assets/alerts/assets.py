@@ -1,0 +1,147 @@
+"""The assets of the alerts layer: what fired, as a table for reports, and one pass of the deliverer over the outbox."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from radar_assets.alerts import outbox
+from radar_assets.alerts.relations import alerts_lineage, rebuild_alerts, stale_hours
+from radar_assets.lakehouse.checks import EXAMPLES, checks_of
+from radar_assets.lakehouse.files import from_unit, unit_range
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.materialization import INCREMENTAL_TAG, materialized, partition_window, table_metadata
+from radar_assets.lakehouse.tables import ALERTS
+from radar_assets.metrics.registry import Metric
+from radar_assets.partitions import HOUR, Grids, contiguous, utc_now
+from radar_assets.store.database import Store
+from radar_assets.store.models import Delivery
+
+if TYPE_CHECKING:
+    from radar_assets.alerts.deliverer import Pass
+
+logger = logging.getLogger(__name__)
+
+GROUP = "alerts"
+OWNERS = ["team:radar"]
+POOL = "deliveries"
+"""How many runs may be at it is said in `dagster.yaml`, how many messages at once in `outbox.MOST_IN_FLIGHT`."""
+COMPLAINED_FOR = timedelta(days=30)
+"""How long what did not arrive is complained about, unless somebody sends it again or drops it."""
+
+
+def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
+    """The assets of the layer, on the given grids."""
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        partitions_def=grids.hourly,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        kinds={"duckdb", "iceberg"},
+        deps=["hourly_metrics"],
+        output_required=False,
+        description=ALERTS.description,
+        metadata=table_metadata(ALERTS),
+    )
+    def alerts(
+        context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
+    ) -> Iterator[dg.MaterializeResult]:
+        window = partition_window(context)
+        windows = [window]
+        if INCREMENTAL_TAG in context.run.tags:
+            stale, _ = stale_hours(store, lakehouse.snapshot("alerts"))
+            inside = [from_unit(unit, "hour") for unit in stale if unit in range(*unit_range(ALERTS, window))]
+            windows = contiguous(inside, HOUR, len(inside))
+        if windows:
+            yield materialized(context, rebuild_alerts(lakehouse, store, windows), alerts_lineage(lakehouse))
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        deps=["alerts"],
+        kinds={"email", "webhook"},
+        pool=POOL,
+        description="Messages about alerts, sent: one pass over the outbox. Each arrives at least once, under the same id if again.",
+    )
+    def alert_deliveries(
+        lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
+    ) -> dg.MaterializeResult:
+        done = deliver_due(lakehouse, store, metrics)
+        return dg.MaterializeResult(
+            metadata={
+                "sent": done.count("sent"),
+                "failed": done.count("failed"),
+                "dead": done.count("dead"),
+                "dropped": done.dropped,
+                "waiting": outbox.count_waiting(store),
+                "latest": _shown(outbox.latest(store, limit=EXAMPLES)),
+            }
+        )
+
+    return [alerts, alert_deliveries]  # pyright: ignore[reportReturnType] - the decorator makes them definitions
+
+
+def build_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks of the layer's own assets; those of rules are in `checks.py`."""
+
+    @dg.asset_check(
+        asset="alert_deliveries",
+        description="No message of the last 30 days was given up. `radar deliveries` lists, retries and drops them.",
+    )
+    def every_delivery_arrived(store: dg.ResourceParam[Store]) -> dg.AssetCheckResult:
+        since = utc_now() - COMPLAINED_FOR
+        dead = [row for row in outbox.latest(store, ["dead"], limit=1000) if row.created_at >= since]
+        metadata: dict[str, Any] = {"dead": len(dead)}
+        if dead:
+            metadata["faults"] = _shown(dead[:EXAMPLES])
+        return dg.AssetCheckResult(passed=not dead, severity=dg.AssetCheckSeverity.ERROR, metadata=metadata)
+
+    return [checks_of(ALERTS, []), every_delivery_arrived]
+
+
+def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric]) -> "Pass":
+    """Send what is due in the outbox: one pass of the deliverer over the channels that were applied."""
+    from radar_assets.alerts.channels import ChannelSpec, Sending, load_channels, send
+    from radar_assets.alerts.deliverer import deliver
+    from radar_assets.alerts.evaluation import history
+    from radar_assets.alerts.messages import Message, Notice
+
+    def values(notice: Notice) -> Sequence[tuple[datetime, float]]:
+        try:
+            return history(lakehouse, notice, metrics)
+        except Exception:
+            # Without its chart, a message is still a message.
+            logger.exception("The values around the breach of %s can't be read", notice.rule)
+            return ()
+
+    sending = Sending.of(lakehouse.settings, values)
+
+    def send_one(channel: ChannelSpec, message: Message) -> None:
+        send(channel, message, sending)
+
+    return deliver(store, load_channels(store), send_one)
+
+
+def _shown(rows: Sequence[Delivery]) -> dg.TableMetadataValue:
+    """Deliveries as a table, without what they say."""
+    records = [
+        dg.TableRecord(
+            {
+                "delivery": row.id,
+                "channel": row.channel,
+                "state": row.state,
+                "notices": len(row.notices),
+                "attempts": row.attempts,
+                "created_at": f"{row.created_at:%Y-%m-%d %H:%M:%S}",
+                "error": row.error or "",
+            }
+        )
+        for row in rows
+    ]
+    columns = {"delivery": "string", "channel": "string", "state": "string", "notices": "int", "attempts": "int"}
+    columns |= {"created_at": "string", "error": "string"}
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in columns.items()])
+    return dg.MetadataValue.table(records, schema=schema)

@@ -1,0 +1,95 @@
+"""Episodes: the runs of adjacent windows that breaches make, and which alert each of them is.
+
+Pure functions over stretches of time and alerts; what is stored and told belongs to `ledger.py` and `announcements.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from radar_assets.store.models import Alert
+
+
+@dataclass(frozen=True, order=True)
+class Stretch:
+    """Windows without a gap that an alert has, or one that nothing has yet.
+
+    Attributes:
+        owner: id of the alert; None for a breach that is new.
+    """
+
+    start: datetime
+    end: datetime
+    owner: str | None = None
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Stretches that touch each other, in order."""
+
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def start(self) -> datetime:
+        """Start of its first window."""
+        return self.stretches[0].start
+
+    @property
+    def end(self) -> datetime:
+        """End of its last window."""
+        return max(stretch.end for stretch in self.stretches)
+
+    @property
+    def owners(self) -> set[str]:
+        """Ids of the alerts that have a part of it."""
+        return {stretch.owner for stretch in self.stretches if stretch.owner}
+
+
+def episodes(stretches: Sequence[Stretch]) -> list[Episode]:
+    """The episodes that stretches make, in order. Windows between which nothing is known, or nothing broke the rule, are apart."""
+    found: list[list[Stretch]] = []
+    end = datetime.min
+    for stretch in sorted(stretches, key=lambda stretch: (stretch.start, stretch.end)):
+        if found and stretch.start <= end:
+            found[-1].append(stretch)
+        else:
+            found.append([stretch])
+        end = max(end, stretch.end)
+    return [Episode(tuple(parts)) for parts in found]
+
+
+def assign(found: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Episode, Alert | None]]:
+    """Which of a project's alerts each episode is; None for a new one.
+
+    An alert that people were told of stays, before one that they weren't, and the one that they were told of first before others.
+    Where windows in its middle turn out to break no rule, it stays with the latest part, which is what goes on. An alert that people
+    were told of and that had no window left is taken up again when one of those that they were told of breaks the rule after all.
+    """
+    owners = {owner for episode in found for owner in episode.owners}
+    idle = [alert for alert in alerts if alert.announced_at and alert.id not in owners]
+    taken: set[str] = set()
+    assigned: dict[Episode, Alert | None] = {}
+    for episode in reversed(found):
+        again = [alert for alert in idle if overlaps_told(alert, episode.start, episode.end) and alert.id not in taken]
+        # An idle alert keeps its start, which is part of its key: no other may take it.
+        same = [alert for alert in again if alert.fired_at == episode.start]
+        own = [alert for alert in alerts if alert.id in episode.owners - taken]
+        chosen = min(same or [*own, *again], key=_rank, default=None)
+        assigned[episode] = chosen
+        if chosen:
+            taken.add(chosen.id)
+    return [(episode, assigned[episode]) for episode in found]
+
+
+def overlaps_told(alert: Alert, start: datetime, end: datetime) -> bool:
+    """Whether people were told of any window in a stretch, by this alert."""
+    return (
+        alert.covered_from is not None
+        and alert.covered_until is not None
+        and alert.covered_from < end
+        and start < alert.covered_until
+    )
+
+
+def _rank(alert: Alert) -> tuple[bool, datetime, datetime, str]:
+    return alert.announced_at is None, alert.announced_at or datetime.max, alert.started_at, alert.id

@@ -1,0 +1,314 @@
+"""What is watched of the platform itself: failed and stuck runs, late partitions, the daemon.
+
+Facts are read off Dagster and the tables as they stand. What they amount to (episodes, announcements) belongs to `ledger.py`.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.rules import Rule, Watch, load_rules
+from radar_assets.events.landing import list_hours
+from radar_assets.events.loading import missing_segments
+from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.staleness import INPUTS, unread_files
+from radar_assets.partitions import DAY, DAY_KEY, HOUR_KEY, Window, utc_now
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, RunRecord
+
+    from radar_assets.store.database import Store
+
+THRESHOLDS: Mapping[Watch, float] = {"failed_runs": 0, "stuck_runs": 60, "late_partitions": 120, "daemon": 10}
+"""What a rule's threshold is unless it has one: failed runs of a job in an hour; minutes of silence, lateness, no heartbeat."""
+SLOT = timedelta(minutes=5)
+"""What lasts is judged at the end of each five minutes, the last hour of them, so that a tick that comes late leaves no gap."""
+SLOTS = 12
+FAILURES_OF = timedelta(hours=24)
+ENDED_WITHIN = timedelta(hours=2)
+LOADED_WITHIN = timedelta(days=2)
+DAYS_BACK = timedelta(days=7)
+STALE_BACK = timedelta(days=35)
+"""How far back partitions are looked at: each tick reads the lists of files of six tables, which grow with the months they hold."""
+EXAMPLES = 5
+WILL_RETRY = "dagster/will_retry"
+PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
+
+CHECKED_AT = "alert_deliveries"
+"""The asset that shows the checks of those rules that are judged here."""
+
+Judged = dict[tuple[str, str], Sequence[Window]]
+
+
+def find(
+    rule: Rule, instance: "DagsterInstance", lakehouse: Lakehouse, now: datetime, firing: Collection[str] = ()
+) -> Findings:
+    """Judge a rule about the platform.
+
+    Args:
+        now: naive, UTC.
+        firing: subjects whose alerts are firing; judged too, where they are over and would otherwise no longer be looked at.
+    """
+    if rule.watch is None:
+        raise ValueError(f"the rule {rule.name} watches nothing of the platform")
+    limit = THRESHOLDS[rule.watch] if rule.threshold is None else rule.threshold
+    judged: Judged = {}
+    breaches: list[Breach] = []
+    if rule.watch == "failed_runs":
+        _failed_runs(instance, now, limit, judged, breaches)
+    elif rule.watch == "stuck_runs":
+        _stuck_runs(instance, now, limit, firing, judged, breaches)
+    elif rule.watch == "late_partitions":
+        _late_partitions(lakehouse, now, limit, judged, breaches)
+    else:
+        _daemon(instance, now, limit, judged, breaches)
+    return Findings(rule, judged, sorted(breaches, key=lambda breach: (breach.subject, breach.window)))
+
+
+def watch_now(
+    store: "Store", instance: "DagsterInstance", lakehouse: Lakehouse, *watched: Watch, now: datetime | None = None
+) -> int:
+    """Judge the rules that watch any of these, outside of their checks, and record what is found.
+
+    Returns:
+        How many announcements that made.
+    """
+    from radar_assets.alerts import ledger
+
+    settings = lakehouse.settings
+    context = ledger.Context(
+        now=now or utc_now(),
+        max_age=timedelta(hours=settings.alert_max_age_h),
+        throttle_per_hour=settings.alert_throttle_per_hour,
+        ui_url=settings.ui_url,
+        metrics={},
+        project_names={},
+        asset=CHECKED_AT,
+    )
+    announced = 0
+    for rule in load_rules(store):
+        if rule.watch not in watched or not rule.enabled:
+            continue
+        firing = ledger.firing_subjects(store, rule.name)
+        findings = find(rule, instance, lakehouse, context.now, firing)
+        announced += ledger.record(store, findings, context).announced
+    return announced
+
+
+def daemon_seen(instance: "DagsterInstance") -> tuple[str, datetime] | None:
+    """The part of the daemon that has been silent for longest, of those that are needed, and when it gave its last sign of life."""
+    needed = set(instance.get_required_daemon_types())
+    beats = {kind: _moment(beat.timestamp) for kind, beat in instance.get_daemon_heartbeats().items() if kind in needed}
+    return min(beats.items(), key=lambda beat: beat[1]) if beats else None
+
+
+def _failed_runs(
+    instance: "DagsterInstance", now: datetime, limit: float, judged: Judged, breaches: list[Breach]
+) -> None:
+    """By job and hour: broken by runs that failed for good, over with an hour in which the job only succeeded."""
+    from dagster import DagsterRunStatus
+
+    failed: dict[str, dict[datetime, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
+    for record in _ended(instance, [DagsterRunStatus.FAILURE], now - FAILURES_OF):
+        if _is_final(instance, record, now):
+            failed[_subject(record.dagster_run.job_name)][Window.of_hour(_end(record)).start].append(record)
+    fine: dict[str, set[datetime]] = defaultdict(set)
+    for record in _ended(instance, [DagsterRunStatus.SUCCESS], now - ENDED_WITHIN):
+        hour = Window.of_hour(_end(record))
+        if hour.end <= now:
+            fine[_subject(record.dagster_run.job_name)].add(hour.start)
+    for job in {*failed, *fine}:
+        broken = {hour: records for hour, records in failed[job].items() if len(records) > limit}
+        hours = sorted({*broken, *(fine[job] - broken.keys())})
+        judged["", job] = [Window.of_hour(hour) for hour in hours]
+        for hour, records in broken.items():
+            text = f"{_count(len(records), 'run')} of {job} failed: {_listed(_run_name(record) for record in records)}"
+            breaches.append(_breach(job, Window.of_hour(hour), hour, len(records), limit, text))
+
+
+def _stuck_runs(
+    instance: "DagsterInstance",
+    now: datetime,
+    limit: float,
+    firing: Collection[str],
+    judged: Judged,
+    breaches: list[Breach],
+) -> None:
+    """By run: broken while it is under way and says nothing, over when it speaks or ends."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    under_way = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    running: set[str] = set()
+    for record in instance.get_run_records(RunsFilter(statuses=under_way)):
+        run = record.dagster_run
+        running.add(run.run_id)
+        logged = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+        spoke = _moment(logged[0].timestamp) if logged else _naive(record.update_timestamp)
+        text = (
+            f"{run.job_name} ({_run_name(record)}) is under way and has said nothing since {spoke:%Y-%m-%d %H:%M} UTC"
+        )
+        _since(run.run_id, spoke, now, limit, text, judged, breaches)
+    ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+    latest = _slots(now)[-1]
+    for record in _ended(instance, ended, now - ENDED_WITHIN):
+        began = _moment(record.start_time or record.create_timestamp.timestamp())
+        if _end(record) - began >= timedelta(minutes=limit) and _end(record) <= latest.end:
+            judged["", record.dagster_run.run_id] = [latest]
+    for run_id in {*firing} - running:
+        judged["", run_id] = [latest]
+
+
+def _daemon(instance: "DagsterInstance", now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:
+    """Broken while a part of the daemon that is needed gives no sign of life; never where there was no daemon yet."""
+    if seen := daemon_seen(instance):
+        part, last = seen
+        text = f"The daemon ({part}) has given no sign of life since {last:%Y-%m-%d %H:%M} UTC"
+        _since("", last, now, limit, text, judged, breaches)
+
+
+def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:
+    """By table: broken while partitions that are over lack what has been there for long."""
+    late_after = timedelta(minutes=limit)
+    tables: dict[str, Snapshot] = {}
+
+    def table(name: str) -> Snapshot:
+        return tables.setdefault(name, lakehouse.snapshot(name))
+
+    found: dict[str, dict[str, datetime]] = {"raw_events": _unloaded(lakehouse, table("raw_events"), now)}
+    for name, (parent, by) in INPUTS.items():
+        found[name] = _stale_since(table(parent), table(name), by, now)
+    for name in ("sessions", "daily_metrics", "daily_breakdowns"):
+        found[name] |= _missing_days(table(name), now)
+    latest = _slots(now)[-1]
+    for name, since in found.items():
+        late = {key: at for key, at in since.items() if at + late_after <= latest.end}
+        if not late:
+            judged["", name] = [latest]
+            continue
+        first = min(late.values())
+        text = (
+            f"{_count(len(late), 'partition')} of {name} late since {first:%Y-%m-%d %H:%M} UTC: {_listed(sorted(late))}"
+        )
+        _since(name, first, now, limit, text, judged, breaches)
+
+
+def _unloaded(lakehouse: Lakehouse, raw_events: Snapshot, now: datetime) -> dict[str, datetime]:
+    """Received hours with segments that are not loaded, and when the hour last got one."""
+    start = max(now - LOADED_WITHIN, datetime(*lakehouse.settings.start_date.timetuple()[:3]))
+    landed = {hour: at for hour, at in list_hours(lakehouse.settings.landing_zone).items() if start <= hour <= now}
+    missing = {segment.received_hour for segment in missing_segments(lakehouse, raw_events, sorted(landed))}
+    return {hour.strftime(HOUR_KEY): _moment(landed[hour] / 1e9) for hour in missing}
+
+
+def _stale_since(parent: Snapshot, child: Snapshot, by: int, now: datetime) -> dict[str, datetime]:
+    """The child's stale partitions, and since when: the later of the end of the partition and its oldest file that was not read.
+
+    Not the commit of that file, since snapshots expire within minutes while events land.
+    """
+    unit = child.table.partition_by[0][1]
+    key = HOUR_KEY if unit == "hour" else DAY_KEY
+    found = {}
+    for value, refs in unread_files(parent, child, _looked_at(now), by=by).items():
+        written = []
+        for ref in refs:
+            # Merged with others and removed since it was listed: the file that replaced it is looked at next time.
+            with suppress(FileNotFoundError):
+                written.append(Path(ref.local_path).stat().st_mtime)
+        if written:
+            start = from_unit(value, unit)
+            found[start.strftime(key)] = max(start + STEP[unit], _moment(min(written)))
+    return found
+
+
+def _looked_at(now: datetime) -> Window:
+    return Window(Window.of_day((now - STALE_BACK).date()).start, now)
+
+
+def _missing_days(table: Snapshot, now: datetime) -> dict[str, datetime]:
+    """Days since the first one of the table that have ended and were never built, and when each ended."""
+    # A table that got nothing for so long has its first day further back.
+    files = table.files(_looked_at(now)) or table.files()
+    built = {from_unit(ref.partition[0], "day") for ref in files if ref.partition[0] is not None}
+    if not built:
+        return {}
+    today = Window.of_day(now.date()).start
+    first = max(min(built), today - DAYS_BACK)
+    days = [first + place * DAY for place in range((today - first) // DAY)]
+    return {day.strftime(DAY_KEY): day + DAY for day in days if day not in built}
+
+
+def _since(
+    subject: str, last: datetime, now: datetime, limit: float, text: str, judged: Judged, breaches: list[Breach]
+) -> None:
+    """Judge slots by how long ago something last was right at their end. Of those before it nothing is known."""
+    slots = [slot for slot in _slots(now) if slot.end >= last]
+    if not slots:
+        return
+    judged["", subject] = slots
+    for slot in slots:
+        minutes = (slot.end - last) / timedelta(minutes=1)
+        if minutes >= limit:
+            breaches.append(_breach(subject, slot, slot.start, minutes, limit, text))
+
+
+def _slots(now: datetime) -> list[Window]:
+    end = EPOCH + (now - EPOCH) // SLOT * SLOT
+    return [Window(end - (place + 1) * SLOT, end - place * SLOT) for place in reversed(range(SLOTS))]
+
+
+def _breach(subject: str, window: Window, since: datetime, value: float, threshold: float, text: str) -> Breach:
+    return Breach("", window, since, round(value, 1), threshold, subject=subject, text=text)
+
+
+def _ended(instance: "DagsterInstance", statuses: list, since: datetime) -> list["RunRecord"]:
+    """Runs that ended since then, with one of these statuses."""
+    from dagster import RunsFilter
+
+    records = instance.get_run_records(RunsFilter(statuses=statuses, updated_after=since.replace(tzinfo=UTC)))
+    return [record for record in records if _end(record) >= since]
+
+
+def _is_final(instance: "DagsterInstance", record: "RunRecord", now: datetime) -> bool:
+    """Whether a failed run has no retry. Dagster notes that a moment after the failure."""
+    will_retry = record.dagster_run.tags.get(WILL_RETRY)
+    if will_retry is None and instance.run_retries_enabled:
+        return now - _end(record) >= timedelta(minutes=1)
+    return will_retry != "true"
+
+
+def _end(record: "RunRecord") -> datetime:
+    return _moment(record.end_time) if record.end_time else _naive(record.update_timestamp)
+
+
+def _moment(timestamp: float) -> datetime:
+    return EPOCH + timedelta(seconds=timestamp)
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _run_name(record: "RunRecord") -> str:
+    run = record.dagster_run
+    partition = next((run.tags[tag] for tag in PARTITION_TAGS if tag in run.tags), None)
+    return f"run {run.run_id[:8]}{f', {partition}' if partition else ''}"
+
+
+def _subject(name: str) -> str:
+    return name[:200]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - EXAMPLES:,} more" if len(listed) > EXAMPLES else ""
+    return f"{', '.join(listed[:EXAMPLES])}{more}"

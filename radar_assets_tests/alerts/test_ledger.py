@@ -1,0 +1,223 @@
+"""The ledger: the same verdicts give the same episodes in any order, and nobody is told anything twice."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from radar_assets.alerts.ledger import acknowledge, record, retire, snooze
+from radar_assets.alerts.outbox import TOGETHER
+from radar_assets.store.database import Store
+from radar_assets.store.models import Delivery, FieldError
+from radar_assets_tests.alerts.records import (
+    add_channels,
+    alerts,
+    at,
+    breaches,
+    context,
+    deliveries,
+    judged,
+    note,
+    rule,
+    told,
+)
+
+ERRORS = rule()
+
+
+def test_hours_that_follow_each_other_are_one_alert_told_once_with_its_end(store: Store) -> None:
+    assert note(store, ERRORS, {7: 1, 8: 50}, at(9)).new == 1
+    note(store, ERRORS, {8: 50, 9: 60}, at(10))
+    (alert,) = alerts(store)
+    assert (alert.state, alert.started_at, alert.ended_at) == ("firing", at(8), at(10))
+    assert alert.details["value"] == 60
+    assert note(store, ERRORS, {10: 3}, at(11)).resolved == 1
+    (ended,) = alerts(store)
+    assert (ended.id, ended.state, ended.resolved_at, ended.ended_at) == (alert.id, "resolved", at(11), at(10))
+    assert told(store) == [("fired", 8), ("recovered", 9)]
+    assert note(store, ERRORS, {8: 50, 9: 60, 10: 3}, at(12)) == note(store, ERRORS, {}, at(13))
+    assert told(store) == [("fired", 8), ("recovered", 9)]
+
+
+def test_a_notice_says_what_where_since_when_and_where_to_look(store: Store) -> None:
+    lasting = rule(**{"for": 3})
+    record(store, judged(lasting, {8: 50.0}), context(at(9)))
+    (row,) = deliveries(store)
+    (notice,) = row.notices
+    assert notice["project_name"] == "The Shop"
+    assert notice["metric_title"] == "Errors"
+    assert notice["started_at"] == at(6).isoformat()
+    assert (notice["value"], notice["threshold"]) == (50, 10)
+    url = "https://radar.example/assets/hourly_metrics?view=checks&checkDetail=errors_high"
+    assert notice["check_url"] == url
+
+
+def test_an_hour_between_joins_two_alerts_and_the_one_told_first_stays(store: Store) -> None:
+    note(store, ERRORS, {8: 50, 9: 1, 10: 50}, at(11))
+    first, second = alerts(store)
+    note(store, ERRORS, {9: 50}, at(11.5))
+    joined, idle = sorted(alerts(store), key=lambda alert: alert.id != first.id)
+    assert (joined.id, breaches(store, joined)) == (first.id, [8, 9, 10])
+    assert (idle.id, idle.state, breaches(store, idle)) == (second.id, "resolved", [])
+    note(store, ERRORS, {9: 1}, at(12))
+    assert [(alert.id, breaches(store, alert)) for alert in alerts(store)] == [(first.id, [8]), (second.id, [10])]
+    assert [reason for reason, _ in told(store)].count("fired") == 2
+
+
+def test_an_hour_that_turns_out_fine_splits_an_alert_and_its_end_is_told_when_all_is_over(store: Store) -> None:
+    note(store, ERRORS, {8: 50}, at(9))
+    note(store, ERRORS, {9: 50}, at(10))
+    note(store, ERRORS, {10: 50}, at(11))
+    (whole,) = alerts(store)
+    note(store, ERRORS, {9: 1}, at(11.5))
+    early, late = alerts(store)
+    assert (late.id, late.state, breaches(store, late)) == (whole.id, "firing", [10])
+    assert (early.state, early.announced_at, breaches(store, early)) == ("resolved", None, [8])
+    assert told(store) == [("fired", 8)]
+    note(store, ERRORS, {11: 1}, at(12))
+    assert told(store) == [("fired", 8), ("recovered", 10)]
+
+
+def test_an_alert_that_turns_out_to_be_none_is_deleted_unless_people_were_told_of_it(store: Store) -> None:
+    note(store, rule(channels=()), {8: 50}, at(9))
+    assert note(store, rule(channels=()), {8: 1}, at(10)).changed == 1
+    assert alerts(store) == []
+    note(store, ERRORS, {8: 50}, at(9))
+    note(store, ERRORS, {8: 1}, at(10))
+    (alert,) = alerts(store)
+    assert (alert.state, breaches(store, alert)) == ("resolved", [])
+    note(store, ERRORS, {8: 50}, at(10.5))
+    (again,) = alerts(store)
+    assert (again.id, again.state, breaches(store, again)) == (alert.id, "firing", [8])
+    assert told(store) == [("fired", 8), ("recovered", 8)]
+
+
+def test_what_fires_on_after_its_end_was_told_is_told_as_going_on_and_its_end_once_more(store: Store) -> None:
+    note(store, ERRORS, {8: 50, 9: 1}, at(10))
+    note(store, ERRORS, {9: 50}, at(10.5))
+    assert told(store) == [("fired", 8), ("recovered", 8), ("still_firing", 9)]
+    note(store, ERRORS, {10: 1}, at(11))
+    assert told(store)[3:] == [("recovered", 9)]
+    assert len(alerts(store)) == 1
+
+
+def test_old_windows_are_recorded_and_not_told(store: Store) -> None:
+    note(store, ERRORS, {8: 50, 9: 50, 10: 1}, at(10) + timedelta(hours=24, seconds=1))
+    (alert,) = alerts(store)
+    assert (alert.announced_at, breaches(store, alert)) == (None, [8, 9])
+    assert told(store) == []
+    note(store, ERRORS, {8: 50, 9: 50, 10: 50}, at(11) + timedelta(hours=24))
+    assert told(store) == [("fired", 10)]
+
+
+def test_a_project_that_was_not_judged_stays_as_it_is(store: Store) -> None:
+    note(store, ERRORS, {8: 50}, at(9))
+    record(store, judged(ERRORS, {9: 1}, project="blog"), context(at(10)))
+    (alert,) = alerts(store)
+    assert alert.state == "firing"
+    record(store, judged(ERRORS, {9: 99}, project="blog"), context(at(10)))
+    assert [(alert.project_id, alert.state) for alert in alerts(store)] == [("blog", "firing"), ("shop", "firing")]
+
+
+def test_the_alert_of_a_project_that_is_gone_ends_after_four_weeks_and_nobody_is_told(store: Store) -> None:
+    note(store, ERRORS, {8: 50}, at(9))
+    for days, state in ((28, "firing"), (29, "resolved")):
+        record(store, judged(ERRORS, {24 * days: 1}, "blog"), context(at(24 * days + 9)))
+        assert [alert.state for alert in alerts(store)] == [state]
+    note(store, ERRORS, {24 * 29 + 8: 1}, at(24 * 29 + 9))
+    assert told(store) == [("fired", 8)]
+
+
+def test_nothing_is_told_in_quiet_hours_but_what_is_critical_and_at_their_end_what_lasts(store: Store) -> None:
+    night = {"quiet_hours": {"start": "22:00", "end": "06:00"}}
+    quiet = rule(**night)
+    note(store, quiet, {0: 50, 1: 1}, at(2))
+    note(store, quiet, {3: 50}, at(4))
+    note(store, quiet, {4: 50}, at(5.9))
+    assert told(store) == []
+    note(store, rule(name="worst", severity="critical", **night), {3: 50}, at(4))
+    assert told(store) == [("fired", 3)]
+    note(store, quiet, {}, at(6))
+    assert told(store) == [("fired", 3), ("fired", 4)]
+
+
+def test_it_is_told_again_while_it_lasts_unless_somebody_looks_after_it(store: Store) -> None:
+    again = rule(renotify_every="PT2H")
+    note(store, again, {8: 50}, at(9))
+    note(store, again, {9: 50}, at(10))
+    note(store, again, {10: 50}, at(11))
+    assert told(store) == [("fired", 8), ("still_firing", 10)]
+    acknowledge(store, alerts(store)[0].id[:8], "ana", at(11.5))
+    note(store, again, {11: 50, 12: 50}, at(13))
+    assert len(told(store)) == 2
+    note(store, again, {13: 1}, at(14))
+    assert told(store)[2:] == [("recovered", 12)]
+
+
+def test_nothing_is_told_while_it_is_snoozed(store: Store) -> None:
+    again = rule(renotify_every="PT1H")
+    note(store, again, {8: 50}, at(9))
+    (alert,) = alerts(store)
+    snooze(store, alert.id, at(12), at(9.5))
+    note(store, again, {9: 50, 10: 50}, at(11))
+    assert len(told(store)) == 1
+    note(store, again, {11: 50}, at(12))
+    assert told(store) == [("fired", 8), ("still_firing", 11)]
+
+
+def test_an_alert_that_is_not_there_is_told_with_its_id(store: Store) -> None:
+    for unknown in ("nothing", "", "%"):
+        with pytest.raises(FieldError, match="alert id"):
+            acknowledge(store, unknown, "ana", at(9))
+
+
+def test_what_is_over_the_limit_of_an_hour_is_told_together_at_its_end(store: Store) -> None:
+    for place in range(5):
+        note(store, rule(name=f"rule_{place}", channels=("chat", "mail")), {8: 50}, at(9.1), throttle_per_hour=2)
+    rows = deliveries(store)
+    single, together = [row for row in rows if len(row.notices) == 1], [row for row in rows if len(row.notices) > 1]
+    assert len(single) == 4
+    assert [(row.channel, len(row.notices), row.next_attempt_at) for row in together] == [
+        ("chat", 3, at(10)),
+        ("mail", 3, at(10)),
+    ]
+    note(store, rule(name="another", severity="high"), {8: 50}, at(9.2), throttle_per_hour=2)
+    note(store, rule(name="later"), {9: 50}, at(10.1), throttle_per_hour=2)
+    assert [row.next_attempt_at for row in deliveries(store)[-2:]] == [at(9.2), at(10.1)]
+
+
+def test_what_is_over_the_limit_goes_with_the_first_hour_whose_message_is_not_on_its_way(store: Store) -> None:
+    for place in range(5):
+        note(store, rule(name=f"rule_{place}"), {8: 50}, at(9.1), throttle_per_hour=1)
+        with store.session() as session:
+            session.execute(sa.update(Delivery).values(attempts=1))
+    together = [row for row in deliveries(store) if row.dedupe_key.startswith(TOGETHER)]
+    assert sorted(row.next_attempt_at for row in together) == [at(10), at(11), at(12), at(13)]
+
+
+def test_nobody_gets_a_mail_for_what_is_of_low_severity(store: Store) -> None:
+    add_channels(store, [{"name": "mail", "type": "email"}, {"name": "chat", "type": "slack"}])
+    note(store, rule(severity="low", channels=("mail", "chat")), {8: 50}, at(9))
+    assert [row.channel for row in deliveries(store)] == ["chat"]
+    note(store, rule(name="only_mail", severity="low", channels=("mail",)), {8: 50}, at(9))
+    assert [alert.announced_at for alert in alerts(store)] == [at(9), None]
+
+
+def test_a_rule_that_is_switched_off_records_and_tells_nothing_and_leaves_no_alert_firing(store: Store) -> None:
+    note(store, rule(enabled=False), {8: 50}, at(9))
+    assert told(store) == []
+    note(store, ERRORS, {8: 50}, at(9))
+    assert retire(store, [ERRORS], at(10)) == 0
+    assert retire(store, [rule(projects=("blog",))], at(10)) == 1
+    assert [alert.state for alert in alerts(store)] == ["resolved"]
+    note(store, ERRORS, {9: 1}, at(10))
+    assert told(store) == [("fired", 8)]
+
+
+def test_a_rule_may_want_more_windows_in_a_row_than_it_did(store: Store) -> None:
+    """The first window that broke it may then lie where another alert has its start."""
+    note(store, ERRORS, {6: 50, 7: 1, 8: 50, 9: 1}, at(10))
+    more = rule(**{"for": 3})
+    record(store, judged(more, {8: 50, 9: 50}), context(at(10.5)))
+    assert [(alert.fired_at, breaches(store, alert)) for alert in alerts(store)] == [(at(6), [6]), (at(8), [8, 9])]
+    assert len({alert.started_at for alert in alerts(store)}) == 2

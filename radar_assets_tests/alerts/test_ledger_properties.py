@@ -1,0 +1,145 @@
+"""The same verdicts, in any order and any batching of windows, make the same episodes, and no window is told as fired twice."""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from radar_assets.alerts.ledger import record
+from radar_assets.partitions import HOUR
+from radar_assets.store.database import Store, open_store
+from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery
+from radar_assets_tests.alerts.records import DAY, alerts, at, breaches, context, deliveries, judged, note, rule
+from radar_assets_tests.processes import run_at_once
+
+HOURS = 12
+PROJECTS = ("shop", "blog")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store for all examples, since to make one takes longer than an example."""
+    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'store.db'}")
+    yield store
+    store.close()
+
+
+def clear(store: Store) -> None:
+    with store.session() as session:
+        for table in (AlertBreach, Alert, AlertHour, Delivery):
+            session.execute(sa.delete(table))
+
+
+def expected(values: Mapping[int, int]) -> list[list[int]]:
+    """Runs of hours that follow each other in which the rule is broken."""
+    found: list[list[int]] = []
+    for hour in sorted(hour for hour, value in values.items() if value > 10):
+        if found and found[-1][-1] == hour - 1:
+            found[-1].append(hour)
+        else:
+            found.append([hour])
+    return found
+
+
+def check_told_once(store: Store) -> None:
+    """No notice of a beginning is about a window that an earlier one covered, and none is there twice."""
+    for project in PROJECTS:
+        fired = [
+            (notice["window_start"], notice["alert_id"])
+            for row in deliveries(store)
+            for notice in row.notices
+            if notice["reason"] == "fired" and notice["project_id"] == project
+        ]
+        assert len({start for start, _ in fired}) == len(fired)
+        assert len({alert for _, alert in fired}) == len(fired)
+    keys = [(row.channel, row.dedupe_key) for row in deliveries(store)]
+    assert len(set(keys)) == len(keys)
+
+
+hours = st.integers(0, HOURS - 1)
+batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_size=12)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=HOURS),
+    order=batches,
+    gaps=st.lists(st.integers(0, 30), min_size=12, max_size=12),
+)
+def test_the_same_values_in_any_order_and_batching_make_the_same_episodes(
+    shared: Store, values: dict[int, int], order: list[set[int]], gaps: list[int]
+) -> None:
+    clear(shared)
+    by = rule(renotify_every="PT1H")
+    now = at(HOURS)
+    for batch, gap in zip(order, gaps, strict=False):
+        now += gap * HOUR / 10
+        note(shared, by, {hour: values[hour] for hour in batch if hour in values}, now, throttle_per_hour=1000)
+    for hour in sorted(values.keys() - set().union(*order), reverse=True):
+        note(shared, by, {hour: values[hour]}, now, throttle_per_hour=1000)
+    note(shared, by, values, now, throttle_per_hour=1000)
+    found = [breaches(shared, alert) for alert in alerts(shared)]
+    assert [hours for hours in found if hours] == expected(values)
+    for alert in alerts(shared):
+        if had := breaches(shared, alert):
+            assert (alert.fired_at, alert.ended_at) == (at(had[0]), at(had[-1] + 1))
+            assert alert.started_at == alert.fired_at
+            over = any(hour > had[-1] for hour, value in values.items() if value <= 10)
+            assert alert.state == ("resolved" if over else "firing")
+    check_told_once(shared)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=6), min_size=1, max_size=15)
+)
+def test_values_that_late_data_change_again_and_again_end_as_the_last_and_are_told_once(
+    shared: Store, steps: list[dict[int, int]]
+) -> None:
+    clear(shared)
+    last: dict[int, int] = {}
+    for place, step in enumerate(steps):
+        last |= step
+        for project in PROJECTS:
+            record(shared, judged(rule(), step, project), context(at(HOURS + place / 4), throttle_per_hour=1000))
+        check_told_once(shared)
+    for project in PROJECTS:
+        own = [alert for alert in alerts(shared) if alert.project_id == project]
+        assert [had for alert in own if (had := breaches(shared, alert))] == expected(last)
+        assert all(alert.announced_at for alert in own if not breaches(shared, alert))
+    with shared.session(read_only=True) as session:
+        marked = set(session.scalars(sa.select(AlertHour.hour)))
+    assert {alert.fired_at for alert in alerts(shared)} <= marked
+
+
+def test_processes_that_record_at_once_make_one_alert_and_tell_it_once(database_url: str) -> None:
+    open_store(database_url).close()
+    run_at_once(_record_all, database_url, processes=4)
+    store = open_store(database_url)
+    assert [breaches(store, alert) for alert in alerts(store)] == [[2, 3, 4, 5], [8], [2, 3, 4, 5], [8]]
+    fired = [
+        (notice["project_id"], notice["window_start"])
+        for row in deliveries(store)
+        for notice in row.notices
+        if notice["reason"] == "fired"
+    ]
+    # An hour that comes before those between is an alert of its own until these join them.
+    assert len(set(fired)) == len(fired)
+    kept = [alert for alert in alerts(store) if breaches(store, alert)]
+    assert len(kept) == 4
+    check_told_once(store)
+    store.close()
+
+
+def _record_all(rank: int, url: str) -> None:
+    """Judge the same ten hours of two projects, each process beginning at another hour."""
+    store = open_store(url)
+    values = {hour: 50 if hour in (2, 3, 4, 5, 8) else 1 for hour in range(10)}
+    for step in range(10):
+        hour = (step + rank * 3) % 10
+        for project in PROJECTS:
+            found = judged(rule(), {hour: values[hour]}, project)
+            record(store, found, context(DAY + 10 * HOUR, throttle_per_hour=1000))
+    store.close()
