@@ -6,6 +6,7 @@ to it: the partitions that a run is already at, the grids, and the keys under wh
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -59,17 +60,26 @@ def due_partitions(
 
 
 def requests(
-    due: Mapping[datetime, int], unit: str, assets: Sequence[str], *, prefix: str, tags: Mapping[str, str] | None = None
+    due: Mapping[datetime, int],
+    unit: str,
+    assets: Sequence[str],
+    *,
+    prefix: str,
+    tags: Mapping[str, str] | None = None,
+    checks: Sequence[dg.AssetCheckKey] | None = None,
 ) -> list[dg.RunRequest]:
     """One request for each stretch of due partitions.
 
     Args:
         due: sequence number of the change that makes each partition due; with the stretch it makes the run key.
+        checks: as for `request`.
     """
     found = []
     for window in stretches(due, unit):
         newest = max(number for moment, number in due.items() if window.start <= moment < window.end)
-        found.append(request(window, unit, assets, run_key=f"{prefix}:{_key(window, unit)}:{newest}", tags=tags))
+        found.append(
+            request(window, unit, assets, run_key=f"{prefix}:{_key(window, unit)}:{newest}", tags=tags, checks=checks)
+        )
     return found
 
 
@@ -93,15 +103,28 @@ def stretches(due: Iterable[datetime], unit: str) -> list[Window]:
 
 
 def request(
-    window: Window, unit: str, assets: Iterable[str], *, run_key: str, tags: Mapping[str, str] | None = None
+    window: Window,
+    unit: str,
+    assets: Iterable[str],
+    *,
+    run_key: str,
+    tags: Mapping[str, str] | None = None,
+    checks: Sequence[dg.AssetCheckKey] | None = None,
 ) -> dg.RunRequest:
-    """A request for all partitions of a window in one run."""
+    """A request for all partitions of a window in one run.
+
+    Args:
+        checks: those of all assets that run with them. Without any said, Dagster runs all that there are of the chosen assets, also
+            those that the job leaves out.
+    """
     first, last = window.start.strftime(KEY[unit]), (window.end - STEP[unit]).strftime(KEY[unit])
     selection = [dg.AssetKey(asset) for asset in assets]
+    chosen = None if checks is None else [key for key in checks if key.asset_key in selection]
+    common: Any = {"run_key": run_key, "asset_selection": selection, "asset_check_keys": chosen}
     if first == last:
-        return dg.RunRequest(run_key=run_key, partition_key=first, asset_selection=selection, tags=dict(tags or {}))
+        return dg.RunRequest(**common, partition_key=first, tags=dict(tags or {}))
     span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    return dg.RunRequest(run_key=run_key, asset_selection=selection, tags={**(tags or {}), **span})
+    return dg.RunRequest(**common, tags={**(tags or {}), **span})
 
 
 def last_materialized(instance: dg.DagsterInstance, asset: str, partition: str) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The sensors: new segments are loaded, and stale hours and days are rebuilt.
+"""The sensors: new segments are loaded, stale hours and days are rebuilt, alerts are delivered.
 
 Each compares what is with what should be, and asks for the difference. A cursor only says up to where nothing was missing, so that a
 tick costs what has changed; without it a sensor looks at everything and comes to the same result.
@@ -6,10 +6,13 @@ tick costs what has changed; without it a sensor looks at everything and comes t
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 
 import dagster as dg
 
+from radar_assets.alerts import outbox, relations
+from radar_assets.alerts.watchers import watch_now
 from radar_assets.automation import (
     due_partitions,
     last_materialized,
@@ -25,15 +28,21 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.partitions import Grids, day_key, hour_key, utc_now
+from radar_assets.store.database import Store
 
 TICK_S = 30
 REFRESH_EVERY = timedelta(minutes=15)
 """How often a day that keeps changing is rebuilt: a day costs far more than an hour, and its readers wait longer."""
 INCREMENTAL = {INCREMENTAL_TAG: "true"}
+WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 
 
-def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
-    """The sensors, switched on."""
+def build_sensors(grids: Grids, jobs: Jobs, checks: Sequence[dg.AssetCheckKey]) -> list[dg.SensorDefinition]:
+    """The sensors, switched on.
+
+    Args:
+        checks: those that run with their assets.
+    """
     common = {"minimum_interval_seconds": TICK_S, "default_status": dg.DefaultSensorStatus.RUNNING}
 
     @dg.sensor(job=jobs["hourly_job"], description="Loads new segments and rebuilds the same hours.", **common)
@@ -62,7 +71,7 @@ def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
             )
             digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
             key = f"landing:{hour_key(window.start)}:{digest}"
-            found.append(request(window, "hour", HOURLY_ASSETS, run_key=key, tags=INCREMENTAL))
+            found.append(request(window, "hour", HOURLY_ASSETS, run_key=key, tags=INCREMENTAL, checks=checks))
         return dg.SensorResult(run_requests=found, cursor=cursor)
 
     @dg.sensor(
@@ -86,7 +95,7 @@ def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
             ({hour: at for hour, at in behind.items() if hour not in touched}, ("hourly_metrics",)),
         ):
             due = due_partitions(context.instance, stale_hours, assets[0], "hour", grids.start)
-            found += requests(due, "hour", assets, prefix=assets[0], tags=INCREMENTAL)
+            found += requests(due, "hour", assets, prefix=assets[0], tags=INCREMENTAL, checks=checks)
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 
     @dg.sensor(job=jobs["daily_job"], description="Rebuilds days whose hours have changed.", **common)
@@ -106,10 +115,65 @@ def build_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
         for name, (stale_days, assets) in pending.items():
             due = due_partitions(context.instance, stale_days, name, "day", grids.start)
             rested = {day: at for day, at in due.items() if _has_rested(context.instance, name, day_key(day))}
-            found += requests(rested, "day", assets, prefix=name, tags=INCREMENTAL)
+            found += requests(rested, "day", assets, prefix=name, tags=INCREMENTAL, checks=checks)
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 
-    return [landing_sensor, stale_hours_sensor, stale_days_sensor]
+    return [landing_sensor, stale_hours_sensor, stale_days_sensor, *_alert_sensors(grids, jobs)]
+
+
+def _alert_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
+    """Those of the alerts, which look at the store rather than at tables."""
+
+    @dg.sensor(
+        job=jobs["deliver_alerts_job"],
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Sends what is due in the outbox.",
+    )
+    def deliver_alerts(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> dg.SensorResult:
+        now = utc_now()
+        due = outbox.due_rows(store, now)
+        if not due:
+            return dg.SensorResult(skip_reason="Nothing is due.")
+        # One that waits will send it all. One under way is no reason to wait: it may hang on a channel, and holds what it sends.
+        filters = dg.RunsFilter(job_name="deliver_alerts_job", statuses=WAITING)
+        if context.instance.get_run_ids(filters, limit=1):
+            return dg.SensorResult(skip_reason="A run that has not started yet will send it.")
+        # The same rows once in two minutes: a run has just started and not got to them, or it died.
+        rows = hashlib.sha256(json.dumps(due).encode()).hexdigest()[:16]
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"deliver:{rows}:{now:%Y%m%d%H}{now.minute // 2}")])
+
+    @dg.sensor(
+        job=jobs["alerts_job"],
+        minimum_interval_seconds=TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Rebuilds the hours of the table of alerts whose alerts have changed.",
+    )
+    def stale_alerts_sensor(
+        context: dg.SensorEvaluationContext,
+        lakehouse: dg.ResourceParam[Lakehouse],
+        store: dg.ResourceParam[Store],
+    ) -> dg.SensorResult:
+        settled = _Settled(context.cursor)
+        behind, version = relations.stale_hours(store, lakehouse.snapshot("alerts"), newer_than=settled["alerts"])
+        settled.advance("alerts", version, behind)
+        due = due_partitions(context.instance, behind, "alerts", "hour", grids.start)
+        rested = {hour: at for hour, at in due.items() if _has_rested(context.instance, "alerts", hour_key(hour))}
+        # The same hours once in an hour: their run failed, and nothing else may change them.
+        found = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
+        return dg.SensorResult(run_requests=found, cursor=settled.cursor())
+
+    @dg.run_failure_sensor(
+        minimum_interval_seconds=TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Records runs that failed for good, by the rules that watch for them.",
+    )
+    def failed_runs_sensor(
+        context: dg.RunFailureSensorContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
+    ) -> None:
+        watch_now(store, context.instance, lakehouse, "failed_runs")
+
+    return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor]
 
 
 class _Settled:

@@ -55,9 +55,8 @@ class Platform:
     seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        store = open_store(self.settings.database)
-        store.ensure_projects([Project(id=name, name=name, timezone="UTC") for name in ("shop", "blog")])
-        store.close()
+        self.store = open_store(self.settings.database)
+        self.store.ensure_projects([Project(id=name, name=name, timezone="UTC") for name in ("shop", "blog")])
         self.lakehouse = Lakehouse(self.settings)
 
     @cached_property
@@ -77,7 +76,7 @@ class Platform:
             instance=self.instance,
             cursor=self.cursors.get(name),
             definitions=self.defs,
-            resources={"lakehouse": self.lakehouse},
+            resources={"lakehouse": self.lakehouse, "store": self.store},
         )
         data = sensor.evaluate_tick(context)
         self.cursors[name] = data.cursor

@@ -96,7 +96,7 @@ def judge(platform: Platform, *names: str, window: Window = WINDOW) -> dict[tupl
             list(platform.defs.asset_checks or []),
             selection=dg.AssetSelection.checks_for_assets(*tables),
             instance=platform.instance,
-            resources={"lakehouse": platform.lakehouse},
+            resources={"lakehouse": platform.lakehouse, "store": platform.store},
             tags={
                 "dagster/asset_partition_range_start": window.start.strftime(form),
                 "dagster/asset_partition_range_end": (window.end - step).strftime(form),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets.config import Config, ConfigError, load_config
+from radar_assets.config import Config, ConfigError, load_config, load_metrics
 from radar_assets.metrics.registry import STANDARD_METRICS, registry
 
 
@@ -81,7 +81,7 @@ metrics:
     expression: yes
     source: clicks
   - 5
-rules: []
+alarms: []
 """,
     )
     assert mistakes(path) == [
@@ -96,7 +96,7 @@ rules: []
         "line 16: metrics[4].source of events: Input should be 'events' or 'sessions'",
         "line 15: metrics[4].expression of events: is no text; put it in quotes",
         "line 17: metrics[5]: is not written as fields with values",
-        "line 18: rules: is no field that there is here",
+        "line 18: alarms: is no field that there is here",
     ]
 
 
@@ -136,3 +136,71 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     path.unlink()
     path.mkdir()
     assert mistakes(path)[0].startswith("can't be read")
+
+
+def test_mistakes_in_rules_and_channels_are_told_with_their_place(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """\
+metrics:
+  - {name: searches, expression: count(*)}
+  - {name: visits, source: sessions, expression: count(*)}
+channels:
+  - {name: hook, type: webhook, url: "http://169.254.169.254/", secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]}
+  - {name: pigeon, type: pigeon}
+rules:
+  - {name: a, metric: seaches, operator: gt, threshold: 1}
+  - {name: b, metric: searches, operator: above, threshold: 1}
+  - {name: c, metric: searches, operator: gt, threshold: "1"}
+  - {name: d, metric: searches, operator: gt, threshold: .nan}
+  - {name: e, metric: searches, operator: gt, threshold: 1, channels: [nobody]}
+  - {name: a, metric: searches, operator: gt, threshold: 1}
+  - {name: f, metric: visits, operator: gt, threshold: 1, window: 1h}
+  - {name: g, metric: searches, operator: change_pct, threshold: 0}
+  - {name: h, metric: searches}
+  - {name: i, metric: searches, operator: gt, threshold: yes}
+  - {name: j, metric: searches, operator: gt, threshold: 1, projects: shop}
+  - {name: k, metric: searches, operator: gt, threshold: 1, renotify_every: often}
+  - {name: l, metric: searches, operator: gt, threshold: 1, for: 0}
+  - {name: schema_equals_contract, metric: searches, operator: gt, threshold: 1}
+  - {name: m, metric: searches, kind: anomaly}
+  - {name: n, watch: daemon}
+  - {name: o, metric: searches, operator: gt, threshold: 1, colour: red}
+""",
+    )
+    found = mistakes(path)
+    expected = [
+        "line 5: channels[0].url of hook: ",
+        "line 6: channels[1] of pigeon: ",
+        "line 8: rules[0].metric of a: there is no metric seaches; do you mean searches?",
+        "line 9: rules[1].operator of b: Input should be 'gt'",
+        "line 10: rules[2].threshold of c: is no number",
+        "line 11: rules[3].threshold of d: is no finite number",
+        "line 13: rules[5].name of a: the name a is taken",
+        "line 14: rules[6].window of f: visits has values of whole days only; write 1d",
+        "line 15: rules[7] of g: a change_pct is a fall below zero or a rise above, for all projects alike",
+        "line 16: rules[8] of h: has no threshold",
+        "line 17: rules[9].threshold of i: is no number",
+        'line 18: rules[10].projects of j: is no list of project ids; write "*" for all projects',
+        "line 19: rules[11].renotify_every of k: 'often' is no length of time; write it as 30m, 4h or 2d",
+        "line 20: rules[12].for of l: Input should be greater than or equal to 1",
+        "line 21: rules[13].name of schema_equals_contract: the name schema_equals_contract is taken",
+        "line 22: rules[14].kind of m: nothing finds anomalies yet",
+        "line 23: rules[15] of n: watch is for rules of kind error",
+        "line 24: rules[16].colour of o: is no field that there is here",
+    ]
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+    assert "whsec_Mf" not in "".join(found)
+
+
+def test_a_channel_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, "rules:\n- {name: e, metric: events, operator: gt, threshold: 1, channels: [nobody]}\n")
+    assert mistakes(path) == [
+        "line 2: rules[0].channels of e: the channel nobody is not there; declare it under channels"
+    ]
+
+
+def test_definitions_read_the_metrics_whatever_the_other_sections_say(tmp_path: Path) -> None:
+    text = "metrics:\n- {name: searches, expression: count(*)}\nrules:\n- {name: a}\nchannels: 5\n"
+    (searches,) = load_metrics(written(tmp_path, text))
+    assert searches.name == "searches"

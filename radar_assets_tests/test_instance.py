@@ -108,14 +108,14 @@ def test_pools_have_the_limits_that_are_declared_until_someone_changes_them(any_
         with instance_of(any_settings) as instance:
             return {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
 
-    assert limits() == {"ai": 5, "reports": 5, "aggregation": 10, "cleanup": 1}
+    assert limits() == {"ai": 5, "reports": 5, "aggregation": 10, "cleanup": 1, "deliveries": 50}
     with instance_of(any_settings) as instance:
         instance.event_log_storage.set_concurrency_slots("ai", 0)
-    assert limits() == {"ai": 0, "reports": 5, "aggregation": 10, "cleanup": 1}
+    assert limits() == {"ai": 0, "reports": 5, "aggregation": 10, "cleanup": 1, "deliveries": 50}
     own = yaml.safe_load(instance_yaml().read_text())
     own["storage"]["custom"]["config"]["pools"]["ai"] = 2
     (dagster_home(any_settings) / "dagster.yaml").write_text(yaml.safe_dump(own))
-    assert limits() == {"ai": 2, "reports": 5, "aggregation": 10, "cleanup": 1}
+    assert limits() == {"ai": 2, "reports": 5, "aggregation": 10, "cleanup": 1, "deliveries": 50}
 
 
 def test_the_homes_configuration_follows_radars_until_the_operator_takes_it_over(settings: Settings) -> None:

@@ -13,6 +13,9 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from radar_assets.cli.alerts import alerts_app, deliveries_app
+from radar_assets.cli.apply import apply
+from radar_assets.cli.channels import channels_app
 from radar_assets.cli.collect import collect
 from radar_assets.cli.demo import demo
 from radar_assets.cli.dev import dev
@@ -22,14 +25,17 @@ from radar_assets.cli.keys import key_app
 from radar_assets.cli.live import live
 from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
+from radar_assets.cli.rules import rules_app
 from radar_assets.cli.simulate import simulate
 from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
 from radar_assets.cli.terminal import OPTIONS
+from radar_assets.cli.watch import watch
 
 START = Group("Start", sort_key=1)
 EVENTS = Group("Events", sort_key=2)
 LOOK = Group("Look", sort_key=3)
+ALERTS = Group("Alerts", sort_key=4)
 
 
 def _shown_default(value: object) -> str | None:
@@ -50,12 +56,20 @@ for group, commands in {
     START: [demo, dev],
     EVENTS: [collect, import_, simulate, replay_rejected],
     LOOK: [live, sql, status, doctor],
+    ALERTS: [apply, watch],
 }.items():
     for place, command in enumerate(commands):
         app.command(command, group=group, sort_key=place)
-for group_of_commands in (project_app, key_app):
+for group_of_commands, group in (
+    (project_app, EVENTS),
+    (key_app, EVENTS),
+    (rules_app, ALERTS),
+    (channels_app, ALERTS),
+    (alerts_app, ALERTS),
+    (deliveries_app, ALERTS),
+):
     app.command(group_of_commands)
-    group_of_commands.group = EVENTS
+    group_of_commands.group = group
 
 
 @app.meta.default

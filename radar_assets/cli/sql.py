@@ -16,6 +16,7 @@ from cyclopts import CycloptsError
 from radar_assets.cli.terminal import err, out, printable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -56,13 +57,14 @@ def sql(statement: str, /, *, format: Literal["table", "csv", "json"] = "table",
 
 @contextmanager
 def reading(lakehouse: "Lakehouse") -> "Iterator[DuckDBPyConnection]":
-    """A connection with a view of every table; it reads no file but the warehouse's, whatever it is asked."""
-    from radar_assets.lakehouse.engines.duckdb import Files
+    """A connection with a view of every table and of the outbox; it reads no file but the warehouse's, whatever it is asked."""
+    from radar_assets.lakehouse.engines.duckdb import Files, Inputs
     from radar_assets.lakehouse.files import local_path_of
     from radar_assets.lakehouse.tables import TABLES
 
     warehouse = local_path_of(lakehouse.settings.warehouse).replace("'", "''")
-    with lakehouse.engine.connect({name: Files.of(lakehouse.snapshot(name)) for name in TABLES}) as connection:
+    tables: Inputs = {name: Files.of(lakehouse.snapshot(name)) for name in TABLES}
+    with lakehouse.engine.connect({**tables, "alert_deliveries": _deliveries(lakehouse)}) as connection:
         for setting in (
             f"allowed_directories = ['{warehouse}']",
             "enable_external_access = false",
@@ -72,6 +74,17 @@ def reading(lakehouse: "Lakehouse") -> "Iterator[DuckDBPyConnection]":
         ):
             connection.execute(f"set {setting}")
         yield connection
+
+
+def _deliveries(lakehouse: "Lakehouse") -> "pa.Table":
+    from radar_assets.alerts.relations import deliveries
+    from radar_assets.store.database import open_store
+
+    store = open_store(lakehouse.settings.database)
+    try:
+        return deliveries(store)
+    finally:
+        store.close()
 
 
 def _rows(cursor: "DuckDBPyConnection") -> Iterator[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.store.database import Store
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class TableStatus:
     Attributes:
         last_partition: the latest one that was built, with or without rows.
         committed_at: when the table last changed, UTC.
-        stale: partitions that its input has changed since; for raw events, received hours with segments to load.
+        stale: partitions that its input has changed since; for raw events, received hours with segments to load; for alerts,
+            hours whose alerts have changed in the store.
     """
 
     name: str
@@ -51,13 +53,17 @@ def status() -> None:
     from radar_assets.instance import prepare_instance
     from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
 
     settings = load_settings().prepare()
     console = out()
     table = Table("table", "last partition", show_edge=False)
     for heading in ("rows", "size", "changed", "stale"):
         table.add_column(heading, justify="right")
-    for state in tables_status(Lakehouse(settings)):
+    store = open_store(settings.database)
+    states = tables_status(Lakehouse(settings), store)
+    store.close()
+    for state in states:
         changed = f"{age(utc_now() - state.committed_at)} ago" if state.committed_at else "never"
         stale = f"[yellow]{state.stale:,}[/]" if state.stale else "0"
         partition = state.last_partition or "none"
@@ -74,8 +80,9 @@ def status() -> None:
         console.print(f"{mark} {check.asset}: {check.name}, {printable(check.window)}, {when}", soft_wrap=True)
 
 
-def tables_status(lakehouse: "Lakehouse") -> list[TableStatus]:
+def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
     """How far each table has come, in the order of the flow."""
+    from radar_assets.alerts.relations import stale_hours
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
     from radar_assets.lakehouse.files import EPOCH, from_unit
@@ -95,6 +102,8 @@ def tables_status(lakehouse: "Lakehouse") -> list[TableStatus]:
         if name in INPUTS:
             parent, by = INPUTS[name]
             waiting = len(stale(snapshots[parent], snapshot, by=by))
+        elif name == "alerts":
+            waiting = len(stale_hours(store, snapshot)[0])
         else:
             waiting = len({segment.received_hour for segment in missing})
         current = snapshot.iceberg.metadata.current_snapshot()
@@ -108,7 +117,7 @@ def failed_checks(instance: "DagsterInstance", definitions: "Definitions") -> li
     """The checks whose latest evaluation failed, in the order of the tables and errors first."""
     from dagster import AssetCheckEvaluation, AssetCheckSeverity
 
-    from radar_assets.lakehouse.tables import TABLES
+    from radar_assets.jobs import ASSETS
 
     keys = list(definitions.resolve_asset_graph().asset_check_keys)
     found = []
@@ -126,5 +135,4 @@ def failed_checks(instance: "DagsterInstance", definitions: "Definitions") -> li
                     at=datetime(1970, 1, 1) + timedelta(seconds=record.event.timestamp),
                 )
             )
-    order = list(TABLES)
-    return sorted(found, key=lambda check: (check.is_warning, order.index(check.asset), check.name))
+    return sorted(found, key=lambda check: (check.is_warning, ASSETS.index(check.asset), check.name))

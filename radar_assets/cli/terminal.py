@@ -9,7 +9,7 @@ from cyclopts import Group
 if TYPE_CHECKING:
     from rich.console import Console
 
-OPTIONS = Group("Options", sort_key=4)
+OPTIONS = Group("Options", sort_key=5)
 """Where the help of every command lists its options: below everything else."""
 
 # Control characters would drive the terminal, and bidirectional ones let a text look like another.

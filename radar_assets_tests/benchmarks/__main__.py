@@ -14,7 +14,14 @@ from cyclopts import App, Parameter
 
 from radar_assets_tests.benchmarks.measurement import Figure
 
-BENCHMARKS = {"pipeline": "pipeline", "growth": "growth", "tick": "tick", "import": "imports", "collect": "collect"}
+BENCHMARKS = {
+    "pipeline": "pipeline",
+    "growth": "growth",
+    "tick": "tick",
+    "import": "imports",
+    "collect": "collect",
+    "alerting": "alerting",
+}
 """Modules by the name of the benchmark."""
 WORK = Path(".benchmarks")
 
@@ -30,7 +37,7 @@ def main(
     Parameters
     ----------
     names
-        pipeline, growth, tick, import, collect
+        pipeline, growth, tick, import, collect, alerting
     scale
         Share of the events, for trials.
     json_path

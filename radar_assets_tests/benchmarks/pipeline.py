@@ -58,6 +58,8 @@ def compare(settings: "Settings", output: Path) -> None:
 
     lakehouse = Lakehouse(settings)
     for name, table in TABLES.items():
+        if name == "alerts":  # no part of the way from lines to metrics
+            continue
         columns = ", ".join(f'"{column}"' for column in table.column_names if column != "line_number")
         statement = f"""
             select count(*) as row_count, sum(hash({columns})) as digest

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 
-@pytest.mark.parametrize("name", ["pipeline", "imports"])
+@pytest.mark.parametrize("name", ["pipeline", "imports", "alerting"])
 def test_a_benchmark_gives_figures(name: str, tmp_path: Path) -> None:
     with patch.dict(os.environ):  # a benchmark makes its home that of the process
         figures = import_module(f"radar_assets_tests.benchmarks.{name}").run(tmp_path, 0.001)

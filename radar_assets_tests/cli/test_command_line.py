@@ -10,7 +10,9 @@ from radar_assets.cli import app
 from radar_assets_tests.cli.conftest import Radar, in_a_process
 
 COMMANDS = ["demo", "dev", "import", "simulate", "replay-rejected"]
+COMMANDS += ["apply", "rules", "channels", "alerts", "deliveries", "watch"]
 COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
+COMMANDS += ["channels"]
 
 
 def test_help_lists_every_command_with_what_it_does(radar: Radar) -> None:
@@ -78,6 +80,22 @@ def test_a_wrong_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: py
     run = radar("project list")
     assert (run.code, run.out) == (2, "")
     assert run.err == "radar: RADAR_MEMORY=plenty: is no size; write a number and a unit, such as 1GB or 512MB\n"
+
+
+@pytest.mark.parametrize("url", ["user:hunter2@mail.shop.example:587", "smtp://u:p#hunter2@h:25"])
+def test_a_wrong_setting_that_is_secret_is_not_shown(tmp_path: Path, url: str) -> None:
+    for command in ("project list", "project list --debug", "doctor"):
+        run = in_a_process(command, tmp_path, RADAR_SMTP_URL=url)
+        assert "RADAR_SMTP_URL: is no mail server" in run.stdout + run.stderr
+        assert "hunter2" not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("url", ["radar:secret@db.shop.example/radar", "postgres://radar:secret@db.shop.example/radar"])
+def test_a_wrong_database_is_shown_without_password(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("RADAR_DATABASE_URL", url)
+    run = radar("project list")
+    assert "radar:***@db.shop.example/radar: " in run.err
+    assert "secret" not in run.err
 
 
 def test_a_database_out_of_reach_is_a_line_without_password_and_exits_with_1(

@@ -1,0 +1,293 @@
+"""The rules as asset checks: one check a rule, on the asset that holds its windows, and one step for all rules of an asset.
+
+What a check decides is written to the ledger before it is told to Dagster; what becomes of it there is for `ledger.py`, and how values
+are judged for `evaluation.py`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import dagster as dg
+
+from radar_assets.alerts.evaluation import (
+    TABLE,
+    Judgement,
+    evaluate,
+    is_about_rises,
+    latest_windows,
+    settling_time,
+)
+from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.rules import Rule, Watch, WindowName
+from radar_assets.alerts.sparkline import sparkline
+from radar_assets.lakehouse.checks import AFTER_METRICS, EXAMPLES, checked_window
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.tables import TABLES
+from radar_assets.metrics.registry import Metric
+from radar_assets.partitions import Window, utc_now
+from radar_assets.store.database import Store
+
+WATCHED_AT: dict[Watch, str] = {
+    "late_partitions": "hourly_metrics",
+    "failed_runs": "alert_deliveries",
+    "stuck_runs": "alert_deliveries",
+    "daemon": "alert_deliveries",
+}
+"""The asset at which people would look for what is watched."""
+PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
+ERRORS = ("high", "critical")
+
+
+def asset_of(rule: Rule) -> str:
+    """The asset that a rule's check is on."""
+    return WATCHED_AT[rule.watch] if rule.watch else TABLE[rule.window]
+
+
+def check_key(rule: Rule) -> dg.AssetCheckKey:
+    """The check of a rule."""
+    return dg.AssetCheckKey(dg.AssetKey(asset_of(rule)), rule.name)
+
+
+def runs_with_asset(rule: Rule) -> bool:
+    """Whether a rule is judged in every run of its asset, so that late data and backfills judge it again.
+
+    Not what is watched, nor windows of five minutes: an hour is rebuilt every half minute while events land, and to read five weeks
+    of events at the same time of the day costs as much as the rebuild. The clock judges those, for the last hour at each tick.
+    """
+    return rule.watch is None and rule.window != "5m"
+
+
+def build_checks(rules: Sequence[Rule], metrics: Sequence[Metric]) -> list[dg.AssetChecksDefinition]:
+    """The checks of the rules."""
+    ordered = sorted(rules, key=asset_of)
+    return [_checks_of(asset, list(some), metrics) for asset, some in groupby(ordered, key=asset_of)]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says of a rule.
+
+    Attributes:
+        breaches: the latest first.
+        is_broken: whether the rule is broken in what the run is about: its partitions, or now.
+    """
+
+    findings: Findings
+    breaches: Sequence[Breach]
+    is_broken: bool
+    metadata: Mapping[str, Any]
+
+
+def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> dg.AssetChecksDefinition:
+    by_name = {rule.name: rule for rule in rules}
+    registered = {metric.name: metric for metric in metrics}
+
+    @dg.multi_asset_check(
+        name=f"{asset}_rules",
+        specs=[
+            dg.AssetCheckSpec(rule.name, asset=asset, description=rule.description or summary(rule, registered))
+            for rule in rules
+        ],
+        can_subset=True,
+        op_tags=AFTER_METRICS,
+    )
+    def run_rules(
+        context: dg.AssetCheckExecutionContext,
+        lakehouse: dg.ResourceParam[Lakehouse],
+        store: dg.ResourceParam[Store],
+    ) -> Iterator[dg.AssetCheckResult]:
+        from radar_assets.alerts import ledger
+
+        selected = [by_name[key.name] for key in sorted(context.selected_asset_check_keys)]
+        now, settings = utc_now(), lakehouse.settings
+        ledger_context = ledger.Context(
+            now=now,
+            max_age=timedelta(hours=settings.alert_max_age_h),
+            throttle_per_hour=settings.alert_throttle_per_hour,
+            ui_url=settings.ui_url,
+            metrics=registered,
+            project_names={project.id: project.name for project in store.projects()},
+            asset=asset,
+        )
+        failures: list[Exception] = []
+        for rule in selected:
+            if not rule.enabled:
+                yield _result(asset, rule, passed=True, metadata={"enabled": False, "why": "The rule is switched off."})
+            elif not (rule.watch or rule.metric in registered):
+                # Not the run's failure: that would fail, and try again, each run of the asset until somebody mends the file.
+                why = f"{rule.metric} is no metric any more; put it back into radar.yaml, or apply the file without the rule."
+                yield _result(asset, rule, passed=False, metadata={"why": why})
+        active = [rule for rule in selected if rule.enabled and (rule.watch or rule.metric in registered)]
+        for verdict in _verdicts(context, lakehouse, store, active, metrics, now, failures):
+            rule = verdict.findings.rule
+            try:
+                if verdict.findings.judged:
+                    ledger.record(store, verdict.findings, ledger_context)
+            except Exception as error:  # the other rules are judged all the same, then the step fails
+                failures.append(error)
+                continue
+            yield _result(asset, rule, passed=not verdict.is_broken, metadata=verdict.metadata)
+        if failures:
+            raise failures[0]
+
+    return run_rules
+
+
+def _verdicts(
+    context: dg.AssetCheckExecutionContext,
+    lakehouse: Lakehouse,
+    store: Store,
+    rules: Sequence[Rule],
+    metrics: Sequence[Metric],
+    now: datetime,
+    failures: list[Exception],
+) -> Iterator[Verdict]:
+    """The verdicts on rules; those that can't be judged leave a failure."""
+    judged: dict[WindowName, list[Rule]] = {}
+    for rule in rules:
+        if rule.watch:
+            try:
+                yield _watched(context, lakehouse, store, rule, now)
+            except Exception as error:
+                failures.append(error)
+        else:
+            judged.setdefault(rule.window, []).append(rule)
+    for window, some in judged.items():
+        span, is_latest = judged_span(context.run.tags, window, now - settling_time(lakehouse))
+        for judgement in evaluate(lakehouse, some, metrics, span, now):
+            yield verdict_of(judgement, span, is_latest=is_latest)
+
+
+def judged_span(tags: Mapping[str, str], window: WindowName, ended: datetime) -> tuple[Window, bool]:
+    """What a run judges: the windows of its partitions, or the latest ones; and whether it is about the latest.
+
+    Args:
+        ended: the time by which windows have to have ended.
+    """
+    if not any(tag in tags for tag in PARTITION_TAGS):
+        return latest_windows(window, ended), True
+    span = checked_window(tags, TABLES[TABLE[window]])
+    latest = latest_windows(window, ended, 1)
+    # A run of the current hour has nothing to judge yet. Saying so would hide what the last one said: it looks at that again.
+    return (latest, True) if span.start >= latest.end else (span, False)
+
+
+def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdict:
+    """What a check says after judging a rule over a span.
+
+    Args:
+        is_latest: whether only the last window of each project decides, as whether the rule is broken now.
+    """
+    findings, rule = judgement.findings, judgement.findings.rule
+    latest = {key[0]: windows[-1] for key, windows in findings.judged.items() if windows}
+    decisive = [
+        breach
+        for breach in findings.breaches
+        if (breach.window == latest.get(breach.project_id) if is_latest else breach.window.overlaps(span))
+    ]
+    breaches = sorted(findings.breaches, key=lambda breach: (breach.window, breach.project_id), reverse=True)
+    metadata: dict[str, Any] = {
+        "window": f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC",
+        # Those in a row with them, and those that are compared with them a week later, included.
+        "windows_checked": len(judgement.asked) - len(judgement.unsettled),
+        "not_judged": len(judgement.unsettled),
+        "projects_checked": len(findings.judged),
+        "projects_broken": len({breach.project_id for breach in decisive}),
+    }
+    if trend := [(start, value) for start, value in judgement.trend if span.start <= start < span.end]:
+        worst = max if is_about_rises(rule) else min
+        metadata["worst_value"] = float(trend[-1][1] if is_latest else worst(value for _, value in trend))
+        metadata["worst_values"] = dg.MetadataValue.md(sparkline(trend, rule))
+    if breaches:
+        metadata["breaches"] = breach_table(breaches, rule.step)
+    return Verdict(findings, breaches, bool(decisive), metadata)
+
+
+def _watched(
+    context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, store: Store, rule: Rule, now: datetime
+) -> Verdict:
+    """What a check says of the platform itself."""
+    from radar_assets.alerts import ledger, watchers
+
+    findings = watchers.find(rule, context.instance, lakehouse, now, ledger.firing_subjects(store, rule.name))
+    latest = {key: windows[-1] for key, windows in findings.judged.items() if windows}
+    broken = [
+        breach for breach in findings.breaches if breach.window == latest.get((breach.project_id, breach.subject))
+    ]
+    metadata: dict[str, Any] = {"window": f"as of {now:%Y-%m-%d %H:%M} UTC", "found": len(broken)}
+    if findings.breaches:
+        metadata["breaches"] = breach_table(findings.breaches, rule.step)
+    return Verdict(findings, findings.breaches, bool(broken), metadata)
+
+
+def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadataValue:
+    """The first breaches of some, each with the start of the windows in a row that it belongs to."""
+    since = _since(breaches, step)
+    columns: dict[str, str] = {"project": "string", "since": "string", "window": "string", "value": "float"}
+    columns |= {"threshold": "float", "compared_with": "float", "usual": "string", "what": "string"}
+    records = [
+        dg.TableRecord(
+            {
+                "project": breach.project_id,
+                "since": f"{since[breach.project_id, breach.subject, breach.window.start]:%Y-%m-%d %H:%M}",
+                "window": f"{breach.window.start:%Y-%m-%d %H:%M}",
+                "value": breach.value,
+                "threshold": breach.threshold,
+                "compared_with": breach.baseline,
+                "usual": "" if breach.usual is None else f"{breach.usual[0]:g} to {breach.usual[1]:g}",
+                "what": breach.text or breach.subject,
+            }
+        )
+        for breach in breaches[:EXAMPLES]
+    ]
+    used = [name for name in columns if any(record.data[name] not in ("", None) for record in records)]
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: record.data[name] for name in used}) for record in records],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name, columns[name]) for name in used]),
+    )
+
+
+def _since(breaches: Iterable[Breach], step: timedelta) -> dict[tuple[str, str, datetime], datetime]:
+    """When the windows in a row began that each breach belongs to, by project, subject and start of its window."""
+    found: dict[tuple[str, str, datetime], datetime] = {}
+    for breach in sorted(breaches, key=lambda breach: breach.window):
+        place = (breach.project_id, breach.subject)
+        before = found.get((*place, breach.window.start - step))
+        found[*place, breach.window.start] = breach.since if before is None else min(before, breach.since)
+    return found
+
+
+def _result(asset: str, rule: Rule, *, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.ERROR if rule.severity in ERRORS else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(
+        asset_key=asset, check_name=rule.name, passed=passed, severity=severity, metadata=dict(metadata)
+    )
+
+
+_WORDS = {"gt": "above", "gte": "at or above", "lt": "below", "lte": "at or below", "eq": "equal to"}
+_LENGTHS = {"5m": "five minutes", "1h": "an hour", "1d": "a day"}
+_WATCHED = {
+    "failed_runs": "No run has failed for good.",
+    "stuck_runs": "No run is started and silent.",
+    "late_partitions": "No partition is late or missing.",
+    "daemon": "The daemon is alive.",
+}
+
+
+def summary(rule: Rule, metrics: Mapping[str, Metric]) -> str:
+    """A rule in words, as what holds while its check passes."""
+    if rule.watch:
+        return _WATCHED[rule.watch]
+    metric = metrics.get(rule.metric or "")
+    title = metric.title if metric else rule.metric
+    threshold = 0.0 if rule.threshold is None else rule.threshold
+    if rule.operator == "change_pct":
+        before = "the one before" if rule.against == "previous" else "that of the same weekday"
+        verb = "fallen" if threshold < 0 else "risen"
+        text = f"{title} of {_LENGTHS[rule.window]} has not {verb} by {abs(threshold):g} % against {before}"
+    else:
+        text = f"{title} of {_LENGTHS[rule.window]} is not {_WORDS[rule.operator]} {threshold:g}"
+    return f"{text}, {rule.for_windows} times in a row." if rule.for_windows > 1 else f"{text}."

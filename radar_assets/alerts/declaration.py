@@ -1,0 +1,49 @@
+"""What `radar apply` does to the store: afterwards its rules and channels are those of the file, and no others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from radar_assets.alerts.channels import ChannelSpec
+from radar_assets.alerts.rules import Rule
+from radar_assets.store.database import Store
+from radar_assets.store.models import AlertRule, Channel
+
+What = Literal["rule", "channel"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a rule or channel; what it says is not in here, since channels hold secrets."""
+
+    what: What
+    name: str
+    how: Literal["added", "changed", "removed"]
+
+
+def declare(store: Store, rules: Sequence[Rule], channels: Sequence[ChannelSpec]) -> list[Change]:
+    """Put rules and channels into the store, in one transaction.
+
+    Returns:
+        What is different from before, removals last.
+    """
+    changes: list[Change] = []
+    sections: list[tuple[What, type[Channel | AlertRule], Sequence[Any]]] = [
+        ("channel", Channel, channels),
+        ("rule", AlertRule, rules),
+    ]
+    with store.session() as session:
+        for what, model, items in sections:
+            before: dict[str, Any] = {row.name: row.spec for row in session.scalars(sa.select(model))}
+            after: Mapping[str, Any] = {item.name: item.model_dump(mode="json", by_alias=True) for item in items}
+            session.execute(sa.delete(model))
+            rows = [{"name": name, "place": place, "spec": spec} for place, (name, spec) in enumerate(after.items())]
+            if rows:
+                session.execute(sa.insert(model), rows)
+            for name, spec in after.items():
+                if before.get(name) != spec:
+                    changes.append(Change(what, name, "changed" if name in before else "added"))
+            changes += [Change(what, name, "removed") for name in before if name not in after]
+    return sorted(changes, key=lambda change: change.how == "removed")

@@ -1,0 +1,81 @@
+"""`radar watch`: looks after Dagster's daemon from outside, since it can't report its own death."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter, validators
+
+from radar_assets.cli.terminal import err
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dagster import DagsterInstance
+
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.metrics.registry import Metric
+    from radar_assets.store.database import Store
+
+GONE_AFTER_S = 300
+"""Age of the daemon's last sign of life after which messages are sent from here. Leases keep the two from sending the same one."""
+
+
+def watch(*, once: bool = False, every: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 60) -> int:
+    """Judge the rules that watch the daemon, and send what is due while it is gone.
+
+    Run it by cron, or on another machine with the same RADAR_DATABASE_URL.
+
+    Parameters
+    ----------
+    once
+        Look once and exit: 0 while the daemon lives, 1 when it is gone.
+    every
+        Seconds between two looks.
+    """
+    from dagster import DagsterInstance
+
+    from radar_assets.alerts.rules import load_rules
+    from radar_assets.config import load_metrics
+    from radar_assets.instance import prepare_instance
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.metrics.registry import registry
+    from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
+
+    settings = load_settings().prepare()
+    metrics = registry(load_metrics(settings.config_file, required=settings.config is not None))
+    store, lakehouse = open_store(settings.database), Lakehouse(settings)
+    if not any(rule.enabled and rule.watch == "daemon" for rule in load_rules(store)):
+        err().print("No rule that is on watches the daemon; nobody is told when it is gone.", style="yellow")
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        while True:
+            is_alive = True
+            try:
+                is_alive = look(store, instance, lakehouse, metrics)
+            except Exception as error:
+                # What is down now may be up at the next look; who watches must not go down with it.
+                if once:
+                    raise
+                err().print(f"Can't look: {type(error).__name__}: {error}", style="red", markup=False)
+            if once:
+                store.close()
+                return 0 if is_alive else 1
+            time.sleep(every)
+
+
+def look(store: "Store", instance: "DagsterInstance", lakehouse: "Lakehouse", metrics: "Sequence[Metric]") -> bool:
+    """Judge the daemon, and send what is due if it is gone; whether it lives."""
+    from radar_assets.alerts.assets import deliver_due
+    from radar_assets.alerts.watchers import daemon_seen, watch_now
+    from radar_assets.partitions import utc_now
+
+    seen = daemon_seen(instance)
+    watch_now(store, instance, lakehouse, "daemon")
+    if seen and (utc_now() - seen[1]).total_seconds() < GONE_AFTER_S:
+        return True
+    done = deliver_due(lakehouse, store, metrics)
+    said = f"no sign of life since {seen[1]:%Y-%m-%d %H:%M} UTC" if seen else "no sign of life yet"
+    err().print(
+        f"The daemon: {said}. Messages: {done.count('sent')} sent, {done.count('failed')} failed.", markup=False
+    )
+    return False

@@ -1,0 +1,121 @@
+"""What rules cost: a thousand of them over an hour of a thousand projects, against reading the values that they are about."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from radar_assets.alerts.evaluation import Judgement, evaluate
+from radar_assets.alerts.rules import Rule
+from radar_assets.lakehouse.engines.duckdb import Files
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.sql import Model
+from radar_assets.metrics.registry import registry
+from radar_assets.partitions import DAY, HOUR, Window
+from radar_assets_tests.benchmarks import traffic
+from radar_assets_tests.benchmarks.measurement import Figure
+
+RULES, PROJECTS = 1000, 1000
+SAMPLES = 3
+MOST_S = 10
+MOST_GROWTH = 1.5
+"""How much more ten times the rules, or ten times the projects, may take than ten times as long."""
+HOUR_JUDGED = datetime(2026, 3, 30, 12)
+WEEK = timedelta(days=7)
+
+
+def run(folder: Path, scale: float) -> list[Figure]:
+    """Seconds to judge one hour, with ten times fewer rules and projects beside it."""
+    rules, projects = max(10, round(RULES * scale)), max(10, round(PROJECTS * scale))
+    lakehouse = _home(folder / "many", projects)
+    fewer = _home(folder / "fewer", projects // 10)
+    whole, floor = _seconds(lakehouse, rules), _floor_s(lakehouse)
+    tenth_of_rules, tenth_of_projects = _seconds(lakehouse, rules // 10), _seconds(fewer, rules)
+    day = _seconds(lakehouse, rules, hours=24, samples=1)
+    name = f"{rules:,} rules, {projects:,} projects"
+    return [
+        Figure("alerting", f"{name}, one hour", whole, "s", floor, at_most=MOST_S),
+        Figure("alerting", f"{name}, the 24 hours of a run by the clock", day, "s"),
+        Figure("alerting", f"{rules // 10:,} rules, {projects:,} projects, one hour", tenth_of_rules, "s"),
+        Figure("alerting", f"{rules:,} rules, {projects // 10:,} projects, one hour", tenth_of_projects, "s"),
+        Figure(
+            "alerting", "growth from a tenth of the rules", whole / tenth_of_rules, "times", at_most=10 * MOST_GROWTH
+        ),
+        Figure(
+            "alerting",
+            "growth from a tenth of the projects",
+            whole / tenth_of_projects,
+            "times",
+            at_most=10 * MOST_GROWTH,
+        ),
+    ]
+
+
+def rules_of_all_kinds(count: int) -> list[Rule]:
+    """Rules of every operator over the metrics of hours, each with a threshold of its own, some with overrides and `for`."""
+    names = [metric.name for metric in registry() if "hour" in metric.grains]
+    found = []
+    for place in range(count):
+        operator = ("gt", "gte", "lt", "lte", "eq", "change_pct", "change_pct")[place % 7]
+        found.append(
+            Rule(
+                name=f"rule_{place}",
+                metric=names[place % len(names)],
+                operator=operator,
+                # Of values from 0 to 100; a rule that everybody breaks all the time is no use to anybody.
+                threshold={"gt": 99.0, "gte": 99.0, "lt": 1.0, "lte": 1.0, "eq": 50.0}.get(operator, -95.0)
+                + place / 1e4,
+                against="previous" if place % 2 else "same_weekday",
+                minimum=place % 10,
+                **{"for": 1 + place % 3},  # pyright: ignore[reportArgumentType]
+                overrides={f"project-{place % 50}": {"threshold": -99.0 if operator == "change_pct" else 98.0}},  # pyright: ignore[reportArgumentType]
+            )
+        )
+    return found
+
+
+def judge(lakehouse: Lakehouse, rules: Sequence[Rule], hours: int = 1) -> list[Judgement]:
+    """What the rules make of the latest hours."""
+    span = Window(HOUR_JUDGED - (hours - 1) * HOUR, HOUR_JUDGED + HOUR)
+    return evaluate(lakehouse, rules, registry(), span, span.end + HOUR / 2)
+
+
+def _seconds(lakehouse: Lakehouse, rules: int, *, hours: int = 1, samples: int = SAMPLES) -> float:
+    made = rules_of_all_kinds(rules)
+    times = []
+    for _ in range(samples):
+        began = time.monotonic()
+        found = judge(lakehouse, made, hours)
+        times.append(time.monotonic() - began)
+        assert all(len(judgement.findings.judged) > 0 for judgement in found)
+    return median(times)
+
+
+def _floor_s(lakehouse: Lakehouse) -> float:
+    """Seconds to read what was measured in the hours that count, and nothing more."""
+    hours = {HOUR_JUDGED - place * HOUR - weeks * WEEK for place in range(4) for weeks in range(5)}
+    files = Files.within(lakehouse.snapshot("hourly_metrics"), [Window.of_hour(hour) for hour in sorted(hours)])
+    began = time.monotonic()
+    lakehouse.engine.query(Model("read", "select * from hourly_metrics"), {"hourly_metrics": files})
+    return time.monotonic() - began
+
+
+def _home(folder: Path, projects: int) -> Lakehouse:
+    """Tables with values of all metrics for the hours that are looked at, and for four weeks of days."""
+    settings = traffic.prepare_home(traffic.environment_of(folder, folder / "landing", threads=2), 3)
+    lakehouse = Lakehouse(settings)
+    metrics = ", ".join(f"'{metric.name}'" for metric in registry() if "hour" in metric.grains)
+    values = f"""
+        select 'project-' || p as project_id, {{time}}, metric, (hash(p, t, metric) % 1000000) / 10000 as value
+        from range({max(1, projects)}) as projects (p), unnest([{metrics}]) as metrics (metric),
+        range($start, $end, interval {{step}}) as times (t)
+    """
+    for weeks in range(5):
+        end = HOUR_JUDGED + HOUR - weeks * WEEK
+        model = Model("hourly_metrics", values.format(time="t as hour", step="1 hour"))
+        lakehouse.rebuild(model, [Window(end - 28 * HOUR, end)], ["events"], lambda _tables, _windows: {})
+    first = datetime(*HOUR_JUDGED.timetuple()[:3]) - 29 * DAY
+    model = Model("daily_metrics", values.format(time="t::date as date", step="1 day"))
+    lakehouse.rebuild(model, [Window(first, first + 29 * DAY)], ["sessions"], lambda _tables, _windows: {})
+    return lakehouse

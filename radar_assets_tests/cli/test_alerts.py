@@ -1,0 +1,109 @@
+"""`radar alerts`, `radar deliveries` and `radar watch`: what people see of alerts, and say to them."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from dagster import DagsterInstance
+from dagster._daemon.types import DaemonHeartbeat
+
+from radar_assets.alerts import outbox
+from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.ledger import record
+from radar_assets.instance import prepare_instance
+from radar_assets.partitions import Window, utc_now
+from radar_assets.settings import Settings
+from radar_assets.store.database import Store, open_store
+from radar_assets.store.models import AlertRule
+from radar_assets_tests.alerts.endpoint import endpoint
+from radar_assets_tests.alerts.records import add_channels, alerts, context, deliveries, rule
+from radar_assets_tests.alerts.sending import webhook
+from radar_assets_tests.cli.conftest import HOUR, Radar
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = open_store(settings.database)
+    yield store
+    store.close()
+
+
+def fire(store: Store, project: str = "shop") -> str:
+    """An alert on the last hour; its id."""
+    window = Window.of_hour(HOUR)
+    found = Findings(rule(), {(project, ""): [window]}, [Breach(project, window, window.start, 50.0, 10.0)])
+    record(store, found, context(utc_now()))
+    return alerts(store)[-1].id
+
+
+def test_an_alert_is_listed_shown_acknowledged_and_snoozed(radar: Radar, store: Store) -> None:
+    assert "No alert is firing" in radar("alerts list").out
+    id = fire(store)
+    listed = radar("alerts list").out
+    assert id[:8] in listed
+    assert "errors_high" in listed
+    assert radar(f"alerts ack {id[:8]} --by ana").code == 0
+    assert "acknowledged by ana" in radar("alerts list").out
+    assert radar(f"alerts snooze {id} 2d").code == 0
+    assert "snoozed, 47 h left" in radar("alerts list").out
+    shown = radar(f"alerts show {id[:8]}").out
+    for part in (id, "threshold, medium", f"{HOUR:%Y-%m-%d %H:%M}", "50", "chat", "pending"):
+        assert part in shown
+    wrong = radar(f"alerts snooze {id} soon")
+    assert (wrong.code, "write it as 30m, 4h or 2d" in wrong.err) == (1, True)
+    assert "radar alerts list" in radar("alerts ack nothing").err
+
+
+def test_what_a_project_is_called_drives_no_terminal(radar: Radar, store: Store) -> None:
+    fire(store, "[red]\x1b[31mshop")
+    out = radar("alerts list").out
+    assert "\x1b[31mshop" not in out
+    assert "[red]\\x1b" in out
+
+
+def test_messages_are_listed_sent_again_and_dropped(radar: Radar, store: Store) -> None:
+    assert "no such message" in radar("deliveries").out
+    fire(store)
+    claim = outbox.claim(store, "chat", utc_now())
+    assert claim
+    outbox.failed(store, claim, "404: no such channel", utc_now(), is_permanent=True)
+    id = claim.message.id
+    listed = radar("deliveries --state dead").out
+    assert "404: no such channel" in listed
+    assert radar(f"deliveries retry {id[:8]}").code == 0
+    assert radar("deliveries --state dead").out == "There is no such message.\n"
+    assert outbox.due_rows(store, utc_now()) == [(id, 1)]
+    assert radar(f"deliveries drop {id[:8]}").code == 0
+    assert [row.state for row in deliveries(store)] == ["dropped"]
+    assert id in radar("sql 'select * from alert_deliveries' --format csv").out
+
+
+def test_the_daemon_is_watched_from_outside_and_what_is_due_is_sent_while_it_is_gone(
+    radar: Radar, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADAR_ALERT_ALLOWED_HOSTS", "127.0.0.1")
+    watching = rule(name="daemon_lives", kind="error", watch="daemon", metric=None, threshold=None, channels=("hook",))
+
+    def beat(age: timedelta) -> None:
+        with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+            for kind in instance.get_required_daemon_types():
+                at = (utc_now() - age).timestamp()
+                instance.add_daemon_heartbeat(DaemonHeartbeat(at, kind, "id"))
+
+    with endpoint() as receiver:
+        add_channels(store, [webhook(receiver.url)])
+        beat(timedelta(hours=2))
+        run = radar("watch --once")
+        assert (run.code, "No rule that is on watches the daemon" in run.err) == (1, True)
+        assert receiver.ids == [], "nobody asked to be told"
+        with store.session() as session:
+            session.add(AlertRule(name=watching.name, place=0, spec=watching.model_dump(mode="json", by_alias=True)))
+        run = radar("watch --once")
+        assert (run.code, "1 sent" in run.err, "No rule" in run.err) == (1, True, False)
+        assert "no sign of life" in str(receiver.received[0][1])
+        assert radar("watch --once").code == 1
+        assert len(receiver.ids) == 1
+        beat(timedelta(0))
+        assert radar("watch --once").code == 0
+        assert radar("watch --every 0").code == 2
+    assert [alert.state for alert in alerts(store)] == ["firing"], "no five minutes have ended since it lives"

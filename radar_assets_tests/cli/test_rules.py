@@ -1,0 +1,224 @@
+"""`radar apply` and `radar rules`: what the file says takes effect, a UI that runs is told, and a rule is tried on the past."""
+
+import importlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+
+from radar_assets.alerts.rules import load_rules, stored_rules
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.settings import Settings
+from radar_assets.store.database import open_store
+from radar_assets_tests.alerts.tables import NOON, fill, series
+from radar_assets_tests.cli.conftest import HOUR, Radar
+
+RULES = """\
+rules:
+  - name: many_events
+    metric: events
+    operator: gt
+    threshold: 2
+    severity: high
+    projects: [shop, nowhere]
+    quiet_hours: {start: 22:00, end: 07:00, timezone: Europe/Berlin}
+    renotify_every: 4h
+    for: 1
+  - name: few_events
+    metric: events
+    operator: lt
+    threshold: 1
+    enabled: false
+"""
+
+
+def written(settings: Settings, text: str) -> Path:
+    settings.config_file.write_text(text)
+    return settings.config_file
+
+
+@pytest.fixture(autouse=True)
+def _no_ui(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever runs on this machine is not to be told."""
+    monkeypatch.setattr(importlib.import_module("radar_assets.cli.apply"), "LOCAL_UI", "http://127.0.0.1:9")
+
+
+@contextmanager
+def ui(answer: dict[str, Any], status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Something that answers as the UI does; its address, and what it was asked."""
+    asked: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_what_is_applied_is_in_the_store_and_what_is_not_any_more_goes(radar: Radar, settings: Settings) -> None:
+    written(settings, RULES)
+    run = radar("apply")
+    assert run.code == 0
+    assert run.out.splitlines() == [
+        "added    rule many_events",
+        "added    rule few_events",
+        "No UI answers at http://127.0.0.1:9; the next start has them.",
+    ]
+    assert "many_events: no project is called nowhere, shop" in run.err
+    store = open_store(settings.database)
+    first, second = load_rules(store)
+    assert (first.name, first.renotify_every, second.enabled) == ("many_events", timedelta(hours=4), False)
+    assert first.quiet_hours is not None
+    assert f"{first.quiet_hours.start:%H:%M} {first.quiet_hours.end:%H:%M}" == "22:00 07:00"
+    assert stored_rules(settings.database) == [first, second]
+    assert radar("apply").out.startswith("Rules and channels are as they were.")
+    written(settings, RULES.replace("threshold: 2", "threshold: 3").split("  - name: few")[0])
+    assert radar("apply").out.splitlines()[:2] == ["changed  rule many_events", "removed  rule few_events"]
+    store.close()
+
+
+def test_nothing_is_applied_of_a_file_with_a_mistake(radar: Radar, settings: Settings) -> None:
+    path = written(settings, RULES)
+    radar("apply")
+    written(settings, RULES.replace("operator: gt", "operator: above").replace("threshold: 1", "threshold: plenty"))
+    run = radar("apply")
+    assert run.code == 1
+    assert run.err.splitlines() == [
+        f"radar: {path}, line 4: rules[0].operator of many_events: Input should be 'gt', 'gte', 'lt', 'lte', 'eq' or "
+        "'change_pct'",
+        f"{path}, line 14: rules[1].threshold of few_events: is no number",
+    ]
+    assert [rule.threshold for rule in stored_rules(settings.database)] == [2, 1]
+
+
+def test_a_ui_that_runs_loads_what_was_applied(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(settings, RULES)
+    sound = {"locationEntries": [{"name": "radar", "locationOrLoadError": {"__typename": "RepositoryLocation"}}]}
+    with ui({"data": {"reloadWorkspace": sound}}) as (url, asked):
+        monkeypatch.setenv("RADAR_UI_URL", url)
+        assert f"The UI at {url} shows them." in radar("apply").out
+    assert "reloadWorkspace" in asked[0]["query"]
+    failed = {"__typename": "PythonError", "message": "it is\nbroken"}
+    with ui({"data": {"reloadWorkspace": {"locationEntries": [{"name": "radar", "locationOrLoadError": failed}]}}}) as (
+        url,
+        _,
+    ):
+        monkeypatch.setenv("RADAR_UI_URL", url)
+        run = radar("apply")
+    assert (run.code, run.err.splitlines()[-1]) == (
+        1,
+        "radar: The rules are in place, but radar does not load: it is broken",
+    )
+    with ui({"what": "is this"}) as (url, _):
+        monkeypatch.setenv("RADAR_UI_URL", url)
+        assert "is no UI of Dagster's" in radar("apply").err
+
+
+def test_the_ui_of_this_machine_comes_first_and_by_no_proxy(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(settings, RULES)
+    module = importlib.import_module("radar_assets.cli.apply")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    sound = {"data": {"reloadWorkspace": {"locationEntries": []}}}
+    with ui(sound) as (local, _), ui(sound) as (public, asked):
+        monkeypatch.setenv("RADAR_UI_URL", public)
+        monkeypatch.setattr(module, "LOCAL_UI", local)
+        assert f"The UI at {local} shows them." in radar("apply").out
+        assert asked == []
+        with ui({"what": "is this"}) as (other, _):
+            monkeypatch.setattr(module, "LOCAL_UI", other)
+            assert f"The UI at {public} shows them." in radar("apply").out
+
+
+def test_a_mail_channel_without_a_mail_server_is_remarked(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(settings, "channels:\n  - {name: team, type: email, to: [ann@shop.example]}\n")
+    run = radar("apply")
+    assert (run.code, "team: no mail is sent until RADAR_SMTP_URL is set" in run.err) == (0, True)
+    monkeypatch.setenv("RADAR_SMTP_URL", "smtp://mail.example")
+    assert "RADAR_SMTP_URL" not in radar("apply").err
+
+
+@pytest.mark.parametrize("written_as", ["22", "2200"])
+def test_quiet_hours_are_not_guessed(radar: Radar, settings: Settings, written_as: str) -> None:
+    written(settings, RULES.replace("start: 22:00", f"start: {written_as}"))
+    run = radar("apply")
+    assert (run.code, f"{written_as} is no time of the day; write it as 22:00" in run.err) == (1, True)
+
+
+def test_rules_are_listed_in_words(radar: Radar, settings: Settings) -> None:
+    assert "There are no rules yet" in radar("rules list").out
+    written(settings, RULES)
+    radar("apply")
+    lines = radar("rules list").out.splitlines()
+    assert "Events of an hour is not above 2." in lines[-2]
+    assert "few_events (off)" in lines[-1]
+
+
+def test_a_rule_is_tried_on_the_past_without_a_trace(radar: Radar, in_shop: Path, tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(RULES)
+    run = radar(f"rules test many_events --since 2d -f {file}")
+    assert run.code == 0
+    assert "It would have fired once" in run.out, "a new project may have too much in its first hour"
+    file.write_text(RULES.replace("metric: events\n    operator: lt", "metric: events\n    operator: lte"))
+    run = radar(f"rules test few_events --since 3h -f {file}")
+    assert run.code == 0
+    assert "windows since" in run.out
+    assert stored_rules(f"sqlite:///{in_shop}/radar.db") == []
+    assert f"{HOUR:%Y}" in run.out
+
+
+def test_a_window_is_counted_once_wherever_the_past_is_cut(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radar_assets.cli.rules.MOST_WINDOWS", 3)
+    written(settings, RULES.replace("projects: [shop, nowhere]", "projects: [shop]").replace("for: 1", "for: 2"))
+    hours = [NOON - place * timedelta(hours=1) for place in range(1, 11)]
+    fill(Lakehouse(settings), "1h", series({"shop": dict.fromkeys(hours)}))
+    with time_machine.travel((NOON + timedelta(minutes=20)).replace(tzinfo=UTC), tick=False):
+        run = radar("rules test many_events --since 8h")
+    assert "It would have fired once in 8 windows since 2026-03-30 04:00 UTC." in run.out
+    assert "2026-03-30 03:00" in run.out
+    assert "2026-03-30 12:00" in run.out
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("rules test nothing", "has no rule nothing; there are many_events, few_events"),
+        ("rules test many_events --since yesterday", "'yesterday' is no length of time"),
+        ("apply -f missing.yaml", "missing.yaml: there is no such file"),
+    ],
+)
+def test_what_can_not_be_done_is_told_in_a_line(radar: Radar, settings: Settings, command: str, says: str) -> None:
+    written(settings, RULES)
+    run = radar(command)
+    assert run.code == 1
+    assert says in run.err
