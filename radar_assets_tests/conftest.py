@@ -15,12 +15,12 @@ __all__ = ["object_server", "postgres_server", "postgres_url", "radar_home", "se
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What makes the short versions of the fault tests long."""
-    parser.addoption("--kills", type=int, default=5, help="how many runs test_kills.py kills (default: 5)")
+    parser.addoption("--kills", type=int, default=3, help="how many runs test_kills.py kills (default: 3)")
     parser.addoption("--collector-kills", type=int, default=2, help="kills in test_collector_kills.py (default: 2)")
     parser.addoption("--deliverer-kills", type=int, default=3, help="kills in test_delivery_kills.py (default: 3)")
     parser.addoption("--power-cuts", type=int, default=2, help="how often test_power_cuts.py cuts (default: 2)")
     parser.addoption("--batches", type=int, default=2, help="batches of history in test_properties.py (default: 2)")
-    parser.addoption("--batch-days", type=int, default=7, help="days of history in each of them (default: 7)")
+    parser.addoption("--batch-days", type=int, default=3, help="days of history in each of them (default: 3)")
     parser.addoption("--seeds", type=int, default=1, help="kinds of luck in alerts/test_incidents.py (default: 1)")
     parser.addoption("--requests", type=int, default=400, help="requests in collector/test_hostile.py (default: 400)")
 
