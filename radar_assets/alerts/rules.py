@@ -186,12 +186,6 @@ class Rule(Model):
             return timedelta(0)
         return self.step if self.against == "previous" else timedelta(days=7)
 
-    def threshold_of(self, project_id: str) -> float:
-        """The threshold that holds for a project."""
-        override = self.overrides.get(project_id)
-        own = override.threshold if override else None
-        return (self.threshold or 0.0) if own is None else own
-
     def judges(self, project_id: str) -> bool:
         """Whether a project is among those that the rule is about."""
         override = self.overrides.get(project_id)
