@@ -19,13 +19,17 @@ class Deadline:
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        self.passed = False
         self._until = time.monotonic() + timeout_s
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
         self._timer = threading.Timer(timeout_s, self._cut)
         self._timer.daemon = True
         self._timer.start()
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is over, by the clock: a socket's own limit may tell a moment before the timer."""
+        return time.monotonic() >= self._until
 
     def left(self) -> float:
         """Seconds left, never none, as a limit of zero would mean not to wait at all."""
@@ -47,7 +51,6 @@ class Deadline:
             self._sockets.clear()
 
     def _cut(self) -> None:
-        self.passed = True
         with self._lock:
             for connection in self._sockets:
                 with suppress(OSError):
