@@ -72,10 +72,14 @@ def list_hours(landing: Landing) -> dict[datetime, int]:
             if hour:
                 hours[hour] = max(hours.get(hour, 0), _ns(one))
         return hours
+    days: dict[Path, int] = {}
     for folder, hour in _hour_folders(landing):
         if hour:
             with suppress(FileNotFoundError):
-                hours[hour] = max(folder.stat().st_ctime_ns, Path(folder.path).parent.stat().st_ctime_ns)
+                day = Path(folder.path).parent
+                if day not in days:
+                    days[day] = day.stat().st_ctime_ns
+                hours[hour] = max(folder.stat().st_ctime_ns, days[day])
     return hours
 
 

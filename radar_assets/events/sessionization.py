@@ -39,7 +39,8 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
                 "sessions": Files.of(base, reach),
             }
             with engine.staged(load_model(LAYER, "rebuilt_sessions"), inputs, parameters) as rebuilt:
-                inputs = {"active_visitors": visitors, "rebuilt_sessions": rebuilt, "sessions": Files.of(base, reach)}
+                near = Files.of(base, window.widen(DAY, 2 * DAY))
+                inputs = {"active_visitors": visitors, "rebuilt_sessions": rebuilt, "sessions": near}
                 states = _built_days(base, reach)
                 days = pa.table({"day": pa.array(sorted(states), pa.date32())})
                 amended = engine.query(load_model(LAYER, "amended_days"), {**inputs, "built_days": days}, parameters)

@@ -234,10 +234,10 @@ class Catalog:
     def _write_snapshot(self, head: Snapshot, built: Build, old: list[FileRef], new: list[NewFile]) -> Commit:
         from pyiceberg.table.update.snapshot import ExpireSnapshots
 
-        from radar_assets.lakehouse.replacement import ReplaceFiles
+        from radar_assets.lakehouse.replacement import ReplaceFiles, ReplaceTransaction
 
         iceberg = head.iceberg
-        with iceberg.transaction() as transaction:
+        with ReplaceTransaction(iceberg) as transaction:
             ReplaceFiles(transaction, head, old, [_data_file(head, file) for file in new]).commit()
             snapshots = sorted(transaction.table_metadata.snapshots, key=lambda one: one.sequence_number or 0)
             if len(snapshots) > SNAPSHOTS_TOLERATED:

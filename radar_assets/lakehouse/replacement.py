@@ -1,4 +1,4 @@
-"""Pyiceberg's snapshot producer for replacing files, in one pass over the manifests that can hold them.
+"""Pyiceberg's snapshot producer, and its transaction, for replacing files, in one pass over the manifests that can hold them.
 
 Its own overwrite reads those manifests twice and keeps every manifest of deleted files for ever, so that a partition which is rebuilt
 often makes each further commit to its table slower. Here manifests stay few and of a size that is quickly rewritten.
@@ -9,7 +9,9 @@ from typing import Any
 
 from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update import TableUpdate
 from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore[reportPrivateUsage]
 
 from radar_assets.lakehouse.files import FileRef, PartitionKey
@@ -20,6 +22,20 @@ MOST_ENTRIES = 256
 SMALL_ENTRIES = MOST_ENTRIES // 4
 MOST_SMALL = 64
 """Manifests with fewer than `SMALL_ENTRIES` files, of which each commit adds one, before they are merged."""
+
+
+class ReplaceTransaction(Transaction):
+    """A transaction that works its metadata out once an update: pyiceberg copies all of them, deeply, at each of twenty looks."""
+
+    _known: tuple[tuple[TableUpdate, ...], TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        updates, metadata = self._known or ((), None)
+        if metadata is None or updates is not self._updates:
+            metadata = super().table_metadata
+            self._known = self._updates, metadata
+        return metadata
 
 
 class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):

@@ -7,7 +7,7 @@ now_there as (
         md5(to_json(rebuilt_sessions)) as digest,
         cast(started_at as date) as day
     from rebuilt_sessions
-    where started_at < $start or started_at >= $end
+    where started_at < $start or (started_at >= $end and started_at < $end + interval 2 days)
 ),
 
 there_before as (
@@ -16,7 +16,10 @@ there_before as (
         cast(started_at as date) as day
     from sessions
     where
-        (started_at >= $start - interval 1 day and started_at < $start or started_at >= $end)
+        (
+            (started_at >= $start - interval 1 day and started_at < $start)
+            or (started_at >= $end and started_at < $end + interval 2 days)
+        )
         and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
 ),
 
@@ -25,6 +28,11 @@ differing as (
     from now_there
     full join there_before on now_there.digest = there_before.digest and now_there.day = there_before.day
     where now_there.digest is null or there_before.digest is null
+    union
+    -- Further on, only days that change were worked out.
+    select cast(started_at as date) as day
+    from rebuilt_sessions
+    where started_at >= $end + interval 2 days
 )
 
 select distinct differing.day

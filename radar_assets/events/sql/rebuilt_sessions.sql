@@ -4,7 +4,8 @@
 -- own session id, for more than 12 hours. A run is cut at every 06:00 and 18:00 UTC that lies 12 hours or more after
 -- its start, so that no session lasts 24 hours. Which session an event belongs to is thus decided by the 36 hours
 -- before it alone, in whatever order the events arrived, and an event may move the cuts of the 36 hours after it.
--- Further days after the window are carried along for is_new_visitor, which looks back 30 days.
+-- Whether a visitor is new is told by the 30 days before; of the days further on, those come along in which that
+-- changes.
 with
 
 activity as (
@@ -148,7 +149,69 @@ rebuilt as (
     from landed
 ),
 
+-- The columns are few here since this reads sixty days.
 known as (
+    select
+        project_id,
+        visitor_id,
+        started_at,
+        is_new_visitor
+    from sessions
+    where
+        (
+            (started_at >= $start - interval 31 days and started_at < $start - interval 1 day)
+            or (started_at >= $end + interval 2 days and started_at < $end + interval 32 days)
+        )
+        and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
+),
+
+visitor_days as (
+    select
+        project_id,
+        visitor_id,
+        day,
+        lag(day) over visits_before as previous_day
+    from (
+        select
+            project_id,
+            visitor_id,
+            date_trunc('day', started_at) as day
+        from rebuilt
+        where started_at < $end + interval 2 days
+        union
+        select
+            project_id,
+            visitor_id,
+            date_trunc('day', started_at) as day
+        from known
+    ) as seen
+    window visits_before as (partition by project_id, visitor_id order by day)
+),
+
+newness as (
+    select
+        project_id,
+        visitor_id,
+        day,
+        previous_day is null or previous_day < day - interval 30 days as is_new_visitor
+    from visitor_days
+),
+
+changed_days as (
+    select distinct newness.day
+    from newness
+    inner join known
+        on
+            newness.project_id = known.project_id
+            and newness.visitor_id = known.visitor_id
+            and newness.day = date_trunc('day', known.started_at)
+    where newness.day >= $end and newness.is_new_visitor <> known.is_new_visitor
+),
+
+either as (
+    select * from rebuilt
+    where started_at < $end + interval 2 days
+    union all
     select
         session_id,
         project_id,
@@ -180,33 +243,8 @@ known as (
         revenue
     from sessions
     where
-        (
-            (started_at >= $start - interval 31 days and started_at < $start - interval 1 day)
-            or (started_at >= $end + interval 2 days and started_at < $end + interval 32 days)
-        )
+        date_trunc('day', started_at) in (select day from changed_days)
         and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
-),
-
-either as (
-    select * from rebuilt
-    where started_at < $end + interval 2 days
-    union all
-    select * from known
-),
-
-visitor_days as (
-    select
-        project_id,
-        visitor_id,
-        day,
-        lag(day) over (partition by project_id, visitor_id order by day) as previous_day
-    from (
-        select distinct
-            project_id,
-            visitor_id,
-            date_trunc('day', started_at) as day
-        from either
-    ) as seen
 )
 
 select
@@ -222,8 +260,7 @@ select
     either.events_after_midnight,
     either.page_views,
     either.is_bounce,
-    visitor_days.previous_day is null
-    or visitor_days.previous_day < visitor_days.day - interval 30 days as is_new_visitor,
+    newness.is_new_visitor,
     either.entry_page,
     either.exit_page,
     either.referrer,
@@ -241,9 +278,9 @@ select
     either.is_bot,
     either.revenue
 from either
-inner join visitor_days
+inner join newness
     on
-        either.project_id = visitor_days.project_id
-        and either.visitor_id = visitor_days.visitor_id
-        and date_trunc('day', either.started_at) = visitor_days.day
+        either.project_id = newness.project_id
+        and either.visitor_id = newness.visitor_id
+        and date_trunc('day', either.started_at) = newness.day
 where either.started_at >= $start - interval 1 day
