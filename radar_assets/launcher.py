@@ -4,17 +4,20 @@ What a run does is said in its job; how many may be under way at once, in `dagst
 """
 
 import multiprocessing
+import multiprocessing.process
+import os
 import signal
 import socket
 import sys
 from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import psutil
 from dagster import DagsterRun
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData, serialize_value
 
@@ -34,13 +37,13 @@ LIBRARIES = [
     "ua_parser",
 ]
 """Only libraries: each run imports the graph's own modules, so that it has the code that the UI has last reloaded."""
-THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 class ForkingRunLauncher(DefaultRunLauncher):
     """Forks runs of this Python environment from a process that has its libraries; leaves others to their code servers.
 
-    A run ends whatever becomes of the daemon that launched it, and the next daemon finds it by its tag.
+    A run ends by itself, whatever becomes of the daemon that launched it, and the next daemon finds its process by a tag. One that
+    is gone is noticed by run monitoring: in its next round if the run had started, else after `start_timeout_seconds`.
     """
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
@@ -57,14 +60,20 @@ class ForkingRunLauncher(DefaultRunLauncher):
     def launch_run(self, context: LaunchRunContext) -> None:
         """Start the process of a run, here or on its code server."""
         run, origin = context.dagster_run, context.job_code_origin
-        if not origin or origin.executable_path != sys.executable or not _is_on_this_machine(run):
+        if not origin or origin.executable_path != sys.executable or not _has_this_environment(run):
             super().launch_run(context)
             return
         arguments = serialize_value(ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()))
-        process = self._forks.Process(target=_execute, args=(arguments,), name=f"run {run.run_id}")
-        process.start()
-        assert process.pid
-        self._instance.add_run_tags(run.run_id, {WORKER_TAG: _Worker.of(process.pid).tag()})
+        waits, goes = self._forks.Pipe(duplex=False)
+        with waits, goes:
+            process = self._forks.Process(target=_execute, args=(arguments, waits), name=f"run {run.run_id}")
+            process.start()
+            # At its exit the daemon would wait for the runs that it has started.
+            multiprocessing.process._children.discard(process)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+            assert process.pid
+            # The run writes tags too, and one write may undo the other. If this one fails, the process ends without having begun.
+            self._instance.add_run_tags(run.run_id, {WORKER_TAG: _Worker.of(run, process.pid).tag()})
+            goes.send(True)
         self._run_ids.add(run.run_id)
 
     def terminate(self, run_id: str) -> bool:
@@ -76,10 +85,11 @@ class ForkingRunLauncher(DefaultRunLauncher):
         if run.is_finished:
             return False
         self._instance.report_run_canceling(run)
-        if worker.host != socket.gethostname() or not worker.lives():
+        process = worker.process()
+        if not worker.is_here() or not process:
             self._instance.report_engine_event(f"There is no process {worker.pid} of the run on this machine.", run)
             return False
-        psutil.Process(worker.pid).send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
         return True
 
     @property
@@ -89,46 +99,61 @@ class ForkingRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the process of a run is there. What can't be seen from here counts as running."""
         worker = _Worker.of_run(run)
-        if worker and worker.host == socket.gethostname() and not worker.lives():
+        if worker and worker.is_here() and not worker.process():
             return CheckRunHealthResult(WorkerStatus.FAILED, f"The process {worker.pid} of the run is gone.")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
 class _Worker(NamedTuple):
-    """A process of a machine; the start time, in seconds since 1970, tells it from a later one of the same number."""
+    """The process of a run; its start, in seconds since the machine's, tells it from a later one of the same number."""
 
+    run_id: str
     host: str
     pid: int
     started: float
 
     @classmethod
-    def of(cls, pid: int) -> "_Worker":
-        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time())
+    def of(cls, run: DagsterRun, pid: int) -> "_Worker":
+        return cls(run.run_id, socket.gethostname(), pid, _started(psutil.Process(pid)))
 
     @classmethod
     def of_run(cls, run: DagsterRun) -> "_Worker | None":
-        host, pid, started = run.tags[WORKER_TAG].rsplit(" ", 2) if WORKER_TAG in run.tags else ("", 0, 0)
-        return cls(host, int(pid), float(started)) if pid else None
+        """The process that a run says it has. A retry has the tags of the run that it tries again, until it has its own."""
+        run_id, host, pid, started = run.tags.get(WORKER_TAG, "- - 0 0").split(" ")
+        return cls(run_id, host, int(pid), float(started)) if run_id == run.run_id else None
 
     def tag(self) -> str:
-        return f"{self.host} {self.pid} {self.started}"
+        return f"{self.run_id} {self.host} {self.pid} {self.started}"
 
-    def lives(self) -> bool:
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname()
+
+    def process(self) -> psutil.Process | None:
+        """The process, if it lives."""
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1
+            process = psutil.Process(self.pid)
+            same = abs(_started(process) - self.started) < 0.1
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
-            return False
+            return None
 
 
-def _execute(arguments: str) -> None:
-    """What `dagster api execute_run` does, in a process of its own."""
+def _started(process: psutil.Process) -> float:
+    # Both follow the clock when that is set, so the difference doesn't.
+    return process.create_time() - psutil.boot_time()
+
+
+def _execute(arguments: str, waits: Connection) -> None:
+    """What `dagster api execute_run` does, in a process of its own, once it is told to."""
     from dagster._cli.api import execute_run_command
 
+    with waits:
+        waits.recv()
     execute_run_command.main([arguments], standalone_mode=False)
 
 
-def _is_on_this_machine(run: DagsterRun) -> bool:
-    """Whether the code server of a run is one of this machine, so that its code is here too."""
+def _has_this_environment(run: DagsterRun) -> bool:
+    """Whether the code server of a run is one that this process starts, or that `dagster dev` has started for all."""
     assert run.remote_job_origin
     location = run.remote_job_origin.repository_origin.code_location_origin
-    return not isinstance(location, GrpcServerCodeLocationOrigin) or location.host in THIS_MACHINE
+    return isinstance(location, ManagedGrpcPythonEnvCodeLocationOrigin) or "DAGSTER_IS_DEV_CLI" in os.environ

@@ -1,11 +1,10 @@
 """The launcher of runs, under Dagster's own daemon: what is forked, what is not, and who notices when a process is gone."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from radar_assets.settings import Settings
 from radar_assets_tests.waiting_assets import FOLDER
 
 PATIENCE_S = 90
+WAITING = {"module_name": "radar_assets_tests.waiting_assets"}
 
 
 @pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+def instance(settings: Settings, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """The instance of the home, that looks after its runs each second."""
     home = prepare_instance(settings)
     own = yaml.safe_load(instance_yaml().read_text())
@@ -32,6 +32,7 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     (home / "dagster.yaml").write_text(yaml.safe_dump(own))
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
+    (tmp_path / "go").touch()  # so that no run is left behind
 
 
 @contextmanager
@@ -48,9 +49,12 @@ def daemon(
         try:
             yield process
         finally:
-            (folder / "go").touch()
             process.terminate()
             process.wait(timeout=PATIENCE_S)
+
+
+def two(runs: Sequence[dg.DagsterRun]) -> Sequence[dg.DagsterRun] | None:
+    return runs if len(runs) == 2 else None
 
 
 def eventually(find: Callable[[], Any]) -> Any:
@@ -67,40 +71,53 @@ def newest(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> dg.Dags
 
 
 def process_of(run: dg.DagsterRun) -> psutil.Process:
-    return psutil.Process(int(run.tags[WORKER_TAG].split()[1]))
+    run_id, _, pid, _ = run.tags[WORKER_TAG].split()
+    assert run_id == run.run_id
+    return psutil.Process(int(pid))
 
 
 def test_a_run_is_forked_and_when_it_is_killed_or_terminated_that_is_noticed(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    with daemon(instance, tmp_path, [{"module_name": "radar_assets_tests.waiting_assets"}]):
+    with daemon(instance, tmp_path, [WAITING]):
         (tmp_path / "ask-first").touch()
         run = eventually(lambda: newest(instance, dg.DagsterRunStatus.STARTED))
-        assert "multiprocessing.forkserver" in " ".join(process_of(run).parent().cmdline())  # pyright: ignore[reportOptionalMemberAccess]
+        parent = process_of(run).parent()
+        assert parent and "multiprocessing.forkserver" in " ".join(parent.cmdline())
+        pid = process_of(run).pid
         process_of(run).kill()
         failed = eventually(lambda: newest(instance, dg.DagsterRunStatus.FAILURE))
         assert failed.run_id == run.run_id
         messages = [entry.message for entry in instance.all_logs(run.run_id)]
-        assert any(f"The process {run.tags[WORKER_TAG].split()[1]} of the run is gone" in text for text in messages)
+        assert any(f"The process {pid} of the run is gone" in text for text in messages)
 
         again = eventually(lambda: newest(instance, dg.DagsterRunStatus.STARTED))
         assert again.parent_run_id == run.run_id, "what failed is tried once more"
+        assert process_of(again).pid != pid, "a retry has the tags of what it tries again"
         # As the webserver does: another process than the one that launched the run.
         assert instance.run_launcher.terminate(again.run_id)
         assert eventually(lambda: newest(instance, dg.DagsterRunStatus.CANCELED)).run_id == again.run_id
         assert not instance.run_launcher.terminate(again.run_id), "it has ended"
 
 
-def test_a_run_ends_although_the_daemon_that_launched_it_was_killed(
+def test_a_daemon_stops_without_its_runs_and_the_next_one_looks_after_them(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    with daemon(instance, tmp_path, [{"module_name": "radar_assets_tests.waiting_assets"}]) as launcher:
-        (tmp_path / "ask-first").touch()
-        run = eventually(lambda: newest(instance, dg.DagsterRunStatus.STARTED))
-        launcher.send_signal(signal.SIGKILL)
-        launcher.wait()
+    with daemon(instance, tmp_path, [WAITING]) as launcher:
+        for number in range(2):
+            (tmp_path / f"ask-{number}").touch()
+        first, second = eventually(
+            lambda: two(instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
+        )
+        launcher.terminate()
+        launcher.wait(timeout=30)
+        assert process_of(first).is_running() and process_of(second).is_running()
+    with daemon(instance, tmp_path, [WAITING]):
+        process_of(first).kill()
+        assert eventually(lambda: newest(instance, dg.DagsterRunStatus.FAILURE)).run_id == first.run_id
         (tmp_path / "go").touch()
-        assert eventually(lambda: newest(instance, dg.DagsterRunStatus.SUCCESS)).run_id == run.run_id
+        ended = dg.RunsFilter(run_ids=[second.run_id], statuses=[dg.DagsterRunStatus.SUCCESS])
+        eventually(lambda: instance.get_runs(ended))
 
 
 def test_runs_of_another_python_environment_are_left_to_its_code_server(
@@ -118,10 +135,16 @@ def test_runs_of_another_python_environment_are_left_to_its_code_server(
     assert WORKER_TAG not in run.tags
 
 
-def test_a_process_id_that_another_process_has_now_is_no_sign_of_life(instance: dg.DagsterInstance) -> None:
-    me = psutil.Process()
-    tags = {WORKER_TAG: f"{os.uname().nodename} {me.pid} {me.create_time() - 60}"}
-    run = dg.DagsterRun(job_name="any", run_id="any", tags=tags)
-    assert instance.run_launcher.check_run_worker_health(run).status.name == "FAILED"
-    elsewhere = dg.DagsterRun(job_name="any", run_id="any", tags={WORKER_TAG: f"elsewhere {me.pid} 0.0"})
-    assert instance.run_launcher.check_run_worker_health(elsewhere).status.name == "RUNNING"
+def test_only_the_process_that_a_run_started_as_is_a_sign_of_its_life(instance: dg.DagsterInstance) -> None:
+    def health(tag: str) -> str:
+        run = dg.DagsterRun(job_name="any", run_id="any", tags={WORKER_TAG: tag})
+        return instance.run_launcher.check_run_worker_health(run).status.name
+
+    me, host = psutil.Process(), os.uname().nodename
+    started = me.create_time() - psutil.boot_time()
+    assert health(f"any {host} {me.pid} {started}") == "RUNNING"
+    assert health(f"any {host} {me.pid} {started - 60}") == "FAILED", "the number is another process's now"
+    assert health(f"other {host} {me.pid} {started - 60}") == "RUNNING", (
+        "the tag is of the run that this one tries again"
+    )
+    assert health(f"any elsewhere {me.pid} 0.0") == "RUNNING", "what can't be seen from here"

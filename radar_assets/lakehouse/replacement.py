@@ -27,15 +27,13 @@ MOST_SMALL = 64
 class ReplaceTransaction(Transaction):
     """A transaction that works its metadata out once an update: pyiceberg copies all of them, deeply, at each of twenty looks."""
 
-    _known: tuple[tuple[TableUpdate, ...], TableMetadata] | None = None
+    _seen: tuple[TableMetadata, tuple[TableUpdate, ...], TableMetadata] | None = None
 
     @property
     def table_metadata(self) -> TableMetadata:
-        updates, metadata = self._known or ((), None)
-        if metadata is None or updates is not self._updates:
-            metadata = super().table_metadata
-            self._known = self._updates, metadata
-        return metadata
+        if not self._seen or self._seen[0] is not self._table.metadata or self._seen[1] is not self._updates:
+            self._seen = self._table.metadata, self._updates, super().table_metadata
+        return self._seen[2]
 
 
 class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):

@@ -1,7 +1,8 @@
 """What history costs: the same new hours, and late events, on homes with next to no past and with sixty days of it."""
 
+import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from radar_assets.sensors import INCREMENTAL
 from radar_assets.simulator.traffic import SimulatedSegment, simulate
 from radar_assets_tests.benchmarks import traffic
 from radar_assets_tests.benchmarks.measurement import Figure, measure
-from radar_assets_tests.platform import Platform, event
+from radar_assets_tests.platform import Platform
 
 EVENTS_A_DAY = 24_000
 HISTORY_DAYS = 60
@@ -43,18 +44,47 @@ def run(folder: Path, scale: float) -> list[Figure]:
     # The first of each is slower, since nothing is in the caches.
     new_hours = sorted(coming.items())[: samples + 1]
     received = new_hours[-1][0] + HOUR
-    late = [event(f"late-{n}", old_day.start + 12 * HOUR + timedelta(minutes=n), received) for n in range(samples + 1)]
+    late = _late_lines(near_old_day, old_day, received, samples + 1)
     with _home(folder / "with", past) as grown:
         with _home(folder / "without", []) as empty:
-            hour_times = [[_hour_s(home, segments) for home in (grown, empty)] for _, segments in new_hours]
+            hour_times = [
+                _both(grown, empty, number, lambda home, new=new: _hour_s(home, new))
+                for number, (_, new) in enumerate(new_hours)
+            ]
         with _home(folder / "alone", near_old_day) as alone:
-            late_times = [[_late_s(home, received, one, old_day) for home in (grown, alone)] for one in late]
+            late_times = [
+                _both(grown, alone, number, lambda home, one=one: _late_s(home, received, one, old_day))
+                for number, one in enumerate(late)
+            ]
     hour, empty_hour = (median(times) for times in zip(*hour_times[1:], strict=True))
     again, alone_again = (median(times) for times in zip(*late_times[1:], strict=True))
     return [
         Figure("growth", f"a new hour on {days} days of history", hour, "s", empty_hour, most_times=MOST_TIMES),
         Figure("growth", f"a late event's hour and day in {days} days", again, "s", alone_again, most_times=MOST_TIMES),
     ]
+
+
+def _late_lines(
+    segments: Iterable[SimulatedSegment], day: Window, received: datetime, count: int
+) -> list[dict[str, object]]:
+    """Further events of visitors of a day, which come only now."""
+    noon = day.start + 12 * HOUR
+    now = f"{received.isoformat()}Z"
+    events = [json.loads(line) for segment in segments if segment.hour == noon for line in segment.lines.splitlines()]
+    on_time = [event for event in events if event["timestamp"].startswith(f"{noon:%Y-%m-%dT%H}")]
+    return [
+        {**event, "event_id": f"late-{number}", "sent_at": now, "received_at": now}
+        for number, event in enumerate(on_time[:count])
+    ]
+
+
+def _both(grown: Platform, other: Platform, number: int, take: Callable[[Platform], float]) -> tuple[float, float]:
+    """Seconds on both homes, which take turns in going first."""
+    if number % 2:
+        first = take(grown)
+        return first, take(other)
+    first = take(other)
+    return take(grown), first
 
 
 def _hour_s(home: Platform, segments: Iterable[SimulatedSegment]) -> float:
