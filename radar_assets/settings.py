@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         default=date(2026, 1, 1), description="First day of the platform (UTC); older events are rejected."
     )
     engine: Literal["duckdb"] = Field(default="duckdb", description="What runs the SQL models.")
-    memory: str = Field(default="1GB", description="Memory limit of the engine, such as 1GB or 512MB.")
+    memory: str = Field(default="1300MB", description="Memory limit of the engine, such as 1GB or 512MB.")
     threads: int = Field(
         default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Threads of the engine."
     )
