@@ -21,6 +21,9 @@ from radar_assets_tests.waiting_assets import FOLDER
 
 PATIENCE_S = 90
 WAITING = {"module_name": "radar_assets_tests.waiting_assets"}
+UNDER_WAY = dg.RunsFilter(
+    statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+)
 
 
 @pytest.fixture
@@ -76,10 +79,29 @@ def process_of(run: dg.DagsterRun) -> psutil.Process:
     return psutil.Process(int(pid))
 
 
+def other_environment(folder: Path) -> str:
+    """The path of another Python, with the same libraries."""
+    python = folder / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    (folder / "pyvenv.cfg").write_text(Path(sys.prefix, "pyvenv.cfg").read_text())
+    (folder / "lib").symlink_to(Path(sys.prefix, "lib"))
+    return str(python)
+
+
 def test_a_run_is_forked_and_when_it_is_killed_or_terminated_that_is_noticed(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    with daemon(instance, tmp_path, [WAITING]):
+    other = {
+        "module_name": "radar_assets_tests.small_assets",
+        "executable_path": other_environment(tmp_path / "other"),
+    }
+    with daemon(instance, tmp_path, [WAITING, other]):
+        elsewhere = eventually(lambda: newest(instance, dg.DagsterRunStatus.SUCCESS))
+        assert elsewhere.job_code_origin.executable_path == other["executable_path"]
+        assert WORKER_TAG not in elsewhere.tags, "what this environment can't run is left to its code server"
+        eventually(lambda: not instance.get_runs(UNDER_WAY))
+
         (tmp_path / "ask-first").touch()
         run = eventually(lambda: newest(instance, dg.DagsterRunStatus.STARTED))
         parent = process_of(run).parent()
@@ -118,21 +140,6 @@ def test_a_daemon_stops_without_its_runs_and_the_next_one_looks_after_them(
         (tmp_path / "go").touch()
         ended = dg.RunsFilter(run_ids=[second.run_id], statuses=[dg.DagsterRunStatus.SUCCESS])
         eventually(lambda: instance.get_runs(ended))
-
-
-def test_runs_of_another_python_environment_are_left_to_its_code_server(
-    instance: dg.DagsterInstance, tmp_path: Path
-) -> None:
-    other = tmp_path / "other" / "bin"
-    other.mkdir(parents=True)
-    (other / "python").symlink_to(sys.executable)
-    (other.parent / "pyvenv.cfg").write_text(Path(sys.prefix, "pyvenv.cfg").read_text())
-    (other.parent / "lib").symlink_to(Path(sys.prefix, "lib"))
-    location = {"module_name": "radar_assets_tests.small_assets", "executable_path": str(other / "python")}
-    with daemon(instance, tmp_path, [location]):
-        run = eventually(lambda: newest(instance, dg.DagsterRunStatus.SUCCESS))
-    assert run.job_code_origin.executable_path == str(other / "python")
-    assert WORKER_TAG not in run.tags
 
 
 def test_only_the_process_that_a_run_started_as_is_a_sign_of_its_life(instance: dg.DagsterInstance) -> None:

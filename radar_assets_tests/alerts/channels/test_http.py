@@ -121,7 +121,7 @@ def test_an_answer_that_does_not_come_is_given_up_in_time(road: Any, answer: Ans
 def test_what_does_not_end_after_it_changes_nothing_of_a_yes(road: Any, answer: Answer, server: Server) -> None:
     server.answer(answer)
     started = time.monotonic()
-    road(server, 2)
+    road(server, 3)
     assert time.monotonic() - started < FOREVER
 
 
