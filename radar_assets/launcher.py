@@ -49,7 +49,6 @@ class ForkingRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data)
         self._forks = multiprocessing.get_context("forkserver")
-        self._forks.set_forkserver_preload(LIBRARIES)
 
     @classmethod
     def from_config_value(
@@ -64,6 +63,8 @@ class ForkingRunLauncher(DefaultRunLauncher):
             super().launch_run(context)
             return
         arguments = serialize_value(ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()))
+        # Here, since it is for the whole process, and many that never launch a run have an instance.
+        self._forks.set_forkserver_preload(LIBRARIES)
         waits, goes = self._forks.Pipe(duplex=False)
         with waits, goes:
             process = self._forks.Process(target=_execute, args=(arguments, waits), name=f"run {run.run_id}")
