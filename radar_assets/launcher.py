@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -86,12 +87,13 @@ class ForkingRunLauncher(DefaultRunLauncher):
         if run.is_finished:
             return False
         self._instance.report_run_canceling(run)
-        process = worker.process()
-        if not worker.is_here() or not process:
-            self._instance.report_engine_event(f"There is no process {worker.pid} of the run on this machine.", run)
-            return False
-        process.send_signal(signal.SIGINT)
-        return True
+        process = worker.process() if worker.is_here() else None
+        if process:
+            with suppress(psutil.NoSuchProcess):  # it ends by itself just now
+                process.send_signal(signal.SIGINT)
+                return True
+        self._instance.report_engine_event(f"There is no process {worker.pid} of the run on this machine.", run)
+        return False
 
     @property
     def supports_check_run_worker_health(self) -> bool:
