@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LAYER = "radar_assets.events"
 HOURS_A_PART = 24
-BYTES_A_PART = 32 * 2**20
+BYTES_A_PART = 256 * 2**20
 """A part of a load ends with the received hour in which it reaches either."""
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tempfile
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -54,7 +55,7 @@ def enrich(
     rows: Iterable[dict[str, Any]], start: datetime = NOON - 12 * HOUR, end: datetime = NOON + 12 * HOUR
 ) -> list[dict[str, Any]]:
     """The rows of `events` that come of rows of `raw_events`."""
-    engine = DuckDBEngine("256MB", 2, Path("unused"))
+    engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))
     raw_events = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     window = {"start": start, "end": end}
     seen = engine.query(load_model("radar_assets.events", "user_agents"), {"raw_events": raw_events}, window)

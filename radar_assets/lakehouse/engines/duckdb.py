@@ -1,6 +1,7 @@
 """The DuckDB engine: runs a model over Parquet files and Arrow relations and writes its rows as Parquet files, a partition a file."""
 
 import os
+import resource
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,12 @@ _NO_PARTITION = ("__HIVE_DEFAULT_PARTITION__", "NULL", None)
 MICROSECOND = timedelta(microseconds=1)
 ROW_GROUP = 30_720
 """Rows of a row group: written by partition, larger ones take DuckDB half as much time again."""
+ROWS_HELD = 262_144
+"""Rows that a thread keeps before it hands them to the files of their partitions. With DuckDB's default, twice as many, two threads
+keep a gigabyte of events, and spill."""
+MOST_OPEN_FILES = 1000
+"""Files that a statement writes at a time, where the process may open twice as many. With DuckDB's default of 100, late lines of a
+month of hours became many small files each."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +127,12 @@ class DuckDBEngine:
                     Model("keys", f"select distinct {keys} from staged order by all"), {"staged": rows}
                 )
                 for start in range(0, distinct.num_rows, PARTITIONS_A_WRITE):
-                    some = distinct.slice(start, PARTITIONS_A_WRITE)
+                    wanted = distinct.slice(start, PARTITIONS_A_WRITE)
                     same = " and ".join(
                         f"{key} is not distinct from k{place}" for place, key in enumerate(_partition_keys(table))
                     )
-                    part = f"select * from staged where exists (select 1 from some where {same})"
-                    files += self._write(part, {"staged": rows, "some": some}, {}, table, folder, built_from)
+                    part = f"select * from staged where exists (select 1 from wanted where {same})"
+                    files += self._write(part, {"staged": rows, "wanted": wanted}, {}, table, folder, built_from)
         except BaseException:
             for file in files:
                 Path(file.path).unlink(missing_ok=True)
@@ -165,11 +172,11 @@ class DuckDBEngine:
     @contextmanager
     def staged(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any]) -> Iterator[Path]:
         """The model's rows in a Parquet file that lasts as long as the block: an intermediate result that several models read."""
-        self.scratch.mkdir(parents=True, exist_ok=True)
         path = self.scratch / f"staged-{os.getpid()}-{uuid.uuid4().hex}.parquet"
         try:
             with self.connect(inputs) as connection:
-                connection.execute(f"copy ({model.sql}) to '{_quoted(path)}' (format parquet)", dict(parameters))
+                options = f"format parquet, row_group_size {ROW_GROUP}"
+                connection.execute(f"copy ({model.sql}) to '{_quoted(path)}' ({options})", dict(parameters))
             yield path
         finally:
             path.unlink(missing_ok=True)
@@ -179,6 +186,7 @@ class DuckDBEngine:
         """A connection that sees the inputs as relations; what it spilled is gone when the block ends."""
         import duckdb
 
+        self.scratch.mkdir(parents=True, exist_ok=True)
         spill = self.scratch / f"duckdb-{os.getpid()}-{uuid.uuid4().hex}"
         connection = duckdb.connect(
             config={
@@ -193,6 +201,9 @@ class DuckDBEngine:
         )
         try:
             connection.execute("set TimeZone = 'UTC'")
+            connection.execute(f"set partitioned_write_flush_threshold = {ROWS_HELD}")
+            most_open = min(MOST_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+            connection.execute(f"set partitioned_write_max_open_files = {most_open}")
             for name, relation in inputs.items():
                 if isinstance(relation, Files):
                     connection.execute(f'create view "{name}" as {_select(relation)}')

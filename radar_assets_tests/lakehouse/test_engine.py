@@ -1,0 +1,74 @@
+"""The engine's files: one a partition, in whatever order rows come, also where memory doesn't hold all partitions at once."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.engines.duckdb import ROWS_HELD, DuckDBEngine
+from radar_assets.lakehouse.files import NewFile
+from radar_assets.lakehouse.sql import Model
+
+TABLE = Table(
+    "late",
+    "Rows of many hours.",
+    (
+        Column("at", "timestamp", "When.", nullable=False),
+        Column("number", "long", "Which.", nullable=False),
+        Column("text", "string", "Something that takes room.", nullable=False),
+    ),
+    (("at", "hour"),),
+    ("number",),
+)
+SCATTERED = Model(
+    "late",
+    """
+    select
+        timestamp '2026-01-01' + to_hours((number * 7919 % $hours)::integer) as at,
+        number,
+        repeat(md5(number::varchar), $size // 32) as text
+    from range($count) numbers(number)
+    """,
+)
+
+
+def write(folder: Path, memory: str, *, count: int, hours: int, size: int) -> list[NewFile]:
+    """Files of rows whose hours take turns."""
+    engine = DuckDBEngine(memory, 2, folder / "scratch")
+    return engine.write(SCATTERED, {}, {"count": count, "hours": hours, "size": size}, TABLE, folder / "data")
+
+
+def check_whole(files: list[NewFile], *, count: int, hours: int) -> None:
+    """Each hour has its rows, and none is in two hours."""
+    start = 490_896  # hours from 1970 to 2026
+    assert {file.partition[0] for file in files} == set(range(start, start + hours))
+    assert sum(file.rows for file in files) == count
+    assert all(Path(file.path).stat().st_size == file.size_bytes for file in files)
+
+
+def test_rows_in_any_order_make_one_file_a_partition(tmp_path: Path) -> None:
+    count = 4 * ROWS_HELD
+    files = write(tmp_path, "1GB", count=count, hours=300, size=32)
+    check_whole(files, count=count, hours=300)
+    assert len(files) == 300
+
+
+def test_more_partitions_than_fit_in_memory_are_written_some_at_a_time(tmp_path: Path) -> None:
+    count, hours = 100_000, 600
+    files = write(tmp_path, "100MB", count=count, hours=hours, size=640)
+    check_whole(files, count=count, hours=hours)
+    assert len(files) == hours
+    assert len({Path(file.path).parents[1] for file in files}) > 1, "they fitted in memory"
+    assert not any((tmp_path / "scratch").iterdir())
+
+
+def test_a_statement_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
+    late_failure = Model(
+        "late",
+        SCATTERED.sql.replace("        number,", "        if(number = 190_000, error('at last'), number) as number,"),
+    )
+    with pytest.raises(duckdb.Error, match="at last"):
+        engine.write(late_failure, {}, {"count": 200_000, "hours": 9, "size": 640}, TABLE, tmp_path / "data")
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
