@@ -24,20 +24,6 @@ from dagster._serdes import ConfigurableClassData, serialize_value
 
 WORKER_TAG = ".dagster/radar_worker"
 """The process of a run, as `_Worker.tag` writes it; the UI shows no tag that begins so."""
-LIBRARIES = [
-    "dagster._cli.api",
-    "dagster_postgres",
-    "duckdb",
-    "numpy",
-    "pyarrow.parquet",
-    "pydantic_settings",
-    "pyiceberg.catalog.sql",
-    "pyiceberg.io.pyarrow",
-    "sqlalchemy.dialects.sqlite",
-    "sqlglot.optimizer",
-    "ua_parser",
-]
-"""Only libraries: each run imports the graph's own modules, so that it has the code that the UI has last reloaded."""
 
 
 class ForkingRunLauncher(DefaultRunLauncher):
@@ -65,7 +51,7 @@ class ForkingRunLauncher(DefaultRunLauncher):
             return
         arguments = serialize_value(ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()))
         # Here, since it is for the whole process, and many that never launch a run have an instance.
-        self._forks.set_forkserver_preload(LIBRARIES)
+        self._forks.set_forkserver_preload(["radar_assets.preload"])
         waits, goes = self._forks.Pipe(duplex=False)
         with waits, goes:
             process = self._forks.Process(target=_execute, args=(arguments, waits), name=f"run {run.run_id}")

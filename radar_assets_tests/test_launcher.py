@@ -155,3 +155,10 @@ def test_only_the_process_that_a_run_started_as_is_a_sign_of_its_life(instance: 
         "the tag is of the run that this one tries again"
     )
     assert health(f"any elsewhere {me.pid} 0.0") == "RUNNING", "what can't be seen from here"
+
+
+def test_what_runs_are_forked_from_has_none_of_the_graphs_own_modules() -> None:
+    """Else a run would have the code that was there when the daemon launched its first one."""
+    code = "import sys, radar_assets.preload; print(*sorted(name for name in sys.modules if name.startswith('radar_assets')))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert output.split() == ["radar_assets", "radar_assets.preload"]

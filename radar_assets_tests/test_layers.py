@@ -18,7 +18,7 @@ layers imports it.
 """
 ROOT = {"settings", "partitions", "automation", "config", "instance", "object_store"}
 GROUND = ("lakehouse", "store")
-ENTRANCES = {"cli", "definitions", "jobs", "launcher", "schedules", "sensors", "simulator"}
+ENTRANCES = {"cli", "definitions", "jobs", "launcher", "preload", "schedules", "sensors", "simulator"}
 """What puts the layers together, and what none of them may import."""
 
 

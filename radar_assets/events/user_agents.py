@@ -65,7 +65,9 @@ def describe_user_agents(distinct: Iterable[str | None]) -> "pa.Table":
 @lru_cache(maxsize=_REMEMBERED)
 def client(user_agent: str) -> Client:
     """What one user agent says."""
-    said = _clients().parse(user_agent)
+    from ua_parser import parse
+
+    said = parse(user_agent)
     browser, system, device = said.user_agent, said.os, said.device
     is_bot = _crawlers().parse_user_agent(user_agent) is not None or (device is not None and device.family == "Spider")
     return Client(
@@ -87,15 +89,6 @@ def _device_type(user_agent: str, system: str | None) -> str | None:
     if system == "Android":
         return "tablet"
     return "desktop" if system and _DESKTOP.match(system) else None
-
-
-@cache
-def _clients() -> "Parser":
-    from ua_parser import Parser
-    from ua_parser.loaders import load_lazy_builtins
-    from ua_parser.regex import Resolver
-
-    return Parser(Resolver(load_lazy_builtins()))
 
 
 @cache
