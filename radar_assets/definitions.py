@@ -1,6 +1,8 @@
 """The contents page: the layers in the order of the flow, and what triggers them."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -22,6 +24,15 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 
 
+@contextmanager
+def _without_beta_warnings() -> Iterator[None]:
+    """Backfill policies have been in beta for years; one warning for each asset and process hides what matters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        yield
+
+
+@_without_beta_warnings()
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
     """The definitions of the platform.
 
@@ -64,7 +75,4 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The platform as the environment sets it."""
-    with warnings.catch_warnings():
-        # Backfill policies have been in beta for years; one warning for each asset and process hides what matters.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        return build_defs(load_settings().prepare())
+    return build_defs(load_settings().prepare())

@@ -17,7 +17,7 @@ from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore
 from radar_assets.lakehouse.files import FileRef, PartitionKey
 from radar_assets.lakehouse.snapshot import Snapshot, may_hold, partition_key
 
-MOST_ENTRIES = 256
+MOST_ENTRIES = 128
 """Files that a manifest lists when it is rewritten; a commit rewrites the manifests of the files that it drops."""
 SMALL_ENTRIES = MOST_ENTRIES // 4
 MOST_SMALL = 64
