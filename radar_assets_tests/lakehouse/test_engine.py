@@ -1,5 +1,6 @@
 """The engine's files: one a partition, in whatever order rows come, also where memory doesn't hold all partitions at once."""
 
+import resource
 from pathlib import Path
 
 import duckdb
@@ -52,6 +53,16 @@ def test_rows_in_any_order_make_one_file_a_partition(tmp_path: Path) -> None:
     files = write(tmp_path, "1GB", count=count, hours=300, size=32)
     check_whole(files, count=count, hours=300)
     assert len(files) == 300
+
+
+def test_no_more_files_are_open_at_a_time_than_the_process_may_open(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        files = write(tmp_path, "1GB", count=30_000, hours=600, size=32)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    check_whole(files, count=30_000, hours=600)
 
 
 def test_more_partitions_than_fit_in_memory_are_written_some_at_a_time(tmp_path: Path) -> None:
