@@ -202,7 +202,8 @@ class DuckDBEngine:
         try:
             connection.execute("set TimeZone = 'UTC'")
             connection.execute(f"set partitioned_write_flush_threshold = {ROWS_HELD}")
-            connection.execute(f"set partitioned_write_max_open_files = {_most_open_files()}")
+            most_open = min(MOST_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+            connection.execute(f"set partitioned_write_max_open_files = {most_open}")
             for name, relation in inputs.items():
                 if isinstance(relation, Files):
                     connection.execute(f'create view "{name}" as {_select(relation)}')
@@ -233,12 +234,6 @@ def _partition_keys(table: Table) -> list[str]:
         f'epoch_us("{column}"::timestamp) // {STEP[transform] // MICROSECOND}'
         for column, transform in table.partition_by
     ]
-
-
-def _most_open_files() -> int:
-    """Files that a statement may write at a time, within what the process may open."""
-    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_OPEN_FILES if may_open == resource.RLIM_INFINITY else min(MOST_OPEN_FILES, may_open // 2)
 
 
 def _quoted(path: Path | str) -> str:
