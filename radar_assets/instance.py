@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,24 +74,47 @@ class RadarArtifactStorage(LocalArtifactStorage):
 
 
 class _EventLog(SqliteEventLogStorage):
-    """Dagster's event log in SQLite, with connections to its index that stay.
+    """Dagster's event log in SQLite, with connections that stay: to its index, and to the log of the run that was asked for last.
 
-    Dagster opens and closes the file for each event, which takes as long as to record it. The logs of single runs are left to
-    it, since the UI follows a run by what closing writes to its file.
+    Dagster opens and closes the file for each event, which takes as long as to record it.
     """
+
+    _run: tuple[str, Engine] | None = None
 
     @cached_property
     def _index(self) -> Engine:
-        return create_engine(self.conn_string_for_shard(INDEX_SHARD_NAME), connect_args={"timeout": PATIENCE_S})
+        return self._open(INDEX_SHARD_NAME)
+
+    def _open(self, shard: str) -> Engine:
+        return create_engine(self.conn_string_for_shard(shard), connect_args={"timeout": PATIENCE_S})
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         if shard == INDEX_SHARD_NAME:
             with self._db_lock, self._index.begin() as connection:
                 yield connection
-        else:
-            with super()._connect(shard) as connection:
-                yield connection
+            return
+        with self._db_lock, self._log_of(shard).begin() as connection:
+            sqlite: Any = connection.connection.driver_connection
+            before = sqlite.total_changes
+            yield connection
+            is_written = sqlite.total_changes > before
+        if is_written:
+            # The UI follows a run by the time of its file, which a commit to the log beside it leaves as it was.
+            with suppress(FileNotFoundError):
+                os.utime(self.path_for_shard(shard))
+
+    def _log_of(self, run_id: str) -> Engine:
+        if self._run and self._run[0] != run_id:
+            self._run[1].dispose()
+            self._run = None
+        if self._run is None:
+            engine = self._open(run_id)
+            if run_id not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(run_id)
+            self._run = run_id, engine
+        return self._run[1]
 
     def has_table(self, table_name: str) -> bool:
         """Whether the index has a table, which only an upgrade of Dagster changes."""
@@ -103,6 +126,8 @@ class _EventLog(SqliteEventLogStorage):
 
     def dispose(self) -> None:
         self._index.dispose()
+        if self._run:
+            self._run[1].dispose()
         super().dispose()
 
 

@@ -103,7 +103,7 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
         return materialized(
             context,
             commit,
-            lakehouse.lineage(load_model(LAYER, "rebuilt_sessions"), active_visitors=("project_id", "visitor_id")),
+            lakehouse.lineage(load_model(LAYER, "sessions"), active_visitors=("visitor_hash",)),
             amended_days=amended,
         )
 

@@ -6,8 +6,8 @@ in the same commit, and keep the mark of the input that the rest of their rows w
 
 from datetime import date
 
-from radar_assets.lakehouse.catalog import Build, Commit
-from radar_assets.lakehouse.files import from_unit
+from radar_assets.lakehouse.catalog import Build, Commit, discard
+from radar_assets.lakehouse.files import from_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
@@ -27,39 +27,47 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
     engine = lakehouse.engine
     reach = window.widen((NEW_VISITOR_DAYS + 1) * DAY, (NEW_VISITOR_DAYS + 2) * DAY)
     parameters = {"start": window.start, "end": window.end}
+    folder = lakehouse.catalog.data_folder(SESSIONS)
+    days = range(*unit_range(SESSIONS, window))
 
     def build(base: Snapshot) -> Build:
         events = lakehouse.snapshot("events")
-        before = Files.of(base, window.widen(DAY))
-        present = {"events": Files.of(events, window), "sessions": before}
+        present = {"events": Files.of(events, window), "sessions": Files.of(base, window.widen(DAY))}
         with engine.staged(load_model(LAYER, "active_visitors"), present, parameters) as visitors:
             inputs: Inputs = {
                 "active_visitors": visitors,
                 "events": Files.of(events, window.widen(3 * DAY)),
                 "sessions": Files.of(base, reach),
             }
-            with engine.staged(load_model(LAYER, "rebuilt_sessions"), inputs, parameters) as rebuilt:
-                near = Files.of(base, window.widen(DAY, 2 * DAY))
-                inputs = {"active_visitors": visitors, "rebuilt_sessions": rebuilt, "sessions": near}
+            model = load_model(LAYER, "sessions")
+            rebuilt = engine.write(model, inputs, parameters, SESSIONS, folder, events.sequence_number)
+            files = [file for file in rebuilt if file.partition[0] in days]
+            beside = [file for file in rebuilt if file.partition[0] not in days]
+            try:
+                inputs = {
+                    "active_visitors": visitors,
+                    "rebuilt_sessions": Files(SESSIONS, [file.path for file in beside]),
+                    "sessions": Files.of(base, window.widen(DAY, 2 * DAY)),
+                }
                 states = _built_days(base, reach)
-                days = pa.table({"day": pa.array(sorted(states), pa.date32())})
-                amended = engine.query(load_model(LAYER, "amended_days"), {**inputs, "built_days": days}, parameters)
-                parts = [(window, events.sequence_number)]
-                parts += [(Window.of_day(day), states[day]) for day in amended["day"].to_pylist()]
-                folder = lakehouse.catalog.data_folder(SESSIONS)
-                files = [
-                    file
-                    for part, state in parts
-                    for file in engine.write(
-                        load_model(LAYER, "sessions"),
-                        {**inputs, "sessions": Files.of(base, part)},
-                        {"start": part.start, "end": part.end},
+                built = pa.table({"day": pa.array(sorted(states), pa.date32())})
+                found = engine.query(load_model(LAYER, "amended_days"), {**inputs, "built_days": built}, parameters)
+                amended = {Window.of_day(day): states[day] for day in found["day"].to_pylist()}
+                for day, state in amended.items():
+                    files += engine.write(
+                        load_model(LAYER, "amended_sessions"),
+                        {**inputs, "sessions": Files.of(base, day)},
+                        {"start": day.start, "end": day.end},
                         SESSIONS,
                         folder,
                         state,
                     )
-                ]
-        return Build(files, dict(parts))
+            except BaseException:
+                discard(files)
+                raise
+            finally:
+                discard(beside)
+        return Build(files, {window: events.sequence_number, **amended})
 
     return lakehouse.catalog.commit("sessions", build, reads=[reach])
 

@@ -10,13 +10,13 @@ from radar_assets.lakehouse.tables import TABLES
 from radar_assets.metrics.registry import compose, registry
 from radar_assets.settings import Settings
 
-VISITORS = {"active_visitors": ("project_id", "visitor_id")}
+VISITORS = {"active_visitors": ("visitor_hash",)}
 
 
 def lineage_of(table: str) -> Lineage:
     """Lineage of a table's model, as its asset reports it."""
     if table == "sessions":
-        return column_lineage(load_model("radar_assets.events", "rebuilt_sessions"), **VISITORS)
+        return column_lineage(load_model("radar_assets.events", "sessions"), **VISITORS)
     if table in ("rejected_events", "events"):
         relations = ENRICHMENT_RELATIONS if table == "events" else {}
         return column_lineage(load_model("radar_assets.events", table), **relations)

@@ -20,7 +20,7 @@ there_before as (
             (started_at >= $start - interval 1 day and started_at < $start)
             or (started_at >= $end and started_at < $end + interval 2 days)
         )
-        and (project_id, visitor_id) in (select (project_id, visitor_id) from active_visitors)
+        and hash(project_id, visitor_id) in (select visitor_hash from active_visitors)
 ),
 
 differing as (
