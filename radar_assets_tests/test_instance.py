@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from alembic import command
+from dagster._core.storage.event_log.base import EventLogCursor
 
 from radar_assets.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings
@@ -56,6 +58,22 @@ def test_a_run_is_kept_for_the_next_process_to_see(any_settings: Settings) -> No
         assert event and event.asset_materialization
         assert event.asset_materialization.metadata["dagster/row_count"].value == 3
         assert "a line for the event log" in [entry.user_message for entry in instance.all_logs(run.run_id)]
+
+
+def test_a_run_is_followed_while_it_is_recorded(settings: Settings) -> None:
+    """The UI watches the file of a run's log: an event shows at once, and to read it does not look like another."""
+    told: queue.Queue[str] = queue.Queue()
+    with instance_of(settings) as writer, instance_of(settings) as reader:
+        run = dg.materialize([small], instance=writer).dagster_run
+        past = str(EventLogCursor.from_offset(len(writer.all_logs(run.run_id))))
+        reader.watch_event_logs(run.run_id, past, lambda entry, _: told.put(entry.message))
+        for message in ("one event", "another event"):
+            writer.report_engine_event(message, run)
+            assert told.get(timeout=20) == message
+        file = dagster_home(settings) / "storage/history/runs" / f"{run.run_id}.db"
+        before = file.stat()
+        assert "another event" in [entry.message for entry in writer.all_logs(run.run_id)]
+        assert file.stat().st_mtime_ns == before.st_mtime_ns
 
 
 def test_on_postgres_dagster_and_the_store_share_the_database_and_leave_the_home_empty(
