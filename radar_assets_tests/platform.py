@@ -1,8 +1,8 @@
 """A platform of a test's own: real settings, tables and instance, driven tick by tick as the daemon drives it."""
 
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -12,6 +12,7 @@ import dagster as dg
 
 from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
+from radar_assets.instance import prepare_instance
 from radar_assets.lakehouse.engines.duckdb import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
@@ -43,6 +44,13 @@ def event(event_id: str, at: datetime, received_at: datetime | None = None, **fi
 def line(fields: Mapping[str, Any]) -> bytes:
     """An event as a line of a segment."""
     return json.dumps(fields).encode() + b"\n"
+
+
+@contextmanager
+def instance_of(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance of the home, as Radar's commands open it."""
+    with dg.DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        yield instance
 
 
 @dataclass

@@ -24,6 +24,7 @@ from dagster._core.storage.event_log.base import EventLogCursor
 from radar_assets.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings
 from radar_assets.store.database import alembic_config, open_store
+from radar_assets_tests.platform import instance_of
 from radar_assets_tests.processes import run_at_once
 from radar_assets_tests.small_assets import small
 
@@ -37,12 +38,6 @@ def any_settings(request: pytest.FixtureRequest, settings: Settings, monkeypatch
         return settings
     monkeypatch.setenv("RADAR_DATABASE_URL", request.getfixturevalue("postgres_url"))
     return load_settings()
-
-
-@contextmanager
-def instance_of(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        yield instance
 
 
 def files(folder: Path) -> set[str]:

@@ -9,27 +9,21 @@ import pytest
 import time_machine
 
 from radar_assets.settings import load_settings
-from radar_assets_tests.platform import Platform, event
+from radar_assets_tests.platform import Platform, event, instance_of
 
 NOON = datetime(2026, 3, 10, 12)
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def platform(request: pytest.FixtureRequest, radar_home: Path, tmp_path: Path) -> Iterator[Platform]:
-    if request.param == "sqlite":
-        settings = load_settings(home=radar_home).prepare()
-        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            yield Platform(settings, instance)
-    else:
-        url = request.getfixturevalue("postgres_url")
-        settings = load_settings(home=radar_home, database_url=url).prepare()
-        overrides = {
-            "storage": {"postgres": {"postgres_url": settings.database}},
-            "telemetry": {"enabled": False},
-        }
-        with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
-            yield Platform(settings, instance)
+def platform(
+    request: pytest.FixtureRequest, radar_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    if request.param == "postgres":
+        monkeypatch.setenv("RADAR_DATABASE_URL", request.getfixturevalue("postgres_url"))
+    settings = load_settings().prepare()
+    with instance_of(settings) as instance:
+        yield Platform(settings, instance)
 
 
 def keys(requests: list[dg.RunRequest]) -> list[str]:
