@@ -194,7 +194,9 @@ def _postgres(url: str, inst_data: ConfigurableClassData | None) -> DagsterStora
     # Dagster connects anew for each statement, which takes several times as long as the statement.
     parts: tuple[Any, ...] = (storage.event_log_storage, storage.run_storage)
     for part in parts:
-        part._engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=20, pool_pre_ping=True)
+        part._engine = create_engine(
+            url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=20, pool_pre_ping=True
+        )
     return storage
 
 

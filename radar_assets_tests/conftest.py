@@ -1,14 +1,22 @@
 """Fixtures that every test may use. A home of its own is around each test, so that none touches the developer's."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.disks import small_disk
 from radar_assets_tests.object_server import object_server
 from radar_assets_tests.postgres import postgres_server, postgres_url
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("radar", deadline=None)
+hypothesis.settings.load_profile("radar")
 
 __all__ = ["object_server", "postgres_server", "postgres_url", "radar_home", "settings", "small_disk"]
 
@@ -23,6 +31,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--batch-days", type=int, default=2, help="days of history in each of them (default: 2)")
     parser.addoption("--seeds", type=int, default=1, help="kinds of luck in alerts/test_incidents.py (default: 1)")
     parser.addoption("--requests", type=int, default=400, help="requests in collector/test_hostile.py (default: 400)")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_read_once() -> Iterator[None]:
+    """Tests make hundreds of databases, and each would read all of Dagster's migrations several times."""
+    read = ScriptDirectory.from_config
+
+    kept: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in kept:
+            kept[folder] = read(config)
+        return kept[folder]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -109,9 +109,7 @@ def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
 
 
 @given(events=traffic(), data=st.data())
-@hypothesis_settings(
-    max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@hypothesis_settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_any_order_and_any_batching_gives_equal_tables(
     tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], data: st.DataObject
 ) -> None:

@@ -16,9 +16,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def platform(
-    request: pytest.FixtureRequest, radar_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Platform]:
+def platform(request: pytest.FixtureRequest, radar_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     if request.param == "postgres":
         monkeypatch.setenv("RADAR_DATABASE_URL", request.getfixturevalue("postgres_url"))
     settings = load_settings().prepare()

@@ -62,7 +62,7 @@ hours = st.integers(0, HOURS - 1)
 batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=HOURS),
     order=batches,
@@ -91,7 +91,7 @@ def test_the_same_values_in_any_order_and_batching_make_the_same_episodes(
     check_told_once(shared)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=6), min_size=1, max_size=15)
 )

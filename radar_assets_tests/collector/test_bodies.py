@@ -32,7 +32,7 @@ from radar_assets.collector.bodies import (
 )
 
 MB = 1_000_000
-at_any_speed = settings(deadline=None, database=None)
+at_any_speed = settings(database=None)
 
 
 def arriving(parts: list[bytes], then: str = "end") -> Callable[[], Any]:

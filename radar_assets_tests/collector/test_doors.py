@@ -150,7 +150,6 @@ def bodies(draw: st.DrawFn, door: str) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
-@hypothesis.settings(deadline=None)
 @given(data=st.data())
 def test_whatever_a_body_holds_gives_whole_lines_or_is_refused(door: Door, data: st.DataObject) -> None:
     path, body = data.draw(bodies(door.name))

@@ -99,7 +99,7 @@ def _call(operation: Any, examples: int, key: str) -> None:
         # What SDKs send is their protocols' matter, and not described.
         excluded += [checks.negative_data_rejection, checks.positive_data_acceptance, checks.unsupported_method]
 
-    @hypothesis.settings(max_examples=max(2, examples), deadline=None, database=None, suppress_health_check=ANY_SPEED)
+    @hypothesis.settings(max_examples=max(2, examples), database=None, suppress_health_check=ANY_SPEED)
     @given(case=operation.as_strategy())
     def call(case: Any) -> None:
         case.call_and_validate(headers={"Authorization": f"Bearer {key}"}, excluded_checks=excluded)
@@ -168,7 +168,6 @@ def test_no_request_at_all_makes_the_server_fail_or_writes_into_a_project_withou
 
     @hypothesis.settings(
         max_examples=int(request.config.option.requests),
-        deadline=None,
         database=None,
         suppress_health_check=ANY_SPEED,
     )

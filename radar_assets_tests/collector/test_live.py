@@ -42,7 +42,7 @@ def land(landing: Path, *events: dict[str, Any], name: str = "a") -> None:
 
 
 @given(lines() | hostile_lines())
-@hypothesis_settings(max_examples=250, deadline=None)
+@hypothesis_settings(max_examples=250)
 def test_a_line_counts_exactly_if_the_contract_accepts_it(landed: bytes) -> None:
     verdict, hit = parse(landed, set(PROJECTS), datetime.min.date()), read_hit(landed)
     if isinstance(verdict, Rejection):

@@ -81,7 +81,7 @@ def assert_same_verdict(line: bytes, row: Row) -> None:
             assert row[field] == value, field
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(lines().filter(lambda line: line.strip(b" \t\r")), min_size=20, max_size=20))
 def test_contract_and_engine_give_the_same_verdict(landed: list[bytes]) -> None:
     rows = engine_verdicts(landed)
@@ -90,7 +90,7 @@ def test_contract_and_engine_give_the_same_verdict(landed: list[bytes]) -> None:
         assert_same_verdict(line, row)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(hostile_lines(), min_size=200, max_size=200))
 def test_hostile_lines_are_rejected_and_harm_no_neighbour(hostile: list[bytes]) -> None:
     good = [good_line(event_id=f"good-{number}") for number in range(len(hostile))]

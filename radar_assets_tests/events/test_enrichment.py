@@ -461,7 +461,7 @@ class TestCopies:
         assert kept(enrich(rows)) == survivors(rows)
         assert len(survivors(rows)) == 3
 
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     @given(
         st.lists(
             st.builds(

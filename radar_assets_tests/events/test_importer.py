@@ -240,7 +240,7 @@ class TestSafety:
         assert (result.segments_there, result.segments) == (3, 2)
         assert len({event["event_id"] for event in importer.events()}) == 10
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         lines=st.lists(st.binary(max_size=80).map(lambda line: line.replace(b"\n", b"")), max_size=20),
         size=st.integers(1, 300),

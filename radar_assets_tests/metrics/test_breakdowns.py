@@ -160,7 +160,7 @@ def broken_down(events: list[Row], sessions: list[Row], window: Window) -> dict[
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_breakdowns_equal_a_recount_row_by_row(seed: int) -> None:
     events, sessions = some_traffic(seed, days=2)
     window = Window(MONDAY, MONDAY + 2 * DAY)

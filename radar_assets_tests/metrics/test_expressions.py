@@ -387,7 +387,7 @@ def nearly_sound(draw: st.DrawFn) -> str:
 
 
 @given(nearly_sound())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_is_refused_with_a_place_or_computes_from_its_table_alone(expression: str) -> None:
     try:
         metric = custom(expression)

@@ -226,7 +226,7 @@ def recounted(events: list[Row], window: Window, step: timedelta) -> dict[tuple[
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_metrics_of_events_equal_a_recount_row_by_row(seed: int) -> None:
     events, sessions = some_traffic(seed, days=2)
     window = Window(MONDAY, MONDAY + 2 * DAY)
