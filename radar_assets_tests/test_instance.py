@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from alembic import command
-from dagster._core.storage.event_log.base import EventLogCursor
+from dagster._core.event_api import EventLogCursor
 
 from radar_assets.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings

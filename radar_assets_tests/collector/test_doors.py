@@ -6,7 +6,6 @@ import time
 from datetime import datetime
 from typing import Any
 
-import hypothesis
 import msgspec
 import pytest
 from hypothesis import given

@@ -81,8 +81,8 @@ def assert_same_verdict(line: bytes, row: Row) -> None:
             assert row[field] == value, field
 
 
-@settings(max_examples=100)
-@given(st.lists(lines().filter(lambda line: line.strip(b" \t\r")), min_size=20, max_size=20))
+@settings(max_examples=40)
+@given(st.lists(lines().filter(lambda line: line.strip(b" \t\r")), min_size=50, max_size=50))
 def test_contract_and_engine_give_the_same_verdict(landed: list[bytes]) -> None:
     rows = engine_verdicts(landed)
     assert len(rows) == len(landed)
@@ -90,8 +90,8 @@ def test_contract_and_engine_give_the_same_verdict(landed: list[bytes]) -> None:
         assert_same_verdict(line, row)
 
 
-@settings(max_examples=50)
-@given(st.lists(hostile_lines(), min_size=200, max_size=200))
+@settings(max_examples=25)
+@given(st.lists(hostile_lines(), min_size=400, max_size=400))
 def test_hostile_lines_are_rejected_and_harm_no_neighbour(hostile: list[bytes]) -> None:
     good = [good_line(event_id=f"good-{number}") for number in range(len(hostile))]
     rows = engine_verdicts(line for pair in zip(good, hostile, strict=True) for line in pair)
