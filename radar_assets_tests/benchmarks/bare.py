@@ -23,6 +23,7 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     began = time.monotonic()
     import duckdb
     import pyarrow as pa
+    import sqlglot  # noqa: F401 - what composes the metrics is loaded before, too
 
     from radar_assets.events.channels import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents

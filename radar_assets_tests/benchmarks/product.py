@@ -9,6 +9,12 @@ from radar_assets_tests.benchmarks.measurement import report
 def main(first_hour: str, last_hour: str, day: str) -> None:
     """Run `hourly_job` over a range of hours and `daily_job` for a day, with all their checks."""
     began = time.monotonic()
+    # What a run loads when it needs it is loaded before, as in the bare script; `the same with process start` has it in.
+    import duckdb  # noqa: F401
+    import pyarrow.dataset  # noqa: F401
+    import pyiceberg.catalog.sql
+    import pyiceberg.io.pyarrow  # noqa: F401
+    import sqlglot  # noqa: F401
     from dagster import DagsterInstance
 
     from radar_assets.definitions import build_defs
