@@ -6,9 +6,9 @@ What the instance does (limits, retries, retention) is said in `dagster.yaml`; w
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +125,12 @@ class _EventLog(SqliteEventLogStorage):
         return frozenset(inspect(self._index).get_table_names())
 
     def dispose(self) -> None:
-        self._index.dispose()
-        if self._run:
-            self._run[1].dispose()
-        super().dispose()
+        super().dispose()  # from here on, nobody watches
+        with self._db_lock:
+            self._index.dispose()
+            if self._run:
+                self._run[1].dispose()
+                self._run = None
 
 
 class _SqliteStorage(DagsterSqliteStorage):
@@ -197,7 +199,14 @@ def _postgres(url: str, inst_data: ConfigurableClassData | None) -> DagsterStora
         part._engine = create_engine(
             url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=20, pool_pre_ping=True
         )
+        part.dispose = partial(_close, part, part.dispose)
     return storage
+
+
+def _close(part: Any, stop_watching: Callable[[], None]) -> None:
+    """Give back the connections with the instance: code servers open one for each tick."""
+    stop_watching()
+    part._engine.dispose()
 
 
 def _sqlite(settings: Settings, inst_data: ConfigurableClassData | None) -> DagsterStorage:

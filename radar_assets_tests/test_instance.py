@@ -1,5 +1,6 @@
 """The Dagster instance: where its state goes, first starts, limits, and `dagster dev` from a clone with nothing set."""
 
+import gc
 import json
 import os
 import queue
@@ -90,6 +91,29 @@ def start_and_report(rank: int, environments: list[dict[str, str]]) -> None:
         os.environ.update(environment)
         with instance_of(load_settings()) as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization(small.key, partition=str(rank)))
+
+
+def test_an_instance_gives_its_connections_back_when_it_ends(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code servers open one for each tick, and a server has a hundred."""
+    monkeypatch.setenv("RADAR_DATABASE_URL", postgres_url)
+    gc.disable()
+    try:
+        with instance_of(load_settings().prepare()) as instance:
+            dg.materialize([small], instance=instance)
+    finally:
+        gc.enable()
+    engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
+    others = sa.text(
+        "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    until = time.monotonic() + 10  # a server takes a moment to notice
+    with engine.connect() as connection:
+        while connection.execute(others).scalar_one():
+            connection.rollback()
+            assert time.monotonic() < until
+            time.sleep(0.1)
 
 
 def test_processes_may_start_at_once_on_an_empty_home(tmp_path: Path, postgres_url: str) -> None:

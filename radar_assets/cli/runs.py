@@ -1,10 +1,8 @@
 """Runs of the graph in this process, for whoever can't wait for the daemon: what is due, in as few runs as it lies together."""
 
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING
 
 from radar_assets.automation import KEY
@@ -14,7 +12,6 @@ from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.partitions import Window, contiguous, utc_now
-from radar_assets.store.database import PATIENCE_S
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, EventLogEntry, JobDefinition
@@ -150,14 +147,13 @@ def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit
     tags["dagster/asset_partition_range_end"] = last
     run_id = str(uuid.uuid4())
     instance.add_event_listener(run_id, bars.follow)
-    with _kept_connections(instance):
-        result = job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            raise_on_error=False,
-        )
+    result = job.execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        tags=tags,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
     if not result.success:
         failed = next(event for event in result.all_events if event.is_failure)
         error = getattr(failed.event_specific_data, "error", None)
@@ -165,42 +161,3 @@ def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit
             error = error.cause
         reason = " ".join((error.message if error else failed.message or "").split())
         raise RunFailedError(f"{failed.step_key or 'the run'} failed: {reason} (run {run_id}; radar dev shows its log)")
-
-
-@contextmanager
-def _kept_connections(instance: "DagsterInstance") -> Iterator[None]:
-    """Record events over connections that stay, where the event log is in SQLite.
-
-    Dagster opens and closes two files for each event, and whoever closes such a file as the last one writes its log
-    back to it; kept connections take a third of the time, which is most of a run over many partitions. Only here, since
-    the UI follows a run by the writes to its file, which come late then.
-    """
-    from dagster._core.storage.event_log import SqliteEventLogStorage
-    from sqlalchemy import Connection, Engine, create_engine
-
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqliteEventLogStorage):
-        yield
-        return
-    engines: dict[str, Engine] = {}
-    connect_first = storage._connect
-
-    @contextmanager
-    def connect(shard: str) -> Iterator[Connection]:
-        if shard not in engines:
-            with connect_first(shard):  # makes the file
-                pass
-            engines[shard] = create_engine(storage.conn_string_for_shard(shard), connect_args={"timeout": PATIENCE_S})
-        with storage._db_lock, engines[shard].begin() as connection:
-            yield connection
-
-    # `has_table` opens the file once more for each materialization.
-    kept = {"_connect": connect, "has_table": cache(storage.has_table)}
-    vars(storage).update(kept)
-    try:
-        yield
-    finally:
-        for name in kept:
-            del vars(storage)[name]
-        for engine in engines.values():
-            engine.dispose()

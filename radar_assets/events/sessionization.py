@@ -4,7 +4,9 @@ A visit that crosses midnight, or a visitor who turns out not to be new, changes
 in the same commit, and keep the mark of the input that the rest of their rows was built from.
 """
 
+from contextlib import suppress
 from datetime import date
+from pathlib import Path
 
 from radar_assets.lakehouse.catalog import Build, Commit, discard
 from radar_assets.lakehouse.files import from_unit, unit_range
@@ -67,6 +69,10 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
                 raise
             finally:
                 discard(beside)
+                for emptied in {Path(file.path).parent for file in beside}:
+                    emptied.rmdir()
+                    with suppress(OSError):  # there is a day of the window beside it
+                        emptied.parent.rmdir()
         return Build(files, {window: events.sequence_number, **amended})
 
     return lakehouse.catalog.commit("sessions", build, reads=[reach])
