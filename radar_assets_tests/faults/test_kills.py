@@ -34,17 +34,22 @@ def test_killed_runs_and_one_more_equal_an_undisturbed_one(tmp_path: Path, kills
     shutil.copytree(calm.settings.landing, killed.settings.landing, dirs_exist_ok=True)
     forks = workers.context()
     dice = random.Random(1)
-    died = 0
-    for _ in range(kills):
+    died = attempts = 0
+    while died < kills and attempts < 10 * kills:
+        attempts += 1
         ready = forks.Event()
         process = forks.Process(target=_both, args=(home, instance, first, last, ready))
         process.start()
         assert ready.wait(60)
-        time.sleep(dice.uniform(0, longest))
+        moment = dice.uniform(0, longest)
+        time.sleep(moment)
         process.kill()
         process.join()
-        died += process.exitcode == -9
-    assert died >= kills / 2
+        if process.exitcode == -9:
+            died += 1
+        else:
+            longest = moment  # it takes less than the first one, which loaded and cached things
+    assert died == kills
     killed.rebuild("hourly_job", first, last)
     killed.rebuild("daily_job", "2026-03-01", "2026-03-01")
     assert killed.tables() == expected
