@@ -37,7 +37,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def migrations_read_once() -> Iterator[None]:
     """Tests make hundreds of databases, and each would read all of Dagster's migrations several times."""
     read = ScriptDirectory.from_config
-
     kept: dict[str | None, ScriptDirectory] = {}
 
     def from_config(config: Config) -> ScriptDirectory:

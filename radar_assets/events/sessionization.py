@@ -70,8 +70,8 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
             finally:
                 discard(beside)
                 for emptied in {Path(file.path).parent for file in beside}:
-                    emptied.rmdir()
-                    with suppress(OSError):  # there is a day of the window beside it
+                    with suppress(OSError):  # the folder above is in use where a day of the window lies in it, too
+                        emptied.rmdir()
                         emptied.parent.rmdir()
         return Build(files, {window: events.sequence_number, **amended})
 

@@ -10,16 +10,14 @@ from radar_assets.lakehouse.tables import TABLES
 from radar_assets.metrics.registry import compose, registry
 from radar_assets.settings import Settings
 
-VISITORS = {"active_visitors": ("visitor_hash",)}
+RELATIONS = {"rejected_events": {}, "events": ENRICHMENT_RELATIONS, "sessions": {"active_visitors": ("visitor_hash",)}}
+"""What the models of the events read that is no table."""
 
 
 def lineage_of(table: str) -> Lineage:
     """Lineage of a table's model, as its asset reports it."""
-    if table == "sessions":
-        return column_lineage(load_model("radar_assets.events", "sessions"), **VISITORS)
-    if table in ("rejected_events", "events"):
-        relations = ENRICHMENT_RELATIONS if table == "events" else {}
-        return column_lineage(load_model("radar_assets.events", table), **relations)
+    if table in RELATIONS:
+        return column_lineage(load_model("radar_assets.events", table), **RELATIONS[table])
     model = load_model("radar_assets.metrics", table)
     if table in ("hourly_metrics", "daily_metrics"):
         model = compose(model, registry(), "hour" if table == "hourly_metrics" else "day")
