@@ -18,6 +18,23 @@ from radar_assets_tests.postgres import postgres_server, postgres_url
 hypothesis.settings.register_profile("radar", deadline=None)
 hypothesis.settings.load_profile("radar")
 
+LONGEST = (
+    "test_sensors.py",
+    "alerts/test_incidents.py",
+    "test_launcher.py",
+    "test_checks.py",
+    "test_properties.py",
+    "test_instance.py",
+    "cli/test_dev.py",
+    "benchmarks/test_benchmarks.py",
+    "faults/test_kills.py",
+    "events/test_contract.py",
+    "alerts/channels/test_http.py",
+    "lakehouse/test_catalog.py",
+    "faults/test_overlap.py",
+)
+"""Files whose tests take half a minute or more. They go first, so that at the end no worker has one left while the others wait."""
+
 __all__ = ["object_server", "postgres_server", "postgres_url", "radar_home", "settings", "small_disk"]
 
 
@@ -31,6 +48,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--batch-days", type=int, default=2, help="days of history in each of them (default: 2)")
     parser.addoption("--seeds", type=int, default=1, help="kinds of luck in alerts/test_incidents.py (default: 1)")
     parser.addoption("--requests", type=int, default=400, help="requests in collector/test_hostile.py (default: 400)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(autouse=True, scope="session")
