@@ -64,7 +64,7 @@ def reading(lakehouse: "Lakehouse") -> "Iterator[DuckDBPyConnection]":
 
     warehouse = local_path_of(lakehouse.settings.warehouse).replace("'", "''")
     tables: Inputs = {name: Files.of(lakehouse.snapshot(name)) for name in TABLES}
-    with lakehouse.engine.connect({**tables, "alert_deliveries": _deliveries(lakehouse)}) as connection:
+    with lakehouse.engine.connect({**tables, "alert_deliveries": _deliveries(lakehouse)}, alone=True) as connection:
         for setting in (
             f"allowed_directories = ['{warehouse}']",
             "enable_external_access = false",

@@ -1,13 +1,16 @@
-"""The engine's files: one a partition, in whatever order rows come, also where memory doesn't hold all partitions at once."""
+"""The engine's files, one a partition in whatever order rows come and however little memory there is, and its statements."""
 
+import multiprocessing
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from radar_assets.lakehouse.contract import Column, Table
-from radar_assets.lakehouse.engines.duckdb import ROWS_HELD, DuckDBEngine
+from radar_assets.lakehouse.engines.duckdb import ROWS_HELD, DuckDBEngine, Files
 from radar_assets.lakehouse.files import NewFile
 from radar_assets.lakehouse.sql import Model
 
@@ -83,3 +86,62 @@ def test_a_statement_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(duckdb.Error, match="at last"):
         engine.write(late_failure, {}, {"count": 200_000, "hours": 9, "size": 640}, TABLE, tmp_path / "data")
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+def test_statements_in_threads_see_their_own_inputs(tmp_path: Path) -> None:
+    engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
+    read, broken = Model("read", "select n from numbers"), Model("broken", "select error('on purpose') from numbers")
+
+    def ask(number: int) -> int:
+        inputs = {"numbers": pa.table({"n": [number]})}
+        if number % 10 == 0:
+            with pytest.raises(duckdb.Error, match="on purpose"):
+                engine.query(broken, inputs)
+        return engine.query(read, inputs)["n"][0].as_py()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(ask, range(300))) == list(range(300))
+
+
+def test_relations_of_a_statement_are_gone_with_it(tmp_path: Path) -> None:
+    engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
+    nothing = Files(TABLE, [])
+    with engine.connect({"late": nothing, "numbers": pa.table({"n": [1]})}) as connection:
+        connection.execute("create temp table kept as select * from numbers")
+    for name in ("late", "numbers", "kept"):
+        with pytest.raises(duckdb.CatalogException, match=name), engine.connect({}) as connection:
+            connection.execute(f"from {name}")
+
+
+def test_settings_of_a_connection_that_is_alone_are_its_own(tmp_path: Path) -> None:
+    engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
+    (tmp_path / "file").touch()
+    with engine.connect({}, alone=True) as connection:
+        connection.execute("set enable_external_access = false; set lock_configuration = true")
+    assert engine.query(Model("q", f"select count(*) as n from glob('{tmp_path}/*')"), {})["n"][0].as_py() == 1
+
+
+def test_a_forked_process_runs_statements_too(tmp_path: Path) -> None:
+    engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
+    total = Model("total", "select sum(range)::bigint as n from range(2_000_000)")
+    expected = engine.query(total, {})["n"][0].as_py()
+    fork = multiprocessing.get_context("fork")
+    receives, sends = fork.Pipe(duplex=False)
+    process = fork.Process(target=lambda: sends.send(engine.query(total, {})["n"][0].as_py()))
+    process.start()
+    try:
+        assert receives.poll(60), "the process gave no answer"
+        assert receives.recv() == expected
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_what_a_statement_spilled_is_gone_after_it(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    engine = DuckDBEngine("100MB", 2, scratch)
+    with engine.connect({}) as connection:
+        numbers = "select range as number, md5(range::varchar) as text from range(3_000_000)"
+        connection.execute(f"create temp table sorted as {numbers} order by text")
+        assert any(scratch.iterdir()), "nothing was spilled"
+    assert not any(scratch.iterdir())

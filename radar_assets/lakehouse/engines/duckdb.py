@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse.contract import Column, Table
@@ -92,6 +93,8 @@ class DuckDBEngine:
         self.memory = memory
         self.threads = threads
         self.scratch = scratch
+        self._kept: dict[int, _Database] = {}
+        self._lock = Lock()
 
     def write(
         self,
@@ -182,39 +185,90 @@ class DuckDBEngine:
             path.unlink(missing_ok=True)
 
     @contextmanager
-    def connect(self, inputs: Inputs) -> "Iterator[duckdb.DuckDBPyConnection]":
-        """A connection that sees the inputs as relations; what it spilled is gone when the block ends."""
+    def connect(self, inputs: Inputs, *, alone: bool = False) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """A connection that sees the inputs as relations; what it spilled is gone when the block ends.
+
+        Args:
+            alone: whether it has a database of its own, for statements that set something for all connections of one.
+        """
+        with self._database(alone) as database, database.connection.cursor() as connection:
+            for name, relation in inputs.items():
+                if isinstance(relation, Files):
+                    connection.execute(f'create temp view "{name}" as {_select(relation)}')
+                elif isinstance(relation, Path):
+                    rows = f"select * from read_parquet('{_quoted(relation)}')"
+                    connection.execute(f'create temp view "{name}" as {rows}')
+                else:
+                    connection.register(name, relation() if callable(relation) else relation)
+            yield connection
+
+    @contextmanager
+    def _database(self, alone: bool) -> "Iterator[_Database]":
+        """The database of this process, which is kept, since to open one takes longer than most statements.
+
+        One in which a statement failed or spilled is used no more, and closed by the last who uses it.
+        """
+        process = os.getpid()  # the threads of a database stay behind in a fork
+        with self._lock:
+            database = None if alone else self._kept.get(process)
+            if database is None:
+                database = _Database.open(self.memory, self.threads, self.scratch)
+            if not alone:
+                self._kept[process] = database
+            database.users += 1
+        is_spent = True
+        try:
+            yield database
+            is_spent = alone or database.spill.exists()
+        finally:
+            with self._lock:
+                database.users -= 1
+                database.is_spent |= is_spent
+                if database.is_spent:
+                    if self._kept.get(process) is database:
+                        del self._kept[process]
+                    if not database.users:
+                        database.close()
+
+
+@dataclass
+class _Database:
+    """A database in memory, and how many statements use it."""
+
+    connection: "duckdb.DuckDBPyConnection"
+    spill: Path
+    users: int = 0
+    is_spent: bool = False
+
+    @classmethod
+    def open(cls, memory: str, threads: int, scratch: Path) -> "_Database":
         import duckdb
 
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        spill = self.scratch / f"duckdb-{os.getpid()}-{uuid.uuid4().hex}"
+        scratch.mkdir(parents=True, exist_ok=True)
+        spill = scratch / f"duckdb-{os.getpid()}-{uuid.uuid4().hex}"
         connection = duckdb.connect(
             config={
-                "memory_limit": self.memory,
-                "threads": self.threads,
+                "memory_limit": memory,
+                "threads": threads,
                 "temp_directory": str(spill),
                 "preserve_insertion_order": False,
+                "partitioned_write_flush_threshold": ROWS_HELD,
+                "partitioned_write_max_open_files": min(
+                    MOST_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+                ),
+                # Files are read once, or are in the system's cache already.
+                "enable_external_file_cache": False,
                 # Models reach their inputs and nothing else; whatever a text in the data says, nothing is fetched.
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             }
         )
-        try:
-            connection.execute("set TimeZone = 'UTC'")
-            connection.execute(f"set partitioned_write_flush_threshold = {ROWS_HELD}")
-            most_open = min(MOST_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
-            connection.execute(f"set partitioned_write_max_open_files = {most_open}")
-            for name, relation in inputs.items():
-                if isinstance(relation, Files):
-                    connection.execute(f'create view "{name}" as {_select(relation)}')
-                elif isinstance(relation, Path):
-                    connection.execute(f"""create view "{name}" as select * from read_parquet('{_quoted(relation)}')""")
-                else:
-                    connection.register(name, relation() if callable(relation) else relation)
-            yield connection
-        finally:
-            connection.close()
-            shutil.rmtree(spill, ignore_errors=True)
+        connection.execute("set global TimeZone = 'UTC'")
+        return cls(connection, spill)
+
+    def close(self) -> None:
+        self.connection.close()
+        shutil.rmtree(self.spill, ignore_errors=True)
 
 
 def _select(files: Files) -> str:
