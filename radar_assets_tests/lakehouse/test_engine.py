@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+import psutil
 import pyarrow as pa
 import pytest
 
 from radar_assets.lakehouse.contract import Column, Table
-from radar_assets.lakehouse.engines.duckdb import ROWS_HELD, DuckDBEngine, Files
+from radar_assets.lakehouse.engines.duckdb import MOST_KEPT_MB, ROWS_HELD, DuckDBEngine, Files
 from radar_assets.lakehouse.files import NewFile
 from radar_assets.lakehouse.sql import Model
 
@@ -145,3 +146,16 @@ def test_what_a_statement_spilled_is_gone_after_it(tmp_path: Path) -> None:
         connection.execute(f"create temp table sorted as {numbers} order by text")
         assert any(scratch.iterdir()), "nothing was spilled"
     assert not any(scratch.iterdir())
+
+
+def test_much_memory_is_given_back(tmp_path: Path) -> None:
+    engine = DuckDBEngine("1GB", 2, tmp_path / "scratch")
+    groups = "select md5(range::varchar) as text, md5((range * 3)::varchar) as other from range(3_000_000)"
+    much = Model("much", f"select count(*) from (select text from ({groups}) group by text having count(other) > 1)")
+    engine.query(much, {})
+    before = psutil.Process().memory_info().rss
+    with engine.connect({}) as connection:
+        connection.execute(much.sql).fetchall()
+        taken = psutil.Process().memory_info().rss - before
+    assert taken > 2 * MOST_KEPT_MB * 2**20
+    assert psutil.Process().memory_info().rss - before < taken / 2

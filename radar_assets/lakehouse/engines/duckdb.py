@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem, unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
@@ -44,6 +46,9 @@ keep a gigabyte of events, and spill."""
 MOST_OPEN_FILES = 1000
 """Files that a statement writes at a time, where the process may open twice as many. With DuckDB's default of 100, late lines of a
 month of hours became many small files each."""
+
+MOST_KEPT_MB = 128
+"""By how much the process may have grown since a database was opened: DuckDB gives memory back when it is closed, not before."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ class DuckDBEngine:
     def _database(self, alone: bool) -> "Iterator[_Database]":
         """The database of this process, which is kept, since to open one takes longer than most statements.
 
-        One in which a statement failed or spilled is used no more, and closed by the last who uses it.
+        One in which a statement failed, spilled or took much memory is used no more, and closed by the last who uses it.
         """
         process = os.getpid()  # the threads of a database stay behind in a fork
         with self._lock:
@@ -219,7 +224,7 @@ class DuckDBEngine:
         is_spent = True
         try:
             yield database
-            is_spent = alone or database.spill.exists()
+            is_spent = alone or database.spill.exists() or _resident_mb() > database.opened_mb + MOST_KEPT_MB
         finally:
             with self._lock:
                 database.users -= 1
@@ -237,6 +242,7 @@ class _Database:
 
     connection: "duckdb.DuckDBPyConnection"
     spill: Path
+    opened_mb: int
     users: int = 0
     is_spent: bool = False
 
@@ -264,11 +270,16 @@ class _Database:
             }
         )
         connection.execute("set global TimeZone = 'UTC'")
-        return cls(connection, spill)
+        return cls(connection, spill, _resident_mb())
 
     def close(self) -> None:
         self.connection.close()
         shutil.rmtree(self.spill, ignore_errors=True)
+
+
+def _resident_mb() -> int:
+    """Memory of this process."""
+    return psutil.Process().memory_info().rss // 2**20
 
 
 def _select(files: Files) -> str:
