@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -244,3 +245,21 @@ def test_dagster_materialize_in_a_clone_with_nothing_set_finds_the_same_home(tmp
         instance_of(_settings_of({"RADAR_HOME": str(user / ".radar")}, patch)) as i,
     ):
         assert [run.status for run in i.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
+
+
+def test_the_backfill_of_the_readme_is_asked_of_the_same_home(tmp_path: Path) -> None:
+    project, user = instance_yaml().parent, tmp_path / "user"
+    environment = bare_environment(user)
+    commands = re.search(
+        r"^export DAGSTER_HOME.*\nuv run dagster job backfill .*$", (project / "README.md").read_text(), re.M
+    )
+    assert commands
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        instance_of(_settings_of({"RADAR_HOME": str(user / ".radar")}, patch)) as i,
+    ):
+        words = commands[0].replace("uv run dagster", f"{sys.executable} -m dagster")
+        subprocess.run(["bash", "-ec", words], cwd=project, env=environment, check=True, capture_output=True)
+        (backfill,) = i.get_backfills()
+    assert backfill.partition_set_name == "daily_job_partition_set"
+    assert backfill.partition_names == [f"2026-10-{day:02}" for day in range(1, 32)]
