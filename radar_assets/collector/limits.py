@@ -79,14 +79,15 @@ class Limits:
             return None
         return max(1, math.ceil(stats.reset_time - time.time()))
 
+    async def refresh(self) -> None:
+        """Bring the month's counts together; when the store is out, the next time will do."""
+        await self._usage.exchange()
+
     async def keep_fresh(self) -> None:
-        """Bring the month's counts together again and again, and once more when it is cancelled."""
-        try:
-            while True:
-                await self._usage.exchange()
-                await asyncio.sleep(USAGE_S)
-        finally:
-            await self._usage.exchange()
+        """Bring the month's counts together again and again, until it is cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(USAGE_S)
 
 
 class Usage:
@@ -96,24 +97,34 @@ class Usage:
         self._store = store
         self._stored: dict[tuple[str, date], int] = {}
         self._counted: Counter[tuple[str, date]] = Counter()
+        self._on_its_way: Counter[tuple[str, date]] = Counter()
+        self._exchanging = asyncio.Lock()
 
     def of(self, project_id: str, now: datetime) -> int:
         """How many events a project has sent in the month of `now`."""
         place = (project_id, _month(now))
-        return self._stored.get(place, 0) + self._counted[place]
+        return self._stored.get(place, 0) + self._on_its_way[place] + self._counted[place]
 
     def add(self, project_id: str, now: datetime, events: int) -> None:
         """Count events; a negative number takes back what was counted."""
         self._counted[project_id, _month(now)] += events
 
     async def exchange(self) -> None:
-        """Add what was counted to the store, and read what all workers have; when that fails, it is for the next time."""
-        counted, self._counted = self._counted, Counter()
-        try:
-            self._stored = await asyncio.to_thread(_exchange, self._store, counted)
-        except SQLAlchemyError as error:
-            _LOG.warning("usage is not stored yet: %s", type(error).__name__)
-            self._counted.update(counted)
+        """Add what was counted to the store, and read what all workers have; when that fails, it is for the next time.
+
+        It goes on when it is cancelled, since nobody could tell then what is stored; the next one waits for it.
+        """
+        await asyncio.shield(self._exchange())
+
+    async def _exchange(self) -> None:
+        async with self._exchanging:
+            self._on_its_way, self._counted = self._counted, Counter()
+            try:
+                self._stored = await asyncio.to_thread(_exchange, self._store, self._on_its_way)
+            except SQLAlchemyError as error:
+                _LOG.warning("usage is not stored yet: %s", type(error).__name__)
+                self._counted.update(self._on_its_way)
+            self._on_its_way = Counter()
 
 
 def _exchange(store: Store, counted: Counter[tuple[str, date]]) -> dict[tuple[str, date], int]:

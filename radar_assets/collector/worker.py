@@ -65,6 +65,9 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         await worker.keys.refresh()
         # Before the first request, which would else make visitors up with a salt that nobody else has.
         await worker.salts.refresh()
+        # Else a project that has used up its month could send again after each restart; at the end, for what was counted last.
+        await worker.limits.refresh()
+        stack.push_async_callback(worker.limits.refresh)
         for part in (worker.keys, worker.limits, worker.salts):
             stack.push_async_callback(_cancel, asyncio.create_task(part.keep_fresh()))
         yield worker

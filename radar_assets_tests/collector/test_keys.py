@@ -19,8 +19,9 @@ from radar_assets.collector.keys import (
 )
 from radar_assets.collector.limits import Limits, Usage
 from radar_assets.collector.salts import Salts
+from radar_assets.collector.worker import open_worker
 from radar_assets.partitions import utc_now
-from radar_assets.settings import load_settings
+from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import DailySalt, FieldError, Project
 from radar_assets_tests.store.conftest import database_url
@@ -127,6 +128,35 @@ def test_usage_that_is_given_back_is_taken_off_though_it_was_stored_in_between(s
         return [usage.of("shop", NOW), other.of("shop", NOW)]
 
     assert asyncio.run(count()) == [0, 4]
+
+
+def test_usage_is_known_while_it_is_being_stored(store: Store) -> None:
+    async def look() -> set[int]:
+        usage = Usage(store)
+        usage.add("shop", NOW, 4)
+        storing = asyncio.create_task(usage.exchange())
+        seen = set[int]()
+        while not storing.done():
+            seen.add(usage.of("shop", NOW))
+            await asyncio.sleep(0)
+        return seen | {usage.of("shop", NOW)}
+
+    assert asyncio.run(look()) == {4}
+
+
+def test_a_worker_that_starts_knows_what_was_sent_this_month(settings: Settings) -> None:
+    limited, now = load_settings(events_per_month=10), utc_now()
+    grant = Grant("shop", "write", frozenset(), None, None)
+
+    async def start() -> int | None:
+        async with open_worker(limited) as worker:
+            return await worker.limits.retry_after_s(grant, 10, now)
+
+    store = open_store(settings.database)
+    store.ensure_projects([Project("shop")])
+    store.close()
+    assert asyncio.run(start()) is None
+    assert asyncio.run(start()) is not None
 
 
 def test_keys_are_read_again_after_any_failure(store: Store) -> None:
