@@ -17,6 +17,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system of limited size takes the right to mount one")
+        pytest.skip("tests of a full disk mount a file system, which takes root")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)

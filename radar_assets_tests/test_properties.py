@@ -142,7 +142,7 @@ def test_segments_sent_again_change_nothing(radar_home: Path) -> None:
     assert len(again["raw_events"]) == 2 * len(first["raw_events"])
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the recorded data are not beside the project")
+@pytest.mark.skipif(not SHARED.exists(), reason="the real data sets are not in ../shared/data")
 def test_the_apache_log_gives_the_known_sessions(radar_home: Path) -> None:
     platform = open_platform(radar_home, start_date="2015-01-01")
     import_shared(platform, SHARED / "apache-log/apache_logs.log", format="apache", site="https://site.example")
@@ -155,7 +155,7 @@ def test_the_apache_log_gives_the_known_sessions(radar_home: Path) -> None:
     assert len(platform.rows("events")) == 9999
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the recorded data are not beside the project")
+@pytest.mark.skipif(not SHARED.exists(), reason="the real data sets are not in ../shared/data")
 def test_replayed_history_equals_a_rebuild_from_scratch_after_every_batch(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -10,8 +10,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from filelock import FileLock
+
+from radar_assets_tests.programs import find_program
 
 NODE = Path(__file__).parent / "node"
 VISIT = {"url": "https://shop.example/basket?utm_source=news", "title": "Basket"}
@@ -119,8 +120,8 @@ def node(sdk: str) -> Sdk:
 
 def _node_modules() -> Path:
     """The SDKs that the lock file names, installed once in the user's cache."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("there is no node or npm to run the SDKs of Node with")
+    find_program("node", "nodejs", "the SDKs for Node")
+    npm = find_program("npm", "npm", "the SDKs for Node")
     digest = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "radar-sdks"
     folder = cache / digest
@@ -130,7 +131,7 @@ def _node_modules() -> Path:
             folder.mkdir(exist_ok=True)
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(NODE / name, folder)
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=PATIENCE_S)
             (folder / "ready").touch()
     return folder / "node_modules"

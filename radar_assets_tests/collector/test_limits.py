@@ -1,6 +1,5 @@
 """Rates that workers count together in a real Redis, requests when that is gone, and quotas when nothing can be stored."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -13,6 +12,7 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.collector.conftest import serving
 from radar_assets_tests.collector.processes import free_port
 from radar_assets_tests.object_server import BUCKET, ObjectServer
+from radar_assets_tests.programs import find_program
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 
@@ -20,9 +20,7 @@ EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A Redis of the test's own: its URL and its process."""
-    program = shutil.which("redis-server")
-    if not program:
-        pytest.skip("there is no redis-server")
+    program = find_program("redis-server", "redis-server", "rates that workers share")
     port = free_port()
     command = [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1", "--dir", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

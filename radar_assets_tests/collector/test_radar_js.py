@@ -1,7 +1,6 @@
 """`radar.js` in a real browser on real pages: what a visitor does arrives, and makes a session with the right pages."""
 
 import gzip
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +21,8 @@ from radar_assets.settings import Settings
 from radar_assets_tests.collector.conftest import Collector, serving
 from radar_assets_tests.collector.processes import free_port
 from radar_assets_tests.platform import Platform
+from radar_assets_tests.programs import CHROMIUM, needs_chromium
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -31,7 +30,7 @@ FLAGS = (
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 PATIENCE_S = 20
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+pytestmark = needs_chromium
 
 
 @contextmanager

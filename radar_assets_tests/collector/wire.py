@@ -23,7 +23,7 @@ from radar_assets.partitions import Window
 from radar_assets.settings import Settings
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "sdk-wire"
-recorded_data = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded requests are not beside the project")
+recorded_data = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded requests are not in ../shared/data")
 
 NOON = datetime(2026, 3, 10, 12)
 ADDRESS, SALT = "203.0.113.77", b"of the day"

@@ -26,9 +26,7 @@ from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 
 START = date(2020, 1, 1)
 DATA = Path(__file__).parents[3] / "shared" / "data"
-real_data = pytest.mark.skipif(
-    not DATA.exists(), reason="the real data sets lie beside the repository, and do not here"
-)
+real_data = pytest.mark.skipif(not DATA.exists(), reason="the real data sets are not in ../shared/data")
 
 
 class Importer:

@@ -1,7 +1,6 @@
 """A power cut at any moment loses nothing that the collector acknowledged; without its syncs it would."""
 
 import random
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from radar_assets_tests.collector.processes import collecting
 from radar_assets_tests.faults.senders import Senders, recovered
+from radar_assets_tests.programs import find_program
 
 DISK_MB = 256
 LONGEST_S = 1.5
@@ -64,7 +64,7 @@ def _mounted(image: Path, folder: Path) -> Iterator[None]:
     mount = ["mount", "-o", "loop,noatime", str(image), str(folder)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"no loop device is to be had here: {done.stderr.strip()}")
+        pytest.skip(f"power cuts need a loop device: {done.stderr.strip()}")
     try:
         yield
     finally:
@@ -74,9 +74,8 @@ def _mounted(image: Path, folder: Path) -> Iterator[None]:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     """A powered disk."""
-    for tool in ("mkfs.ext4", "fsfreeze", "mount"):
-        if not shutil.which(tool):
-            pytest.skip(f"there is no {tool} here")
+    for tool, package in (("mkfs.ext4", "e2fsprogs"), ("fsfreeze", "util-linux"), ("mount", "mount")):
+        find_program(tool, package, "power cuts")
     with Disk(tmp_path).powered() as disk:
         yield disk
 
