@@ -1,4 +1,4 @@
-"""The contents page: the layers in the order of the flow, and what triggers them."""
+"""The contents page: the layers in the order of the flow, and what keeps their tables up to date."""
 
 import warnings
 from collections.abc import Iterator
@@ -8,20 +8,19 @@ from typing import Any
 
 import dagster as dg
 
-from radar_assets import jobs, schedules, sensors
-from radar_assets.alerts import assets as alert_assets
-from radar_assets.alerts import checks as alert_checks
+from radar_assets.alerts import definitions as alerts
+from radar_assets.alerts.checks import check_key, runs_with_asset
 from radar_assets.alerts.rules import stored_rules
 from radar_assets.config import load_metrics
-from radar_assets.events import assets as event_assets
-from radar_assets.events import checks as event_checks
-from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.metrics import assets as metric_assets
-from radar_assets.metrics import checks as metric_checks
+from radar_assets.events import automation as landing
+from radar_assets.events import definitions as events
+from radar_assets.metrics import definitions as metrics
 from radar_assets.metrics.registry import registry
-from radar_assets.partitions import Grids
+from radar_assets.orchestration import automation
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
+from radar_assets.tables import TABLES, open_lakehouse
+from radar_assets.windows import Grids
 
 
 @contextmanager
@@ -33,43 +32,34 @@ def _without_beta_warnings() -> Iterator[None]:
 
 
 @_without_beta_warnings()
-def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
-    """The definitions of the platform.
-
-    Args:
-        overrides: parts of `dagster.Definitions` to use instead of the ones here.
-    """
+def build_defs(settings: Settings) -> dg.Definitions:
+    """The definitions of the platform."""
     grids = Grids(settings.start_date)
-    metrics = registry(load_metrics(settings.config_file, required=settings.config is not None))
+    registered = registry(load_metrics(settings.config_file, required=settings.config is not None))
     rules = stored_rules(settings.database)
-    checks = [
-        *event_checks.build_checks(),
-        *metric_checks.build_checks(),
-        *alert_assets.build_checks(),
-        *alert_checks.build_checks(rules, metrics),
-    ]
-    clocked = {alert_checks.check_key(rule) for rule in rules if not alert_checks.runs_with_asset(rule)}
-    with_assets = sorted(key for check in checks for key in check.check_keys if key not in clocked)
-    all_jobs = jobs.build_jobs(grids, rules)
-    lakehouse, store = Lakehouse(settings), cache(lambda: open_store(settings.database))
-    parts: dict[str, Any] = {
-        "assets": [
-            *event_assets.build_assets(grids),
-            *metric_assets.build_assets(grids, metrics),
-            *alert_assets.build_assets(grids, metrics),
-        ],
-        "asset_checks": checks,
-        "jobs": list(all_jobs.values()),
-        "sensors": sensors.build_sensors(grids, all_jobs, with_assets),
-        "schedules": schedules.build_schedules(all_jobs, with_assets, rules),
-        "resources": {
+    layers = dg.Definitions.merge(
+        events.build_definitions(grids),
+        metrics.build_definitions(grids, registered),
+        alerts.build_definitions(grids, registered, rules),
+    )
+    apart = {check_key(rule) for rule in rules if not runs_with_asset(rule)}
+    checks: list[Any] = list(layers.asset_checks or ())
+    with_assets = sorted(key for check in checks for key in check.check_keys if key not in apart)
+    triggers = dg.Definitions(
+        jobs=automation.build_jobs(TABLES, grids, sorted(apart)),
+        sensors=[*landing.build_sensors(grids, with_assets), *automation.build_sensors(TABLES, grids, with_assets)],
+        schedules=automation.build_schedules(TABLES, with_assets),
+    )
+    lakehouse, store = open_lakehouse(settings), cache(lambda: open_store(settings.database))
+    platform = dg.Definitions(
+        resources={
             # One of each in a process: a tick of a sensor would otherwise open connections, and read tables, that the last one had.
             "lakehouse": dg.ResourceDefinition(lambda _: lakehouse),
             "store": dg.ResourceDefinition(lambda _: store()),
         },
-        "executor": dg.in_process_executor,
-    }
-    return dg.Definitions(**{**parts, **overrides})
+        executor=dg.in_process_executor,
+    )
+    return dg.Definitions.merge(layers, triggers, platform)
 
 
 @dg.definitions

@@ -20,12 +20,12 @@ hypothesis.settings.register_profile("radar", deadline=None)
 hypothesis.settings.load_profile("radar")
 
 LONGEST = (
-    "test_sensors.py",
+    "orchestration/test_triggers.py",
     "alerts/test_incidents.py",
-    "test_launcher.py",
-    "test_checks.py",
+    "orchestration/test_launcher.py",
+    "orchestration/test_checks.py",
     "test_properties.py",
-    "test_instance.py",
+    "orchestration/test_instance.py",
     "cli/test_dev.py",
     "benchmarks/test_benchmarks.py",
     "faults/test_kills.py",

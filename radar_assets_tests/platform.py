@@ -12,14 +12,13 @@ import dagster as dg
 
 from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
-from radar_assets.instance import prepare_instance
 from radar_assets.lakehouse.engines.duckdb import Files
-from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
-from radar_assets.lakehouse.tables import TABLES
+from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
+from radar_assets.tables import TABLES, open_lakehouse
 
 DERIVED = [name for name in TABLES if name != "raw_events"]
 
@@ -65,7 +64,7 @@ class Platform:
     def __post_init__(self) -> None:
         self.store = open_store(self.settings.database)
         self.store.ensure_projects([Project(id=name, name=name, timezone="UTC") for name in ("shop", "blog")])
-        self.lakehouse = Lakehouse(self.settings)
+        self.lakehouse = open_lakehouse(self.settings)
 
     @cached_property
     def defs(self) -> dg.Definitions:

@@ -5,7 +5,12 @@ import time
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 
-PRELOADED = ["alembic.command", "pyiceberg.catalog.sql", "radar_assets.instance", "radar_assets.lakehouse.catalog"]
+PRELOADED = [
+    "alembic.command",
+    "pyiceberg.catalog.sql",
+    "radar_assets.orchestration.runtime.instance",
+    "radar_assets.lakehouse.catalog",
+]
 PATIENCE_S = 120
 
 

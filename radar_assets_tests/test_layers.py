@@ -1,46 +1,110 @@
-"""The layout holds: layers import only what comes before them in the flow, and names follow the grammar."""
+"""The layout holds: layers import only what comes before them, nothing imports in circles, and names follow the grammar."""
 
 import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
 
 import radar_assets
 from radar_assets.lakehouse.contract import Table
-from radar_assets.lakehouse.tables import TABLES
+from radar_assets.tables import TABLES
 
 PACKAGE = Path(radar_assets.__file__).parent
 FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "operations"]
 """The layers in the order of the flow; each may import those before it.
 
-But for the collector, which comes first: what it writes is what `events` declares, the contract and the landing zone. None of the
-layers imports it.
+The collector is an exception: it writes what `events` declares, and no layer imports it.
 """
-ROOT = {"settings", "partitions", "automation", "config", "instance", "object_store"}
-GROUND = ("lakehouse", "store")
-ENTRANCES = {"cli", "definitions", "jobs", "launcher", "preload", "schedules", "sensors", "simulator"}
-"""What puts the layers together, and what none of them may import."""
+ROOT = {"settings", "windows", "object_store"}
+GROUND = {
+    "store": {*ROOT},
+    "lakehouse": {*ROOT},
+    "orchestration": {*ROOT, "lakehouse", "store"},
+}
+"""What the layers stand on, and what each of these may import."""
+ENTRANCES = {"cli", "config", "definitions", "simulator", "tables"}
+"""What puts the layers together; layers import none of it."""
 
 
-def imported(file: Path) -> set[str]:
-    """The parts of the package that a module imports, wherever in it."""
-    names = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("radar_assets."):
-            names.add(node.module.split(".")[1])
-    return names
+def modules() -> dict[str, Path]:
+    """The modules of the package by name."""
+    found = {}
+    for file in PACKAGE.rglob("*.py"):
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+MODULES = modules()
+
+
+def imported(module: str, *, at_start: bool = False) -> set[str]:
+    """The modules of the package that a module imports, in whatever form.
+
+    Args:
+        at_start: only those that are imported when the module is, not inside functions nor for type checkers.
+    """
+    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(MODULES[module].read_text())
+    names: set[str] = set()
+    for node in _at_start(tree) if at_start else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+            names |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name in MODULES}
+
+
+def _at_start(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        yield child
+        yield from _at_start(child)
+
+
+def part(module: str) -> str:
+    """The layer or root module that a module belongs to."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def allowed(layer: str) -> set[str]:
+    """The parts that a layer may import."""
+    if layer in GROUND:
+        return {*GROUND[layer], layer}
+    if layer == "simulator":
+        return {*ROOT, *GROUND, layer}
+    return {*ROOT, *GROUND, *FLOW[: FLOW.index(layer) + 1]} - ({"collector"} - {layer})
 
 
 @pytest.mark.parametrize("layer", [*FLOW, *GROUND, "simulator"])
 def test_a_layer_imports_only_what_comes_before_it(layer: str) -> None:
-    if layer in GROUND:
-        allowed = {"settings", "partitions", layer}
-    elif layer == "simulator":
-        allowed = {*ROOT, *GROUND, layer}
-    else:
-        allowed = {*ROOT, *GROUND, *FLOW[: FLOW.index(layer) + 1]} - ({"collector"} - {layer})
-    for file in (PACKAGE / layer).rglob("*.py"):
-        assert imported(file) <= allowed, file
+    for module in MODULES:
+        if part(module) == layer:
+            parts = {part(name) for name in imported(module)} - {""}
+            assert parts <= allowed(layer), module
+
+
+@pytest.mark.parametrize("form", ["import radar_assets.cli", "from radar_assets import cli", "from .. import cli"])
+def test_every_form_of_import_is_seen(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "sample.py"
+    file.write_text(f"def late() -> None:\n    {form}\n")
+    monkeypatch.setitem(MODULES, "radar_assets.events.sample", file)
+    assert "radar_assets.cli" in imported("radar_assets.events.sample")
+
+
+def test_modules_do_not_import_each_other_in_circles() -> None:
+    """Functions may import what comes later, since heavy libraries are imported where they are used; modules may not."""
+    graph = {name: {other for other in imported(name, at_start=True) if other != name} for name in MODULES}
+    packages = {name for name in MODULES if MODULES[name].name == "__init__.py"}
+    # A package that only has a docstring is imported before its modules and imports none of them.
+    TopologicalSorter({name: others - packages for name, others in graph.items()}).prepare()
 
 
 def test_every_part_of_the_package_has_its_place() -> None:
@@ -63,6 +127,6 @@ def test_columns_are_named_by_the_grammar(table: Table) -> None:
         assert column.description.endswith((".", "n")), column.name
 
 
-def test_every_table_with_a_model_has_the_sql_file_of_its_name() -> None:
+def test_every_table_has_the_sql_file_of_its_name_in_its_layer() -> None:
     models = {path.stem for path in PACKAGE.rglob("sql/*.sql")}
     assert set(TABLES) <= models

@@ -53,19 +53,19 @@ PARTS = [
     Part("pyiceberg", f"{PRODUCER}.new_manifest_writer", ("spec",), "lakehouse/replacement.py"),
     Part("pyiceberg", "pyiceberg.table:Transaction.table_metadata", None, "lakehouse/replacement.py"),
     Part("pyiceberg", "pyiceberg.catalog.sql:IcebergTables.metadata_location", None, "lakehouse/catalog.py"),
-    Part("dagster", f"{EVENT_LOG}._connect", ("shard",), "instance.py"),
-    Part("dagster", f"{EVENT_LOG}._initdb", ("engine", "for_index_shard"), "instance.py"),
-    Part("dagster", f"{EVENT_LOG}.has_table", ("table_name",), "instance.py"),
+    Part("dagster", f"{EVENT_LOG}._connect", ("shard",), "orchestration/runtime/instance.py"),
+    Part("dagster", f"{EVENT_LOG}._initdb", ("engine", "for_index_shard"), "orchestration/runtime/instance.py"),
+    Part("dagster", f"{EVENT_LOG}.has_table", ("table_name",), "orchestration/runtime/instance.py"),
     Part(
         "dagster",
         "dagster:AssetCheckResult._get_unpartitioned_target_materialization_data",
         ("step_context", "asset_key"),
-        "lakehouse/checks.py",
+        "orchestration/checks.py",
     ),
-    Part("dagster", f"{LAUNCHER}.launch_run", ("context",), "launcher.py"),
-    Part("dagster", f"{LAUNCHER}.check_run_worker_health", ("run",), "launcher.py"),
-    Part("dagster", "dagster._cli.api:execute_run_command", None, "launcher.py"),
-    Part("python", "multiprocessing.process:_children", None, "launcher.py"),
+    Part("dagster", f"{LAUNCHER}.launch_run", ("context",), "orchestration/runtime/launcher.py"),
+    Part("dagster", f"{LAUNCHER}.check_run_worker_health", ("run",), "orchestration/runtime/launcher.py"),
+    Part("dagster", "dagster._cli.api:execute_run_command", None, "orchestration/runtime/launcher.py"),
+    Part("python", "multiprocessing.process:_children", None, "orchestration/runtime/launcher.py"),
 ]
 
 

@@ -19,10 +19,10 @@ from radar_assets.events.importer import import_file
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import load_raw_events
 from radar_assets.lakehouse.files import from_unit
-from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.staleness import stale
-from radar_assets.partitions import DAY, HOUR, Window, contiguous
+from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.settings import load_settings
+from radar_assets.windows import DAY, HOUR, Window, contiguous
 from radar_assets_tests.platform import Platform, event
 
 START = datetime(2026, 3, 1)
@@ -90,7 +90,7 @@ def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
     """Rebuild stale hours and days through Dagster; which they were."""
     tables = platform.lakehouse
     raw = tables.snapshot("raw_events")
-    hours = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"), by=1)}
+    hours = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"))}
     unread = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("rejected_events"))}
     if hours | unread:
         first, last = (f"{edge:%Y-%m-%d-%H:%M}" for edge in (min(hours | unread), max(hours | unread)))

@@ -18,8 +18,8 @@ from radar_assets.alerts.episodes import overlaps_told
 from radar_assets.alerts.messages import Notice, Reason
 from radar_assets.alerts.outbox import TOGETHER, new_delivery
 from radar_assets.alerts.rules import Rule
-from radar_assets.partitions import HOUR, Window
 from radar_assets.store.models import Alert, Channel, Delivery
+from radar_assets.windows import HOUR, Window
 
 if TYPE_CHECKING:
     from radar_assets.alerts.ledger import Context, Key

@@ -9,23 +9,23 @@ import dagster as dg
 
 from radar_assets.alerts import outbox
 from radar_assets.alerts.relations import alerts_lineage, rebuild_alerts, stale_hours
-from radar_assets.lakehouse.checks import EXAMPLES, checks_of
+from radar_assets.alerts.tables import ALERTS
 from radar_assets.lakehouse.files import from_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.materialization import INCREMENTAL_TAG, materialized, partition_window, table_metadata
-from radar_assets.lakehouse.tables import ALERTS
 from radar_assets.metrics.registry import Metric
-from radar_assets.partitions import HOUR, Grids, contiguous, utc_now
+from radar_assets.orchestration.checks import EXAMPLES, checks_of
+from radar_assets.orchestration.factory import OWNERS, table_options
+from radar_assets.orchestration.materialization import INCREMENTAL_TAG, materialized, partition_window
 from radar_assets.store.database import Store
 from radar_assets.store.models import Delivery
+from radar_assets.windows import HOUR, Grids, contiguous, utc_now
 
 if TYPE_CHECKING:
     from radar_assets.alerts.deliverer import Pass
 
 logger = logging.getLogger(__name__)
 
-GROUP = "alerts"
-OWNERS = ["team:radar"]
+LAYER = "radar_assets.alerts"
 POOL = "deliveries"
 """How many runs may be at it is said in `dagster.yaml`, how many messages at once in `outbox.MOST_IN_FLIGHT`."""
 COMPLAINED_FOR = timedelta(days=30)
@@ -35,17 +35,10 @@ COMPLAINED_FOR = timedelta(days=30)
 def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
     """The assets of the layer, on the given grids."""
 
-    @dg.asset(
-        group_name=GROUP,
-        owners=OWNERS,
-        partitions_def=grids.hourly,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        kinds={"duckdb", "iceberg"},
-        deps=["hourly_metrics"],
-        output_required=False,
-        description=ALERTS.description,
-        metadata=table_metadata(ALERTS),
-    )
+    # Built from the store, but shown after the metrics whose rules it is about.
+    options = {**table_options(ALERTS, LAYER, grids), "deps": ["hourly_metrics"]}
+
+    @dg.asset(**options, output_required=False)
     def alerts(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> Iterator[dg.MaterializeResult]:
@@ -59,7 +52,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefin
             yield materialized(context, rebuild_alerts(lakehouse, store, windows), alerts_lineage(lakehouse))
 
     @dg.asset(
-        group_name=GROUP,
+        group_name="alerts",
         owners=OWNERS,
         deps=["alerts"],
         kinds={"email", "webhook"},

@@ -23,12 +23,11 @@ from radar_assets.alerts.evaluation import (
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import Rule, Watch, WindowName
 from radar_assets.alerts.sparkline import sparkline
-from radar_assets.lakehouse.checks import AFTER_METRICS, EXAMPLES, checked_window
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.tables import TABLES
 from radar_assets.metrics.registry import Metric
-from radar_assets.partitions import Window, utc_now
+from radar_assets.orchestration.checks import AFTER_METRICS, EXAMPLES, checked_window
 from radar_assets.store.database import Store
+from radar_assets.windows import Window, utc_now
 
 WATCHED_AT: dict[Watch, str] = {
     "late_partitions": "hourly_metrics",
@@ -169,7 +168,7 @@ def judged_span(tags: Mapping[str, str], window: WindowName, ended: datetime) ->
     """
     if not any(tag in tags for tag in PARTITION_TAGS):
         return latest_windows(window, ended), True
-    span = checked_window(tags, TABLES[TABLE[window]])
+    span = checked_window(tags, "day" if window == "1d" else "hour")
     latest = latest_windows(window, ended, 1)
     # A run of the current hour has nothing to judge yet. Saying so would hide what the last one said: it looks at that again.
     return (latest, True) if span.start >= latest.end else (span, False)

@@ -16,8 +16,8 @@ from radar_assets.alerts import outbox
 from radar_assets.alerts.channels.failures import PassingError, PermanentError
 from radar_assets.alerts.messages import Message
 from radar_assets.alerts.outbox import Claim
-from radar_assets.partitions import utc_now
 from radar_assets.store.database import Store
+from radar_assets.windows import utc_now
 
 logger = logging.getLogger(__name__)
 

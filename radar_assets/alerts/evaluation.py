@@ -17,9 +17,9 @@ from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.staleness import INPUTS, stale
+from radar_assets.lakehouse.staleness import stale
 from radar_assets.metrics.registry import Metric, compose_five_minutes
-from radar_assets.partitions import DAY, Window, contiguous
+from radar_assets.windows import DAY, Window, contiguous
 
 if TYPE_CHECKING:
     import duckdb
@@ -201,12 +201,8 @@ def _compared(rules: Sequence[Rule], starts: set[datetime]) -> set[datetime]:
 
 def _tables(lakehouse: Lakehouse, window: WindowName) -> dict[str, Snapshot]:
     """The table that holds the windows and what it is built from, each read before its input, so that what comes in between shows."""
-    name = TABLE[window]
-    tables = {name: lakehouse.snapshot(name)}
-    while name in INPUTS:
-        name, _ = INPUTS[name]
-        tables[name] = lakehouse.snapshot(name)
-    return tables
+    table = lakehouse.tables[TABLE[window]]
+    return {each.name: lakehouse.snapshot(each.name) for each in (table, *table.origins)}
 
 
 def _unsettled(
@@ -216,9 +212,9 @@ def _unsettled(
     spans = contiguous(starts, step, len(starts))
     late: list[Window] = []
     for child, parent in zip(tables, list(tables)[1:], strict=False):
-        unit = tables[child].table.partition_by[0][1]
+        unit = tables[child].table.grid
         for span in spans:
-            found = stale(tables[parent], tables[child], by=INPUTS[child][1], within=span.widen(STEP[unit]))
+            found = stale(tables[parent], tables[child], within=span.widen(STEP[unit]))
             late += [Window(from_unit(value, unit), from_unit(value, unit) + STEP[unit]) for value in found]
     late += _pending(lakehouse, tables["raw_events"], spans, now)
     return {start for start in starts if any(Window(start, start + step).overlaps(stretch) for stretch in late)}
@@ -263,7 +259,7 @@ def _measured(
     """The values of metrics in windows, with rows of others beside them where those share a partition."""
     from radar_assets.lakehouse.engines.duckdb import Files
 
-    unit = STEP[snapshot.table.partition_by[0][1]]
+    unit = STEP[snapshot.table.grid]
     partitions = {EPOCH + (start - EPOCH) // unit * unit for start in starts}
     files = Files.within(snapshot, contiguous(partitions, unit, len(partitions)))
     if window == "5m":

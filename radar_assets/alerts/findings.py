@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from radar_assets.alerts.rules import Rule
-from radar_assets.partitions import Window
+from radar_assets.windows import Window
 
 
 @dataclass(frozen=True)

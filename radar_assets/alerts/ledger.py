@@ -22,9 +22,9 @@ from radar_assets.alerts.evaluation import MEMORY
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import Rule
 from radar_assets.metrics.registry import Metric
-from radar_assets.partitions import Window
 from radar_assets.store.database import Store
 from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery, FieldError
+from radar_assets.windows import Window
 
 LOCK_KEY = 0x414C455254
 """Postgres advisory lock of those who change alerts: ALERT in ASCII. One for all rules, since what they may announce is counted

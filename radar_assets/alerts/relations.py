@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from radar_assets.alerts.tables import ALERTS
 from radar_assets.lakehouse.catalog import Build, Commit
 from radar_assets.lakehouse.files import STEP, from_unit, to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Lineage, load_model
-from radar_assets.lakehouse.tables import ALERTS
-from radar_assets.partitions import Window
 from radar_assets.store.database import Store
 from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery
+from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,8 +17,8 @@ from radar_assets.events.loading import missing_segments
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.staleness import INPUTS, unread_files
-from radar_assets.partitions import DAY, DAY_KEY, HOUR_KEY, Window, utc_now
+from radar_assets.lakehouse.staleness import unread_files
+from radar_assets.windows import DAY, DAY_KEY, HOUR_KEY, Window, utc_now
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, RunRecord
@@ -181,10 +181,10 @@ def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: 
         return tables.setdefault(name, lakehouse.snapshot(name))
 
     found: dict[str, dict[str, datetime]] = {"raw_events": _unloaded(lakehouse, table("raw_events"), now)}
-    for name, (parent, by) in INPUTS.items():
-        found[name] = _stale_since(table(parent), table(name), by, now)
-    for name in ("sessions", "daily_metrics", "daily_breakdowns"):
-        found[name] |= _missing_days(table(name), now)
+    for derived in lakehouse.tables.derived():
+        found[derived.name] = _stale_since(table(derived.inputs[0].name), table(derived.name), now)
+        if derived.grid == "day":
+            found[derived.name] |= _missing_days(table(derived.name), now)
     latest = _slots(now)[-1]
     for name, since in found.items():
         late = {key: at for key, at in since.items() if at + late_after <= latest.end}
@@ -206,15 +206,15 @@ def _unloaded(lakehouse: Lakehouse, raw_events: Snapshot, now: datetime) -> dict
     return {hour.strftime(HOUR_KEY): _moment(landed[hour] / 1e9) for hour in missing}
 
 
-def _stale_since(parent: Snapshot, child: Snapshot, by: int, now: datetime) -> dict[str, datetime]:
+def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, datetime]:
     """The child's stale partitions, and since when: the later of the end of the partition and its oldest file that was not read.
 
     Not the commit of that file, since snapshots expire within minutes while events land.
     """
-    unit = child.table.partition_by[0][1]
+    unit = child.table.grid
     key = HOUR_KEY if unit == "hour" else DAY_KEY
     found = {}
-    for value, refs in unread_files(parent, child, _looked_at(now), by=by).items():
+    for value, refs in unread_files(parent, child, _looked_at(now)).items():
         written = []
         for ref in refs:
             # Merged with others and removed since it was listed: the file that replaced it is looked at next time.

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, age, out, printable
-from radar_assets.partitions import utc_now
+from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
     from radar_assets.store.models import Alert

@@ -37,9 +37,9 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     from radar_assets.alerts.declaration import declare
     from radar_assets.alerts.ledger import retire
     from radar_assets.config import load_config
-    from radar_assets.partitions import utc_now
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
+    from radar_assets.windows import utc_now
 
     settings = load_settings().prepare()
     path = file or settings.config_file

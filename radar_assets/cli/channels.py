@@ -34,9 +34,9 @@ def test(name: str, /) -> None:
     """
     from radar_assets.alerts.channels import Sending, load_channels, send
     from radar_assets.alerts.messages import trial
-    from radar_assets.partitions import utc_now
     from radar_assets.settings import load_settings
     from radar_assets.store.models import FieldError
+    from radar_assets.windows import utc_now
 
     channels = load_channels(open_projects())
     if name not in channels:

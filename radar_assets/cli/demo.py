@@ -8,7 +8,7 @@ from radar_assets.cli.chart import columns
 from radar_assets.cli.dev import check_port, run_ui
 from radar_assets.cli.simulate import Traffic, land, simulated_names
 from radar_assets.cli.terminal import out, printable
-from radar_assets.partitions import DAY, Window, contiguous, utc_now
+from radar_assets.windows import DAY, Window, contiguous, utc_now
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,9 +52,9 @@ def demo(
     from radar_assets.cli.sql import reading
     from radar_assets.cli.status import failed_checks
     from radar_assets.definitions import build_defs
-    from radar_assets.instance import prepare_instance
-    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
+    from radar_assets.tables import open_lakehouse
 
     if open:
         check_port(HOST, PORT)
@@ -63,7 +63,7 @@ def demo(
     whole = Traffic(today - timedelta(days=days), days, projects, events, seed)
     plan = missing_traffic(settings, whole)
     land(settings, plan)
-    lakehouse, definitions = Lakehouse(settings), build_defs(settings)
+    lakehouse, definitions = open_lakehouse(settings), build_defs(settings)
     catch_up(settings, lakehouse, definitions)
     console = out()
     with reading(lakehouse) as connection:

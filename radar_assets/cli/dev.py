@@ -62,7 +62,7 @@ def run_ui(host: str, port: int, *, open_browser: bool = False) -> int:
 
 def _run(host: str, port: int, others: list[list[str]], *, open_browser: bool = False) -> int:
     """Run the UI and other commands as children until one of them ends; what that exits with."""
-    from radar_assets.instance import prepare_instance
+    from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
 
     home = prepare_instance(load_settings().prepare())

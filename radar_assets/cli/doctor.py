@@ -149,8 +149,8 @@ def _dagster(settings: "Settings") -> Iterator[Finding]:
 
     from dagster import DagsterInstance
 
-    from radar_assets.instance import STAMP, instance_yaml, prepare_instance
-    from radar_assets.partitions import utc_now
+    from radar_assets.orchestration.runtime.instance import STAMP, instance_yaml, prepare_instance
+    from radar_assets.windows import utc_now
 
     home = prepare_instance(settings)
     with DagsterInstance.from_config(str(home)) as instance:
@@ -218,11 +218,11 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
 
 def _projects(settings: "Settings") -> Iterator[Finding]:
     from radar_assets.cli.sql import reading
-    from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.store.database import open_store
+    from radar_assets.tables import open_lakehouse
 
     projects = {project.id for project in open_store(settings.database).projects()}
-    with reading(Lakehouse(settings)) as connection:
+    with reading(open_lakehouse(settings)) as connection:
         seen = {row[0] for row in connection.execute("select distinct project_id from events").fetchall()}
         unknown = connection.execute(
             "select project_id, count(*) from rejected_events where reason = 'unknown_project'"

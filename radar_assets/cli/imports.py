@@ -50,9 +50,9 @@ def import_(
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from radar_assets.events import importer
-    from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
+    from radar_assets.tables import open_lakehouse
 
     mapping, constants = _pairs("--map", map), _pairs("--set", set)
     settings = load_settings().prepare()
@@ -72,7 +72,7 @@ def import_(
         result = importer.import_file(
             file,
             settings.landing_zone,
-            engine=Lakehouse(settings).engine,
+            engine=open_lakehouse(settings).engine,
             format=format,
             start=settings.start_date,
             mapping=mapping,

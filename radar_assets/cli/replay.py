@@ -24,16 +24,16 @@ def replay_rejected(
     from rich.table import Table
 
     from radar_assets.events.replay import replay_rejected
-    from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
+    from radar_assets.tables import open_lakehouse
 
     settings = load_settings().prepare()
     if since and since.tzinfo:
         since = since.astimezone(UTC).replace(tzinfo=None)
     projects = [one.id for one in open_store(settings.database).projects()]
     replay = replay_rejected(
-        Lakehouse(settings), projects, reason=reason, project=project, since=since, dry_run=dry_run
+        open_lakehouse(settings), projects, reason=reason, project=project, since=since, dry_run=dry_run
     )
     console = out()
     if not replay.counts:

@@ -73,10 +73,10 @@ def test(
     from radar_assets.alerts.rules import parse_span
     from radar_assets.config import load_config
     from radar_assets.lakehouse.files import EPOCH
-    from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.metrics.registry import registry
-    from radar_assets.partitions import Window, utc_now
     from radar_assets.settings import load_settings
+    from radar_assets.tables import open_lakehouse
+    from radar_assets.windows import Window, utc_now
 
     length = parse_span(since)
     settings = load_settings().prepare()
@@ -88,7 +88,7 @@ def test(
         raise UnknownRuleError(f"{path} has no rule {name}; there are {there}")
     if rule.watch:
         raise UnknownRuleError(f"{name} watches the platform itself, of which there is no past to try it on")
-    lakehouse, now = Lakehouse(settings), utc_now()
+    lakehouse, now = open_lakehouse(settings), utc_now()
     breaches: list[Breach] = []
     windows = unsettled = 0
     first = begin = EPOCH + (now - length - EPOCH) // rule.step * rule.step

@@ -1,22 +1,23 @@
 """Runs of the graph in this process, for whoever can't wait for the daemon: what is due, in as few runs as it lies together."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from radar_assets.automation import KEY
 from radar_assets.cli.terminal import err
-from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS
 from radar_assets.lakehouse.files import STEP, from_unit
-from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.staleness import stale
-from radar_assets.partitions import Window, contiguous, utc_now
+from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, grid_tables
+from radar_assets.orchestration.materialization import INCREMENTAL_TAG
+from radar_assets.orchestration.run_requests import KEY
+from radar_assets.windows import Window, contiguous, utc_now
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, EventLogEntry, JobDefinition
     from rich.progress import Progress
 
+    from radar_assets.lakehouse.contract import Transform
     from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.settings import Settings
 
@@ -40,7 +41,7 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
     from dagster import DagsterInstance
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from radar_assets.instance import prepare_instance
+    from radar_assets.orchestration.runtime.instance import prepare_instance
 
     columns = (TextColumn("{task.description:17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     materialized = 0
@@ -48,17 +49,17 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
         DagsterInstance.from_config(str(prepare_instance(settings))) as instance,
         Progress(*columns, console=err()) as progress,
     ):
-        for job, unit, assets, due in (
-            ("hourly_job", "hour", HOURLY_ASSETS, due_hours),
-            ("daily_job", "day", DAILY_ASSETS, due_days),
-        ):
+        grids: tuple[tuple[str, Transform, Callable[[Lakehouse], list[Window]]], ...]
+        grids = ((HOURLY_JOB, "hour", due_hours), (DAILY_JOB, "day", due_days))
+        for job, grid, due in grids:
+            assets = [table.name for table in grid_tables(lakehouse.tables, grid)]
             for _ in range(MOST_ROUNDS):
                 windows = due(lakehouse)
                 if not windows:
                     break
                 for window in windows:
-                    bars = _Bars(progress, assets, (window.end - window.start) // STEP[unit])
-                    _run(definitions.resolve_job_def(job), instance, window, unit, bars)
+                    bars = _Bars(progress, assets, (window.end - window.start) // STEP[grid])
+                    _run(definitions.resolve_job_def(job), instance, window, grid, bars)
                     materialized += bars.materialized
     return materialized
 
@@ -68,29 +69,24 @@ def due_hours(lakehouse: "Lakehouse") -> list[Window]:
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
 
-    raw, events = lakehouse.snapshot("raw_events"), lakehouse.snapshot("events")
+    raw = lakehouse.snapshot("raw_events")
     landed = _on_grid(lakehouse, list_hours(lakehouse.settings.landing_zone))
     due = {segment.received_hour for segment in missing_segments(lakehouse, raw, landed)}
-    for units in (
-        stale(raw, events, by=1),
-        stale(raw, lakehouse.snapshot("rejected_events")),
-        stale(events, lakehouse.snapshot("hourly_metrics")),
-    ):
-        due.update(from_unit(unit, "hour") for unit in units)
-    return _spans(_on_grid(lakehouse, due), "hour")
+    return _spans(_on_grid(lakehouse, due | _stale(lakehouse, "hour")), "hour")
 
 
 def due_days(lakehouse: "Lakehouse") -> list[Window]:
     """The windows of the days that are stale."""
-    events, sessions = lakehouse.snapshot("events"), lakehouse.snapshot("sessions")
-    due: set[datetime] = set()
-    for units in (
-        stale(events, sessions),
-        stale(sessions, lakehouse.snapshot("daily_metrics")),
-        stale(sessions, lakehouse.snapshot("daily_breakdowns")),
-    ):
-        due.update(from_unit(unit, "day") for unit in units)
-    return _spans(_on_grid(lakehouse, due), "day")
+    return _spans(_on_grid(lakehouse, _stale(lakehouse, "day")), "day")
+
+
+def _stale(lakehouse: "Lakehouse", grid: "Transform") -> set[datetime]:
+    """Starts of the stale partitions of a grid's derived tables."""
+    return {
+        from_unit(unit, grid)
+        for table in lakehouse.tables.derived(grid)
+        for unit in stale(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name))
+    }
 
 
 def _on_grid(lakehouse: "Lakehouse", moments: Iterable[datetime]) -> list[datetime]:
@@ -112,7 +108,7 @@ def _spans(moments: list[datetime], unit: str) -> list[Window]:
 class _Bars:
     """The progress of a run: a bar for its plan, which Dagster records before it starts, and one for each asset."""
 
-    def __init__(self, progress: "Progress", assets: tuple[str, ...], partitions: int) -> None:
+    def __init__(self, progress: "Progress", assets: "Sequence[str]", partitions: int) -> None:
         self.materialized = 0
         self._progress = progress
         self._plan = progress.add_task("plan", total=partitions * len(assets))

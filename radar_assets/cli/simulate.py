@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from radar_assets.cli.terminal import err, out
-from radar_assets.partitions import utc_now
+from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
     from radar_assets.settings import Settings

@@ -37,12 +37,12 @@ def sql(statement: str, /, *, format: Literal["table", "csv", "json"] = "table",
     limit
         Most rows to print. As a table 100 by default, otherwise all.
     """
-    from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.settings import load_settings
+    from radar_assets.tables import open_lakehouse
 
     if limit is None and format == "table":
         limit = ROWS_OF_A_TABLE
-    with reading(Lakehouse(load_settings().prepare())) as connection:
+    with reading(open_lakehouse(load_settings().prepare())) as connection:
         statements = connection.extract_statements(statement)
         if len(statements) != 1 or statements[0].type.name != "SELECT":
             raise CycloptsError(msg="radar sql takes one select statement, and reads only")
@@ -60,10 +60,9 @@ def reading(lakehouse: "Lakehouse") -> "Iterator[DuckDBPyConnection]":
     """A connection with a view of every table and of the outbox; it reads no file but the warehouse's, whatever it is asked."""
     from radar_assets.lakehouse.engines.duckdb import Files, Inputs
     from radar_assets.lakehouse.files import local_path_of
-    from radar_assets.lakehouse.tables import TABLES
 
     warehouse = local_path_of(lakehouse.settings.warehouse).replace("'", "''")
-    tables: Inputs = {name: Files.of(lakehouse.snapshot(name)) for name in TABLES}
+    tables: Inputs = {name: Files.of(lakehouse.snapshot(name)) for name in lakehouse.tables}
     with lakehouse.engine.connect({**tables, "alert_deliveries": _deliveries(lakehouse)}, alone=True) as connection:
         for setting in (
             f"allowed_directories = ['{warehouse}']",

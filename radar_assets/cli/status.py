@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from radar_assets.cli.terminal import age, out, printable, size
-from radar_assets.partitions import DAY_KEY, HOUR_KEY, utc_now
+from radar_assets.windows import DAY_KEY, HOUR_KEY, utc_now
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
@@ -50,10 +50,10 @@ def status() -> None:
     from rich.table import Table
 
     from radar_assets.definitions import build_defs
-    from radar_assets.instance import prepare_instance
-    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
+    from radar_assets.tables import open_lakehouse
 
     settings = load_settings().prepare()
     console = out()
@@ -61,7 +61,7 @@ def status() -> None:
     for heading in ("rows", "size", "changed", "stale"):
         table.add_column(heading, justify="right")
     store = open_store(settings.database)
-    states = tables_status(Lakehouse(settings), store)
+    states = tables_status(open_lakehouse(settings), store)
     store.close()
     for state in states:
         changed = f"{age(utc_now() - state.committed_at)} ago" if state.committed_at else "never"
@@ -86,22 +86,20 @@ def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
     from radar_assets.lakehouse.files import EPOCH, from_unit
-    from radar_assets.lakehouse.staleness import INPUTS, stale
-    from radar_assets.lakehouse.tables import TABLES
+    from radar_assets.lakehouse.staleness import stale
 
-    snapshots = {name: lakehouse.snapshot(name) for name in TABLES}
+    snapshots = {name: lakehouse.snapshot(name) for name in lakehouse.tables}
     start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
     landed = sorted(hour for hour in list_hours(lakehouse.settings.landing_zone) if start <= hour <= utc_now())
     missing = missing_segments(lakehouse, snapshots["raw_events"], landed)
     found = []
     for name, snapshot in snapshots.items():
         files = snapshot.files()
-        unit = snapshot.table.partition_by[0][1]
+        unit = snapshot.table.grid
         last = max((file.partition[0] for file in files if file.partition[0] is not None), default=None)
         key = None if last is None else from_unit(last, unit).strftime(HOUR_KEY if unit == "hour" else DAY_KEY)
-        if name in INPUTS:
-            parent, by = INPUTS[name]
-            waiting = len(stale(snapshots[parent], snapshot, by=by))
+        if snapshot.table.inputs:
+            waiting = len(stale(snapshots[snapshot.table.inputs[0].name], snapshot))
         elif name == "alerts":
             waiting = len(stale_hours(store, snapshot)[0])
         else:
@@ -115,11 +113,11 @@ def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
 
 def failed_checks(instance: "DagsterInstance", definitions: "Definitions") -> list[FailedCheck]:
     """The checks whose latest evaluation failed, in the order of the tables and errors first."""
-    from dagster import AssetCheckEvaluation, AssetCheckSeverity
+    from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetKey
 
-    from radar_assets.jobs import ASSETS
-
-    keys = list(definitions.resolve_asset_graph().asset_check_keys)
+    graph = definitions.resolve_asset_graph()
+    order = {key: place for place, key in enumerate(graph.toposorted_asset_keys)}
+    keys = list(graph.asset_check_keys)
     found = []
     for key, record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).items():
         event = record.event.dagster_event if record.event else None
@@ -135,4 +133,6 @@ def failed_checks(instance: "DagsterInstance", definitions: "Definitions") -> li
                     at=datetime(1970, 1, 1) + timedelta(seconds=record.event.timestamp),
                 )
             )
-    return sorted(found, key=lambda check: (check.is_warning, ASSETS.index(check.asset), check.name))
+    return sorted(
+        found, key=lambda check: (check.is_warning, order[AssetKey.from_user_string(check.asset)], check.name)
+    )

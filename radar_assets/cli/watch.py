@@ -36,15 +36,15 @@ def watch(*, once: bool = False, every: Annotated[float, Parameter(validator=val
 
     from radar_assets.alerts.rules import load_rules
     from radar_assets.config import load_metrics
-    from radar_assets.instance import prepare_instance
-    from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.metrics.registry import registry
+    from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
+    from radar_assets.tables import open_lakehouse
 
     settings = load_settings().prepare()
     metrics = registry(load_metrics(settings.config_file, required=settings.config is not None))
-    store, lakehouse = open_store(settings.database), Lakehouse(settings)
+    store, lakehouse = open_store(settings.database), open_lakehouse(settings)
     if not any(rule.enabled and rule.watch == "daemon" for rule in load_rules(store)):
         err().print("No rule that is on watches the daemon; nobody is told when it is gone.", style="yellow")
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
@@ -67,7 +67,7 @@ def look(store: "Store", instance: "DagsterInstance", lakehouse: "Lakehouse", me
     """Judge the daemon, and send what is due if it is gone; whether it lives."""
     from radar_assets.alerts.assets import deliver_due
     from radar_assets.alerts.watchers import daemon_seen, watch_now
-    from radar_assets.partitions import utc_now
+    from radar_assets.windows import utc_now
 
     seen = daemon_seen(instance)
     watch_now(store, instance, lakehouse, "daemon")

@@ -27,8 +27,8 @@ from radar_assets.collector.doors import DOORS
 from radar_assets.collector.inquiries import inquiries
 from radar_assets.collector.intake import RETRY_S, Verdict
 from radar_assets.collector.worker import Worker, open_worker
-from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings, load_settings
+from radar_assets.windows import utc_now
 
 LINGER_S = 2.0
 """How long a refused body is still read, and thrown away: most senders read no answer before they have sent all."""

@@ -14,9 +14,9 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from radar_assets.partitions import utc_now
 from radar_assets.store.database import Store
 from radar_assets.store.models import ApiKey, FieldError, Project
+from radar_assets.windows import utc_now
 
 Kind = Literal["write", "read"]
 

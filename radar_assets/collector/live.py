@@ -20,7 +20,7 @@ from radar_assets.collector.hits import read_hit
 from radar_assets.collector.tail import LOOK_S, Tail
 from radar_assets.events.contract import CLOCK_TOLERANCE
 from radar_assets.events.landing import Landing
-from radar_assets.partitions import utc_now
+from radar_assets.windows import utc_now
 
 MINUTES = 30
 """The current minute, which is not over, and those before it."""

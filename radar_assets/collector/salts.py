@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from radar_assets.partitions import utc_now
 from radar_assets.store.database import Store
 from radar_assets.store.models import DailySalt
+from radar_assets.windows import utc_now
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from radar_assets.collector.open_segments import list_open
 from radar_assets.events.landing import Landing, list_segments
 from radar_assets.events.segments import Readable, read_segment
 from radar_assets.object_store import ObjectPath, fetch_ahead
-from radar_assets.partitions import HOUR, Window
+from radar_assets.windows import HOUR, Window
 
 BLOCK_BYTES = 2**22
 """Read at once. A line that is longer is passed over, since the contract takes none of more than 128 KB."""

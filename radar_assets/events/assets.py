@@ -7,37 +7,27 @@ import dagster as dg
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
-from radar_assets.lakehouse.checks import AFTER_METRICS
+from radar_assets.events.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.materialization import (
+from radar_assets.lakehouse.sql import load_model
+from radar_assets.orchestration.checks import AFTER_METRICS
+from radar_assets.orchestration.factory import table_asset, table_options
+from radar_assets.orchestration.materialization import (
     INCREMENTAL_TAG,
     materialized,
     partition_window,
-    table_metadata,
     windows_to_build,
 )
-from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
-from radar_assets.partitions import Grids, day_key, hour_key
 from radar_assets.store.database import Store
+from radar_assets.windows import Grids, day_key, hour_key
 
 LAYER = "radar_assets.events"
-GROUP = "events"
-OWNERS = ["team:radar"]
 
 
 def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
     """The assets of the layer on the given grids."""
-    hourly = {
-        "group_name": GROUP,
-        "owners": OWNERS,
-        "partitions_def": grids.hourly,
-        "backfill_policy": dg.BackfillPolicy.single_run(),
-        "kinds": {"duckdb", "iceberg"},
-    }
-    daily = {**hourly, "partitions_def": grids.daily}
 
-    @dg.asset(**hourly, description=RAW_EVENTS.description, metadata=table_metadata(RAW_EVENTS))
+    @dg.asset(**table_options(RAW_EVENTS, LAYER, grids))
     def raw_events(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> dg.MaterializeResult:
@@ -57,45 +47,16 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
             touched_hours_count=len(hours),
         )
 
-    @dg.asset(
-        **hourly,
-        deps=[raw_events],
-        output_required=False,
-        op_tags=AFTER_METRICS,
-        description=REJECTED_EVENTS.description,
-        metadata=table_metadata(REJECTED_EVENTS),
-    )
-    def rejected_events(
-        context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
-    ) -> Iterator[dg.MaterializeResult]:
-        from radar_assets.lakehouse.engines.duckdb import Files
-
-        model = load_model(LAYER, "rejected_events")
-        if windows := windows_to_build(context, lakehouse, "raw_events", "rejected_events"):
-            commit = lakehouse.rebuild(
-                model,
-                windows,
-                ["raw_events"],
-                lambda tables, windows: {"raw_events": Files.within(tables["raw_events"], windows)},
-            )
-            yield materialized(context, commit, lakehouse.lineage(model))
-
-    @dg.asset(
-        **hourly,
-        deps=[raw_events],
-        output_required=False,
-        description=EVENTS.description,
-        metadata=table_metadata(EVENTS),
-    )
+    @dg.asset(**table_options(EVENTS, LAYER, grids), output_required=False)
     def events(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> Iterator[dg.MaterializeResult]:
-        if windows := windows_to_build(context, lakehouse, "raw_events", "events", by=1):
+        if windows := windows_to_build(context, lakehouse, EVENTS):
             commit = rebuild_events(lakehouse, windows)
             lineage = lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS)
             yield materialized(context, commit, lineage)
 
-    @dg.asset(**daily, deps=[events], description=SESSIONS.description, metadata=table_metadata(SESSIONS))
+    @dg.asset(**table_options(SESSIONS, LAYER, grids))
     def sessions(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
         window = partition_window(context)
         commit = rebuild_sessions(lakehouse, window)
@@ -107,4 +68,5 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
             amended_days=amended,
         )
 
+    rejected_events = table_asset(REJECTED_EVENTS, LAYER, grids, op_tags=AFTER_METRICS)
     return [raw_events, rejected_events, events, sessions]  # pyright: ignore[reportReturnType] - the decorator makes them definitions

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from radar_assets.lakehouse.checks import TableCheck, View, checks_of
+from radar_assets.events.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
 from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
-from radar_assets.partitions import DAY, HOUR, utc_now
+from radar_assets.orchestration.checks import TableCheck, View, checks_of
+from radar_assets.windows import DAY, HOUR, utc_now
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from radar_assets.lakehouse.catalog import Commit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.partitions import HOUR, Window
+from radar_assets.windows import HOUR, Window
 
 if TYPE_CHECKING:
     from radar_assets.lakehouse.engines.duckdb import Inputs
@@ -40,4 +40,4 @@ def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
             "referrer_sources": referrer_sources(),
         }
 
-    return lakehouse.rebuild(load_model(LAYER, "events"), windows, ["raw_events"], inputs)
+    return lakehouse.rebuild(load_model(LAYER, "events"), windows, inputs)

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from radar_assets.events.landing import Segment, list_segments, read_lines
+from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.catalog import Build, Commit, discard
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, from_unit, to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.tables import RAW_EVENTS
-from radar_assets.partitions import HOUR, Window, contiguous
+from radar_assets.windows import HOUR, Window, contiguous
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from radar_assets.events.landing import Landing, Segment, list_hours, list_segments, write_segment
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.partitions import HOUR, Window, utc_now
+from radar_assets.windows import HOUR, Window, utc_now
 
 if TYPE_CHECKING:
     from radar_assets.lakehouse.engines.duckdb import Files

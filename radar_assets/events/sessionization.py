@@ -8,13 +8,13 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
+from radar_assets.events.tables import SESSIONS
 from radar_assets.lakehouse.catalog import Build, Commit, discard
 from radar_assets.lakehouse.files import from_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.tables import SESSIONS
-from radar_assets.partitions import DAY, Window
+from radar_assets.windows import DAY, Window
 
 LAYER = "radar_assets.events"
 NEW_VISITOR_DAYS = 30

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.tables import TABLES
-from radar_assets.partitions import Window
+from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,9 +89,11 @@ class Catalog:
     Args:
         database_url: SQLAlchemy URL of the database, driver included.
         warehouse: Iceberg location of the folder that holds the data, without a slash at its end.
+        tables: the declarations, by name.
     """
 
-    def __init__(self, database_url: str, warehouse: str) -> None:
+    def __init__(self, database_url: str, warehouse: str, tables: Mapping[str, Table]) -> None:
+        self.tables = tables
         self.database_url = database_url
         self.warehouse = warehouse
         self._loaded: dict[str, IcebergTable] = {}
@@ -122,7 +123,7 @@ class Catalog:
 
     def snapshot(self, name: str) -> Snapshot:
         """The table as it stands now; it is created when it is not there yet."""
-        return Snapshot(TABLES[name], self._load(TABLES[name]))
+        return Snapshot(self.tables[name], self._load(self.tables[name]))
 
     def commit(
         self,

@@ -1,6 +1,6 @@
-"""What a table promises: its columns, their types, units and meaning, and how its files are partitioned.
+"""The declaration of a table: its columns, their types, units and meaning, its time grid, and the tables it is built from.
 
-One description, from which the Iceberg schema, the Dagster column schema and the schema check are made.
+The Iceberg schema, Dagster's column schema and dependencies, staleness, jobs and sensors all derive from it.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's contract.
+    """A table's declaration.
 
     Attributes:
         columns: in the order in which they are stored; a column's field id is its place, so new ones go to the end.
         partition_by: `(column, transform)` pairs; the first one is the time by which windows of the table are replaced.
         key: the columns that tell one row from every other.
+        inputs: the tables that it is built from. A partition is stale while the first of them has changed since; the first is
+            therefore the one that changes last.
+        input_time: the partition column of the first input whose time is that of this table's partitions, where that is not the
+            input's own window column.
     """
 
     name: str
@@ -41,6 +45,24 @@ class Table:
     columns: tuple[Column, ...]
     partition_by: tuple[tuple[str, Transform], ...]
     key: tuple[str, ...]
+    inputs: "tuple[Table, ...]" = ()
+    input_time: str | None = None
+
+    @property
+    def grid(self) -> Transform:
+        """The unit of its partitions."""
+        return self.partition_by[0][1]
+
+    @property
+    def origins(self) -> "tuple[Table, ...]":
+        """The first input, the first input of that, and so on."""
+        return (self.inputs[0], *self.inputs[0].origins) if self.inputs else ()
+
+    def time_field(self, parent: "Table") -> int:
+        """The place of the parent's partition field whose time is that of this table's partitions."""
+        if self.input_time is None or parent.name != self.inputs[0].name:
+            return 0
+        return [column for column, _ in parent.partition_by].index(self.input_time)
 
     @property
     def window_column(self) -> str:

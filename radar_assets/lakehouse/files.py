@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from radar_assets.lakehouse.contract import Table
-from radar_assets.partitions import DAY, HOUR, Window
+from radar_assets.windows import DAY, HOUR, Window
 
 EPOCH = datetime(1970, 1, 1)
 STEP: dict[str, timedelta] = {"hour": HOUR, "day": DAY}

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
 from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import STEP, NewFile, from_unit, unit_range
+from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.tables import TABLES
-from radar_assets.partitions import Window, contiguous
 from radar_assets.settings import Settings
+from radar_assets.windows import Window, contiguous
 
 if TYPE_CHECKING:
     from radar_assets.lakehouse.engines.duckdb import DuckDBEngine, Inputs
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 class Lakehouse:
     """Tables and the engine that computes them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tables: Graph) -> None:
         self.settings = settings
-        self.catalog = Catalog(settings.database, settings.warehouse)
+        self.tables = tables
+        self.catalog = Catalog(settings.database, settings.warehouse, tables)
 
     @cached_property
     def engine(self) -> "DuckDBEngine":
@@ -41,13 +42,15 @@ class Lakehouse:
 
     def lineage(self, model: "Model", **relations: tuple[str, ...]) -> "Lineage":
         """Column lineage of a model (`sql.column_lineage`), kept in a file: to read it off the SQL takes about a second."""
-        digest = hashlib.sha256(json.dumps([model.sql, relations, list(TABLES)], sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(
+            json.dumps([model.sql, relations, list(self.tables)], sort_keys=True).encode()
+        ).hexdigest()
         file = self.settings.home / "cache" / f"lineage-{model.name}-{digest[:16]}.json"
         with suppress(OSError, ValueError):
             return {column: [tuple(pair) for pair in pairs] for column, pairs in json.loads(file.read_text()).items()}
         from radar_assets.lakehouse.sql import column_lineage
 
-        found = column_lineage(model, **relations)
+        found = column_lineage(model, tuple(self.tables.values()), **relations)
         file.parent.mkdir(exist_ok=True)
         fresh = file.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps(found))
@@ -58,26 +61,24 @@ class Lakehouse:
         self,
         model: "Model",
         windows: Sequence[Window],
-        sources: Sequence[str],
         inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
     ) -> Commit:
         """Replace windows of a model's table by what the model gives for them now, in one commit.
 
         Args:
             model: named like its table; it is given `$start` and `$end` of a part of the windows at a time.
-            sources: tables that the model reads. The first one's sequence number is kept with the files.
-            inputs: the model's relations for windows, given the sources as they stand. They hold all that the windows need;
+            inputs: the model's relations for windows, given the table's inputs as they stand. They hold all that the windows need;
                 what the model gives for hours or days between the windows is dropped.
         """
         from radar_assets.lakehouse.engines.duckdb import PARTITIONS_A_WRITE
 
-        table = TABLES[model.name]
+        table = self.tables[model.name]
         units = sorted({unit for window in windows for unit in range(*unit_range(table, window))})
         parts = [units[place : place + PARTITIONS_A_WRITE] for place in range(0, len(units), PARTITIONS_A_WRITE)]
 
         def build(_: Snapshot) -> Build:
-            snapshots = {name: self.snapshot(name) for name in sources}
-            built_from = snapshots[sources[0]].sequence_number
+            snapshots = {parent.name: self.snapshot(parent.name) for parent in table.inputs}
+            built_from = snapshots[table.inputs[0].name].sequence_number if table.inputs else 0
             files: list[NewFile] = []
             try:
                 for part in parts:
@@ -98,7 +99,7 @@ class Lakehouse:
         snapshots: Mapping[str, Snapshot],
         built_from: int,
     ) -> list[NewFile]:
-        unit = table.partition_by[0][1]
+        unit = table.grid
         windows = contiguous((from_unit(value, unit) for value in units), STEP[unit], len(units))
         span = {"start": windows[0].start, "end": windows[-1].end}
         folder = self.catalog.data_folder(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import FileRef, PartitionKey, built_from, unit_range
-from radar_assets.partitions import Window
+from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile

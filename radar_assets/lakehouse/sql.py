@@ -5,7 +5,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from radar_assets.lakehouse.tables import TABLES
+from radar_assets.lakehouse.contract import Table
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -39,10 +39,11 @@ def load_model(package: str, name: str) -> Model:
 
 
 @cache
-def column_lineage(model: Model, **relations: tuple[str, ...]) -> Lineage:
+def column_lineage(model: Model, tables: tuple[Table, ...], **relations: tuple[str, ...]) -> Lineage:
     """The columns of tables that each column of a model is computed from.
 
     Args:
+        tables: those that the model may read.
         relations: columns of the model's inputs that are no tables; nothing is traced to those.
     """
     from sqlglot import exp
@@ -50,7 +51,8 @@ def column_lineage(model: Model, **relations: tuple[str, ...]) -> Lineage:
     from sqlglot.optimizer.qualify import qualify
     from sqlglot.optimizer.scope import build_scope
 
-    inputs = {**{name: table.column_names for name, table in TABLES.items()}, **relations}
+    names = {table.name for table in tables}
+    inputs = {**{table.name: table.column_names for table in tables}, **relations}
     schema: dict[str, object] = {name: dict.fromkeys(columns, "varchar") for name, columns in inputs.items()}
     tree = qualify(model.parse(), schema=schema, dialect="duckdb", validate_qualify_columns=False, identify=False)
     scope = build_scope(tree)
@@ -60,7 +62,7 @@ def column_lineage(model: Model, **relations: tuple[str, ...]) -> Lineage:
         for node in lineage(
             column, tree, schema=schema, scope=scope, dialect="duckdb", copy=False, trim_selects=False
         ).walk():
-            if isinstance(node.expression, exp.Table) and node.expression.name in TABLES:
+            if isinstance(node.expression, exp.Table) and node.expression.name in names:
                 sources.add((node.expression.name, node.name.rsplit(".", 1)[-1].strip('"')))
         found[column] = sorted(sources)
     return found

@@ -6,34 +6,22 @@ the commits themselves, so nothing is lost when a run dies between its commit an
 
 from radar_assets.lakehouse.files import STEP, FileRef, from_unit, to_unit
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.partitions import Window, contiguous
-
-INPUTS = {
-    "rejected_events": ("raw_events", 0),
-    "events": ("raw_events", 1),
-    "sessions": ("events", 0),
-    "hourly_metrics": ("events", 0),
-    "daily_metrics": ("sessions", 0),
-    "daily_breakdowns": ("sessions", 0),
-}
-"""What each table is built from, and the partition field of it that says for when."""
+from radar_assets.windows import Window, contiguous
 
 
-def stale(
-    parent: Snapshot, child: Snapshot, *, by: int = 0, newer_than: int = 0, within: Window | None = None
-) -> dict[int, int]:
+def stale(parent: Snapshot, child: Snapshot, *, newer_than: int = 0, within: Window | None = None) -> dict[int, int]:
     """The child's stale partitions.
 
     Args:
-        by: the parent's partition field whose time is that of the child's partitions.
         newer_than: look only at changes of the parent after this sequence number.
         within: look only at this window of the parent.
 
     Returns:
         The sequence number of the parent's last change by hour or day since 1970 of the child's grid.
     """
+    by = child.table.time_field(parent.table)
     windows = [within if place == by else None for place in range(by + 1)]
-    parent_unit, child_unit = parent.table.partition_by[by][1], child.table.partition_by[0][1]
+    parent_unit, child_unit = parent.table.partition_by[by][1], child.table.grid
     changed: dict[int, int] = {}
     for value, sequence_number in parent.changes(*windows, place=by, newer_than=newer_than).items():
         unit = value if parent_unit == child_unit else to_unit(from_unit(value, parent_unit), child_unit)
@@ -44,17 +32,17 @@ def stale(
     return {unit: number for unit, number in changed.items() if number > built.get(unit, 0)}
 
 
-def unread_files(parent: Snapshot, child: Snapshot, within: Window, *, by: int = 0) -> dict[int, list[FileRef]]:
+def unread_files(parent: Snapshot, child: Snapshot, within: Window) -> dict[int, list[FileRef]]:
     """The parent's files that the child's stale partitions were not built from.
 
     Args:
         within: look only at this window of the parent.
-        by: as for `stale`.
 
     Returns:
         Files by hour or day since 1970 of the child's grid.
     """
-    parent_unit, child_unit = parent.table.partition_by[by][1], child.table.partition_by[0][1]
+    by = child.table.time_field(parent.table)
+    parent_unit, child_unit = parent.table.partition_by[by][1], child.table.grid
     found: dict[int, list[FileRef]] = {}
     for ref in parent.files(*(within if place == by else None for place in range(by + 1))):
         value = ref.partition[by]
@@ -67,16 +55,16 @@ def unread_files(parent: Snapshot, child: Snapshot, within: Window, *, by: int =
     return {unit: refs for unit, refs in unread.items() if refs}
 
 
-def stale_windows(parent: Snapshot, child: Snapshot, within: Window, *, by: int = 0) -> list[Window]:
+def stale_windows(parent: Snapshot, child: Snapshot, within: Window) -> list[Window]:
     """The stale partitions of the child in a window, those that follow each other joined; both tables share one grid."""
-    unit = child.table.partition_by[0][1]
-    starts = [from_unit(value, unit) for value in stale(parent, child, by=by, within=within)]
+    unit = child.table.grid
+    starts = [from_unit(value, unit) for value in stale(parent, child, within=within)]
     return contiguous(starts, STEP[unit], len(starts))
 
 
 def _built_from(child: Snapshot, first: int, last: int) -> dict[int, int]:
     """The state of the input that each partition of the child was built from, over a range of hours or days since 1970."""
-    unit = child.table.partition_by[0][1]
+    unit = child.table.grid
     built: dict[int, int] = {}
     for ref in child.files(Window(from_unit(first, unit), from_unit(last, unit) + STEP[unit])):
         value = ref.partition[0]

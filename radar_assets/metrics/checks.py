@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from radar_assets.lakehouse.checks import TableCheck, View, checks_of
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS
+from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS
+from radar_assets.orchestration.checks import TableCheck, View, checks_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
-from radar_assets.lakehouse.tables import EVENTS, SESSIONS
+from radar_assets.events.tables import EVENTS, SESSIONS
 from radar_assets.metrics.registry import Source
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from radar_assets.partitions import HOUR
+from radar_assets.windows import HOUR
 
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1), timedelta(milliseconds=1)
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
-from radar_assets.partitions import utc_now
+from radar_assets.windows import utc_now
 
 LONGEST_NAME = 200
 

@@ -10,9 +10,9 @@ from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.ledger import Context, Recorded, record
 from radar_assets.alerts.rules import Rule
 from radar_assets.metrics.registry import STANDARD_METRICS
-from radar_assets.partitions import HOUR, Window
 from radar_assets.store.database import Store
 from radar_assets.store.models import Alert, AlertBreach, Channel, Delivery
+from radar_assets.windows import HOUR, Window
 
 DAY = datetime(2026, 3, 10)
 

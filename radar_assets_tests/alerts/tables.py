@@ -11,9 +11,9 @@ from radar_assets.alerts.rules import WINDOWS, Rule, WindowName
 from radar_assets.lakehouse.files import STEP
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
-from radar_assets.lakehouse.tables import TABLES
 from radar_assets.metrics.registry import Metric, registry
-from radar_assets.partitions import DAY, Window, contiguous
+from radar_assets.tables import TABLES
+from radar_assets.windows import DAY, Window, contiguous
 
 MONDAY = datetime(2026, 3, 30)
 """Noon of it is what most tests judge; the platform of tests began long before."""
@@ -31,7 +31,7 @@ def fill(lakehouse: Lakehouse, window: WindowName, rows: Iterable[Row], windows:
         windows: besides those of the rows, some that have none.
     """
     name, column = ("daily_metrics", "date") if window == "1d" else ("hourly_metrics", "hour")
-    unit = STEP[TABLES[name].partition_by[0][1]]
+    unit = STEP[TABLES[name].grid]
     rows = list(rows)
     given = pa.table(
         {
@@ -48,8 +48,7 @@ def fill(lakehouse: Lakehouse, window: WindowName, rows: Iterable[Row], windows:
     )
     starts = {row[1] for row in rows} | {start.start for start in windows}
     spans = contiguous(starts, unit, len(starts))
-    source = "sessions" if window == "1d" else "events"
-    lakehouse.rebuild(model, spans, [source], lambda _tables, _windows: {"given": given})
+    lakehouse.rebuild(model, spans, lambda _tables, _windows: {"given": given})
 
 
 def series(values: Mapping[str, Mapping[datetime, float | None]], metric: str = "page_views") -> list[Row]:

@@ -12,10 +12,10 @@ import time_machine
 from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.declaration import declare
 from radar_assets.alerts.rules import Rule
-from radar_assets.partitions import HOUR, hour_key
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Alert
+from radar_assets.windows import HOUR, hour_key
 from radar_assets_tests.platform import Platform, event
 
 NOON = datetime(2026, 3, 10, 12)

@@ -8,8 +8,8 @@ from radar_assets.alerts import outbox
 from radar_assets.alerts.channels import ChannelSpec, Sending
 from radar_assets.alerts.deliverer import Attempt, deliver
 from radar_assets.alerts.messages import Message
-from radar_assets.partitions import utc_now
 from radar_assets.store.database import Store
+from radar_assets.windows import utc_now
 from radar_assets_tests.alerts.endpoint import endpoint
 from radar_assets_tests.alerts.records import deliveries
 from radar_assets_tests.alerts.sending import HOSTS, channels, put, send

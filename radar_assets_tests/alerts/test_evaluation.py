@@ -5,14 +5,15 @@ from datetime import timedelta
 import pytest
 
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.partitions import DAY, HOUR, Window
 from radar_assets.settings import Settings
+from radar_assets.tables import open_lakehouse
+from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.alerts.tables import MONDAY, NOON, WEEK, broken, fill, judge, judged, rule, series
 
 
 @pytest.fixture
 def lakehouse(settings: Settings) -> Lakehouse:
-    return Lakehouse(settings)
+    return open_lakehouse(settings)
 
 
 BEFORE = NOON - HOUR

@@ -11,12 +11,12 @@ from radar_assets.alerts.checks import verdict_of
 from radar_assets.alerts.evaluation import evaluate, history
 from radar_assets.alerts.messages import Notice
 from radar_assets.alerts.rules import Rule
-from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.events.tables import EVENTS
 from radar_assets.lakehouse.sql import Model, load_model
-from radar_assets.lakehouse.tables import EVENTS
 from radar_assets.metrics.registry import Metric, compose_five_minutes, registry
-from radar_assets.partitions import HOUR, Window
 from radar_assets.settings import Settings
+from radar_assets.tables import open_lakehouse
+from radar_assets.windows import HOUR, Window
 from radar_assets_tests.alerts.tables import NOON, broken, fill, judged, rule, series
 from radar_assets_tests.metrics.relations import engine, event, relation
 
@@ -64,7 +64,7 @@ def test_hostile_names_of_rules_projects_and_metrics_do_nothing(settings: Settin
     file = tmp_path / "made"
     names = payloads(file)
     assert len(set(names)) >= 200
-    lakehouse = Lakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     fill(lakehouse, "1h", series({name: {NOON - HOUR: 5, NOON: 20} for name in names}))
     fill(
         lakehouse,
@@ -110,7 +110,7 @@ def test_hostile_names_are_no_names_of_rules(tmp_path: Path) -> None:
 
 
 def test_a_chart_of_a_hostile_project_is_its_own(settings: Settings, tmp_path: Path) -> None:
-    lakehouse = Lakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     name = payloads(tmp_path / "made")[0]
     fill(lakehouse, "1h", series({name: {NOON - HOUR: 5, NOON: 20}, "other": {NOON: 7}}))
     notice = Notice(

@@ -29,13 +29,14 @@ from radar_assets.lakehouse.engines.duckdb import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.metrics.registry import Grain, Metric, compose, registry
-from radar_assets.partitions import DAY, HOUR, Window
 from radar_assets.settings import load_settings
 from radar_assets.simulator.incidents import Incident, incidents
 from radar_assets.simulator.projects import simulated_projects
 from radar_assets.simulator.traffic import simulate
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import Alert, Delivery, Project
+from radar_assets.tables import open_lakehouse
+from radar_assets.windows import DAY, HOUR, Window
 
 START, DAYS, EVENTS = date(2026, 1, 5), 35, 330_000
 SPAN = Window(datetime(2026, 1, 5), datetime(2026, 1, 5) + DAYS * DAY)
@@ -81,7 +82,7 @@ def months(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     config = sample(folder)
     metrics = registry(config.metrics)
     settings = load_settings(home=folder / "radar", start_date=START, threads=2).prepare()
-    lakehouse, store = Lakehouse(settings), open_store(settings.database)
+    lakehouse, store = open_lakehouse(settings), open_store(settings.database)
     store.ensure_projects(Project(one.id, one.name) for one in simulated_projects(3))
     declare(store, config.rules, config.channels)
     # Few late lines: each makes a file of its own, and most of the time would go into those.
@@ -96,17 +97,13 @@ def build(lakehouse: Lakehouse, store: Store, metrics: tuple[Metric, ...], span:
     """Have all tables hold what has landed in a span."""
     load_raw_events(lakehouse, [project.id for project in store.projects()], span, only_missing=True)
     rebuild_events(lakehouse, [span])
-    tables: list[tuple[str, Grain, list[str]]] = [
-        ("hourly_metrics", "hour", ["events"]),
-        ("daily_metrics", "day", ["sessions", "events"]),
-    ]
-    for name, grain, sources in tables:
+    tables: list[tuple[str, Grain]] = [("hourly_metrics", "hour"), ("daily_metrics", "day")]
+    for name, grain in tables:
         if grain == "day":
             rebuild_sessions(lakehouse, span)
         lakehouse.rebuild(
             compose(load_model("radar_assets.metrics", name), metrics, grain),
             [span],
-            sources,
             lambda tables, windows: {name: Files.within(table, windows) for name, table in tables.items()},
         )
 

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from radar_assets.alerts.ledger import record
-from radar_assets.partitions import HOUR
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery
+from radar_assets.windows import HOUR
 from radar_assets_tests.alerts.records import DAY, alerts, at, breaches, context, deliveries, judged, note, rule
 from radar_assets_tests.processes import run_at_once
 

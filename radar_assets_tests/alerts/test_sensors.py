@@ -10,10 +10,10 @@ import pytest
 import time_machine
 
 from radar_assets.alerts import outbox
-from radar_assets.partitions import utc_now
 from radar_assets.settings import load_settings
 from radar_assets.store.database import Store
 from radar_assets.store.models import AlertRule
+from radar_assets.windows import utc_now
 from radar_assets_tests.alerts.endpoint import endpoint
 from radar_assets_tests.alerts.records import add_channels, alerts, at, deliveries, note, rule
 from radar_assets_tests.alerts.sending import put, webhook

@@ -12,9 +12,9 @@ import time_machine
 from radar_assets.alerts.findings import Findings
 from radar_assets.alerts.rules import Watch
 from radar_assets.alerts.watchers import find
-from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
-from radar_assets.partitions import HOUR_KEY, utc_now
+from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.settings import load_settings
+from radar_assets.windows import HOUR_KEY, utc_now
 from radar_assets_tests.alerts.records import rule
 from radar_assets_tests.platform import Platform, event
 

@@ -12,7 +12,8 @@ from radar_assets.lakehouse.engines.duckdb import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
 from radar_assets.metrics.registry import registry
-from radar_assets.partitions import DAY, HOUR, Window
+from radar_assets.tables import open_lakehouse
+from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.benchmarks import traffic
 from radar_assets_tests.benchmarks.measurement import Figure
 
@@ -104,7 +105,7 @@ def _floor_s(lakehouse: Lakehouse) -> float:
 def _home(folder: Path, projects: int) -> Lakehouse:
     """Tables with values of all metrics for the hours that are looked at, and for four weeks of days."""
     settings = traffic.prepare_home(traffic.environment_of(folder, folder / "landing", threads=2), 3)
-    lakehouse = Lakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     metrics = ", ".join(f"'{metric.name}'" for metric in registry() if "hour" in metric.grains)
     values = f"""
         select 'project-' || p as project_id, {{time}}, metric, (hash(p, t, metric) % 1000000) / 10000 as value
@@ -114,8 +115,8 @@ def _home(folder: Path, projects: int) -> Lakehouse:
     for weeks in range(5):
         end = HOUR_JUDGED + HOUR - weeks * WEEK
         model = Model("hourly_metrics", values.format(time="t as hour", step="1 hour"))
-        lakehouse.rebuild(model, [Window(end - 28 * HOUR, end)], ["events"], lambda _tables, _windows: {})
+        lakehouse.rebuild(model, [Window(end - 28 * HOUR, end)], lambda _tables, _windows: {})
     first = datetime(*HOUR_JUDGED.timetuple()[:3]) - 29 * DAY
     model = Model("daily_metrics", values.format(time="t::date as date", step="1 day"))
-    lakehouse.rebuild(model, [Window(first, first + 29 * DAY)], ["sessions"], lambda _tables, _windows: {})
+    lakehouse.rebuild(model, [Window(first, first + 29 * DAY)], lambda _tables, _windows: {})
     return lakehouse

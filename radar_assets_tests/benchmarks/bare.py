@@ -29,8 +29,8 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     from radar_assets.events.user_agents import describe_user_agents
     from radar_assets.lakehouse.sql import load_model
     from radar_assets.metrics.registry import compose, registry
-    from radar_assets.partitions import Window
     from radar_assets.simulator.projects import simulated_projects
+    from radar_assets.windows import Window
 
     folder = Path(output)
     window = Window.of_day(datetime.fromisoformat(day).date())

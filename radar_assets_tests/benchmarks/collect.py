@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from radar_assets.partitions import utc_now
+from radar_assets.windows import utc_now
 from radar_assets_tests.benchmarks.measurement import Figure, measure
 from radar_assets_tests.collector.processes import CollectorProcess, collecting
 

@@ -11,9 +11,9 @@ from statistics import median
 import dagster as dg
 
 from radar_assets.events.landing import write_segment
-from radar_assets.partitions import DAY, HOUR, Window, day_key
-from radar_assets.sensors import INCREMENTAL
+from radar_assets.orchestration.automation import INCREMENTAL
 from radar_assets.simulator.traffic import SimulatedSegment, simulate
+from radar_assets.windows import DAY, HOUR, Window, day_key
 from radar_assets_tests.benchmarks import traffic
 from radar_assets_tests.benchmarks.measurement import Figure, measure
 from radar_assets_tests.platform import Platform

@@ -11,15 +11,15 @@ from radar_assets_tests.benchmarks.measurement import report
 def main(file: str, mapping: str) -> None:
     """Import a file."""
     from radar_assets.events.importer import import_file
-    from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.settings import load_settings
+    from radar_assets.tables import open_lakehouse
 
     settings = load_settings().prepare()
     began = time.monotonic()
     done = import_file(
         Path(file),
         settings.landing,
-        engine=Lakehouse(settings).engine,
+        engine=open_lakehouse(settings).engine,
         format="ndjson",
         start=settings.start_date,
         mapping=json.loads(mapping),

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radar_assets.partitions import DAY, HOUR, Window, day_key, hour_key
+from radar_assets.windows import DAY, HOUR, Window, day_key, hour_key
 from radar_assets_tests.benchmarks import traffic
 from radar_assets_tests.benchmarks.measurement import Figure, Measured, measure
 
@@ -70,10 +70,9 @@ def compare(settings: "Settings", output: Path) -> None:
         DifferentResultError: they don't.
     """
     from radar_assets.lakehouse.engines.duckdb import Files
-    from radar_assets.lakehouse.lakehouse import Lakehouse
-    from radar_assets.lakehouse.tables import TABLES
+    from radar_assets.tables import TABLES, open_lakehouse
 
-    lakehouse = Lakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     for name, table in TABLES.items():
         if name == "alerts":  # no part of the way from lines to metrics
             continue

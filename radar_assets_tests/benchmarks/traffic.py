@@ -61,7 +61,7 @@ def environment_of(home: Path, landing: Path, **settings: object) -> dict[str, s
 
 def prepare_home(environment: dict[str, str], projects: int) -> Settings:
     """A home as it is after its first start, with the simulator's projects in it; from then on it is that of this process."""
-    from radar_assets.instance import prepare_instance
+    from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project
 

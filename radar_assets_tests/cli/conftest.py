@@ -16,11 +16,11 @@ from radar_assets.cli import main
 from radar_assets.cli.runs import catch_up
 from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
-from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
+from radar_assets.tables import open_lakehouse
+from radar_assets.windows import utc_now
 from radar_assets_tests.platform import event, line
 
 HOUR = utc_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
@@ -72,7 +72,7 @@ def land(settings: Settings, lines: list[bytes], name: str, hour: datetime = HOU
 
 def load(settings: Settings) -> None:
     """Take what has landed through the whole graph."""
-    catch_up(settings, Lakehouse(settings), build_defs(settings))
+    catch_up(settings, open_lakehouse(settings), build_defs(settings))
 
 
 @pytest.fixture(scope="session")

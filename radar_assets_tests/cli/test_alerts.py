@@ -10,11 +10,11 @@ from dagster._daemon.types import DaemonHeartbeat
 from radar_assets.alerts import outbox
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.ledger import record
-from radar_assets.instance import prepare_instance
-from radar_assets.partitions import Window, utc_now
+from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import AlertRule
+from radar_assets.windows import Window, utc_now
 from radar_assets_tests.alerts.endpoint import endpoint
 from radar_assets_tests.alerts.records import add_channels, alerts, context, deliveries, rule
 from radar_assets_tests.alerts.sending import webhook

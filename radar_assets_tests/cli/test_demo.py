@@ -9,10 +9,10 @@ import pytest
 from radar_assets.cli.demo import missing_traffic
 from radar_assets.cli.simulate import Traffic, land, simulated_names
 from radar_assets.events.landing import list_hours, list_segments
-from radar_assets.lakehouse.tables import TABLES
-from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
+from radar_assets.tables import TABLES
+from radar_assets.windows import utc_now
 from radar_assets_tests.cli.conftest import Radar
 
 TODAY = utc_now().date()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from radar_assets.cli.sql import reading
-from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.settings import Settings, load_settings
+from radar_assets.tables import open_lakehouse
 from radar_assets_tests.cli.conftest import Radar
 
 PATIENCE_S = 120
@@ -54,7 +54,7 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 
 def counted(settings: Settings) -> float:
     """The events of the first project in the table that the UI shows."""
-    with reading(Lakehouse(settings)) as connection:
+    with reading(open_lakehouse(settings)) as connection:
         sql = "select sum(value) from hourly_metrics where metric = 'events' and project_id = 'default'"
         [total] = connection.execute(sql).fetchone() or [0]
         return total or 0

@@ -14,9 +14,9 @@ import pytest
 import time_machine
 
 from radar_assets.alerts.rules import load_rules, stored_rules
-from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
+from radar_assets.tables import open_lakehouse
 from radar_assets_tests.alerts.tables import NOON, fill, series
 from radar_assets_tests.cli.conftest import HOUR, Radar
 
@@ -201,7 +201,7 @@ def test_a_window_is_counted_once_wherever_the_past_is_cut(
     monkeypatch.setattr("radar_assets.cli.rules.MOST_WINDOWS", 3)
     written(settings, RULES.replace("projects: [shop, nowhere]", "projects: [shop]").replace("for: 1", "for: 2"))
     hours = [NOON - place * timedelta(hours=1) for place in range(1, 11)]
-    fill(Lakehouse(settings), "1h", series({"shop": dict.fromkeys(hours)}))
+    fill(open_lakehouse(settings), "1h", series({"shop": dict.fromkeys(hours)}))
     with time_machine.travel((NOON + timedelta(minutes=20)).replace(tzinfo=UTC), tick=False):
         run = radar("rules test many_events --since 8h")
     assert "It would have fired once in 8 windows since 2026-03-30 04:00 UTC." in run.out

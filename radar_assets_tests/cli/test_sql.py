@@ -19,7 +19,7 @@ def test_the_tables_as_they_stand_are_queried(radar: Radar) -> None:
 
 
 def test_every_table_is_there(radar: Radar) -> None:
-    from radar_assets.lakehouse.tables import TABLES
+    from radar_assets.tables import TABLES
 
     assert radar("sql 'show tables' --format csv").out.split() == ["name", *sorted([*TABLES, "alert_deliveries"])]
     assert "event_id" in radar("sql 'describe events'").out

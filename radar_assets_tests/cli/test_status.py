@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from radar_assets.partitions import hour_key
 from radar_assets.settings import Settings
+from radar_assets.windows import hour_key
 from radar_assets_tests.cli.conftest import HOUR, Radar, land
 from radar_assets_tests.platform import event, line
 

@@ -20,10 +20,10 @@ from radar_assets.collector.keys import (
 from radar_assets.collector.limits import Limits, Usage
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.worker import open_worker
-from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import DailySalt, FieldError, Project
+from radar_assets.windows import utc_now
 from radar_assets_tests.store.conftest import database_url
 
 __all__ = ["database_url"]

@@ -21,8 +21,8 @@ from radar_assets.collector.tail import Tail
 from radar_assets.events.contract import Rejection, parse
 from radar_assets.events.landing import write_segment
 from radar_assets.object_store import ObjectPath
-from radar_assets.partitions import utc_now
 from radar_assets.settings import Settings
+from radar_assets.windows import utc_now
 from radar_assets_tests.collector.conftest import serving
 from radar_assets_tests.events.lines import PROJECTS, hostile_lines, lines
 from radar_assets_tests.object_server import BUCKET, ObjectServer

@@ -17,10 +17,10 @@ from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.lakehouse.engines.duckdb import Files
-from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
-from radar_assets.partitions import Window
 from radar_assets.settings import Settings
+from radar_assets.tables import open_lakehouse
+from radar_assets.windows import Window
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "sdk-wire"
 recorded_data = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded requests are not in ../shared/data")
@@ -80,7 +80,7 @@ def recorded(name: str = "*") -> Iterator[tuple[str, str, bytes, dict[str, str],
 
 def enriched(settings: Settings) -> list[dict[str, Any]]:
     """The table `events` that becomes of what has landed, without Dagster around it."""
-    lakehouse = Lakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     touched: set[datetime] = set()
     for hour in list_hours(settings.landing):
         commit = load_raw_events(lakehouse, ["shop"], Window.of_hour(hour), only_missing=False)

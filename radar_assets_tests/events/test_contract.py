@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from radar_assets.events.contract import CanonicalEvent, Reason, Rejection, parse
 from radar_assets.events.landing import list_segments, read_lines, write_segment
+from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.tables import RAW_EVENTS
 from radar_assets_tests.events.lines import PROJECTS, good_line, hostile_lines, lines
 
 START = date(2026, 1, 1)

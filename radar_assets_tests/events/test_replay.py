@@ -8,10 +8,10 @@ import pytest
 
 from radar_assets.events.landing import list_hours, list_segments
 from radar_assets.events.replay import Replay, replay_rejected
-from radar_assets.partitions import hour_key, utc_now
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
+from radar_assets.windows import hour_key, utc_now
 from radar_assets_tests.platform import Platform, event, line
 
 NOW = utc_now().replace(minute=0, second=0, microsecond=0)

@@ -11,8 +11,8 @@ import pytest
 
 from radar_assets.alerts import outbox
 from radar_assets.alerts.deliverer import deliver
-from radar_assets.partitions import utc_now
 from radar_assets.store.database import open_store
+from radar_assets.windows import utc_now
 from radar_assets_tests.alerts.endpoint import endpoint
 from radar_assets_tests.alerts.records import deliveries
 from radar_assets_tests.alerts.sending import channels, put, send

@@ -7,8 +7,8 @@ from radar_assets.lakehouse.engines.duckdb import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
-from radar_assets.lakehouse.tables import HOURLY_METRICS
-from radar_assets.partitions import Window
+from radar_assets.metrics.tables import HOURLY_METRICS
+from radar_assets.windows import Window
 
 DAY = datetime(2026, 1, 1)
 ROWS = Model(

@@ -11,9 +11,9 @@ from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.replacement import MOST_ENTRIES, MOST_SMALL
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.tables import TABLES
-from radar_assets.partitions import HOUR, Window
 from radar_assets.settings import Settings, load_settings
+from radar_assets.tables import TABLES, open_lakehouse
+from radar_assets.windows import HOUR, Window
 from radar_assets_tests.lakehouse.numbers import DAY, build_files, read, write
 
 DAY_WINDOW = Window(DAY, DAY + timedelta(days=1))
@@ -22,7 +22,7 @@ THREE = Window.of_hour(datetime(2026, 1, 1, 3))
 
 @pytest.fixture
 def lakehouse(settings: Settings) -> Lakehouse:
-    return Lakehouse(settings)
+    return open_lakehouse(settings)
 
 
 def test_a_window_is_replaced_and_the_rest_stays(lakehouse: Lakehouse) -> None:
@@ -76,7 +76,7 @@ def test_a_build_that_was_overtaken_in_its_window_is_made_again(lakehouse: Lakeh
     def build(base: Snapshot) -> Build:
         seen.append(base.sequence_number)
         if len(seen) == 1:
-            write(Lakehouse(lakehouse.settings), THREE, 2)
+            write(open_lakehouse(lakehouse.settings), THREE, 2)
         return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
 
     lakehouse.catalog.commit("hourly_metrics", build)
@@ -92,7 +92,7 @@ def test_a_commit_elsewhere_does_not_make_it_build_again(lakehouse: Lakehouse) -
     def build(_: Snapshot) -> Build:
         builds.append(1)
         if len(builds) == 1:
-            write(Lakehouse(lakehouse.settings), Window.of_hour(datetime(2026, 1, 1, 9)), 2)
+            write(open_lakehouse(lakehouse.settings), Window.of_hour(datetime(2026, 1, 1, 9)), 2)
         return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
 
     lakehouse.catalog.commit("hourly_metrics", build)
@@ -107,7 +107,7 @@ def test_a_change_in_what_a_build_reads_of_its_table_makes_it_build_again(lakeho
     def build(_: Snapshot) -> Build:
         builds.append(1)
         if len(builds) == 1:
-            write(Lakehouse(lakehouse.settings), nine, 2)
+            write(open_lakehouse(lakehouse.settings), nine, 2)
         return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
 
     lakehouse.catalog.commit("hourly_metrics", build, reads=[nine])
@@ -115,7 +115,7 @@ def test_a_change_in_what_a_build_reads_of_its_table_makes_it_build_again(lakeho
 
 
 def _write_hours(home: str, database_url: str | None, writer: int, hours: list[int]) -> None:
-    lakehouse = Lakehouse(load_settings(home=home, database_url=database_url))
+    lakehouse = open_lakehouse(load_settings(home=home, database_url=database_url))
     for hour in hours:
         write(lakehouse, Window.of_hour(DAY + hour * HOUR), writer)
 
@@ -138,7 +138,7 @@ def test_processes_that_commit_at_once_lose_nothing(
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    lakehouse = Lakehouse(settings)
+    lakehouse = open_lakehouse(settings)
     rows = read(lakehouse)
     owners = {hour: {value for at, _, value in rows if at == DAY + hour * HOUR} for hour in range(8)}
     assert owners == {hour: {hour % 4} for hour in range(8)}
@@ -171,10 +171,10 @@ def test_every_table_is_made_as_its_contract_says(lakehouse: Lakehouse) -> None:
 
 def test_a_warehouse_path_may_hold_anything(tmp_path: Path) -> None:
     home = tmp_path / "a b'c%20d=é"
-    lakehouse = Lakehouse(load_settings(home=home).prepare())
+    lakehouse = open_lakehouse(load_settings(home=home).prepare())
     write(lakehouse, THREE, 1)
     assert len(read(lakehouse)) == 3
-    assert Catalog(lakehouse.settings.database, lakehouse.settings.warehouse).snapshot("hourly_metrics").files()
+    assert Catalog(lakehouse.settings.database, lakehouse.settings.warehouse, TABLES).snapshot("hourly_metrics").files()
 
 
 def test_manifests_stay_few_and_small_and_tell_when_partitions_changed(lakehouse: Lakehouse) -> None:

@@ -4,11 +4,10 @@ import pytest
 
 from radar_assets.alerts.relations import alerts_lineage
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS
-from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Lineage, Model, column_lineage, load_model
-from radar_assets.lakehouse.tables import TABLES
 from radar_assets.metrics.registry import compose, registry
 from radar_assets.settings import Settings
+from radar_assets.tables import TABLES, open_lakehouse
 
 RELATIONS = {"rejected_events": {}, "events": ENRICHMENT_RELATIONS, "sessions": {"active_visitors": ("visitor_hash",)}}
 """What the models of the events read that is no table."""
@@ -17,11 +16,11 @@ RELATIONS = {"rejected_events": {}, "events": ENRICHMENT_RELATIONS, "sessions": 
 def lineage_of(table: str) -> Lineage:
     """Lineage of a table's model, as its asset reports it."""
     if table in RELATIONS:
-        return column_lineage(load_model("radar_assets.events", table), **RELATIONS[table])
+        return column_lineage(load_model("radar_assets.events", table), tuple(TABLES.values()), **RELATIONS[table])
     model = load_model("radar_assets.metrics", table)
     if table in ("hourly_metrics", "daily_metrics"):
         model = compose(model, registry(), "hour" if table == "hourly_metrics" else "day")
-    return column_lineage(model)
+    return column_lineage(model, tuple(TABLES.values()))
 
 
 @pytest.mark.parametrize("table", [name for name in TABLES if name not in ("raw_events", "alerts")])
@@ -36,7 +35,7 @@ def test_every_column_of_every_table_comes_from_columns_that_exist(table: str) -
 
 
 def test_the_table_of_alerts_has_the_columns_of_its_contract_and_comes_from_the_store(settings: Settings) -> None:
-    lineage = alerts_lineage(Lakehouse(settings))
+    lineage = alerts_lineage(open_lakehouse(settings))
     assert lineage == {column: [] for column in TABLES["alerts"].column_names}
 
 
@@ -50,10 +49,10 @@ def test_lineage_follows_a_number_back_to_the_line() -> None:
 
 def test_lineage_is_kept_and_read_again(settings: Settings) -> None:
     model = Model("hourly_metrics", "select project_id, event_time as hour from events")
-    first = Lakehouse(settings).lineage(model)
+    first = open_lakehouse(settings).lineage(model)
     (kept,) = (settings.home / "cache").glob("lineage-hourly_metrics-*.json")
     assert (
-        Lakehouse(settings).lineage(model)
+        open_lakehouse(settings).lineage(model)
         == first
         == {
             "project_id": [("events", "project_id")],
@@ -61,4 +60,4 @@ def test_lineage_is_kept_and_read_again(settings: Settings) -> None:
         }
     )
     kept.write_text("spoilt")
-    assert Lakehouse(settings).lineage(model) == first
+    assert open_lakehouse(settings).lineage(model) == first

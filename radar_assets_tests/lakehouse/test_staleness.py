@@ -5,8 +5,9 @@ import pytest
 from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import stale, stale_windows
-from radar_assets.partitions import DAY, HOUR, Window
 from radar_assets.settings import Settings
+from radar_assets.tables import open_lakehouse
+from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.lakehouse import numbers
 
 FIRST = numbers.DAY
@@ -14,7 +15,7 @@ FIRST = numbers.DAY
 
 @pytest.fixture
 def lakehouse(settings: Settings) -> Lakehouse:
-    return Lakehouse(settings)
+    return open_lakehouse(settings)
 
 
 def test_hours_are_stale_until_they_are_built_from_the_newest_input(lakehouse: Lakehouse) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from radar_assets.events.tables import EVENTS, SESSIONS
 from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.tables import EVENTS, SESSIONS
 from radar_assets.metrics.registry import STANDARD_METRICS, Grain, Metric, compose
-from radar_assets.partitions import DAY, Window
+from radar_assets.windows import DAY, Window
 
 LAYER = "radar_assets.metrics"
 MONDAY = datetime(2026, 3, 2)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radar_assets.lakehouse.sql import column_lineage, load_model
-from radar_assets.partitions import DAY, Window
+from radar_assets.windows import DAY, Window
 from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, Row, breakdowns, event, session
 from radar_assets_tests.metrics.test_standard_metrics import some_traffic
 

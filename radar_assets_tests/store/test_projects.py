@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from radar_assets.lakehouse.catalog import Catalog
-from radar_assets.partitions import utc_now
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import FieldError, Project
+from radar_assets.tables import TABLES
+from radar_assets.windows import utc_now
 from radar_assets_tests.processes import run_at_once
 
 PROCESSES = 4
@@ -120,7 +121,7 @@ def test_bad_input_gets_an_error_that_names_the_field(values: dict[str, Any], me
 def start_and_write(rank: int, url: str, warehouse: str) -> None:
     """What one of several processes does on an empty database: a first start, and writes of its own and shared ones."""
     if rank == 0:
-        Catalog(url, warehouse).snapshot("events")  # makes its tables in the same database
+        Catalog(url, warehouse, TABLES).snapshot("events")  # makes its tables in the same database
     store = open_store(url)
     for number in range(PROJECTS):
         store.ensure_projects([Project(f"shared-{number}"), Project(f"own-{rank}-{number}")])

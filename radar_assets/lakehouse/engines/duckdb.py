@@ -19,7 +19,7 @@ from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem, unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
-from radar_assets.partitions import Window
+from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     import duckdb

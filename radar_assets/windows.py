@@ -107,6 +107,10 @@ class Grids:
 
         return DailyPartitionsDefinition(self.start_date.strftime(DAY_KEY), end_offset=1)
 
+    def of(self, unit: str) -> "HourlyPartitionsDefinition | DailyPartitionsDefinition":
+        """The grid of hours or of days."""
+        return self.hourly if unit == "hour" else self.daily
+
     @property
     def start(self) -> datetime:
         """Start of the first partition."""

@@ -10,7 +10,7 @@ from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import stale_windows
-from radar_assets.partitions import Window
+from radar_assets.windows import Window
 
 INCREMENTAL_TAG = "radar/incremental"
 """Tag of the runs that sensors start: they add what is missing and rebuild what is stale. Other runs rebuild all their partitions."""
@@ -62,17 +62,11 @@ def partition_window(context: dg.AssetExecutionContext) -> Window:
     return Window(span.start.replace(tzinfo=None), span.end.replace(tzinfo=None))
 
 
-def windows_to_build(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, parent: str, child: str, *, by: int = 0
-) -> list[Window]:
-    """What a run of an asset has to rebuild: the stale partitions in an incremental run, else all of its partitions.
-
-    Args:
-        by: the parent's partition field whose time is that of the child's partitions.
-    """
+def windows_to_build(context: dg.AssetExecutionContext, lakehouse: Lakehouse, table: Table) -> list[Window]:
+    """What a run of an asset has to rebuild: the stale partitions in an incremental run, else all of its partitions."""
     window = partition_window(context)
     if INCREMENTAL_TAG in context.run.tags:
-        return stale_windows(lakehouse.snapshot(parent), lakehouse.snapshot(child), window, by=by)
+        return stale_windows(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name), window)
     return [window]
 
 
@@ -81,7 +75,7 @@ def materialized(
 ) -> dg.MaterializeResult:
     """The result of an asset whose table was committed; in a run over a range, each partition gets its own row count."""
     name = commit.table.name
-    unit = commit.table.partition_by[0][1]
+    unit = commit.table.grid
     rows = commit.rows_by_partition()
     first = to_unit(partition_window(context).start, unit)
     counts = {key: rows.get(first + place, 0) for place, key in enumerate(context.partition_keys)}

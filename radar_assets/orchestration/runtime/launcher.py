@@ -51,7 +51,7 @@ class ForkingRunLauncher(DefaultRunLauncher):
             return
         arguments = serialize_value(ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()))
         # Here, since it is for the whole process, and many that never launch a run have an instance.
-        self._forks.set_forkserver_preload(["radar_assets.preload"])
+        self._forks.set_forkserver_preload(["radar_assets.orchestration.runtime.preload"])
         waits, goes = self._forks.Pipe(duplex=False)
         with waits, goes:
             process = self._forks.Process(target=_execute, args=(arguments, waits), name=f"run {run.run_id}")

@@ -14,8 +14,8 @@ import psutil
 import pytest
 import yaml
 
-from radar_assets.instance import instance_yaml, prepare_instance
-from radar_assets.launcher import WORKER_TAG
+from radar_assets.orchestration.runtime.instance import instance_yaml, prepare_instance
+from radar_assets.orchestration.runtime.launcher import WORKER_TAG
 from radar_assets.settings import Settings
 from radar_assets_tests.waiting_assets import FOLDER
 
@@ -159,6 +159,12 @@ def test_only_the_process_that_a_run_started_as_is_a_sign_of_its_life(instance: 
 
 def test_what_runs_are_forked_from_has_none_of_the_graphs_own_modules() -> None:
     """Else a run would have the code that was there when the daemon launched its first one."""
-    code = "import sys, radar_assets.preload; print(*sorted(name for name in sys.modules if name.startswith('radar_assets')))"
+    module = "radar_assets.orchestration.runtime.preload"
+    code = f"import sys, {module}; print(*sorted(name for name in sys.modules if name.startswith('radar_assets')))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
-    assert output.split() == ["radar_assets", "radar_assets.preload"]
+    assert output.split() == [
+        "radar_assets",
+        "radar_assets.orchestration",
+        "radar_assets.orchestration.runtime",
+        module,
+    ]

@@ -174,7 +174,7 @@ def prepare_instance(settings: Settings) -> Path:
 
 def instance_yaml() -> Path:
     """Radar's `dagster.yaml`: beside this module in a wheel, at the top of a clone."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[2]
     return next(path for path in (here / "dagster.yaml", here.parent / "dagster.yaml") if path.exists())
 
 

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from radar_assets.lakehouse.contract import Table
-from radar_assets.lakehouse.tables import TABLES
 from radar_assets.settings import Settings
+from radar_assets.tables import TABLES
 from radar_assets_tests.alerts.records import note, rule
 from radar_assets_tests.platform import Platform, event
 

@@ -18,13 +18,13 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.contract import Table, Transform
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
-from radar_assets.lakehouse.staleness import INPUTS, stale
-from radar_assets.partitions import DAY, HOUR, Window, parse_day, parse_hour, utc_now
+from radar_assets.lakehouse.staleness import stale
+from radar_assets.windows import DAY, HOUR, Window, parse_day, parse_hour, utc_now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +88,7 @@ def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefin
     def run_checks(
         context: dg.AssetCheckExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> Iterator[dg.AssetCheckResult]:
-        window = checked_window(context.run.tags, table)
+        window = checked_window(context.run.tags, table.grid)
         for key in sorted(context.selected_asset_check_keys):
             rule = rules[key.name]
             tables = _tables(lakehouse, table, rule)
@@ -127,15 +127,14 @@ class _Verdict(dg.AssetCheckResult):
         return None
 
 
-def checked_window(tags: Mapping[str, str], table: Table) -> Window:
+def checked_window(tags: Mapping[str, str], grid: Transform) -> Window:
     """The window of a run's partitions; the latest two days for a run without any."""
-    hourly = table.partition_by[0][1] == "hour"
     first = tags.get("dagster/asset_partition_range_start", tags.get("dagster/partition"))
     last = tags.get("dagster/asset_partition_range_end", tags.get("dagster/partition"))
     if first is None or last is None:
         end = Window.of_day(utc_now().date()).end
         return Window(end - 2 * DAY, end)
-    if hourly:
+    if grid == "hour":
         return Window(parse_hour(first), parse_hour(last) + HOUR)
     return Window(Window.of_day(parse_day(first)).start, Window.of_day(parse_day(last)).end)
 
@@ -166,11 +165,11 @@ def _tables(lakehouse: Lakehouse, table: Table, rule: TableCheck) -> dict[str, S
     Each is read before its input: what is committed in between makes it stale, which shows. Read after it, the table could hold
     more than the input that it is compared with, and nothing would tell.
     """
-    name = table.name
-    tables = {name: lakehouse.snapshot(name)}
-    while rule.source not in (None, name):
-        name, _ = INPUTS[name]
-        tables[name] = lakehouse.snapshot(name)
+    tables = {table.name: lakehouse.snapshot(table.name)}
+    for origin in table.origins if rule.source else ():
+        tables[origin.name] = lakehouse.snapshot(origin.name)
+        if origin.name == rule.source:
+            break
     return tables
 
 
@@ -178,9 +177,8 @@ def _unjudged(tables: Mapping[str, Snapshot], rule: TableCheck, window: Window) 
     """Starts of the partitions that can't be judged, in the window and just beside it, where rows at fault may reach."""
     found: set[datetime] = set()
     for child, parent in pairwise(tables.values()):
-        unit = child.table.partition_by[0][1]
-        by = INPUTS[child.table.name][1]
-        starts = {from_unit(value, unit) for value in stale(parent, child, by=by, within=window.widen(STEP[unit]))}
+        unit = child.table.grid
+        starts = {from_unit(value, unit) for value in stale(parent, child, within=window.widen(STEP[unit]))}
         found |= starts | ({start + STEP[unit] for start in starts} if rule.spills_over else set())
     return found
 

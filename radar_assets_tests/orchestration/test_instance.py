@@ -22,7 +22,7 @@ import yaml
 from alembic import command
 from dagster._core.event_api import EventLogCursor
 
-from radar_assets.instance import STAMP, dagster_home, instance_yaml, prepare_instance
+from radar_assets.orchestration.runtime.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings
 from radar_assets.store.database import alembic_config, open_store
 from radar_assets_tests.platform import instance_of

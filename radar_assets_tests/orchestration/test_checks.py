@@ -14,12 +14,11 @@ from pyiceberg.types import StringType
 
 from radar_assets.events.loading import load_raw_events
 from radar_assets.lakehouse.engines.duckdb import Files
-from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
 from radar_assets.lakehouse.sql import Model
-from radar_assets.lakehouse.staleness import INPUTS
-from radar_assets.lakehouse.tables import TABLES
-from radar_assets.partitions import DAY, DAY_KEY, HOUR, HOUR_KEY, Window, day_key, hour_key
+from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.settings import load_settings
+from radar_assets.tables import TABLES
+from radar_assets.windows import DAY, DAY_KEY, HOUR, HOUR_KEY, Window, day_key, hour_key
 from radar_assets_tests.platform import Platform, event
 
 START = datetime(2026, 3, 1)
@@ -74,9 +73,9 @@ def load(platform: Platform) -> None:
     load_raw_events(platform.lakehouse, ["shop", "blog"], WINDOW, only_missing=True)
 
 
-def build(platform: Platform, assets: tuple[str, ...] = tuple(INPUTS)) -> None:
+def build(platform: Platform, assets: tuple[str, ...] = tuple(table.name for table in TABLES.derived())) -> None:
     """Rebuild these assets: their stale hours, and both days."""
-    hourly = [name for name in assets if TABLES[name].partition_by[0][1] == "hour"]
+    hourly = [name for name in assets if TABLES[name].grid == "hour"]
     daily = [name for name in assets if name not in hourly]
     if hourly:
         first, last = hour_key(WINDOW.start), hour_key(WINDOW.end - HOUR)
@@ -89,7 +88,7 @@ def judge(platform: Platform, *names: str, window: Window = WINDOW) -> dict[tupl
     """Every check of these tables, or of all, over a window, by table and name."""
     found = {}
     for unit, form, step in (("hour", HOUR_KEY, HOUR), ("day", DAY_KEY, DAY)):
-        tables = [name for name in names or TABLES if TABLES[name].partition_by[0][1] == unit]
+        tables = [name for name in names or TABLES if TABLES[name].grid == unit]
         if not tables:
             continue
         result = dg.materialize(
@@ -121,12 +120,10 @@ def failed(verdicts: dict[tuple[str, str], Verdict]) -> set[tuple[str, str]]:
 def replace(platform: Platform, table: str, rows: str) -> None:
     """Replace what the window of a table holds by these rows of its own, as a rebuild from the input as it stands would."""
     inside = f"({TABLES[table].window_column} >= $start and {TABLES[table].window_column} < $end)"
-    parent = INPUTS[table][0] if table in INPUTS else table
     platform.lakehouse.rebuild(
         Model(table, f"with here as (select * from {table} where {inside}) {rows}"),
         [WINDOW],
-        [parent, table],
-        lambda tables, windows: {table: Files.within(tables[table], windows)},
+        lambda _, windows: {table: Files.within(platform.lakehouse.snapshot(table), windows)},
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from radar_assets.lakehouse.files import STEP, from_unit
-from radar_assets.partitions import DAY_KEY, HOUR_KEY, Window, contiguous, utc_now
+from radar_assets.windows import DAY_KEY, HOUR_KEY, Window, contiguous, utc_now
 
 RUNS_A_TICK = 20
 """Most requests of one tick: a backlog is worked off over several, and live work isn't queued behind all of it."""
@@ -127,12 +127,14 @@ def request(
     return dg.RunRequest(**common, tags={**(tags or {}), **span})
 
 
-def last_materialized(instance: dg.DagsterInstance, asset: str, partition: str) -> datetime | None:
-    """When a partition was last materialized, UTC."""
+def has_rested(instance: dg.DagsterInstance, asset: str, partition: str, span: timedelta) -> bool:
+    """Whether a partition was last materialized at least so long ago, if ever."""
+    if not span:
+        return True
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[partition]), limit=1
     ).records
-    return datetime(1970, 1, 1) + timedelta(seconds=records[0].timestamp) if records else None
+    return not records or utc_now() - datetime(1970, 1, 1) - timedelta(seconds=records[0].timestamp) >= span
 
 
 def _key(window: Window, unit: str) -> str:

@@ -1,7 +1,4 @@
-"""The column contracts of all tables, in the order in which the data flows.
-
-A table belongs here as soon as anything reads it. How its rows come about is in the `.sql` file of the same name.
-"""
+"""The tables of the event layer, in the order of the flow."""
 
 from radar_assets.lakehouse.contract import Column, Table
 
@@ -58,6 +55,7 @@ REJECTED_EVENTS = Table(
     ),
     partition_by=(("received_hour", "hour"),),
     key=("received_hour", "segment", "line_number"),
+    inputs=(RAW_EVENTS,),
 )
 
 _CHANNEL = (
@@ -118,6 +116,8 @@ EVENTS = Table(
     ),
     partition_by=(("event_time", "hour"),),
     key=("project_id", "event_id"),
+    inputs=(RAW_EVENTS,),
+    input_time="event_time",
 )
 
 SESSIONS = Table(
@@ -155,97 +155,7 @@ SESSIONS = Table(
     ),
     partition_by=(("started_at", "day"),),
     key=("project_id", "session_id"),
+    inputs=(EVENTS,),
 )
 
-HOURLY_METRICS = Table(
-    name="hourly_metrics",
-    description="Metrics of each project and hour, one row a metric.",
-    columns=(
-        Column("project_id", "string", "The project.", nullable=False),
-        Column("hour", "timestamp", "Start of the hour.", nullable=False),
-        Column("metric", "string", "Name of the metric in the registry.", nullable=False),
-        Column("value", "double", "Value in the metric's unit.", nullable=False),
-    ),
-    partition_by=(("hour", "hour"),),
-    key=("project_id", "hour", "metric"),
-)
-
-DAILY_METRICS = Table(
-    name="daily_metrics",
-    description="Metrics of each project and day, one row a metric; distinct counts are of the day, not sums of hours.",
-    columns=(
-        Column("project_id", "string", "The project.", nullable=False),
-        Column("date", "date", "The day.", nullable=False),
-        Column("metric", "string", "Name of the metric in the registry.", nullable=False),
-        Column("value", "double", "Value in the metric's unit.", nullable=False),
-    ),
-    partition_by=(("date", "day"),),
-    key=("project_id", "date", "metric"),
-)
-
-DAILY_BREAKDOWNS = Table(
-    name="daily_breakdowns",
-    description="What each day consists of, by page, channel, browser and so on: the top 1,000 values, the rest as `(other)`.",
-    columns=(
-        Column("project_id", "string", "The project.", nullable=False),
-        Column("date", "date", "The day.", nullable=False),
-        Column("dimension", "string", "What is broken down by, such as `page` or `channel`.", nullable=False),
-        Column(
-            "value",
-            "string",
-            "Value of the dimension; `(none)` where there is none, `(other)` for the rest.",
-            nullable=False,
-        ),
-        Column("events", "long", "Events.", nullable=False, unit="events"),
-        Column("page_views", "long", "Page views.", nullable=False, unit="page views"),
-        Column("visitors", "long", "Distinct visitors.", nullable=False, unit="visitors"),
-        Column("sessions", "long", "Sessions; null for the dimensions of single events.", unit="sessions"),
-    ),
-    partition_by=(("date", "day"),),
-    key=("project_id", "date", "dimension", "value"),
-)
-
-ALERTS = Table(
-    name="alerts",
-    description="What fired: stretches of windows in which a project broke a rule, by the hour in which they began.",
-    columns=(
-        Column("alert_id", "string", "Id of the alert, as `radar alerts` shows it.", nullable=False),
-        Column("rule", "string", "Name of the rule.", nullable=False),
-        Column("kind", "string", "threshold, error or anomaly.", nullable=False),
-        Column("severity", "string", "low, medium, high or critical.", nullable=False),
-        Column("project_id", "string", "The project; empty for alerts about the platform itself.", nullable=False),
-        Column("subject", "string", "What alerts about the platform tell apart, such as a run.", nullable=False),
-        Column("started_at", "timestamp", "Start of the first window that broke the rule.", nullable=False),
-        Column(
-            "fired_at",
-            "timestamp",
-            "Start of the first window at which it had been broken long enough.",
-            nullable=False,
-        ),
-        Column("ended_at", "timestamp", "End of the last such window so far.", nullable=False),
-        Column("windows", "long", "Windows from the first to the last.", nullable=False, unit="windows"),
-        Column("value", "double", "Value of the last window, in the metric's unit; null where there was none."),
-        Column("threshold", "double", "What it was held against.", nullable=False),
-        Column("state", "string", "firing or resolved.", nullable=False),
-        Column("announced_at", "timestamp", "When it was first announced; null for what was only recorded."),
-        Column("acknowledged_at", "timestamp", "When somebody said that they look after it."),
-        Column("acknowledged_by", "string", "Who did."),
-        Column("resolved_at", "timestamp", "When it was found that it had ended."),
-    ),
-    partition_by=(("fired_at", "hour"),),
-    key=("alert_id",),
-)
-
-TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        RAW_EVENTS,
-        REJECTED_EVENTS,
-        EVENTS,
-        SESSIONS,
-        HOURLY_METRICS,
-        DAILY_METRICS,
-        DAILY_BREAKDOWNS,
-        ALERTS,
-    )
-}
+TABLES = (RAW_EVENTS, REJECTED_EVENTS, EVENTS, SESSIONS)

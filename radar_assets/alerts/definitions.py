@@ -1,0 +1,21 @@
+"""The definitions of the alerts layer."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from radar_assets.alerts import assets, automation, checks
+from radar_assets.alerts.rules import Rule
+from radar_assets.metrics.registry import Metric
+from radar_assets.windows import Grids
+
+
+def build_definitions(grids: Grids, metrics: Sequence[Metric], rules: Sequence[Rule]) -> dg.Definitions:
+    """Assets, checks, jobs and triggers of the layer, with the rules that were applied."""
+    return dg.Definitions(
+        assets=assets.build_assets(grids, metrics),
+        asset_checks=[*assets.build_checks(), *checks.build_checks(rules, metrics)],
+        jobs=automation.build_jobs(grids, rules),
+        sensors=automation.build_sensors(grids),
+        schedules=automation.build_schedules(rules),
+    )

@@ -1,0 +1,59 @@
+"""What triggers the event layer: segments that land."""
+
+import hashlib
+from collections.abc import Sequence
+
+import dagster as dg
+
+from radar_assets.events.landing import LATEST_SURPRISE_NS, list_hours
+from radar_assets.events.loading import missing_segments
+from radar_assets.events.tables import RAW_EVENTS
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.orchestration.automation import HOURLY_JOB, INCREMENTAL, TICK_S
+from radar_assets.orchestration.run_requests import partitions_in_progress, request, stretches
+from radar_assets.windows import Grids, hour_key, utc_now
+
+
+def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.SensorDefinition]:
+    """The sensor over the landing zone, switched on.
+
+    Args:
+        checks: those that run with their assets.
+    """
+
+    @dg.sensor(
+        job_name=HOURLY_JOB,
+        minimum_interval_seconds=TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Loads new segments and rebuilds the same hours.",
+    )
+    def landing_sensor(context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.SensorResult:
+        settled, now = int(context.cursor or 0), utc_now()
+        changed = {hour: at for hour, at in list_hours(lakehouse.settings.landing_zone).items() if at >= settled}
+        hours = sorted(hour for hour in changed if grids.start <= hour <= now)
+        missing = missing_segments(lakehouse, lakehouse.snapshot("raw_events"), hours)
+        # What came before all that waits is settled: an hour looked at too often costs little, one passed over costs events.
+        # Hours before the start are never due; moving the start needs a reset of the cursor.
+        waiting = {hour for hour in changed if hour > now} | {segment.received_hour for segment in missing}
+        clear = min((changed[hour] for hour in waiting), default=max(changed.values(), default=settled))
+        cursor = str(max(settled, clear - LATEST_SURPRISE_NS))
+        if not missing:
+            off_grid = len(changed) - len(hours)
+            reason = f" {off_grid} hours lie before RADAR_START_DATE or in the future." if off_grid else ""
+            return dg.SensorResult(skip_reason=f"Every segment is loaded.{reason}", cursor=cursor)
+        busy = partitions_in_progress(context.instance, "raw_events")
+        due = {segment.received_hour for segment in missing if hour_key(segment.received_hour) not in busy}
+        assets = [table.name for table in (RAW_EVENTS, *lakehouse.tables.downstream(RAW_EVENTS))]
+        found = []
+        for window in stretches(due, "hour"):
+            names = sorted(
+                f"{hour_key(segment.received_hour)} {segment.name}"
+                for segment in missing
+                if window.start <= segment.received_hour < window.end
+            )
+            digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+            key = f"landing:{hour_key(window.start)}:{digest}"
+            found.append(request(window, "hour", assets, run_key=key, tags=INCREMENTAL, checks=checks))
+        return dg.SensorResult(run_requests=found, cursor=cursor)
+
+    return [landing_sensor]

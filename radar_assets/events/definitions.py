@@ -1,0 +1,12 @@
+"""The definitions of the event layer."""
+
+import dagster as dg
+
+from radar_assets.events.assets import build_assets
+from radar_assets.events.checks import build_checks
+from radar_assets.windows import Grids
+
+
+def build_definitions(grids: Grids) -> dg.Definitions:
+    """Assets and checks of the layer."""
+    return dg.Definitions(assets=build_assets(grids), asset_checks=build_checks())

@@ -1,0 +1,57 @@
+"""The tables of the metrics layer, in the order of the flow."""
+
+from radar_assets.events.tables import EVENTS, SESSIONS
+from radar_assets.lakehouse.contract import Column, Table
+
+HOURLY_METRICS = Table(
+    name="hourly_metrics",
+    description="Metrics of each project and hour, one row a metric.",
+    columns=(
+        Column("project_id", "string", "The project.", nullable=False),
+        Column("hour", "timestamp", "Start of the hour.", nullable=False),
+        Column("metric", "string", "Name of the metric in the registry.", nullable=False),
+        Column("value", "double", "Value in the metric's unit.", nullable=False),
+    ),
+    partition_by=(("hour", "hour"),),
+    key=("project_id", "hour", "metric"),
+    inputs=(EVENTS,),
+)
+
+DAILY_METRICS = Table(
+    name="daily_metrics",
+    description="Metrics of each project and day, one row a metric; distinct counts are of the day, not sums of hours.",
+    columns=(
+        Column("project_id", "string", "The project.", nullable=False),
+        Column("date", "date", "The day.", nullable=False),
+        Column("metric", "string", "Name of the metric in the registry.", nullable=False),
+        Column("value", "double", "Value in the metric's unit.", nullable=False),
+    ),
+    partition_by=(("date", "day"),),
+    key=("project_id", "date", "metric"),
+    inputs=(SESSIONS, EVENTS),
+)
+
+DAILY_BREAKDOWNS = Table(
+    name="daily_breakdowns",
+    description="What each day consists of, by page, channel, browser and so on: the top 1,000 values, the rest as `(other)`.",
+    columns=(
+        Column("project_id", "string", "The project.", nullable=False),
+        Column("date", "date", "The day.", nullable=False),
+        Column("dimension", "string", "What is broken down by, such as `page` or `channel`.", nullable=False),
+        Column(
+            "value",
+            "string",
+            "Value of the dimension; `(none)` where there is none, `(other)` for the rest.",
+            nullable=False,
+        ),
+        Column("events", "long", "Events.", nullable=False, unit="events"),
+        Column("page_views", "long", "Page views.", nullable=False, unit="page views"),
+        Column("visitors", "long", "Distinct visitors.", nullable=False, unit="visitors"),
+        Column("sessions", "long", "Sessions; null for the dimensions of single events.", unit="sessions"),
+    ),
+    partition_by=(("date", "day"),),
+    key=("project_id", "date", "dimension", "value"),
+    inputs=(SESSIONS, EVENTS),
+)
+
+TABLES = (HOURLY_METRICS, DAILY_METRICS, DAILY_BREAKDOWNS)

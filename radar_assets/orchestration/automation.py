@@ -1,0 +1,166 @@
+"""What keeps derived tables up to date: a job and a sensor over stale partitions for each grid, and the close of the day.
+
+Each sensor compares what is with what should be, and asks for the difference. A cursor only says up to where nothing was missing, so
+that a tick costs what has changed; without it a sensor looks at everything and comes to the same result.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, timedelta
+from typing import Any
+
+import dagster as dg
+
+from radar_assets.lakehouse.contract import Table, Transform
+from radar_assets.lakehouse.graph import Graph
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.staleness import stale
+from radar_assets.orchestration.materialization import INCREMENTAL_TAG
+from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests
+from radar_assets.windows import DAY, Grids, Window, day_key
+
+TICK_S = 30
+REFRESH_EVERY: Mapping[Transform, timedelta] = {"hour": timedelta(0), "day": timedelta(minutes=15)}
+"""How often a partition that keeps changing is rebuilt: a day costs far more than an hour, and its readers wait longer."""
+INCREMENTAL = {INCREMENTAL_TAG: "true"}
+HOURLY_JOB, DAILY_JOB = "hourly_job", "daily_job"
+
+
+def grid_tables(tables: Graph, grid: Transform) -> list[Table]:
+    """The tables that the job of a grid builds, in order: the derived ones, and what the hourly ones are built from."""
+    derived = tables.derived(grid)
+    sources = {parent.name: parent for table in derived for parent in table.inputs if not parent.inputs}
+    return [*sources.values(), *derived]
+
+
+def build_jobs(tables: Graph, grids: Grids, apart: Sequence[dg.AssetCheckKey] = ()) -> list[Any]:
+    """The jobs of both grids, of a type that Dagster does not publish.
+
+    Args:
+        apart: checks that have triggers of their own.
+    """
+    checks = dg.AssetSelection.checks(*apart)
+
+    def job(name: str, grid: Transform, description: str) -> Any:
+        selection = dg.AssetSelection.assets(*(table.name for table in grid_tables(tables, grid)))
+        return dg.define_asset_job(
+            name, selection=selection - checks, partitions_def=grids.of(grid), description=description
+        )
+
+    return [
+        job(
+            HOURLY_JOB,
+            "hour",
+            "From the landing zone to hourly metrics, for received hours and the events of the same hours.",
+        ),
+        job(DAILY_JOB, "day", "Sessions, daily metrics and breakdowns."),
+    ]
+
+
+def build_sensors(tables: Graph, grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.SensorDefinition]:
+    """The sensors over stale hours and days, switched on.
+
+    Args:
+        checks: those that run with their assets.
+    """
+    hours = stale_partitions_sensor(
+        "stale_hours_sensor", HOURLY_JOB, "hour", tables, grids, checks, "Rebuilds hours that late lines have changed."
+    )
+    days = stale_partitions_sensor(
+        "stale_days_sensor", DAILY_JOB, "day", tables, grids, checks, "Rebuilds days whose hours have changed."
+    )
+    return [hours, days]
+
+
+def stale_partitions_sensor(
+    name: str,
+    job: str,
+    grid: Transform,
+    tables: Graph,
+    grids: Grids,
+    checks: Sequence[dg.AssetCheckKey],
+    description: str,
+) -> dg.SensorDefinition:
+    """A sensor that has the stale partitions of the derived tables of a grid rebuilt.
+
+    A stale partition is rebuilt together with those of the tables downstream of it, which are asked for by themselves only where
+    they alone are stale.
+    """
+
+    @dg.sensor(
+        name=name,
+        job_name=job,
+        minimum_interval_seconds=TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def sensor(context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.SensorResult:
+        settled = Settled(context.cursor)
+        snapshots: dict[str, Snapshot] = {}
+        pending = {table.name: dict[int, int]() for table in tables.derived(grid)}
+        covered = {table.name: set[int]() for table in tables.derived(grid)}
+        found: list[dg.RunRequest] = []
+        for table in tables.derived(grid):
+            for needed in (table.inputs[0].name, table.name):
+                if needed not in snapshots:
+                    snapshots[needed] = lakehouse.snapshot(needed)
+            parent = snapshots[table.inputs[0].name]
+            behind = stale(parent, snapshots[table.name], newer_than=settled[table.name])
+            settled.advance(table.name, parent.sequence_number, behind)
+            pending[table.name] = {unit: at for unit, at in behind.items() if unit not in covered[table.name]}
+            downstream = [other.name for other in tables.downstream(table)]
+            for other in downstream:
+                covered[other] |= set(behind)
+            due = due_partitions(context.instance, pending[table.name], table.name, grid, grids.start)
+            rested = {
+                at: number
+                for at, number in due.items()
+                if has_rested(context.instance, table.name, at.strftime(KEY[grid]), REFRESH_EVERY[grid])
+            }
+            assets = (table.name, *downstream)
+            found += requests(rested, grid, assets, prefix=table.name, tags=INCREMENTAL, checks=checks)
+        return dg.SensorResult(run_requests=found, cursor=settled.cursor())
+
+    return sensor
+
+
+def build_schedules(tables: Graph, checks: Sequence[dg.AssetCheckKey]) -> list[dg.ScheduleDefinition]:
+    """The schedule that closes days, switched on.
+
+    Args:
+        checks: those that run with their assets.
+    """
+    days = [table.name for table in tables.derived("day")]
+
+    @dg.schedule(
+        job_name=DAILY_JOB,
+        cron_schedule="0 1 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Closes yesterday, an hour after it ended, so that a day without any event has its partition too.",
+    )
+    def daily_close_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        yesterday = (context.scheduled_execution_time.astimezone(UTC) - DAY).date()
+        return request(Window.of_day(yesterday), "day", days, run_key=f"close:{day_key(yesterday)}", checks=checks)
+
+    return [daily_close_schedule]
+
+
+class Settled:
+    """For each table, the state of its input up to which none of its partitions is stale."""
+
+    def __init__(self, cursor: str | None) -> None:
+        self._numbers: dict[str, int] = json.loads(cursor) if cursor else {}
+
+    def __getitem__(self, table: str) -> int:
+        return self._numbers.get(table, 0)
+
+    def advance(self, table: str, sequence_number: int, stale_partitions: Mapping[int, int]) -> None:
+        """Note that a table is up to date, unless partitions of it are stale."""
+        if not stale_partitions:
+            self._numbers[table] = sequence_number
+
+    def cursor(self) -> str:
+        """The state as a sensor's cursor."""
+        return json.dumps(self._numbers, sort_keys=True)

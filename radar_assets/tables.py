@@ -1,0 +1,15 @@
+"""The tables of all layers, and the lakehouse that holds them."""
+
+from radar_assets.alerts import tables as alert_tables
+from radar_assets.events import tables as event_tables
+from radar_assets.lakehouse.graph import Graph
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.metrics import tables as metric_tables
+from radar_assets.settings import Settings
+
+TABLES = Graph((*event_tables.TABLES, *metric_tables.TABLES, *alert_tables.TABLES))
+
+
+def open_lakehouse(settings: Settings) -> Lakehouse:
+    """The lakehouse of the settings, with all tables."""
+    return Lakehouse(settings, TABLES)
