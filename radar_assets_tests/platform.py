@@ -12,7 +12,7 @@ import dagster as dg
 
 from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
-from radar_assets.lakehouse.engines.duckdb import Files
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import Model
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings

@@ -14,6 +14,7 @@ from radar_assets.alerts.rules import ALL_PROJECTS, WINDOWS, Rule, WindowName
 from radar_assets.events.contract import CLOCK_TOLERANCE
 from radar_assets.events.loading import missing_segments
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
@@ -22,7 +23,6 @@ from radar_assets.metrics.registry import Metric, compose_five_minutes
 from radar_assets.windows import DAY, Window, contiguous
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
     from radar_assets.alerts.messages import Notice
@@ -151,12 +151,13 @@ def evaluate(
         "unsettled": _table(window_start=("timestamp", sorted(unsettled))),
     }
     step_us = WINDOWS[window] // MICROSECOND
-    with lakehouse.engine.connect(inputs) as connection:
-        _keep(connection, "measurements", {"step_us": step_us, "memory_days": MEMORY // DAY})
-        _keep(connection, "judgements", {"step_us": step_us})
-        broken = _rows(connection, "breaches")
-        judged = _rows(connection, "judged_windows")
-        trends = _rows(connection, "worst_values")
+    with lakehouse.engine.session(inputs) as session:
+        session.keep(load_model(LAYER, "measurements"), {"step_us": step_us, "memory_days": MEMORY // DAY})
+        session.keep(load_model(LAYER, "judgements"), {"step_us": step_us})
+        broken, judged, trends = (
+            session.query(load_model(LAYER, name)).to_pylist()
+            for name in ("breaches", "judged_windows", "worst_values")
+        )
     return _judgements(rules, [places[lens] for lens in lenses], asked, unsettled, broken, judged, trends)
 
 
@@ -257,8 +258,6 @@ def _measured(
     lakehouse: Lakehouse, snapshot: Snapshot, window: WindowName, metrics: Sequence[Metric], starts: Iterable[datetime]
 ) -> "pa.Table":
     """The values of metrics in windows, with rows of others beside them where those share a partition."""
-    from radar_assets.lakehouse.engines.duckdb import Files
-
     unit = STEP[snapshot.table.grid]
     partitions = {EPOCH + (start - EPOCH) // unit * unit for start in starts}
     files = Files.within(snapshot, contiguous(partitions, unit, len(partitions)))
@@ -275,8 +274,6 @@ def _earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric]
     To see whether a project is there, days are enough, and they are a twenty-fourth of the files.
     """
     import pyarrow as pa
-
-    from radar_assets.lakehouse.engines.duckdb import Files
 
     span = Window(min(starts) - MEMORY, max(starts))
     daily = lakehouse.snapshot("daily_metrics")
@@ -378,14 +375,6 @@ def _table(**columns: tuple[str, Iterable[Any]]) -> "pa.Table":
     return pa.table({name: pa.array(list(values), types[kind]) for name, (kind, values) in columns.items()})
 
 
-def _keep(connection: "duckdb.DuckDBPyConnection", name: str, parameters: Mapping[str, Any]) -> None:
-    connection.execute(f"create temp table {name} as {load_model(LAYER, name).sql}", dict(parameters))
-
-
-def _rows(connection: "duckdb.DuckDBPyConnection", name: str) -> list[tuple[Any, ...]]:
-    return connection.execute(load_model(LAYER, name).sql).fetchall()
-
-
 def _only(rows: "pa.Table", project_id: str) -> list[dict[str, Any]]:
     import pyarrow as pa
 
@@ -398,29 +387,38 @@ def _judgements(
     lens_of_rule: Sequence[int],
     asked: Sequence[Sequence[Window]],
     unsettled: set[datetime],
-    broken: Sequence[tuple[Any, ...]],
-    judged: Sequence[tuple[Any, ...]],
-    trends: Sequence[tuple[Any, ...]],
+    broken: Sequence[Mapping[str, Any]],
+    judged: Sequence[Mapping[str, Any]],
+    trends: Sequence[Mapping[str, Any]],
 ) -> list[Judgement]:
     """What the statements gave, rule by rule."""
     step = rules[0].step
     seen: dict[int, dict[tuple[str, str], Sequence[Window]]] = {}
-    for lens, starts, projects in judged:
-        windows = tuple(Window(start, start + step) for start in starts)
-        seen.setdefault(lens, {}).update(dict.fromkeys(((project, "") for project in projects), windows))
+    for row in judged:
+        windows = tuple(Window(start, start + step) for start in row["window_starts"])
+        projects = ((project, "") for project in row["project_ids"])
+        seen.setdefault(row["lens"], {}).update(dict.fromkeys(projects, windows))
     breaches: list[list[Breach]] = [[] for _ in rules]
     unclear: list[set[tuple[str, datetime]]] = [set() for _ in rules]
-    for place, project, start, value, threshold, baseline, lowest, highest, is_breach in broken:
-        if not is_breach:
+    for row in broken:
+        place, project, start = row["rule"], row["project_id"], row["window_start"]
+        if not row["is_breach"]:
             unclear[place].add((project, start))
             continue
-        since = start - (rules[place].for_windows - 1) * step
-        usual = None if lowest is None else (lowest, highest)
-        window = Window(start, start + step)
-        breaches[place].append(Breach(project, window, since, value, threshold, baseline, usual))
+        breaches[place].append(
+            Breach(
+                project,
+                Window(start, start + step),
+                start - (rules[place].for_windows - 1) * step,
+                row["value"],
+                row["threshold"],
+                row["baseline"],
+                None if row["lowest_usual"] is None else (row["lowest_usual"], row["highest_usual"]),
+            )
+        )
     trend: list[list[tuple[datetime, float]]] = [[] for _ in rules]
-    for place, start, value in trends:
-        trend[place].append((start, value))
+    for row in trends:
+        trend[row["rule"]].append((row["window_start"], row["value"]))
     found = []
     for place, rule in enumerate(rules):
         own = seen.get(lens_of_rule[place], {})

@@ -58,12 +58,15 @@ def sql(statement: str, /, *, format: Literal["table", "csv", "json"] = "table",
 @contextmanager
 def reading(lakehouse: "Lakehouse") -> "Iterator[DuckDBPyConnection]":
     """A connection with a view of every table and of the outbox; it reads no file but the warehouse's, whatever it is asked."""
-    from radar_assets.lakehouse.engines.duckdb import Files, Inputs
+    from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
     from radar_assets.lakehouse.files import local_path_of
+    from radar_assets.lakehouse.inputs import Files, Inputs
 
-    warehouse = local_path_of(lakehouse.settings.warehouse).replace("'", "''")
+    settings = lakehouse.settings
+    warehouse = local_path_of(settings.warehouse).replace("'", "''")
+    engine = DuckDBEngine(settings.memory, settings.threads, settings.scratch)
     tables: Inputs = {name: Files.of(lakehouse.snapshot(name)) for name in lakehouse.tables}
-    with lakehouse.engine.connect({**tables, "alert_deliveries": _deliveries(lakehouse)}, alone=True) as connection:
+    with engine.connect({**tables, "alert_deliveries": _deliveries(lakehouse)}, alone=True) as connection:
         for setting in (
             f"allowed_directories = ['{warehouse}']",
             "enable_external_access = false",

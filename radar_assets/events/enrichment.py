@@ -1,16 +1,13 @@
 """From accepted lines to `events`: one of each, with what the URL, the referrer and the user agent say."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse.catalog import Commit
+from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.windows import HOUR, Window
-
-if TYPE_CHECKING:
-    from radar_assets.lakehouse.engines.duckdb import Inputs
 
 LAYER = "radar_assets.events"
 ENRICHMENT_RELATIONS = {
@@ -24,9 +21,8 @@ def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
     """Rebuild windows of hours of `events` from the accepted lines, copies left out."""
     from radar_assets.events.channels import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
-    from radar_assets.lakehouse.engines.duckdb import Files
 
-    def inputs(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> "Inputs":
+    def inputs(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:
         # A copy may hide in the hour next to the one it repeats.
         raw_events = Files.within(tables["raw_events"], [window.widen(HOUR) for window in windows], by=1)
         seen = lakehouse.engine.query(

@@ -18,7 +18,7 @@ from radar_assets.lakehouse.sql import Model, load_model
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
+    from radar_assets.lakehouse.engines.base import Engine
 
 FIELDS = (
     "event_id",
@@ -119,7 +119,7 @@ class Fields:
 class Importing(NamedTuple):
     """What the formats share: the engine, what the caller says of the fields, and the time of the import (RFC 3339)."""
 
-    engine: "DuckDBEngine"
+    engine: "Engine"
     fields: Fields
     now: str
 

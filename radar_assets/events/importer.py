@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
+    from radar_assets.lakehouse.engines.base import Engine
 
 Format = Literal["ndjson", "csv", "apache"]
 
@@ -71,7 +71,7 @@ def import_file(
     path: Path,
     landing: Landing,
     *,
-    engine: "DuckDBEngine",
+    engine: "Engine",
     format: Format,
     start: date,
     mapping: Mapping[str, str] | None = None,

@@ -14,6 +14,7 @@ from radar_assets.events.landing import Segment, list_segments, read_lines
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.catalog import Build, Commit, discard
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, from_unit, to_unit
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
@@ -39,8 +40,6 @@ def missing_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[dat
 
 def loaded_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[datetime]) -> set[tuple[datetime, str]]:
     """Received hour and name of each segment that the table holds, in these hours."""
-    from radar_assets.lakehouse.engines.duckdb import Files
-
     paths = [path for window in contiguous(hours, HOUR, len(hours)) for path in raw_events.paths(window)]
     if not paths:
         return set()
@@ -126,8 +125,6 @@ def _neighbouring_copies(
     lakehouse: Lakehouse, head: Snapshot, changed: Sequence[NewFile | FileRef], received_hour: datetime
 ) -> frozenset[PartitionKey]:
     """Partitions of the hours next to changed ones that hold copies of their rows."""
-    from radar_assets.lakehouse.engines.duckdb import Files
-
     hours = {file.partition[1] for file in changed if file.partition[1] is not None}
     if not hours:
         return frozenset()

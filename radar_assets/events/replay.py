@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from radar_assets.events.landing import Landing, Segment, list_hours, list_segments, write_segment
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.windows import HOUR, Window, utc_now
-
-if TYPE_CHECKING:
-    from radar_assets.lakehouse.engines.duckdb import Files
 
 LAYER = "radar_assets.events"
 LINES_AT_ONCE = 1000
@@ -65,8 +63,6 @@ def replay_rejected(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from radar_assets.lakehouse.engines.duckdb import Files
-
     engine = lakehouse.engine
     rejected = {"rejected_events": Files.of(lakehouse.snapshot("rejected_events"))}
     chosen = {"since": since or datetime(1970, 1, 1), "reason": reason, "project": project}
@@ -95,8 +91,6 @@ def _events_of_the_time(lakehouse: Lakehouse, verdicts: Path) -> "Files":
     """The files of raw events that may hold copies of lines accepted now: an event and its copies are of one time."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
-
-    from radar_assets.lakehouse.engines.duckdb import Files
 
     raw_events = lakehouse.snapshot("raw_events")
     times = pc.call_function("min_max", [pq.read_table(verdicts, columns=["event_time"])["event_time"]]).as_py()

@@ -11,6 +11,7 @@ from pathlib import Path
 from radar_assets.events.tables import SESSIONS
 from radar_assets.lakehouse.catalog import Build, Commit, discard
 from radar_assets.lakehouse.files import from_unit, unit_range
+from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
@@ -23,8 +24,6 @@ NEW_VISITOR_DAYS = 30
 def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
     """Rebuild the sessions that start in a window of days, and amend other days where that changes them."""
     import pyarrow as pa
-
-    from radar_assets.lakehouse.engines.duckdb import Files, Inputs
 
     engine = lakehouse.engine
     reach = window.widen((NEW_VISITOR_DAYS + 1) * DAY, (NEW_VISITOR_DAYS + 2) * DAY)

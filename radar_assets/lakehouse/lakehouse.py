@@ -12,12 +12,13 @@ from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
 from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import STEP, NewFile, from_unit, unit_range
 from radar_assets.lakehouse.graph import Graph
+from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.settings import Settings
 from radar_assets.windows import Window, contiguous
 
 if TYPE_CHECKING:
-    from radar_assets.lakehouse.engines.duckdb import DuckDBEngine, Inputs
+    from radar_assets.lakehouse.engines.base import Engine
     from radar_assets.lakehouse.sql import Lineage, Model
 
 
@@ -30,7 +31,7 @@ class Lakehouse:
         self.catalog = Catalog(settings.database, settings.warehouse, tables)
 
     @cached_property
-    def engine(self) -> "DuckDBEngine":
+    def engine(self) -> "Engine":
         """The engine of the setting `RADAR_ENGINE`."""
         from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 
@@ -70,11 +71,10 @@ class Lakehouse:
             inputs: the model's relations for windows, given the table's inputs as they stand. They hold all that the windows need;
                 what the model gives for hours or days between the windows is dropped.
         """
-        from radar_assets.lakehouse.engines.duckdb import PARTITIONS_A_WRITE
-
         table = self.tables[model.name]
         units = sorted({unit for window in windows for unit in range(*unit_range(table, window))})
-        parts = [units[place : place + PARTITIONS_A_WRITE] for place in range(0, len(units), PARTITIONS_A_WRITE)]
+        size = self.engine.partitions_a_write
+        parts = [units[place : place + size] for place in range(0, len(units), size)]
 
         def build(_: Snapshot) -> Build:
             snapshots = {parent.name: self.snapshot(parent.name) for parent in table.inputs}

@@ -20,6 +20,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 
 from radar_assets.lakehouse.contract import Table, Transform
 from radar_assets.lakehouse.files import STEP, from_unit
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
@@ -46,8 +47,6 @@ class View:
 
     def query(self, model: Model, **files: Sequence[Window | None]) -> "pa.Table":
         """Run a model over files of the tables, each given by a window for each partition field."""
-        from radar_assets.lakehouse.engines.duckdb import Files
-
         return self.lakehouse.engine.query(
             model,
             {name: Files.of(self.tables[name], *windows) for name, windows in files.items()},

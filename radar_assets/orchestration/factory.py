@@ -1,11 +1,12 @@
 """From the declaration of a table to its Dagster asset."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model, load_model
@@ -16,9 +17,6 @@ from radar_assets.orchestration.materialization import (
     windows_to_build,
 )
 from radar_assets.windows import Grids, Window
-
-if TYPE_CHECKING:
-    from radar_assets.lakehouse.engines.duckdb import Inputs
 
 OWNERS = ["team:radar"]
 
@@ -72,7 +70,5 @@ def table_asset(
     return rebuild  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 
 
-def _same_windows(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> "Inputs":
-    from radar_assets.lakehouse.engines.duckdb import Files
-
+def _same_windows(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:
     return {name: Files.within(table, windows) for name, table in tables.items()}

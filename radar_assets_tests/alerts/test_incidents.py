@@ -25,7 +25,7 @@ from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import write_segment
 from radar_assets.events.loading import load_raw_events
 from radar_assets.events.sessionization import rebuild_sessions
-from radar_assets.lakehouse.engines.duckdb import Files
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.metrics.registry import Grain, Metric, compose, registry

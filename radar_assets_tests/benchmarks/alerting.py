@@ -8,7 +8,7 @@ from statistics import median
 
 from radar_assets.alerts.evaluation import Judgement, evaluate
 from radar_assets.alerts.rules import Rule
-from radar_assets.lakehouse.engines.duckdb import Files
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
 from radar_assets.metrics.registry import registry

@@ -16,7 +16,7 @@ from radar_assets.events.contract import CanonicalEvent, Rejection, parse
 from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import load_raw_events, touched_hours
-from radar_assets.lakehouse.engines.duckdb import Files
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import Model
 from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse

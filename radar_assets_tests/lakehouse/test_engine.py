@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from radar_assets.lakehouse.contract import Column, Table
-from radar_assets.lakehouse.engines.duckdb import MOST_KEPT_MB, ROWS_HELD, DuckDBEngine, Files
+from radar_assets.lakehouse.engines.duckdb import MOST_KEPT_MB, ROWS_HELD, DuckDBEngine
 from radar_assets.lakehouse.files import NewFile
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import Model
 
 TABLE = Table(

@@ -13,7 +13,7 @@ import time_machine
 from pyiceberg.types import StringType
 
 from radar_assets.events.loading import load_raw_events
-from radar_assets.lakehouse.engines.duckdb import Files
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import Model
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.settings import load_settings

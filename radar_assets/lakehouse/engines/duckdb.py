@@ -4,7 +4,7 @@ import os
 import resource
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from radar_assets.lakehouse.contract import Column, Table
-from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem, unit_range
-from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.engines.base import Engine, Session
+from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem
+from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.sql import Model
-from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,48 +51,19 @@ MOST_KEPT_MB = 128
 """By how much the process may have grown since a database was opened: DuckDB gives memory back when it is closed, not before."""
 
 
-@dataclass(frozen=True)
-class Files:
-    """Data files of a table as an input; without any, the table's columns and no row.
-
-    Attributes:
-        evolved: whether some of the files may lack columns that the contract has gained since.
-    """
-
-    table: Table
-    paths: Sequence[str]
-    evolved: bool = False
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, *windows: Window | None) -> "Files":
-        """Those files of a snapshot that overlap the windows, one for each partition field."""
-        return cls(snapshot.table, snapshot.paths(*windows), snapshot.evolved)
-
-    @classmethod
-    def within(cls, snapshot: Snapshot, windows: Sequence[Window], by: int = 0) -> "Files":
-        """Those files of a snapshot that overlap any of the windows, by one of its partition fields."""
-        table = snapshot.table
-        units = {unit for window in windows for unit in range(*unit_range(table, window, by))}
-        span = Window(min(window.start for window in windows), max(window.end for window in windows))
-        limits = [*([None] * by), span]
-        paths = [ref.local_path for ref in snapshot.files(*limits) if ref.rows and ref.partition[by] in units]
-        return cls(table, paths, snapshot.evolved)
-
-
-Inputs = Mapping[str, "Files | Path | pa.Table | Callable[[], pa.RecordBatchReader]"]
-"""Relations by name: files of a table, a Parquet file, an Arrow table, or what opens an Arrow stream, which a statement reads once."""
-
 PARTITIONS_A_WRITE = 48
 """Partitions that one statement writes where that can be chosen: DuckDB keeps about a megabyte for each of them and thread."""
 
 
-class DuckDBEngine:
+class DuckDBEngine(Engine):
     """Runs SQL in DuckDB, in memory, spilling to a folder of its own.
 
     Args:
         memory: DuckDB's memory limit, such as `1GB`.
         scratch: folder under which files that spill are put.
     """
+
+    partitions_a_write = PARTITIONS_A_WRITE
 
     def __init__(self, memory: str, threads: int, scratch: Path) -> None:
         self.memory = memory
@@ -110,16 +81,7 @@ class DuckDBEngine:
         folder: Path,
         built_from: int = 0,
     ) -> list[NewFile]:
-        """Run a model and write its rows below `folder`, one file a partition.
-
-        Args:
-            parameters: values of the model's named parameters.
-            table: the contract of the rows; the model gives its columns in any order.
-            built_from: sequence number of the input, kept in the names of the files.
-
-        Raises:
-            duckdb.Error: the statement fails; no files are left behind.
-        """
+        """See `Engine.write`."""
         import duckdb
 
         try:
@@ -173,13 +135,13 @@ class DuckDBEngine:
         return [_new_file(table, row) for row in written]
 
     def query(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
-        """Run a model and give its rows as an Arrow table."""
+        """See `Engine.query`."""
         with self.connect(inputs) as connection:
             return connection.execute(model.sql, dict(parameters or {})).to_arrow_table()
 
     @contextmanager
     def staged(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any]) -> Iterator[Path]:
-        """The model's rows in a Parquet file that lasts as long as the block: an intermediate result that several models read."""
+        """See `Engine.staged`."""
         path = self.scratch / f"staged-{os.getpid()}-{uuid.uuid4().hex}.parquet"
         try:
             with self.connect(inputs) as connection:
@@ -188,6 +150,12 @@ class DuckDBEngine:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    @contextmanager
+    def session(self, inputs: Inputs) -> "Iterator[Session]":
+        """See `Engine.session`."""
+        with self.connect(inputs) as connection:
+            yield _Session(connection)
 
     @contextmanager
     def connect(self, inputs: Inputs, *, alone: bool = False) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -234,6 +202,17 @@ class DuckDBEngine:
                         del self._kept[process]
                     if not database.users:
                         database.close()
+
+
+class _Session(Session):
+    def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        self._connection = connection
+
+    def keep(self, model: Model, parameters: Mapping[str, Any] | None = None) -> None:
+        self._connection.execute(f'create temp table "{model.name}" as {model.sql}', dict(parameters or {}))
+
+    def query(self, model: Model, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
+        return self._connection.execute(model.sql, dict(parameters or {})).to_arrow_table()
 
 
 @dataclass
