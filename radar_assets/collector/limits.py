@@ -15,12 +15,12 @@ from limits import RateLimitItemPerSecond
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from radar_assets.collector.keys import Grant
 from radar_assets.settings import Settings
 from radar_assets.store.database import Store
+from radar_assets.store.dialects import insert
 from radar_assets.store.models import MonthlyUsage
 
 _LOG = logging.getLogger(__name__)
@@ -135,11 +135,11 @@ def _exchange(store: Store, counted: Counter[tuple[str, date]]) -> dict[tuple[st
         if events
     ]
     if rows:
-        insert = (sqlite if store.engine.dialect.name == "sqlite" else postgresql).insert(MonthlyUsage)
-        more = MonthlyUsage.events + insert.excluded.events
         with store.session() as session:
+            added = insert(session, MonthlyUsage)
+            more = MonthlyUsage.events + added.excluded.events
             session.execute(
-                insert.on_conflict_do_update(index_elements=["project_id", "month"], set_={"events": more}), rows
+                added.on_conflict_do_update(index_elements=["project_id", "month"], set_={"events": more}), rows
             )
     latest = sa.select(sa.func.max(MonthlyUsage.month)).scalar_subquery()
     with store.session(read_only=True) as session:

@@ -9,10 +9,10 @@ import secrets
 from datetime import date, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from radar_assets.store.database import Store
+from radar_assets.store.dialects import insert
 from radar_assets.store.models import DailySalt
 from radar_assets.windows import utc_now
 
@@ -49,9 +49,8 @@ class Salts:
 
 
 def _exchange(store: Store, today: date) -> dict[date, bytes]:
-    insert = (sqlite if store.engine.dialect.name == "sqlite" else postgresql).insert(DailySalt)
     rows = [{"day": today + timedelta(days=ahead), "salt": secrets.token_bytes(SALT_BYTES)} for ahead in range(2)]
     with store.session() as session:
         session.execute(sa.delete(DailySalt).where(DailySalt.day < today - timedelta(days=1)))
-        session.execute(insert.on_conflict_do_nothing(), rows)
+        session.execute(insert(session, DailySalt).on_conflict_do_nothing(), rows)
         return {salt.day: salt.salt for salt in session.scalars(sa.select(DailySalt))}

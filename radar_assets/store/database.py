@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
+from radar_assets.store.dialects import insert
 from radar_assets.store.models import FieldError, Project
 
 if TYPE_CHECKING:
@@ -76,9 +76,8 @@ class Store:
         rows = [{field: getattr(project, field) for field in fields} for project in projects]
         if not rows:
             return []
-        dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(Project).on_conflict_do_nothing().returning(Project.id)
         with self.session() as session:
+            statement = insert(session, Project).on_conflict_do_nothing().returning(Project.id)
             return sorted(session.scalars(statement, rows))
 
     def close(self) -> None:
