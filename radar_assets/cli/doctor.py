@@ -195,6 +195,7 @@ def _port(_: "Settings") -> Iterator[Finding]:
 
 def _landing(settings: "Settings") -> Iterator[Finding]:
     from radar_assets.events.landing import list_hours, list_segments, list_strays
+    from radar_assets.events.local_zone import oddity
 
     hours = list_hours(settings.landing_zone)
     latest = max(hours, default=None)
@@ -211,9 +212,18 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
         yield Finding(
             "warning", f"{len(early):,} landed hours lie before RADAR_START_DATE={settings.start_date}", remedy
         )
+    segments = (segment.path for hour in hours for segment in list_segments(settings.landing_zone, hour))
+    linked = [path for path in segments if isinstance(path, Path) and path.lstat().st_nlink > 1]
+    if linked:
+        remedy = "They are read, as backups are often made so. Remove any that you did not expect."
+        yield Finding("warning", f"{len(linked):,} segments have further hard links, such as {linked[0]}", remedy)
     for stray in list_strays(settings.landing_zone)[:SHOWN]:
+        if isinstance(stray, Path) and (kind := oddity(stray)):
+            remedy = "Only regular files in regular folders are read; move or copy the content there, or remove it."
+            yield Finding("warning", f"{stray} is {kind} and is not read", remedy)
+            continue
         remedy = "Segments are dt=YYYY-MM-DD/hr=HH/<name>.ndjson, .ndjson.gz or .ndjson.zst; move or remove it."
-        yield Finding("warning", f"{stray} is no segment and is not read", remedy)
+        yield Finding("warning", f"{stray} is not a segment and is not read", remedy)
 
 
 def _projects(settings: "Settings") -> Iterator[Finding]:
