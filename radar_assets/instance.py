@@ -50,7 +50,8 @@ class RadarStorage(DagsterStorage, ConfigurableClass):
             SettingsError: a setting is wrong.
             StoreError: the database can't be used.
         """
-        settings = load_settings()
+        # Here too, since Dagster's own commands come here first, and some of them load no definitions.
+        settings = load_settings().close_home()
         # Although dagster.yaml turns telemetry off, webserver and daemon make folders for it in the user's home.
         os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
         with startup_lock(settings.database):

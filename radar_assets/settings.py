@@ -4,6 +4,7 @@ A setting belongs here when an operator changes it between deployments. What cha
 (`radar.yaml`) and lives with its layer.
 """
 
+import grp
 import os
 import re
 import tempfile
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from radar_assets import permissions
 from radar_assets.object_store import ObjectPath
 
 MAIL_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
@@ -63,6 +65,10 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path("~/.radar"), description="Folder for everything that Radar keeps on this machine.")
     landing_url: Annotated[str | None, _url("file", "s3")] = Field(
         default=None, description="Landing zone for segments, file:// or s3://bucket/prefix. Default: <home>/landing."
+    )
+    landing_group: str | None = Field(
+        default=None,
+        description="Group of this machine whose members may add segments to the landing zone. Default: none.",
     )
     warehouse_url: Annotated[str | None, _url("file")] = Field(
         default=None, description="Where the Iceberg tables live. Default: <home>/warehouse."
@@ -174,6 +180,13 @@ class Settings(BaseSettings):
             raise ValueError("is no mail address; write alerts@shop.example or Radar <alerts@shop.example>")
         return value
 
+    @field_validator("landing_group")
+    @classmethod
+    def _known_group(cls, value: str | None) -> str | None:
+        if value is not None:
+            _gid(value)
+        return value
+
     @field_validator("home")
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
@@ -208,6 +221,11 @@ class Settings(BaseSettings):
         return local_path(self.landing_url) if self.landing_url else self.home / "landing"
 
     @cached_property
+    def landing_gid(self) -> int | None:
+        """Number of the group that the landing zone is open to."""
+        return None if self.landing_group is None else _gid(self.landing_group)
+
+    @cached_property
     def warehouse(self) -> str:
         """Iceberg location of the warehouse folder: `file://` and the path as it is, which Iceberg doesn't percent-encode."""
         return f"file://{local_path(self.warehouse_url) if self.warehouse_url else self.home / 'warehouse'}"
@@ -236,32 +254,74 @@ class Settings(BaseSettings):
         """Folder for the engine's spill files."""
         return self.home / "tmp"
 
+    def close_home(self) -> "Settings":
+        """Make the home, and keep it and what this process makes from now on from other users.
+
+        Raises:
+            SettingsError: the home can't be made.
+        """
+        try:
+            permissions.close_home(self.home, self.landing_gid)
+        except OSError as error:
+            raise SettingsError(
+                f"RADAR_HOME: {self.home} can't be written to ({error.strerror}); choose another"
+            ) from error
+        return self
+
     def prepare(self) -> "Settings":
-        """Make the folders that everything else expects to exist.
+        """Make the folders that everything else expects to exist, closed to other users.
 
         Raises:
             SettingsError: a folder can't be made or written to.
         """
-        folders = {"RADAR_HOME": [self.home, self.scratch]}
-        folders["RADAR_WAREHOUSE_URL"] = [Path(self.warehouse.removeprefix("file://"))]
-        if isinstance(self.landing_zone, ObjectPath):
+        self.close_home()
+        zone = self.landing_zone
+        for variable, folder in (
+            ("RADAR_HOME", self.home),
+            ("RADAR_HOME", self.scratch),
+            ("RADAR_WAREHOUSE_URL", Path(self.warehouse.removeprefix("file://"))),
+        ):
+            _make_folder(variable, folder)
+        if isinstance(zone, ObjectPath):
             try:
-                self.landing_zone.check()
+                zone.check()
             except OSError as error:
                 raise SettingsError(f"RADAR_LANDING_URL: {error}; see the bucket and the AWS_* variables") from error
-        else:
-            folders["RADAR_LANDING_URL"] = [self.landing_zone]
-        for name, paths in folders.items():
-            for path in paths:
-                try:
-                    path.mkdir(parents=True, exist_ok=True)
-                    with tempfile.TemporaryFile(dir=path):
-                        pass
-                except OSError as error:
-                    raise SettingsError(
-                        f"{name}: {path} can't be written to ({error.strerror}); choose another"
-                    ) from error
+            return self
+        is_new = not zone.exists()
+        _make_folder("RADAR_LANDING_URL", zone)
+        # A folder elsewhere that was there already is the operator's to open; radar doctor says how.
+        if self.landing_gid is not None and (is_new or zone.parent == self.home):
+            self._share_landing(self.landing_gid)
         return self
+
+    def _share_landing(self, gid: int) -> None:
+        try:
+            permissions.open_to_group(self.landing, self.home, gid)
+        except OSError as error:
+            raise SettingsError(
+                f"RADAR_LANDING_GROUP={self.landing_group}: {self.landing} can't be given to the group ({error.strerror}); "
+                "make the user that runs Radar a member of it"
+            ) from error
+
+
+def _make_folder(variable: str, path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise SettingsError(f"{variable}: {path} can't be written to ({error.strerror}); choose another") from error
+
+
+def _gid(group: str) -> int:
+    """Number of a group of this machine, given by its name or its number."""
+    if group.isascii() and group.isdecimal():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ValueError("is not a group of this machine; see getent group") from None
 
 
 def without_password(url: str) -> str:

@@ -54,7 +54,7 @@ def doctor() -> int:
         for line in str(error).splitlines():
             show(Finding("error", line))
         return 1
-    for look in (_settings, _folders, _versions, _database, _dagster, _port, _landing, _projects):
+    for look in (_settings, _folders, _access, _versions, _database, _dagster, _port, _landing, _projects):
         for finding in _guarded(look, settings):
             show(finding)
     return worst
@@ -106,6 +106,36 @@ def _folders(settings: "Settings") -> Iterator[Finding]:
             yield Finding("warning", text, "Free some space before the next backfill.")
         else:
             yield Finding("ok", text)
+
+
+def _access(settings: "Settings") -> Iterator[Finding]:
+    """What other users of this machine can look into, where prepare may not close it or could not."""
+    from sqlalchemy import make_url
+
+    from radar_assets.permissions import is_open_to_group, openness
+
+    gid, zone = settings.landing_gid, settings.landing_zone
+    places = {"home": settings.home, "warehouse": Path(settings.warehouse.removeprefix("file://"))}
+    places |= {"landing zone": zone} if isinstance(zone, Path) else {}
+    if not settings.on_postgres:
+        file = Path(make_url(settings.database).database or "")
+        places |= {f"database{suffix}": file.with_name(file.name + suffix) for suffix in ("", "-wal", "-shm")}
+    is_closed = openness(settings.home) is None
+    is_shared = isinstance(zone, Path) and gid is not None and is_open_to_group(zone, gid)
+    allowed = {"home": 0o010, "landing zone": 0o070} if is_shared else {}
+    found = False
+    for name, place in places.items():
+        mode = openness(place, allowed.get(name, 0))
+        if mode is None or (is_closed and place.resolve().is_relative_to(settings.home.resolve())):
+            continue
+        found = True
+        closed = f"{mode & (0o700 | allowed.get(name, 0)):o}"
+        yield Finding("warning", f"{name} {place} is open to other users ({mode:04o})", f"Run chmod {closed} {place}.")
+    if isinstance(zone, Path) and gid is not None and not is_shared:
+        remedy = f"Run chgrp {settings.landing_group} {zone} && chmod 2770 {zone}."
+        yield Finding("warning", f"the group {settings.landing_group} can't add segments to {zone}", remedy)
+    elif not found:
+        yield Finding("ok", "home, database, landing zone and warehouse are closed to other users")
 
 
 def _versions(_: "Settings") -> Iterator[Finding]:

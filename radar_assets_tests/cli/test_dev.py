@@ -18,6 +18,7 @@ from radar_assets.cli.sql import reading
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.cli.conftest import Radar
+from radar_assets_tests.platform import open_paths
 
 PATIENCE_S = 120
 FIRST_EVENT_S = 120
@@ -74,6 +75,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        umask=0o022,
     ) as process:
         try:
             assert process.stderr
@@ -109,6 +111,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                 os.kill(number, signal.SIGKILL)
     assert not list(tmp_path.glob(".tmp_dagster_home_*"))
     assert (radar_home / "dagster" / "dagster.yaml").exists()
+    assert open_paths(radar_home) == []
     lines = [line for file in (radar_home / "landing").rglob("*.ndjson") for line in file.read_text().splitlines()]
     assert [json.loads(line)["project_id"] for line in lines] == ["default"] * 2
 

@@ -31,6 +31,7 @@ def test_a_sound_home_passes(radar: Radar, in_shop: Path, monkeypatch: pytest.Mo
     assert "RADAR_THREADS = 2 (environment)" in found["ok"]
     assert "RADAR_ENGINE = duckdb (default)" in found["ok"]
     assert "1 of 2 projects have events" in found["ok"]
+    assert "home, database, landing zone and warehouse are closed to other users" in found["ok"]
     assert "project silent has no events" in found["warning"]
     assert "the daemon has never run" in found["warning"]
 
