@@ -21,7 +21,8 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, _event_lo
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, inspect
 
-from radar_assets.settings import Settings, SettingsError, load_settings, without_password
+from radar_assets.masking import masked
+from radar_assets.settings import Settings, SettingsError, load_settings
 from radar_assets.store.database import PATIENCE_S, startup_lock
 
 POOLS_APPLIED = "radar/pools"
@@ -162,9 +163,9 @@ def prepare_instance(settings: Settings) -> Path:
     environment = load_settings()
     for field in ("home", "database_url"):
         if getattr(settings, field) != (wanted := getattr(environment, field)):
+            shown = masked(wanted)
             raise SettingsError(
-                f"RADAR_{field.upper()}={without_password(str(wanted))} in the environment, where Dagster's processes look; "
-                "set it there"
+                f"RADAR_{field.upper()}={shown} in the environment, where Dagster's processes look; set it there"
             )
     home = dagster_home(settings)
     home.mkdir(parents=True, exist_ok=True)

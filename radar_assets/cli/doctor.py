@@ -69,12 +69,10 @@ def _guarded(look: "Callable[[Settings], Iterator[Finding]]", settings: "Setting
 
 
 def _settings(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.masking import masked
+
     for field in type(settings).model_fields:
         value = getattr(settings, field)
-        if field in ("database_url", "redis_url") and value:
-            from sqlalchemy import make_url
-
-            value = make_url(value).render_as_string(hide_password=True)
         effective = {
             "landing_url": f"file://{settings.home / 'landing'}",
             "warehouse_url": settings.warehouse,
@@ -82,7 +80,7 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
         }
         effective["database_url"] = "SQLite in the home"
         source = "environment" if field in settings.model_fields_set else "default"
-        shown = effective.get(field) if value is None else value
+        shown = effective.get(field) if value is None else masked(value)
         yield Finding("ok", f"RADAR_{field.upper()} = {shown} ({source})")
     if settings.config and not settings.config.exists():
         yield Finding("error", f"there is no file {settings.config}", "Write it, or unset RADAR_CONFIG.")

@@ -91,10 +91,10 @@ def test_a_wrong_setting_that_is_secret_is_not_shown(tmp_path: Path, url: str) -
 
 
 @pytest.mark.parametrize("url", ["radar:secret@db.shop.example/radar", "postgres://radar:secret@db.shop.example/radar"])
-def test_a_wrong_database_is_shown_without_password(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_a_wrong_database_is_not_shown(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("RADAR_DATABASE_URL", url)
     run = radar("project list")
-    assert "radar:***@db.shop.example/radar: " in run.err
+    assert run.err.startswith("radar: RADAR_DATABASE_URL: ")
     assert "secret" not in run.err
 
 

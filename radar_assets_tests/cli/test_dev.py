@@ -23,6 +23,9 @@ from radar_assets_tests.platform import open_paths
 PATIENCE_S = 120
 FIRST_EVENT_S = 120
 """How long a first event may take to the numbers: a minute, and twice that on a machine with much else to do."""
+CANARY = "c4n4ry"
+SECRETS = {"RADAR_REDIS_URL": f"redis://:{CANARY}@127.0.0.1:1/0", "RADAR_SMTP_URL": f"smtp://user:{CANARY}@127.0.0.1:1"}
+"""Settings with a secret that must show nowhere."""
 SCRIPT = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
 
 
@@ -76,6 +79,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
         text=True,
         start_new_session=True,
         umask=0o022,
+        env={**os.environ, **SECRETS},
     ) as process:
         try:
             assert process.stderr
@@ -95,6 +99,8 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                 time.sleep(1)
             assert events == 1
             assert len(members(process.pid)) > 4
+            command_lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in members(process.pid)]
+            assert [command for command in command_lines if CANARY.encode() in command] == []
             with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
                 head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {headers['Authorization']}\r\n"
                 under_way.sendall(f"{head}Content-Length: {len(event)}\r\n\r\n{event[:5]}".encode())
@@ -103,7 +109,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                     time.sleep(1)
                 under_way.sendall(event[5:].encode())
                 assert under_way.recv(15) == b"HTTP/1.1 200 OK"
-            process.stderr.read()
+            assert CANARY not in told + process.stderr.read()
             assert process.wait(PATIENCE_S) == 0
             wait_until(lambda: members(process.pid) == [])
         finally:
