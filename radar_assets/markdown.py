@@ -13,10 +13,10 @@ def refuse_images(text: str) -> str:
     """A text as it is.
 
     Raises:
-        ValueError: it shows an image.
+        ValueError: it contains an image.
     """
     if _IMAGE.search(text) or _TAG.search(text):
-        raise ValueError("shows an image, which whoever reads it would load from elsewhere; describe it, or link to it")
+        raise ValueError("contains an image, which the browser of every reader would load; describe it or link to it")
     return text
 
 

@@ -51,9 +51,8 @@ def open_to_group(landing: Path, home: Path, gid: int) -> None:
     """
     os.chown(landing, -1, gid)
     landing.chmod(SHARED)
-    if (
-        landing.parent == home and not home.stat().st_mode & 0o067
-    ):  # others can pass through one that holds other things too
+    # A home that was left open, because it holds other things too, can be passed through anyway.
+    if landing.parent == home and not home.stat().st_mode & 0o067:
         os.chown(home, -1, gid)
         home.chmod(0o710)
 

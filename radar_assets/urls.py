@@ -80,9 +80,9 @@ def smtp_url(secret: SecretStr | None) -> SecretStr | None:
     except ValueError:
         sound = False
     if not sound:
-        raise ValueError(f"is no mail server; write smtp://user:password@host:587, {_ENCODED}")
+        raise ValueError(f"is not a mail server; write smtp://user:password@host:587, {_ENCODED}")
     if parts.query not in ("", "starttls=no") or (parts.query and parts.scheme == "smtps"):
-        raise ValueError("has a query that says nothing; only smtp:// has one, ?starttls=no")
+        raise ValueError("has an unknown query; only smtp:// takes one, ?starttls=no")
     if parts.query and parts.username:
         raise ValueError("would send a password without TLS; leave out ?starttls=no or the user")
     return secret

@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
+from radar_assets.permissions import SHARED
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # A named pipe would otherwise wait for someone who writes to it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_SHARED = stat.S_ISGID | stat.S_IRWXG
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a named pipe",
@@ -102,9 +103,9 @@ def share(zone: Path, handle: int) -> None:
     A zone is shared while its folder has the setgid bit and is writable for its group (`Settings.landing_group`).
     """
     access, present = zone.stat(), os.fstat(handle)
-    if access.st_mode & _SHARED != _SHARED:
+    if access.st_mode & SHARED != SHARED:
         return
-    mode = 0o2770 if stat.S_ISDIR(present.st_mode) else 0o660
+    mode = SHARED if stat.S_ISDIR(present.st_mode) else 0o660
     # What belongs to another user is theirs to share.
     with suppress(PermissionError):
         if present.st_gid != access.st_gid:
