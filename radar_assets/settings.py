@@ -4,6 +4,7 @@ A setting belongs here when an operator changes it between deployments. What cha
 (`radar.yaml`) and lives with its layer.
 """
 
+import grp
 import os
 import re
 import tempfile
@@ -16,29 +17,16 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from radar_assets import permissions, urls
+from radar_assets.masking import masked
 from radar_assets.object_store import ObjectPath
+from radar_assets.urls import shown_url
 
 MAIL_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 
 
 class SettingsError(Exception):
     """A setting has a value that Radar can't start with; the message names the variable and the fix."""
-
-
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: str | None) -> str | None:
-        if value is None:
-            return None
-        if "://" not in value:
-            raise ValueError(f"is no URL; write {' or '.join(f'{scheme}://...' for scheme in schemes)}")
-        scheme = value.split("://", 1)[0]
-        if scheme.split("+")[0] not in schemes:
-            raise ValueError(f"has the scheme {scheme}; use one of {', '.join(schemes)}")
-        if scheme == "file" and urlsplit(value).netloc not in ("", "localhost"):
-            raise ValueError("is not a local folder; write file:///an/absolute/path")
-        return value
-
-    return AfterValidator(check)
 
 
 def local_path(url: str) -> Path:
@@ -49,7 +37,7 @@ def local_path(url: str) -> Path:
     """
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise SettingsError(f"{url} is not a local folder; write file:///an/absolute/path")
+        raise SettingsError(f"{masked(url)} is not a local folder; write file:///an/absolute/path")
     return Path(unquote(parts.path))
 
 
@@ -61,13 +49,17 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default=Path("~/.radar"), description="Folder for everything that Radar keeps on this machine.")
-    landing_url: Annotated[str | None, _url("file", "s3")] = Field(
+    landing_url: Annotated[str | None, shown_url("file", "s3")] = Field(
         default=None, description="Landing zone for segments, file:// or s3://bucket/prefix. Default: <home>/landing."
     )
-    warehouse_url: Annotated[str | None, _url("file")] = Field(
+    landing_group: str | None = Field(
+        default=None,
+        description="Group of this machine whose members may add segments to the landing zone. Default: none.",
+    )
+    warehouse_url: Annotated[str | None, shown_url("file")] = Field(
         default=None, description="Where the Iceberg tables live. Default: <home>/warehouse."
     )
-    database_url: Annotated[str | None, _url("sqlite", "postgresql")] = Field(
+    database_url: Annotated[SecretStr | None, AfterValidator(urls.database_url)] = Field(
         default=None,
         description="Operational store, Iceberg catalog and, on Postgres, Dagster's own storage. Default: SQLite in <home>.",
     )
@@ -100,7 +92,7 @@ class Settings(BaseSettings):
         ge=1,
         description="Events in a calendar month (UTC) that a project may send, likewise. Default: any.",
     )
-    redis_url: Annotated[str | None, _url("redis", "rediss")] = Field(
+    redis_url: Annotated[SecretStr | None, AfterValidator(urls.redis_url)] = Field(
         default=None,
         description="Where workers share what they count for events_per_second. Default: each counts its own.",
     )
@@ -117,7 +109,7 @@ class Settings(BaseSettings):
     )
 
     # Alerts
-    ui_url: Annotated[str | None, _url("http", "https")] = Field(
+    ui_url: Annotated[str | None, shown_url("http", "https")] = Field(
         default=None,
         description="Address of the UI as people reach it, for the links in alerts, and for radar apply to have it load the rules "
         "where none runs on port 3000 of the same machine. Default: no links.",
@@ -130,7 +122,7 @@ class Settings(BaseSettings):
         ge=1,
         description="Announcements an hour of one project, kind and severity; the rest comes together at the end of the hour.",
     )
-    smtp_url: SecretStr | None = Field(
+    smtp_url: Annotated[SecretStr | None, AfterValidator(urls.smtp_url)] = Field(
         default=None,
         description="Mail server, smtp://user:password@host:587 (with STARTTLS; ?starttls=no for one without) or smtps://.",
     )
@@ -141,24 +133,6 @@ class Settings(BaseSettings):
         default="",
         description="Hosts, addresses and networks that alerts may be sent to although they are not public, with commas.",
     )
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return value
-        try:
-            parts = urlsplit(value.get_secret_value())
-            sound = parts.scheme in ("smtp", "smtps") and parts.hostname and (parts.port or 1) and not parts.fragment
-        except ValueError:
-            sound = False
-        if not sound:
-            raise ValueError("is no mail server; write smtp://user:password@host:587, specials in it percent-encoded")
-        if parts.query not in ("", "starttls=no") or (parts.query and parts.scheme == "smtps"):
-            raise ValueError("has a query that says nothing; only smtp:// has one, ?starttls=no")
-        if parts.query and parts.username:
-            raise ValueError("would send a password without TLS; leave out ?starttls=no or the user")
-        return value
 
     @field_validator("smtp_from")
     @classmethod
@@ -172,6 +146,20 @@ class Settings(BaseSettings):
         addresses = [address for group in groups for address in group.addresses if group.display_name is None]
         if len(groups) != 1 or not addresses or not MAIL_ADDRESS.fullmatch(addresses[0].addr_spec):
             raise ValueError("is no mail address; write alerts@shop.example or Radar <alerts@shop.example>")
+        return value
+
+    @field_validator("landing_group")
+    @classmethod
+    def _known_group(cls, value: str | None) -> str | None:
+        if value is not None:
+            _gid(value)
+        return value
+
+    @field_validator("home", "config")
+    @classmethod
+    def _local(cls, value: Path | None) -> Path | None:
+        if value is not None and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(value)):
+            raise ValueError("is a URL; write a path")
         return value
 
     @field_validator("home")
@@ -208,6 +196,11 @@ class Settings(BaseSettings):
         return local_path(self.landing_url) if self.landing_url else self.home / "landing"
 
     @cached_property
+    def landing_gid(self) -> int | None:
+        """Number of the group that the landing zone is open to."""
+        return None if self.landing_group is None else _gid(self.landing_group)
+
+    @cached_property
     def warehouse(self) -> str:
         """Iceberg location of the warehouse folder: `file://` and the path as it is, which Iceberg doesn't percent-encode."""
         return f"file://{local_path(self.warehouse_url) if self.warehouse_url else self.home / 'warehouse'}"
@@ -218,7 +211,8 @@ class Settings(BaseSettings):
 
         The driver is named because SQLAlchemy 2.1 changed what plain `postgresql://` means.
         """
-        url = self.database_url or f"sqlite:///{self.home / 'radar.db'}"
+        given = self.database_url
+        url = given.get_secret_value() if given else f"sqlite:///{self.home / 'radar.db'}"
         return re.sub(r"^postgresql://", "postgresql+psycopg2://", url)
 
     @property
@@ -236,38 +230,74 @@ class Settings(BaseSettings):
         """Folder for the engine's spill files."""
         return self.home / "tmp"
 
+    def close_home(self) -> "Settings":
+        """Make the home, and keep it and what this process makes from now on from other users.
+
+        Raises:
+            SettingsError: the home can't be made.
+        """
+        try:
+            permissions.close_home(self.home, self.landing_gid)
+        except OSError as error:
+            raise SettingsError(
+                f"RADAR_HOME: {self.home} can't be written to ({error.strerror}); choose another"
+            ) from error
+        return self
+
     def prepare(self) -> "Settings":
-        """Make the folders that everything else expects to exist.
+        """Make the folders that everything else expects to exist, closed to other users.
 
         Raises:
             SettingsError: a folder can't be made or written to.
         """
-        folders = {"RADAR_HOME": [self.home, self.scratch]}
-        folders["RADAR_WAREHOUSE_URL"] = [Path(self.warehouse.removeprefix("file://"))]
-        if isinstance(self.landing_zone, ObjectPath):
+        self.close_home()
+        zone = self.landing_zone
+        for variable, folder in (
+            ("RADAR_HOME", self.home),
+            ("RADAR_HOME", self.scratch),
+            ("RADAR_WAREHOUSE_URL", Path(self.warehouse.removeprefix("file://"))),
+        ):
+            _make_folder(variable, folder)
+        if isinstance(zone, ObjectPath):
             try:
-                self.landing_zone.check()
+                zone.check()
             except OSError as error:
                 raise SettingsError(f"RADAR_LANDING_URL: {error}; see the bucket and the AWS_* variables") from error
-        else:
-            folders["RADAR_LANDING_URL"] = [self.landing_zone]
-        for name, paths in folders.items():
-            for path in paths:
-                try:
-                    path.mkdir(parents=True, exist_ok=True)
-                    with tempfile.TemporaryFile(dir=path):
-                        pass
-                except OSError as error:
-                    raise SettingsError(
-                        f"{name}: {path} can't be written to ({error.strerror}); choose another"
-                    ) from error
+            return self
+        is_new = not zone.exists()
+        _make_folder("RADAR_LANDING_URL", zone)
+        # A folder elsewhere that was there already is the operator's to open; radar doctor says how.
+        if self.landing_gid is not None and (is_new or zone.parent == self.home):
+            self._share_landing(self.landing_gid)
         return self
 
+    def _share_landing(self, gid: int) -> None:
+        try:
+            permissions.open_to_group(self.landing, self.home, gid)
+        except OSError as error:
+            raise SettingsError(
+                f"RADAR_LANDING_GROUP={self.landing_group}: {self.landing} can't be given to the group ({error.strerror}); "
+                "make the user that runs Radar a member of it"
+            ) from error
 
-def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    # What lacks its scheme is no URL, but may well hold a password.
-    return re.sub(r"((?:^|://)[^:@/]*):(?!//).*@", r"\1:***@", url, flags=re.DOTALL)
+
+def _make_folder(variable: str, path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise SettingsError(f"{variable}: {path} can't be written to ({error.strerror}); choose another") from error
+
+
+def _gid(group: str) -> int:
+    """Number of a group of this machine, given by its name or its number."""
+    if group.isascii() and group.isdecimal():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ValueError("is not a group of this machine; see getent group") from None
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -293,5 +323,5 @@ def _told(field: str, value: object, problem: str) -> str:
     """What is wrong with a setting. How a secret looks that is none can't be known, so nothing of it is shown."""
     known = Settings.model_fields.get(field)
     is_secret = known is not None and SecretStr in (known.annotation, *get_args(known.annotation))
-    shown = "" if is_secret else f"={without_password(str(value))}"
+    shown = "" if is_secret else f"={masked(value)}"
     return f"RADAR_{field.upper()}{shown}: {problem.removeprefix('Value error, ')}"

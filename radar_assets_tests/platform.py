@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -50,6 +51,11 @@ def instance_of(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Dagster's instance of the home, as Radar's commands open it."""
     with dg.DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         yield instance
+
+
+def open_paths(folder: Path) -> list[Path]:
+    """What other users may look into, of a folder and all that is in it."""
+    return [path for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077 and not path.is_symlink()]
 
 
 @dataclass

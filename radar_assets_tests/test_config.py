@@ -193,6 +193,32 @@ rules:
     assert "whsec_Mf" not in "".join(found)
 
 
+@pytest.mark.parametrize(
+    "text", ["![a](http://evil.example/x.png)", "Look: ![a][b]", "![b]", "<img src=//evil.example>", "<PICTURE >"]
+)
+def test_images_in_texts_are_refused(tmp_path: Path, text: str) -> None:
+    path = written(
+        tmp_path,
+        f"""\
+metrics:
+  - {{name: a, expression: count(*), title: "{text}"}}
+  - {{name: b, expression: count(*), description: "{text}"}}
+  - {{name: c, expression: count(*), unit: "{text}"}}
+  - {{name: d, expression: "count(*) filter (where event = '`![a](//evil.example)`')"}}
+rules:
+  - {{name: e, metric: events, threshold: 1, description: "{text}"}}
+  - {{name: f, metric: events, threshold: 1, description: "Wow! [The runbook](https://shop.example) says <5"}}
+""",
+    )
+    says = "contains an image, which the browser of every reader would load; describe it or link to it"
+    assert mistakes(path) == [
+        f"line 2: metrics[0].title of a: {says}",
+        f"line 3: metrics[1].description of b: {says}",
+        f"line 4: metrics[2].unit of c: {says}",
+        f"line 7: rules[0].description of e: {says}",
+    ]
+
+
 def test_a_channel_that_is_not_there_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, "rules:\n- {name: e, metric: events, operator: gt, threshold: 1, channels: [nobody]}\n")
     assert mistakes(path) == [

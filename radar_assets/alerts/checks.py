@@ -24,6 +24,7 @@ from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import Rule, Watch, WindowName
 from radar_assets.alerts.sparkline import sparkline
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.markdown import escape_images
 from radar_assets.metrics.registry import Metric
 from radar_assets.orchestration.checks import AFTER_METRICS, EXAMPLES, checked_window
 from radar_assets.store.database import Store
@@ -87,7 +88,9 @@ def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> 
     @dg.multi_asset_check(
         name=f"{asset}_rules",
         specs=[
-            dg.AssetCheckSpec(rule.name, asset=asset, description=rule.description or summary(rule, registered))
+            dg.AssetCheckSpec(
+                rule.name, asset=asset, description=escape_images(rule.description or summary(rule, registered))
+            )
             for rule in rules
         ],
         can_subset=True,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from radar_assets.markdown import refuse_images
+
 if TYPE_CHECKING:
     from radar_assets.metrics.registry import Metric
     from radar_assets.store.database import Store
@@ -214,6 +216,12 @@ class Rule(Model):
         if names is not None:
             names.add(name)
         return name
+
+    @field_validator("description")
+    @classmethod
+    def _shows_no_image(cls, description: str, info: ValidationInfo) -> str:
+        """Rules of an earlier version may have one; they have no context."""
+        return description if info.context is None else refuse_images(description)
 
     @field_validator("metric")
     @classmethod

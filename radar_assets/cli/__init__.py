@@ -31,6 +31,7 @@ from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
 from radar_assets.cli.terminal import OPTIONS
 from radar_assets.cli.watch import watch
+from radar_assets.permissions import keep_private
 
 START = Group("Start", sort_key=1)
 EVENTS = Group("Events", sort_key=2)
@@ -102,6 +103,7 @@ def launch(
 
 def main(tokens: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name, and exit: 0 done, 1 failed, 2 asked for in a wrong way."""
+    keep_private()
     try:
         code = app.meta(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

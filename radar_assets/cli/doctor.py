@@ -54,7 +54,7 @@ def doctor() -> int:
         for line in str(error).splitlines():
             show(Finding("error", line))
         return 1
-    for look in (_settings, _folders, _versions, _database, _dagster, _port, _landing, _projects):
+    for look in (_settings, _folders, _access, _versions, _database, _dagster, _port, _landing, _projects):
         for finding in _guarded(look, settings):
             show(finding)
     return worst
@@ -69,12 +69,10 @@ def _guarded(look: "Callable[[Settings], Iterator[Finding]]", settings: "Setting
 
 
 def _settings(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.masking import masked
+
     for field in type(settings).model_fields:
         value = getattr(settings, field)
-        if field in ("database_url", "redis_url") and value:
-            from sqlalchemy import make_url
-
-            value = make_url(value).render_as_string(hide_password=True)
         effective = {
             "landing_url": f"file://{settings.home / 'landing'}",
             "warehouse_url": settings.warehouse,
@@ -82,7 +80,7 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
         }
         effective["database_url"] = "SQLite in the home"
         source = "environment" if field in settings.model_fields_set else "default"
-        shown = effective.get(field) if value is None else value
+        shown = effective.get(field) if value is None else masked(value)
         yield Finding("ok", f"RADAR_{field.upper()} = {shown} ({source})")
     if settings.config and not settings.config.exists():
         yield Finding("error", f"there is no file {settings.config}", "Write it, or unset RADAR_CONFIG.")
@@ -106,6 +104,36 @@ def _folders(settings: "Settings") -> Iterator[Finding]:
             yield Finding("warning", text, "Free some space before the next backfill.")
         else:
             yield Finding("ok", text)
+
+
+def _access(settings: "Settings") -> Iterator[Finding]:
+    """What other users of this machine can look into, where prepare may not close it or could not."""
+    from sqlalchemy import make_url
+
+    from radar_assets.permissions import is_open_to_group, openness
+
+    gid, zone = settings.landing_gid, settings.landing_zone
+    places = {"home": settings.home, "warehouse": Path(settings.warehouse.removeprefix("file://"))}
+    places |= {"landing zone": zone} if isinstance(zone, Path) else {}
+    if not settings.on_postgres:
+        file = Path(make_url(settings.database).database or "")
+        places |= {f"database{suffix}": file.with_name(file.name + suffix) for suffix in ("", "-wal", "-shm")}
+    is_closed = openness(settings.home) is None
+    is_shared = isinstance(zone, Path) and gid is not None and is_open_to_group(zone, gid)
+    allowed = {"home": 0o010, "landing zone": 0o070} if is_shared else {}
+    found = False
+    for name, place in places.items():
+        mode = openness(place, allowed.get(name, 0))
+        if mode is None or (is_closed and place.resolve().is_relative_to(settings.home.resolve())):
+            continue
+        found = True
+        closed = f"{mode & (0o700 | allowed.get(name, 0)):o}"
+        yield Finding("warning", f"{name} {place} is open to other users ({mode:04o})", f"Run chmod {closed} {place}.")
+    if isinstance(zone, Path) and gid is not None and not is_shared:
+        remedy = f"Run chgrp {settings.landing_group} {zone} && chmod 2770 {zone}."
+        yield Finding("warning", f"the group {settings.landing_group} can't add segments to {zone}", remedy)
+    elif not found:
+        yield Finding("ok", "home, database, landing zone and warehouse are closed to other users")
 
 
 def _versions(_: "Settings") -> Iterator[Finding]:
@@ -195,6 +223,7 @@ def _port(_: "Settings") -> Iterator[Finding]:
 
 def _landing(settings: "Settings") -> Iterator[Finding]:
     from radar_assets.events.landing import list_hours, list_segments, list_strays
+    from radar_assets.events.local_zone import oddity
 
     hours = list_hours(settings.landing_zone)
     latest = max(hours, default=None)
@@ -211,9 +240,18 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
         yield Finding(
             "warning", f"{len(early):,} landed hours lie before RADAR_START_DATE={settings.start_date}", remedy
         )
+    segments = (segment.path for hour in hours for segment in list_segments(settings.landing_zone, hour))
+    linked = [path for path in segments if isinstance(path, Path) and path.lstat().st_nlink > 1]
+    if linked:
+        remedy = "They are read, as backups are often made so. Remove any that you did not expect."
+        yield Finding("warning", f"{len(linked):,} segments have further hard links, such as {linked[0]}", remedy)
     for stray in list_strays(settings.landing_zone)[:SHOWN]:
+        if isinstance(stray, Path) and (kind := oddity(stray)):
+            remedy = "Only regular files in regular folders are read; move or copy the content there, or remove it."
+            yield Finding("warning", f"{stray} is {kind} and is not read", remedy)
+            continue
         remedy = "Segments are dt=YYYY-MM-DD/hr=HH/<name>.ndjson, .ndjson.gz or .ndjson.zst; move or remove it."
-        yield Finding("warning", f"{stray} is no segment and is not read", remedy)
+        yield Finding("warning", f"{stray} is not a segment and is not read", remedy)
 
 
 def _projects(settings: "Settings") -> Iterator[Finding]:

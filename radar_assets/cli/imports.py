@@ -35,7 +35,7 @@ def import_(
     Parameters
     ----------
     file
-        Plain or compressed with gzip or zstd, of any size; - is the standard input.
+        Plain or compressed with gzip or zstd, of any size; - is the standard input. Named here, a link or a pipe is read too.
     format
         JSON objects a line each, CSV with a header, or a web server's access log (common or combined).
     project

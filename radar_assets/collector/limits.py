@@ -40,7 +40,7 @@ class Limits:
         self._per_second, self._per_month = settings.events_per_second, settings.events_per_month
         if settings.redis_url:
             patience = {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_S}
-            address = f"async+{settings.redis_url}"
+            address = f"async+{settings.redis_url.get_secret_value()}"
             storage = storage_from_string(address, implementation="redispy", wrap_exceptions=True, **patience)
         else:
             storage = storage_from_string("async+memory://")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from radar_assets.events.landing import publish, sync_folder
+from radar_assets.events.local_zone import is_file, is_folder, share
 
 FOLDER = ".open"
 """Readers of a landing zone pass over names with a dot."""
@@ -47,7 +48,10 @@ class OpenSegments:
         self._landing, self._most_bytes, self._most_age_s = landing, most_bytes, most_age_s
         self._open: dict[datetime, _OpenSegment] = {}
         self._retry_at: float | None = None
-        (landing / FOLDER).mkdir(parents=True, exist_ok=True)
+        folder = landing / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_folder(folder):
+            raise NotADirectoryError(f"{folder} is a link; remove it")
         sync_folder(landing)
         with suppress(OSError):
             self._publish_closed()
@@ -158,14 +162,14 @@ def list_open(landing: Path) -> list[OpenFile]:
     """The open segments, of living workers and of dead ones."""
     found = []
     for path in sorted((landing / FOLDER).glob("*.open")):
-        if match := _FILE.fullmatch(path.name):
+        if (match := _FILE.fullmatch(path.name)) and is_file(path):
             found.append(OpenFile(datetime.strptime(match[1], _HOUR), match[2], path))
     return found
 
 
 def _recover(landing: Path, segment: OpenFile) -> None:
     try:
-        handle = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(segment.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
@@ -176,6 +180,7 @@ def _recover(landing: Path, segment: OpenFile) -> None:
             segment.path.unlink()
             return
         os.ftruncate(handle, size)
+        share(landing, handle)
         os.fsync(handle)
         publish(segment.path, landing, segment.hour, segment.name)
         sync_folder(landing / FOLDER)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from radar_assets.collector.open_segments import list_open
 from radar_assets.events.landing import Landing, list_segments
+from radar_assets.events.local_zone import LocalFile
 from radar_assets.events.segments import Readable, read_segment
 from radar_assets.object_store import ObjectPath, fetch_ahead
 from radar_assets.windows import HOUR, Window
@@ -59,7 +60,7 @@ class Tail:
         """
         deadline, self.complete_since = time.monotonic() + self._look_s, _EPOCH
         files = self._unread(since, now)
-        for place, (file, content) in enumerate(_contents(files)):
+        for place, (file, content) in enumerate(_contents(self._landing, files)):
             for block in self._blocks(file, content):
                 yield block
                 if time.monotonic() > deadline:
@@ -86,16 +87,16 @@ class Tail:
         if isinstance(file.path, Path) and file.path.suffix in (".ndjson", ".open"):
             # An open one may have been published by now; then it is also listed where it lies now.
             with suppress(FileNotFoundError):
-                yield from self._appended(file, file.path)
+                yield from self._appended(file, content)
         else:
             for lines, _ in read_segment(content, BLOCK_BYTES):
                 yield "\n".join(filter(None, lines["text"].to_pylist())).encode()
         if not file.is_open:
             self._done.add(file.key)
 
-    def _appended(self, file: _File, path: Path) -> Iterator[bytes]:
+    def _appended(self, file: _File, content: Readable) -> Iterator[bytes]:
         offset = self._offsets.get(file.key, 0)
-        with path.open("rb") as segment:
+        with content.open("rb") as segment:
             while True:
                 segment.seek(offset)
                 data = segment.read(BLOCK_BYTES)
@@ -109,9 +110,11 @@ class Tail:
                 yield data[:end]
 
 
-def _contents(files: list[_File]) -> Iterable[tuple[_File, Readable]]:
+def _contents(landing: Landing, files: list[_File]) -> Iterable[tuple[_File, Readable]]:
+    if isinstance(landing, Path):
+        return [(file, LocalFile(landing, file.path)) for file in files if isinstance(file.path, Path)]
     distant = [(file.path, file.size_bytes) for file in files if isinstance(file.path, ObjectPath)]
-    return zip(files, fetch_ahead(distant) if distant else [file.path for file in files], strict=True)
+    return zip(files, fetch_ahead(distant), strict=True)
 
 
 def _open_files(landing: Path, hours: Container[datetime]) -> list[_File]:
@@ -119,7 +122,7 @@ def _open_files(landing: Path, hours: Container[datetime]) -> list[_File]:
     for hour, name, path in list_open(landing):
         with suppress(FileNotFoundError):
             if hour in hours:
-                status = path.stat()
+                status = path.lstat()
                 written_at = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
                 files.append(_File(written_at, (hour, name), path, status.st_size, is_open=True))
     return files

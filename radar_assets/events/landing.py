@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, cast
 
+from radar_assets.events.local_zone import LocalFile, is_folder, make_hour, share
 from radar_assets.events.segments import Readable, read_segment
 from radar_assets.object_store import ObjectInfo, ObjectPath, fetch_ahead
 
@@ -78,8 +79,8 @@ def list_hours(landing: Landing) -> dict[datetime, int]:
             with suppress(FileNotFoundError):
                 day = Path(folder.path).parent
                 if day not in days:
-                    days[day] = day.stat().st_ctime_ns
-                hours[hour] = max(folder.stat().st_ctime_ns, days[day])
+                    days[day] = day.lstat().st_ctime_ns
+                hours[hour] = max(folder.stat(follow_symlinks=False).st_ctime_ns, days[day])
     return hours
 
 
@@ -102,7 +103,7 @@ def list_segments(landing: Landing, hour: datetime) -> list[Segment]:
     segments = []
     for name, file in _segment_files(_folder(landing, hour)).items():
         with suppress(FileNotFoundError):
-            status = file.stat()
+            status = file.stat(follow_symlinks=False)
             segments.append(Segment(hour, name, Path(file.path), status.st_size, status.st_mtime_ns))
     return sorted(segments)
 
@@ -223,8 +224,10 @@ class _FileDraft:
         return _segment_files(self.path.parent)
 
     def open(self) -> BinaryIO:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self._temporary.open("xb")
+        make_hour(self._landing, self.path.parent)
+        file = self._temporary.open("xb")
+        share(self._landing, file.fileno())
+        return file
 
     def publish(self, file: BinaryIO) -> None:
         os.fsync(file.fileno())
@@ -266,7 +269,7 @@ def publish(file: Path, landing: Path, hour: datetime, name: str) -> None:
         OSError: the hour's folder can't be made, or the move could not be made durable.
     """
     path = segment_path(landing, hour, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_hour(landing, path.parent)
     _move_in(landing, file, path)
 
 
@@ -305,7 +308,12 @@ def _ns(one: ObjectInfo) -> int:
 
 def _contents(segments: list[Segment]) -> Iterator[tuple[Segment, Readable]]:
     distant = [(segment.path, segment.size_bytes) for segment in segments if isinstance(segment.path, ObjectPath)]
-    return zip(segments, fetch_ahead(distant) if distant else [segment.path for segment in segments], strict=True)
+    return zip(segments, fetch_ahead(distant) if distant else [_file(segment) for segment in segments], strict=True)
+
+
+def _file(segment: Segment) -> LocalFile:
+    path = segment.local_path
+    return LocalFile(path.parents[2], path)  # the zone, its days, its hours
 
 
 def _objects(
@@ -328,11 +336,12 @@ def _objects(
 def _hour_folders(landing: Path) -> Iterator[tuple[os.DirEntry[str], datetime | None]]:
     """The folders of hours; with `None` for the hour, whatever else lies where they do."""
     for day in _entries(landing):
-        if not day.is_dir() or not _parse(day.name, _DAY):
+        if not day.is_dir(follow_symlinks=False) or not _parse(day.name, _DAY):
             yield day, None
             continue
         for folder in _entries(Path(day.path)):
-            yield folder, _parse(f"{day.name}/{folder.name}", f"{_DAY}/{_HOUR}") if folder.is_dir() else None
+            is_hour = folder.is_dir(follow_symlinks=False)
+            yield folder, _parse(f"{day.name}/{folder.name}", f"{_DAY}/{_HOUR}") if is_hour else None
 
 
 def _parse(name: str, form: str) -> datetime | None:
@@ -344,14 +353,16 @@ def _parse(name: str, form: str) -> datetime | None:
 
 
 def _segment_files(folder: Path) -> dict[str, os.DirEntry[str]]:
-    """The segments in a folder by name.
+    """The segments in the folder of an hour by name; none where a link stands in its place or in that of its day.
 
     While somebody compresses a segment there are two files of one name, and the plain one is the whole one.
     """
     files: dict[str, os.DirEntry[str]] = {}
+    if not (is_folder(folder) and is_folder(folder.parent)):
+        return files
     for entry in sorted(_entries(folder), key=lambda entry: len(entry.name)):
         match = _SEGMENT_FILE.fullmatch(entry.name)
-        if match and match[1] not in files and entry.is_file():
+        if match and match[1] not in files and entry.is_file(follow_symlinks=False):
             files[match[1]] = entry
     return files
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from radar_assets.lakehouse.sql import Model
+from radar_assets.markdown import escape_images, refuse_images
 
 Grain = Literal["hour", "day"]
 Source = Literal["events", "sessions"]
@@ -214,7 +215,12 @@ class CustomMetric(Metric):
         if not isinstance(given, dict) or not isinstance(given.get("name"), str):
             return given
         title = given["name"].replace("_", " ").capitalize()
-        return {"title": title, "description": f"`{given.get('expression')}`", **given}
+        return {"title": title, "description": escape_images(f"`{given.get('expression')}`"), **given}
+
+    @field_validator("title", "description", "unit")
+    @classmethod
+    def _shows_no_image(cls, text: str | None) -> str | None:
+        return None if text is None else refuse_images(text)
 
     @field_validator("name")
     @classmethod

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
+from radar_assets.masking import masked
 from radar_assets.store.dialects import insert
 from radar_assets.store.models import FieldError, Project
 
@@ -31,11 +32,13 @@ LOCK_KEY = 0x5241444152
 
 
 class StoreError(Exception):
-    """The database can't be used; the message says which one and why, without its password."""
+    """The database can't be used; the message says which one and why, without its secrets."""
 
     def __init__(self, url: sa.URL, problem: object) -> None:
         text = " ".join(str(problem).split())
-        super().__init__(f"RADAR_DATABASE_URL={url.render_as_string(hide_password=True)} can't be used: {text}")
+        super().__init__(
+            f"RADAR_DATABASE_URL={masked(url.render_as_string(hide_password=False))} can't be used: {text}"
+        )
 
 
 class Store:

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 import time_machine
+from markdown_it import MarkdownIt
 
 from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.declaration import declare
@@ -200,6 +201,21 @@ def test_a_rule_about_a_metric_that_is_gone_says_so_and_costs_the_others_nothing
     assert "many_page_views" in found
     assert len(alerts(platform)) == 1
     assert platform.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) == []
+
+
+def test_descriptions_show_no_image(platform: Platform) -> None:
+    texts = (
+        "![a](http://evil.example/x.png)",
+        "\\![a][b]\n\n[b]: http://evil.example/x.png",
+        "`` ` ``![a]\n[a]: //evil.example",
+    )
+    apply(platform, *({**MANY, "name": f"rule_{place}", "description": text} for place, text in enumerate(texts)))
+    asset = dg.AssetKey("hourly_metrics")
+    for place, text in enumerate(texts):
+        key = dg.AssetCheckKey(asset, f"rule_{place}")
+        description = platform.defs.resolve_asset_graph().get_check_spec(key).description or ""
+        assert "![" in text
+        assert "image" not in str(MarkdownIt().parse(description))
 
 
 def test_a_rule_is_on_the_asset_that_holds_its_windows() -> None:

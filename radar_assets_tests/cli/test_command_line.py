@@ -86,15 +86,15 @@ def test_a_wrong_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: py
 def test_a_wrong_setting_that_is_secret_is_not_shown(tmp_path: Path, url: str) -> None:
     for command in ("project list", "project list --debug", "doctor"):
         run = in_a_process(command, tmp_path, RADAR_SMTP_URL=url)
-        assert "RADAR_SMTP_URL: is no mail server" in run.stdout + run.stderr
+        assert "RADAR_SMTP_URL: is not a mail server" in run.stdout + run.stderr
         assert "hunter2" not in run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("url", ["radar:secret@db.shop.example/radar", "postgres://radar:secret@db.shop.example/radar"])
-def test_a_wrong_database_is_shown_without_password(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_a_wrong_database_is_not_shown(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("RADAR_DATABASE_URL", url)
     run = radar("project list")
-    assert "radar:***@db.shop.example/radar: " in run.err
+    assert run.err.startswith("radar: RADAR_DATABASE_URL: ")
     assert "secret" not in run.err
 
 

@@ -18,10 +18,14 @@ from radar_assets.cli.sql import reading
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import open_lakehouse
 from radar_assets_tests.cli.conftest import Radar
+from radar_assets_tests.platform import open_paths
 
 PATIENCE_S = 120
 FIRST_EVENT_S = 120
 """How long a first event may take to the numbers: a minute, and twice that on a machine with much else to do."""
+CANARY = "c4n4ry"
+SECRETS = {"RADAR_REDIS_URL": f"redis://:{CANARY}@127.0.0.1:1/0", "RADAR_SMTP_URL": f"smtp://user:{CANARY}@127.0.0.1:1"}
+"""Settings with a secret that must show nowhere."""
 SCRIPT = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
 
 
@@ -74,6 +78,8 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        umask=0o022,
+        env={**os.environ, **SECRETS},
     ) as process:
         try:
             assert process.stderr
@@ -93,6 +99,8 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                 time.sleep(1)
             assert events == 1
             assert len(members(process.pid)) > 4
+            command_lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in members(process.pid)]
+            assert [command for command in command_lines if CANARY.encode() in command] == []
             with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
                 head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {headers['Authorization']}\r\n"
                 under_way.sendall(f"{head}Content-Length: {len(event)}\r\n\r\n{event[:5]}".encode())
@@ -101,7 +109,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                     time.sleep(1)
                 under_way.sendall(event[5:].encode())
                 assert under_way.recv(15) == b"HTTP/1.1 200 OK"
-            process.stderr.read()
+            assert CANARY not in told + process.stderr.read()
             assert process.wait(PATIENCE_S) == 0
             wait_until(lambda: members(process.pid) == [])
         finally:
@@ -109,6 +117,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                 os.kill(number, signal.SIGKILL)
     assert not list(tmp_path.glob(".tmp_dagster_home_*"))
     assert (radar_home / "dagster" / "dagster.yaml").exists()
+    assert open_paths(radar_home) == []
     lines = [line for file in (radar_home / "landing").rglob("*.ndjson") for line in file.read_text().splitlines()]
     assert [json.loads(line)["project_id"] for line in lines] == ["default"] * 2
 

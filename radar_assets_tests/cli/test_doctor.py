@@ -1,10 +1,13 @@
 """`radar doctor`: each thing that can be wrong is found, and each finding says how to mend it."""
 
+import os
 import socket
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from radar_assets.events.landing import write_segment
 from radar_assets.settings import Settings
 from radar_assets_tests.cli.conftest import Radar
 
@@ -28,6 +31,7 @@ def test_a_sound_home_passes(radar: Radar, in_shop: Path, monkeypatch: pytest.Mo
     assert "RADAR_THREADS = 2 (environment)" in found["ok"]
     assert "RADAR_ENGINE = duckdb (default)" in found["ok"]
     assert "1 of 2 projects have events" in found["ok"]
+    assert "home, database, landing zone and warehouse are closed to other users" in found["ok"]
     assert "project silent has no events" in found["warning"]
     assert "the daemon has never run" in found["warning"]
 
@@ -64,9 +68,22 @@ def test_what_the_landing_zone_should_not_hold_is_found(radar: Radar, settings: 
     (early / "a.ndjson").write_text("{}\n")
     run = radar("doctor")
     warnings = findings(run.out)["warning"]
-    assert any("export.csv is no segment" in what for what in warnings)
+    assert any("export.csv is not a segment" in what for what in warnings)
     assert any("before RADAR_START_DATE" in what for what in warnings)
     assert "RADAR_START_DATE=2020-01-01" in run.out
+
+
+def test_links_and_pipes_in_the_landing_zone_are_named(radar: Radar, settings: Settings, tmp_path: Path) -> None:
+    segment = write_segment(settings.landing, datetime(2026, 3, 1, 12), "a", [b"{}\n"]).local_path
+    (segment.parent / "link.ndjson").symlink_to("/etc/passwd")
+    (settings.landing / "dt=2026-03-02").symlink_to(segment.parent.parent)
+    os.mkfifo(segment.parent / "pipe.ndjson")
+    os.link(segment, tmp_path / "backup")
+    warnings = findings(radar("doctor").out)["warning"]
+    assert f"{segment.parent / 'link.ndjson'} is a symbolic link and is not read" in warnings
+    assert f"{settings.landing / 'dt=2026-03-02'} is a symbolic link and is not read" in warnings
+    assert f"{segment.parent / 'pipe.ndjson'} is a named pipe and is not read" in warnings
+    assert f"1 segments have further hard links, such as {segment}" in warnings
 
 
 def test_a_port_in_use_and_another_home_of_dagster_are_found(

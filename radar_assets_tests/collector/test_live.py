@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from posthog import Posthog
 from radar_assets.collector.hits import _ordinary, read_hit
 from radar_assets.collector.journal import open_journal
 from radar_assets.collector.live import MINUTES, Live, live_counts
-from radar_assets.collector.open_segments import FOLDER
+from radar_assets.collector.open_segments import FOLDER, recover
 from radar_assets.collector.tail import Tail
 from radar_assets.events.contract import Rejection, parse
 from radar_assets.events.landing import write_segment
@@ -225,6 +226,23 @@ def test_segments_of_others_count_too_and_compressing_one_counts_nothing_twice(t
     segment.unlink()
     write_segment(tmp_path, HOUR, "b", [line(event("3", ago())).rstrip()], "zst")
     assert [reader.read("shop", NOW).events for reader in (live, Live(tmp_path))] == [3, 3]
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    landing, since = tmp_path / "landing", NOW - timedelta(minutes=30)
+    land(landing, event("1", HOUR, project_id="shop"))
+    secret = tmp_path / "secret.ndjson"
+    secret.write_bytes(line(event("2", HOUR, project_id="secret")))
+    (published,) = landing.glob("dt=*/hr=*/a.ndjson")
+    (published.parent / "b.ndjson").symlink_to(secret)
+    (landing / FOLDER).mkdir()
+    (landing / FOLDER / f"{HOUR:%Y-%m-%dT%H}_collector-1.open").symlink_to(secret)
+    os.mkfifo(landing / FOLDER / f"{HOUR:%Y-%m-%dT%H}_collector-2.open")
+    for _ in range(2):
+        read = b"".join(Tail(landing).read(since, NOW))
+        assert b'"shop"' in read
+        assert b"secret" not in read
+        recover(landing)  # which has to leave them where they are
 
 
 def test_segments_in_an_object_store_count_once(object_server: ObjectServer) -> None:

@@ -638,3 +638,10 @@ class TestRealData:
                 assert event["properties"] == {"parents": row["parents"]}
                 assert hour == max(start, received.replace(tzinfo=None, minute=0, second=0))
         assert rows == {}
+
+
+def test_a_link_that_is_named_is_read(tmp_path: Path) -> None:
+    (tmp_path / "export.ndjson").write_bytes(b'{"a": 1}\n')
+    (tmp_path / "latest").symlink_to("export.ndjson")
+    (block,) = exports.read_blocks(tmp_path / "latest")
+    assert bytes(block.data) == b'{"a": 1}\n'

@@ -2,8 +2,10 @@
 
 import gzip
 import os
+import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -180,6 +182,65 @@ def test_what_is_no_segment_is_reported_and_not_read(tmp_path: Path) -> None:
     assert list_strays(tmp_path) == sorted(strays)
     assert [segment.name for segment in list_segments(tmp_path, HOUR)] == ["segment"]
     assert list(list_hours(tmp_path)) == [HOUR]
+
+
+def link_to(target: Path) -> Callable[[Path], None]:
+    return lambda path: path.symlink_to(target)
+
+
+@pytest.mark.parametrize("place", ["dt=2026-03-01/hr=12/a.ndjson", "dt=2026-03-01/hr=13", "dt=2026-03-02"])
+def test_links_are_not_followed(tmp_path: Path, place: str) -> None:
+    secret = tmp_path / "elsewhere" / "hr=12" / "secret.ndjson"
+    secret.parent.mkdir(parents=True)
+    secret.write_bytes(b"secret\n")
+    landing = tmp_path / "landing"
+    segment = write_segment(landing, HOUR, "segment", [b"1\n"])
+    link = landing / place
+    link.symlink_to({1: secret.parent.parent, 2: secret.parent, 3: secret}[len(link.relative_to(landing).parts)])
+    assert list_strays(landing) == [link]
+    assert list(list_hours(landing)) == [HOUR]
+    assert list_segments(landing, HOUR) == [segment]
+    assert list_segments(landing, HOUR.replace(hour=13)) == list_segments(landing, HOUR.replace(day=2)) == []
+
+
+def test_a_landing_zone_may_be_a_link_itself(tmp_path: Path) -> None:
+    land(tmp_path / "disk", b"1\n")
+    (tmp_path / "landing").symlink_to(tmp_path / "disk")
+    assert list(list_hours(tmp_path / "landing")) == [HOUR]
+    assert read(list_segments(tmp_path / "landing", HOUR)) == [(1, "1", None)]
+
+
+@pytest.mark.parametrize("make", [link_to(Path("/etc/passwd")), os.mkfifo, Path.mkdir])
+def test_a_segment_that_is_exchanged_after_it_was_listed_is_not_read(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    segments = land(tmp_path, b"1\n")
+    path = segments[0].local_path
+    path.unlink()
+    make(path)
+    assert list_segments(tmp_path, HOUR) == []
+    with pytest.raises(OSError, match=re.escape(path.name)):
+        read(segments)
+
+
+def test_a_folder_that_is_exchanged_after_it_was_listed_is_not_followed(tmp_path: Path) -> None:
+    land(tmp_path / "elsewhere", b"secret\n")
+    segments = land(tmp_path / "landing", b"1\n")
+    day = segments[0].local_path.parent.parent
+    shutil.rmtree(day)
+    day.symlink_to(tmp_path / "elsewhere" / day.name)
+    with pytest.raises(NotADirectoryError, match=day.name):
+        read(segments)
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    landing, outside = tmp_path / "landing", tmp_path / "outside"
+    outside.mkdir()
+    (landing / "dt=2026-03-01").mkdir(parents=True)
+    (landing / "dt=2026-03-01" / "hr=12").symlink_to(outside)
+    with pytest.raises(NotADirectoryError, match="hr=12"):
+        write_segment(landing, HOUR, "segment", [b"1\n"])
+    assert list(outside.iterdir()) == []
 
 
 def lines_of(content: bytes) -> list[Line]:

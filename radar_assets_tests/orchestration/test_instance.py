@@ -25,7 +25,7 @@ from dagster._core.event_api import EventLogCursor
 from radar_assets.orchestration.runtime.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings
 from radar_assets.store.database import alembic_config, open_store
-from radar_assets_tests.platform import instance_of
+from radar_assets_tests.platform import instance_of, open_paths
 from radar_assets_tests.processes import run_at_once
 from radar_assets_tests.small_assets import small
 
@@ -211,6 +211,7 @@ def test_dagster_dev_in_a_clone_with_nothing_set_keeps_all_state_in_the_home(tmp
             env=bare_environment(user),
             stdout=log,
             stderr=log,
+            umask=0o022,
         )
         try:
             deadline, runs = time.monotonic() + START_S, []
@@ -227,6 +228,7 @@ def test_dagster_dev_in_a_clone_with_nothing_set_keeps_all_state_in_the_home(tmp
     assert {path.name for path in folder.iterdir()} == {"dagster.yaml", "workspace.yaml"}
     assert {path.name for path in user.iterdir()} == {".radar"}
     assert "dagster/storage/history/runs.db" in files(user / ".radar")
+    assert open_paths(user / ".radar") == []
 
 
 def test_dagster_materialize_in_a_clone_with_nothing_set_finds_the_same_home(tmp_path: Path) -> None:
@@ -238,7 +240,9 @@ def test_dagster_materialize_in_a_clone_with_nothing_set_finds_the_same_home(tmp
         env=bare_environment(user),
         check=True,
         capture_output=True,
+        umask=0o022,
     )
+    assert open_paths(user / ".radar") == []
     assert {path.name for path in folder.iterdir()} == {"dagster.yaml", "workspace.yaml"}
     with (
         pytest.MonkeyPatch.context() as patch,

@@ -21,7 +21,8 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, _event_lo
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, inspect
 
-from radar_assets.settings import Settings, SettingsError, load_settings, without_password
+from radar_assets.masking import masked
+from radar_assets.settings import Settings, SettingsError, load_settings
 from radar_assets.store.database import PATIENCE_S, startup_lock
 
 POOLS_APPLIED = "radar/pools"
@@ -50,7 +51,8 @@ class RadarStorage(DagsterStorage, ConfigurableClass):
             SettingsError: a setting is wrong.
             StoreError: the database can't be used.
         """
-        settings = load_settings()
+        # Here too, since Dagster's own commands come here first, and some of them load no definitions.
+        settings = load_settings().close_home()
         # Although dagster.yaml turns telemetry off, webserver and daemon make folders for it in the user's home.
         os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
         with startup_lock(settings.database):
@@ -161,9 +163,9 @@ def prepare_instance(settings: Settings) -> Path:
     environment = load_settings()
     for field in ("home", "database_url"):
         if getattr(settings, field) != (wanted := getattr(environment, field)):
+            shown = masked(wanted)
             raise SettingsError(
-                f"RADAR_{field.upper()}={without_password(str(wanted))} in the environment, where Dagster's processes look; "
-                "set it there"
+                f"RADAR_{field.upper()}={shown} in the environment, where Dagster's processes look; set it there"
             )
     home = dagster_home(settings)
     home.mkdir(parents=True, exist_ok=True)
