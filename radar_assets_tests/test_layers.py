@@ -16,9 +16,9 @@ FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "oper
 But for the collector, which comes first: what it writes is what `events` declares, the contract and the landing zone. None of the
 layers imports it.
 """
-ROOT = {"settings", "partitions", "automation", "config", "instance", "object_store"}
+ROOT = {"settings", "partitions", "automation", "config", "instance", "object_store", "process_identity"}
 GROUND = ("lakehouse", "store")
-ENTRANCES = {"cli", "definitions", "jobs", "launcher", "preload", "schedules", "sensors", "simulator"}
+ENTRANCES = {"cli", "definitions", "jobs", "launcher", "preload", "schedules", "sensors", "simulator", "supervisor"}
 """What puts the layers together, and what none of them may import."""
 
 

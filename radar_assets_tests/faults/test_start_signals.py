@@ -1,4 +1,4 @@
-"""A signal that arrives while a collector starts ends it, whatever it is doing at that moment."""
+"""A signal that arrives while a collector or `radar dev` starts ends it, whatever it is doing at that moment."""
 
 import os
 import random
@@ -42,12 +42,16 @@ That happens before uvicorn has its own handlers: as it imports the application,
 
 def start(home: Path, workers: int, script: str, *arguments: str) -> subprocess.Popen[bytes]:
     """A collector in a session of its own; its log is beside the home."""
-    options = ["--port", str(free_port()), "--workers", str(workers)]
+    return radar(home, script, *arguments, "collect", "--port", str(free_port()), "--workers", str(workers))
+
+
+def radar(home: Path, script: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """A command in a session of its own; its log is beside the home."""
     # Without the bytecode of a first start, every further one takes seconds.
     environment = {**os.environ, "RADAR_HOME": str(home), "PYTHONDONTWRITEBYTECODE": ""}
     with home.with_suffix(".log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", script, *arguments, "collect", *options],
+            [sys.executable, "-c", script, *arguments],
             env=environment,
             stdout=log,
             stderr=log,
@@ -56,7 +60,7 @@ def start(home: Path, workers: int, script: str, *arguments: str) -> subprocess.
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:
-    """The exit code of a collector, once its workers are gone too."""
+    """The exit code of a process, once all of its session are gone too."""
     deadline = time.monotonic() + PATIENCE_S
     try:
         while members(process.pid):
@@ -102,3 +106,16 @@ def test_a_signal_at_any_moment_of_the_start_ends_the_collector(tmp_path: Path, 
     # Before Radar handles signals, they have their default action.
     assert set(codes) <= {0, -signal.SIGTERM}
     assert list((home / "tmp").iterdir()) == []
+
+
+def test_a_signal_at_any_moment_of_the_start_ends_radar_dev(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    signals = int(request.config.getoption("--start-signals") or 12) // 6
+    dice, codes = random.Random(1), []
+    while len(codes) < signals:
+        options = [["--port", str(free_port()), "--collector-port", str(free_port())] for _ in range(2)]
+        running = [radar(tmp_path / str(number), RADAR, "dev", *option) for number, option in enumerate(options)]
+        for process, pause_s in zip(running, (dice.uniform(0, 6), dice.uniform(0, 6)), strict=True):
+            time.sleep(pause_s)
+            process.terminate()
+        codes += [ended(process) for process in running]
+    assert set(codes) <= {0, -signal.SIGTERM}
