@@ -87,15 +87,16 @@ def test_a_child_that_ignores_a_signal_gets_further_ones_and_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through `_end`, which the leader of a group calls as well, with shorter pauses."""
-    monkeypatch.setattr(supervisor, "REPEAT_S", 0.5)
+    monkeypatch.setattr(supervisor, "REPEAT_S", 0.8)
     script = "import signal, time; signal.signal(15, lambda *_: print('asked', flush=True)); print('up', flush=True); time.sleep(60)"
     child = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, process_group=0, stdin=subprocess.DEVNULL
     )
     assert child.stdout and child.stdout.readline() == "up\n"
     supervisor._end([psutil.Process(child.pid)], child.pid)
-    assert child.stdout.read() == "asked\n" * supervisor.ATTEMPTS
-    assert not runs(child.pid)
+    # Signals that come while one waits to be handled count as one.
+    assert 1 < child.stdout.read().count("asked") <= supervisor.ATTEMPTS
+    assert child.wait(PATIENCE_S) == -signal.SIGKILL
 
 
 def test_a_log_holds_the_last_start_and_never_grows_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

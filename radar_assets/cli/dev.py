@@ -49,7 +49,7 @@ def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000
     collector_port
         Port of the collector.
     verbose
-        Show all logs here; otherwise they are in the folder logs of the home.
+        Print all logs here instead of writing them to the folder logs in the home.
     """
     from radar_assets.settings import load_settings
     from radar_assets.supervisor import Service
@@ -166,7 +166,7 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
     radar = "uv run radar" if "UV" in os.environ else "radar"
     make_key = f"KEY=$({radar} key create {shlex.quote(printable(projects[0]))})"
     facts = [("Projects" if projects[1:] else "Project", named + more)]
-    return Panel([("Collector", collector), *facts], ["Make a write key and send an event:", "", make_key, *curl])
+    return Panel([("Collector", collector), *facts], ["Create a write key and send an event:", "", make_key, *curl])
 
 
 def _show(console: "Console", panel: Panel, *, is_exposed: bool) -> None:

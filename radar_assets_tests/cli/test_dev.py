@@ -152,7 +152,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
 
 
 @needs_proc
-def test_a_kill_leaves_no_process_behind_and_cuts_no_request(radar: Radar, settings: Settings, tmp_path: Path) -> None:
+def test_kill_leaves_no_process_behind_and_cuts_no_request(radar: Radar, settings: Settings, tmp_path: Path) -> None:
     store = open_store(settings.database)
     store.ensure_projects([Project("shop"), Project("blog")])
     key = create_key(store, "shop")
@@ -179,7 +179,7 @@ def test_a_kill_leaves_no_process_behind_and_cuts_no_request(radar: Radar, setti
 
 
 @needs_proc
-def test_a_child_that_ends_is_shown_with_its_last_words_and_ends_all(radar_home: Path, tmp_path: Path) -> None:
+def test_when_a_child_ends_its_last_lines_are_shown_and_everything_stops(radar_home: Path, tmp_path: Path) -> None:
     collector_port = free_port()
     with running(tmp_path, free_port(), collector_port) as process, socket.socket() as taken:
         assert process.stderr and process.stderr.readline().startswith("Starting")
