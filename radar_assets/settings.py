@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     ui_url: Annotated[str | None, shown_url("http", "https")] = Field(
         default=None,
         description="Address of the UI as people reach it, for the links in alerts, and for radar apply to have it load the rules "
-        "where none runs on port 3000 of the same machine. Default: no links.",
+        "where the same machine serves no UI of this home. Default: no links.",
     )
     alert_max_age_h: float = Field(
         default=24, gt=0, description="Alerts whose latest window ended longer ago are recorded and not announced."

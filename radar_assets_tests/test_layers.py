@@ -26,10 +26,11 @@ ROOT = {
     "masking",
     "object_store",
     "permissions",
+    "process_identity",
     "urls",
 }
 GROUND = ("lakehouse", "store")
-ENTRANCES = {"cli", "definitions", "jobs", "launcher", "preload", "schedules", "sensors", "simulator"}
+ENTRANCES = {"cli", "definitions", "jobs", "launcher", "preload", "schedules", "sensors", "simulator", "supervisor"}
 """What puts the layers together, and what none of them may import."""
 
 

@@ -1,0 +1,45 @@
+"""Where the UI of a home is served: the process that serves it records that in the home, for other commands to find."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radar_assets.process_identity import ProcessIdentity
+
+if TYPE_CHECKING:
+    from radar_assets.settings import Settings
+
+
+@contextmanager
+def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
+    """Record that this process serves the UI of the home at an address, until the block ends."""
+    file, identity = _file(settings), ProcessIdentity.of()
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    fresh.write_text(json.dumps({"url": url, **identity._asdict()}))
+    fresh.replace(file)
+    try:
+        yield
+    finally:
+        if (found := _read(file)) and found[1] == identity:
+            file.unlink(missing_ok=True)
+
+
+def find_ui(settings: "Settings") -> str | None:
+    """The address of the UI that a process of this machine serves for the home, if one does."""
+    found = _read(_file(settings))
+    return found[0] if found and found[1].is_here() and found[1].process() else None
+
+
+def _file(settings: "Settings") -> Path:
+    return settings.home / "ui.json"
+
+
+def _read(file: Path) -> tuple[str, ProcessIdentity] | None:
+    try:
+        record = json.loads(file.read_text())
+        return str(record.pop("url")), ProcessIdentity(**record)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
