@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     )
     client_address: Literal["truncated", "full", "none"] = Field(
         default="truncated",
-        description="What is kept of IP addresses; truncated to the network: /24 of IPv4, /48 of IPv6.",
+        description="What is kept of IP addresses; truncated to the network: /24 of IPv4, /48 of IPv6. The README says where.",
     )
     respect_do_not_track: bool = Field(
         default=False, description="Whether events of browsers that ask for it (DNT, Sec-GPC) are dropped."
