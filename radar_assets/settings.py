@@ -119,7 +119,8 @@ class Settings(BaseSettings):
     # Alerts
     ui_url: Annotated[str | None, _url("http", "https")] = Field(
         default=None,
-        description="Address of the UI as people reach it, for the links in alerts, and for radar apply to have it load the rules "
+        description="Address of the UI as people reach it: the only host besides this machine's names that the UI answers to. "
+        "Also for the links in alerts, and for radar apply to have it load the rules "
         "where none runs on port 3000 of the same machine. Default: no links.",
     )
     alert_max_age_h: float = Field(

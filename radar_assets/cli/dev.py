@@ -10,13 +10,14 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from radar_assets.cli.services import ui_commands
 from radar_assets.cli.terminal import err
 
 if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
-# That much of Dagster is called beta, and `dagster dev` superseded by a command for developers of graphs, says nothing here.
-QUIET = "ignore:Function `dev_command`,ignore:Parameter `backfill_policy`"
+# That much of Dagster is called beta says nothing here.
+QUIET = "ignore:Parameter `backfill_policy`"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SLOWEST_START_S = 180
 LOOK_S = 0.2
@@ -88,9 +89,8 @@ def _run(host: str, port: int, others: list[list[str]], *, open_browser: bool = 
     # background of a script, would stay so, and Dagster takes SIGTERM for SIGINT: nothing could stop it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    ui = [sys.executable, "-m", "dagster", "dev", "-m", "radar_assets.definitions", "-h", host, "-p", str(port)]
-    environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_HOME": str(home)}
-    for command in [ui, *others]:
+    environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_HOME": str(home), "DAGSTER_IS_DEV_CLI": "1"}
+    for command in [*ui_commands(host, port).values(), *others]:
         # In a process group of its own, for ctrl-c to reach it once, through the handler, and not from the terminal too.
         child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
         children.append(child)

@@ -8,16 +8,20 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from radar_assets.cli.apply import RELOAD
 from radar_assets.cli.sql import reading
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.launcher import WORKER_TAG
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.cli.conftest import Radar
+from radar_assets_tests.platform import instance_of
 
 PATIENCE_S = 120
 FIRST_EVENT_S = 120
@@ -82,6 +86,16 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
             assert f"http://127.0.0.1:{port}" in told
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=60) as answer:
                 assert b"dagster_webserver_version" in answer.read()
+            forged = urllib.request.Request(f"http://127.0.0.1:{port}/server_info", headers={"Host": "evil.example"})
+            with pytest.raises(urllib.error.HTTPError, match="421"):
+                urllib.request.urlopen(forged, timeout=60)
+            reload = json.dumps({"query": RELOAD}).encode()
+            reload = urllib.request.Request(
+                f"http://127.0.0.1:{port}/graphql", reload, {"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(reload, timeout=60) as answer:
+                (location,) = json.load(answer)["data"]["reloadWorkspace"]["locationEntries"]
+            assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation"
             _, url, _, authorization, _, event = shlex.split(first_event)
             assert url == f"http://127.0.0.1:{collector_port}/v1/events"
             headers = {"Authorization": authorization.partition(" ")[2]}
@@ -92,6 +106,10 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                 assert time.monotonic() < sent_at + FIRST_EVENT_S
                 time.sleep(1)
             assert events == 1
+            with instance_of(load_settings()) as instance:
+                assert WORKER_TAG in instance.get_runs()[0].tags, (
+                    "forked by the daemon, rather than started by the code server"
+                )
             assert len(members(process.pid)) > 4
             with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
                 head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {headers['Authorization']}\r\n"
