@@ -26,29 +26,31 @@ def ui_commands(host: str, port: int) -> dict[str, list[str]]:
     workspace.write_text(
         f"load_from:\n  - grpc_server: {{socket: {address}, location_name: {DEFINITIONS}}}\n", encoding="utf-8"
     )
-    code_server = ["-m", "dagster", "code-server", "start", "--socket", str(address), "-m", DEFINITIONS]
+    code_server = ["", "dagster._cli", "dagster._cli", "code-server", "start"]
+    code_server += ["--socket", str(address), "-m", DEFINITIONS, "--location-name", DEFINITIONS]
     # Its interpreter's path lets the run launcher see that runs may be forked from the daemon.
-    code_server += ["--location-name", DEFINITIONS, "--use-python-environment-entry-point", "--log-level", "warning"]
-    after = ["-c", f"from {__name__} import main; main()", str(address)]
-    ui = [*after, "radar_assets.api.server", "radar_assets.cli"]
+    code_server += ["--use-python-environment-entry-point", "--log-level", "warning"]
+    ui = [str(address), "radar_assets.api.server", "radar_assets.cli"]
     ui += ["serve", "--host", host, "--port", str(port), "--workspace", str(workspace)]
-    daemon = [*after, "dagster._daemon.cli", "dagster._daemon.cli", "run", "--workspace", str(workspace)]
+    daemon = [str(address), "dagster._daemon.cli", "dagster._daemon.cli", "run", "--workspace", str(workspace)]
     commands = {"code-server": code_server, "ui": ui, "daemon": daemon}
-    return {name: [sys.executable, *command] for name, command in commands.items()}
+    start = [sys.executable, "-c", f"from {__name__} import main; main()"]
+    return {name: [*start, *command] for name, command in commands.items()}
 
 
 def main() -> None:
     """Run `main` of a module once the code server answers, before which queued runs would fail.
 
-    The arguments are the socket, a module to import while waiting, the module with `main`, and what that takes.
+    The arguments are the socket, or nothing to wait for; a module to import meanwhile; the module with `main`; what that takes.
     """
     _, address, heavy, module, *arguments = sys.argv
-    # The command has handlers of its own; until then a signal ends the process at once, without a traceback.
+    # Until the command has handlers of its own, nothing is under way, and a signal ends the process without a traceback.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     import_module(heavy)
-    while not _answers(address):
+    while address and not _answers(address):
         time.sleep(POLL_S)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[1:] = arguments
     import_module(module).main()
 

@@ -89,13 +89,6 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
             forged = urllib.request.Request(f"http://127.0.0.1:{port}/server_info", headers={"Host": "evil.example"})
             with pytest.raises(urllib.error.HTTPError, match="421"):
                 urllib.request.urlopen(forged, timeout=60)
-            reload = json.dumps({"query": RELOAD}).encode()
-            reload = urllib.request.Request(
-                f"http://127.0.0.1:{port}/graphql", reload, {"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(reload, timeout=60) as answer:
-                (location,) = json.load(answer)["data"]["reloadWorkspace"]["locationEntries"]
-            assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation"
             _, url, _, authorization, _, event = shlex.split(first_event)
             assert url == f"http://127.0.0.1:{collector_port}/v1/events"
             headers = {"Authorization": authorization.partition(" ")[2]}
@@ -110,6 +103,13 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                 assert WORKER_TAG in instance.get_runs()[0].tags, (
                     "forked by the daemon, rather than started by the code server"
                 )
+            reload = json.dumps({"query": RELOAD}).encode()
+            reload = urllib.request.Request(
+                f"http://127.0.0.1:{port}/graphql", reload, {"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(reload, timeout=60) as answer:
+                (location,) = json.load(answer)["data"]["reloadWorkspace"]["locationEntries"]
+            assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation"
             assert len(members(process.pid)) > 4
             with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
                 head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {headers['Authorization']}\r\n"
