@@ -10,7 +10,7 @@ from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.tables import TABLES
 
 PACKAGE = Path(radar_assets.__file__).parent
-FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "operations"]
+FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "operations", "api"]
 """The layers in the order of the flow; each may import those before it.
 
 But for the collector, which comes first: what it writes is what `events` declares, the contract and the landing zone. None of the

@@ -12,9 +12,10 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from radar_assets.cli.services import ui_commands
 from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.terminal import err, printable
-from radar_assets.cli.ui_address import recorded_ui
+from radar_assets.cli.ui_address import local_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
     from radar_assets.settings import Settings
     from radar_assets.supervisor import Child, Service
 
-# That much of Dagster is called beta, and `dagster dev` superseded by a command for developers of graphs, says nothing here.
-QUIET = "ignore:Function `dev_command`,ignore:Parameter `backfill_policy`"
+# That much of Dagster is called beta says nothing here.
+QUIET = "ignore:Parameter `backfill_policy`"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 SLOWEST_START_S = 180
 LOOK_S = 0.2
 FIRST_PROJECT = "default"
@@ -56,7 +56,7 @@ def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000
 
     check_port(host, port)
     check_port(host, collector_port, "--collector-port")
-    settings, collector = load_settings().prepare(), _url(host, collector_port)
+    settings, collector = load_settings().prepare(), local_url(host, collector_port)
     command = [sys.executable, "-c", "from radar_assets.cli import main; main()", "collect"]
     command += ["--host", host, "--port", str(collector_port)]
     services = [*_dagster(host, port), Service("collector", command, f"{collector}/readyz")]
@@ -72,7 +72,7 @@ def run_ui(host: str, port: int) -> int:
     from radar_assets.settings import load_settings
 
     def show() -> Panel:
-        webbrowser.open(_url(host, port))
+        webbrowser.open(local_url(host, port))
         return Panel([], [])
 
     check_port(host, port)
@@ -87,11 +87,13 @@ class Panel(NamedTuple):
 
 
 def _dagster(host: str, port: int) -> "list[Service]":
-    """Dagster's UI and daemon."""
+    """The code server, Dagster's UI and the daemon."""
     from radar_assets.supervisor import Service
 
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "radar_assets.definitions", "-h", host, "-p", str(port)]
-    return [Service("dagster", command, _url(host, port))]
+    commands = ui_commands(host, port)
+    return [
+        Service(name, command, local_url(host, port) if name == "ui" else None) for name, command in commands.items()
+    ]
 
 
 def _run(
@@ -114,10 +116,12 @@ def _run(
 
     stop, console = StopSignals(patient=True), err()
     console.print("Starting; this takes some seconds ...")
-    environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_HOME": str(prepare_instance(settings))}
+    # The launcher forks runs of a code server that it did not start only where Dagster's development tools have.
+    environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_IS_DEV_CLI": "1"}
+    environment["DAGSTER_HOME"] = str(prepare_instance(settings))
     logs = None if verbose else settings.home / "logs"
-    ui, deadline = _url(host, port), time.monotonic() + SLOWEST_START_S
-    with Supervisor(environment, logs) as supervisor, recorded_ui(settings, ui):
+    ui, deadline = local_url(host, port), time.monotonic() + SLOWEST_START_S
+    with Supervisor(environment, logs) as supervisor:
         for service in services:
             supervisor.start(service)
         unready = supervisor.children
@@ -195,12 +199,6 @@ def _show_end(console: "Console", child: "Child") -> int:
         for line in child.last_lines():
             console.print(f"  {printable(Text.from_ansi(line).plain)}", markup=False, soft_wrap=True)
     return 1
-
-
-def _url(host: str, port: int) -> str:
-    """Where a server on this machine is reached that listens on an address."""
-    host = EVERY_ADDRESS.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def check_port(host: str, port: int, option: str = "--port") -> None:

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
 
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def local_url(host: str, port: int) -> str:
+    """The URL under which this machine reaches a server of its own that listens on an address."""
+    host = _EVERY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @contextmanager
 def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
     """Record that this process serves the UI of the home at an address, until the block ends."""

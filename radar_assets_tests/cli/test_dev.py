@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,13 @@ import pytest
 from radar_assets.cli.sql import reading
 from radar_assets.collector.keys import create_key
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.launcher import WORKER_TAG
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.cli.test_rules import RULES, written
-from radar_assets_tests.platform import open_paths
+from radar_assets_tests.platform import instance_of, open_paths
 
 PATIENCE_S = 120
 FIRST_EVENT_S = 120
@@ -122,6 +124,9 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
         assert f"UI         http://127.0.0.1:{port}" in lines
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=60) as answer:
             assert b"dagster_webserver_version" in answer.read()
+        forged = urllib.request.Request(f"http://127.0.0.1:{port}/server_info", headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="421"):
+            urllib.request.urlopen(forged, timeout=60)
         written(load_settings(), RULES)
         assert f"The UI at http://127.0.0.1:{port} shows them." in radar("apply").out
         pasted = "\n".join(lines).replace("\\\n", "")
@@ -136,6 +141,8 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
             assert time.monotonic() < sent_at + FIRST_EVENT_S
             time.sleep(1)
         assert events == 1
+        with instance_of(load_settings()) as instance:
+            assert WORKER_TAG in instance.get_runs()[0].tags, "forked by the daemon, not started by the code server"
         assert len(members(process.pid)) > 4
         command_lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in members(process.pid)]
         assert [command for command in command_lines if CANARY.encode() in command] == []
@@ -157,7 +164,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
     assert open_paths(radar_home) == []
     landed = [line for file in (radar_home / "landing").rglob("*.ndjson") for line in file.read_text().splitlines()]
     assert [json.loads(line)["project_id"] for line in landed] == ["default"] * 2
-    assert "Serving dagster-webserver" in (radar_home / "logs" / "dagster.log").read_text()
+    assert "Serving the UI" in (radar_home / "logs" / "ui.log").read_text()
     assert "No UI of this home runs" in radar("apply").out
 
 
@@ -184,7 +191,6 @@ def test_kill_leaves_no_process_behind_and_cuts_no_request(radar: Radar, setting
             assert under_way.recv(15) == b"HTTP/1.1 200 OK"
         assert left_of(process) == []
     assert len([*settings.landing.rglob("*.ndjson")]) == 1, "the collector has ended in order"
-    assert (settings.home / "ui.json").exists()
     assert "No UI of this home runs" in radar("apply").out
 
 
