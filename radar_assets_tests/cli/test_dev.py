@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ def sending(url: str, authorization: str, event: str) -> http.client.HTTPRespons
     return urllib.request.urlopen(request, timeout=60)
 
 
-def left_of(process: subprocess.Popen[str]) -> list[int]:
+def left_of(process: subprocess.Popen[Any]) -> list[int]:
     """The processes of a `radar dev` that has ended, but for those that end by themselves in time."""
     deadline = time.monotonic() + PATIENCE_S
     while (left := members(process.pid)) and time.monotonic() < deadline:
