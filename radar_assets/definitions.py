@@ -60,7 +60,7 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
         ],
         "asset_checks": checks,
         "jobs": list(all_jobs.values()),
-        "sensors": sensors.build_sensors(grids, all_jobs, with_assets),
+        "sensors": sensors.build_sensors(grids, all_jobs, with_assets, metrics),
         "schedules": schedules.build_schedules(all_jobs, with_assets, rules),
         "resources": {
             # One of each in a process: a tick of a sensor would otherwise open connections, and read tables, that the last one had.

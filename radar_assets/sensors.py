@@ -6,7 +6,7 @@ tick costs what has changed; without it a sensor looks at everything and comes t
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import dagster as dg
@@ -26,7 +26,9 @@ from radar_assets.events.loading import missing_segments
 from radar_assets.jobs import DAILY_ASSETS, HOURLY_ASSETS, Jobs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.materialization import INCREMENTAL_TAG
-from radar_assets.lakehouse.staleness import stale
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.staleness import outdated, stale
+from radar_assets.metrics.registry import Metric
 from radar_assets.partitions import Grids, day_key, hour_key, utc_now
 from radar_assets.store.database import Store
 
@@ -37,11 +39,14 @@ INCREMENTAL = {INCREMENTAL_TAG: "true"}
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 
 
-def build_sensors(grids: Grids, jobs: Jobs, checks: Sequence[dg.AssetCheckKey]) -> list[dg.SensorDefinition]:
+def build_sensors(
+    grids: Grids, jobs: Jobs, checks: Sequence[dg.AssetCheckKey], metrics: Sequence[Metric]
+) -> list[dg.SensorDefinition]:
     """The sensors, switched on.
 
     Args:
         checks: those that run with their assets.
+        metrics: the registry.
     """
     common = {"minimum_interval_seconds": TICK_S, "default_status": dg.DefaultSensorStatus.RUNNING}
 
@@ -82,9 +87,10 @@ def build_sensors(grids: Grids, jobs: Jobs, checks: Sequence[dg.AssetCheckKey]) 
     ) -> dg.SensorResult:
         settled = _Settled(context.cursor)
         raw, events = lakehouse.snapshot("raw_events"), lakehouse.snapshot("events")
+        hourly_metrics = lakehouse.snapshot("hourly_metrics")
         touched = stale(raw, events, by=1, newer_than=settled["events"])
         unread = stale(raw, lakehouse.snapshot("rejected_events"), newer_than=settled["rejected_events"])
-        behind = stale(events, lakehouse.snapshot("hourly_metrics"), newer_than=settled["hourly_metrics"])
+        behind = stale(events, hourly_metrics, newer_than=settled["hourly_metrics"])
         settled.advance("events", raw.sequence_number, touched)
         settled.advance("rejected_events", raw.sequence_number, unread)
         settled.advance("hourly_metrics", events.sequence_number, behind)
@@ -96,6 +102,7 @@ def build_sensors(grids: Grids, jobs: Jobs, checks: Sequence[dg.AssetCheckKey]) 
         ):
             due = due_partitions(context.instance, stale_hours, assets[0], "hour", grids.start)
             found += requests(due, "hour", assets, prefix=assets[0], tags=INCREMENTAL, checks=checks)
+        found += _corrections(context.instance, hourly_metrics, metrics, grids, {*touched, *behind}, checks)
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 
     @dg.sensor(job=jobs["daily_job"], description="Rebuilds days whose hours have changed.", **common)
@@ -116,6 +123,14 @@ def build_sensors(grids: Grids, jobs: Jobs, checks: Sequence[dg.AssetCheckKey]) 
             due = due_partitions(context.instance, stale_days, name, "day", grids.start)
             rested = {day: at for day, at in due.items() if _has_rested(context.instance, name, day_key(day))}
             found += requests(rested, "day", assets, prefix=name, tags=INCREMENTAL, checks=checks)
+        found += _corrections(
+            context.instance,
+            lakehouse.snapshot("daily_metrics"),
+            metrics,
+            grids,
+            {*changed, *pending["daily_metrics"][0]},
+            checks,
+        )
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 
     return [landing_sensor, stale_hours_sensor, stale_days_sensor, *_alert_sensors(grids, jobs)]
@@ -174,6 +189,27 @@ def _alert_sensors(grids: Grids, jobs: Jobs) -> list[dg.SensorDefinition]:
         watch_now(store, context.instance, lakehouse, "failed_runs")
 
     return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor]
+
+
+def _corrections(
+    instance: dg.DagsterInstance,
+    table: Snapshot,
+    metrics: Sequence[Metric],
+    grids: Grids,
+    stale_partitions: Collection[int],
+    checks: Sequence[dg.AssetCheckKey],
+) -> list[dg.RunRequest]:
+    """Requests for partitions from which a metric was left out whose expression has changed since, once for each set of metrics.
+
+    Args:
+        stale_partitions: those that are rebuilt anyway.
+    """
+    definitions = {metric.definition for metric in metrics}
+    digest = hashlib.sha256(" ".join(sorted(definitions)).encode()).hexdigest()[:16]
+    name, unit = table.table.name, table.table.partition_by[0][1]
+    lacking = dict.fromkeys(outdated(table, definitions).difference(stale_partitions), 0)
+    due = due_partitions(instance, lacking, name, unit, grids.start)
+    return requests(due, unit, (name,), prefix=f"{name}:{digest}", tags=INCREMENTAL, checks=checks)
 
 
 class _Settled:

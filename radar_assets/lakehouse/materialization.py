@@ -1,6 +1,6 @@
 """What Dagster is told of a table: its schema with the asset, and rows, files, bytes and column lineage with each commit."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -63,16 +63,25 @@ def partition_window(context: dg.AssetExecutionContext) -> Window:
 
 
 def windows_to_build(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, parent: str, child: str, *, by: int = 0
+    context: dg.AssetExecutionContext,
+    lakehouse: Lakehouse,
+    parent: str,
+    child: str,
+    *,
+    by: int = 0,
+    definitions: Collection[str] = (),
 ) -> list[Window]:
     """What a run of an asset has to rebuild: the stale partitions in an incremental run, else all of its partitions.
 
     Args:
         by: the parent's partition field whose time is that of the child's partitions.
+        definitions: as for `outdated`.
     """
     window = partition_window(context)
     if INCREMENTAL_TAG in context.run.tags:
-        return stale_windows(lakehouse.snapshot(parent), lakehouse.snapshot(child), window, by=by)
+        return stale_windows(
+            lakehouse.snapshot(parent), lakehouse.snapshot(child), window, by=by, definitions=definitions
+        )
     return [window]
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.engines.limits import limited
 from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem, unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
@@ -63,6 +64,11 @@ class Files:
     paths: Sequence[str]
     evolved: bool = False
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the files."""
+        return sum(Path(path).stat().st_size for path in self.paths)
+
     @classmethod
     def of(cls, snapshot: Snapshot, *windows: Window | None) -> "Files":
         """Those files of a snapshot that overlap the windows, one for each partition field."""
@@ -109,6 +115,7 @@ class DuckDBEngine:
         table: Table,
         folder: Path,
         built_from: int = 0,
+        limit_s: float | None = None,
     ) -> list[NewFile]:
         """Run a model and write its rows below `folder`, one file a partition.
 
@@ -116,20 +123,22 @@ class DuckDBEngine:
             parameters: values of the model's named parameters.
             table: the contract of the rows; the model gives its columns in any order.
             built_from: sequence number of the input, kept in the names of the files.
+            limit_s: seconds that the model may take.
 
         Raises:
             duckdb.Error: the statement fails; no files are left behind.
+            StatementTimeoutError: it takes longer than it may; no files are left behind.
         """
         import duckdb
 
         try:
-            return self._write(model.sql, inputs, parameters, table, folder, built_from)
+            return self._write(model.sql, inputs, parameters, table, folder, built_from, limit_s)
         except duckdb.OutOfMemoryException:
             # Too many partitions at once, which only the rows could tell: put them aside and write some partitions at a time.
             pass
         files: list[NewFile] = []
         try:
-            with self.staged(model, inputs, parameters) as rows:
+            with self.staged(model, inputs, parameters, limit_s) as rows:
                 keys = ", ".join(f"{key} as k{place}" for place, key in enumerate(_partition_keys(table)))
                 distinct = self.query(
                     Model("keys", f"select distinct {keys} from staged order by all"), {"staged": rows}
@@ -148,7 +157,14 @@ class DuckDBEngine:
         return files
 
     def _write(
-        self, sql: str, inputs: Inputs, parameters: Mapping[str, Any], table: Table, folder: Path, built_from: int
+        self,
+        sql: str,
+        inputs: Inputs,
+        parameters: Mapping[str, Any],
+        table: Table,
+        folder: Path,
+        built_from: int,
+        limit_s: float | None = None,
     ) -> list[NewFile]:
         batch = folder / uuid.uuid4().hex
         columns = ", ".join(f'"{name}"' for name in table.column_names)
@@ -165,24 +181,36 @@ class DuckDBEngine:
         """
         batch.mkdir(parents=True)
         try:
-            with self.connect(inputs) as connection:
+            with self.connect(inputs) as connection, limited(connection, limit_s):
                 written = connection.execute(statement, dict(parameters)).fetchall()
         except BaseException:
             shutil.rmtree(batch, ignore_errors=True)
             raise
         return [_new_file(table, row) for row in written]
 
-    def query(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
-        """Run a model and give its rows as an Arrow table."""
-        with self.connect(inputs) as connection:
+    def query(
+        self,
+        model: Model,
+        inputs: Inputs,
+        parameters: Mapping[str, Any] | None = None,
+        limit_s: float | None = None,
+    ) -> "pa.Table":
+        """Run a model and give its rows as an Arrow table.
+
+        Raises:
+            StatementTimeoutError: it takes longer than `limit_s`.
+        """
+        with self.connect(inputs) as connection, limited(connection, limit_s):
             return connection.execute(model.sql, dict(parameters or {})).to_arrow_table()
 
     @contextmanager
-    def staged(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any]) -> Iterator[Path]:
+    def staged(
+        self, model: Model, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
+    ) -> Iterator[Path]:
         """The model's rows in a Parquet file that lasts as long as the block: an intermediate result that several models read."""
         path = self.scratch / f"staged-{os.getpid()}-{uuid.uuid4().hex}.parquet"
         try:
-            with self.connect(inputs) as connection:
+            with self.connect(inputs) as connection, limited(connection, limit_s):
                 options = f"format parquet, row_group_size {ROW_GROUP}"
                 connection.execute(f"copy ({model.sql}) to '{_quoted(path)}' ({options})", dict(parameters))
             yield path
