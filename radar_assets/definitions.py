@@ -15,6 +15,7 @@ from radar_assets.config import load_metrics
 from radar_assets.events import automation as landing
 from radar_assets.events import definitions as events
 from radar_assets.metrics import definitions as metrics
+from radar_assets.metrics.assets import definitions_of
 from radar_assets.metrics.registry import registry
 from radar_assets.orchestration import automation
 from radar_assets.settings import Settings, load_settings
@@ -47,7 +48,10 @@ def build_defs(settings: Settings) -> dg.Definitions:
     with_assets = sorted(key for check in checks for key in check.check_keys if key not in apart)
     triggers = dg.Definitions(
         jobs=automation.build_jobs(TABLES, grids, sorted(apart)),
-        sensors=[*landing.build_sensors(grids, with_assets), *automation.build_sensors(TABLES, grids, with_assets)],
+        sensors=[
+            *landing.build_sensors(grids, with_assets),
+            *automation.build_sensors(TABLES, grids, with_assets, definitions_of(registered)),
+        ],
         schedules=automation.build_schedules(TABLES, with_assets),
     )
     lakehouse, store = open_lakehouse(settings), cache(lambda: open_store(settings.database))

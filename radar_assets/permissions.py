@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-OWN = ("cache", "dagster", "landing", "tmp", "warehouse", "radar.*")
+OWN = ("cache", "dagster", "landing", "logs", "tmp", "warehouse", "radar.*", "ui.json")
 """What Radar puts into a home."""
 SHARED = 0o2770
 """Of a landing zone that is open to a group: what is made in it belongs to that group, whichever user makes it."""

@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     )
     client_address: Literal["truncated", "full", "none"] = Field(
         default="truncated",
-        description="What is kept of IP addresses; truncated to the network: /24 of IPv4, /48 of IPv6.",
+        description="What is kept of IP addresses; truncated to the network: /24 of IPv4, /48 of IPv6. The README says where.",
     )
     respect_do_not_track: bool = Field(
         default=False, description="Whether events of browsers that ask for it (DNT, Sec-GPC) are dropped."
@@ -111,8 +111,9 @@ class Settings(BaseSettings):
     # Alerts
     ui_url: Annotated[str | None, shown_url("http", "https")] = Field(
         default=None,
-        description="Address of the UI as people reach it, for the links in alerts, and for radar apply to have it load the rules "
-        "where none runs on port 3000 of the same machine. Default: no links.",
+        description="Address of the UI as people reach it: the only host besides this machine's names that the UI answers to. "
+        "Also for the links in alerts, and for radar apply to have it load the rules where the same machine serves no UI of this "
+        "home. Default: no links.",
     )
     alert_max_age_h: float = Field(
         default=24, gt=0, description="Alerts whose latest window ended longer ago are recorded and not announced."

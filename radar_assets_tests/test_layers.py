@@ -13,7 +13,7 @@ from radar_assets.lakehouse.contract import Table
 from radar_assets.tables import TABLES
 
 PACKAGE = Path(radar_assets.__file__).parent
-FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "operations"]
+FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "operations", "api"]
 """The layers in the order of the flow; each may import those before it.
 
 The collector is an exception: it writes what `events` declares, and no layer imports it.

@@ -62,6 +62,7 @@ PARTS = [
         ("step_context", "asset_key"),
         "orchestration/checks.py",
     ),
+    Part("dagster", "dagster._core.storage.runs:SqlRunStorage.get_run_storage_id", (), "cli/apply.py"),
     Part("dagster", f"{LAUNCHER}.launch_run", ("context",), "orchestration/runtime/launcher.py"),
     Part("dagster", f"{LAUNCHER}.check_run_worker_health", ("run",), "orchestration/runtime/launcher.py"),
     Part("dagster", "dagster._cli.api:execute_run_command", None, "orchestration/runtime/launcher.py"),

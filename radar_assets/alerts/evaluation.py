@@ -13,12 +13,13 @@ from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import ALL_PROJECTS, WINDOWS, Rule, WindowName
 from radar_assets.events.contract import CLOCK_TOLERANCE
 from radar_assets.events.loading import missing_segments
-from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
-from radar_assets.lakehouse.inputs import Files
+from radar_assets.lakehouse.files import EPOCH, STEP, from_unit, to_unit
+from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.sql import Model, load_model
 from radar_assets.lakehouse.staleness import stale
+from radar_assets.metrics.isolation import computed
 from radar_assets.metrics.registry import Metric, compose_five_minutes
 from radar_assets.windows import DAY, Window, contiguous
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from radar_assets.alerts.messages import Notice
+    from radar_assets.lakehouse.engines.duckdb import Inputs
+    from radar_assets.lakehouse.sql import Model
 
 LAYER = "radar_assets.alerts"
 TABLE: dict[WindowName, str] = {"5m": "events", "1h": "hourly_metrics", "1d": "daily_metrics"}
@@ -50,7 +53,8 @@ class Judgement:
 
     Attributes:
         asked: the windows that were to be judged, in order.
-        unsettled: those of them for which something has landed that is not in the tables yet; they are judged later.
+        unsettled: those of them that are judged later: something has landed for them that is not in the tables yet, or the rule's
+            metric could not be computed.
         trend: for each window the value that is closest to breaking the rule, or furthest beyond, of any project; a change in
             percent where the rule is about one.
     """
@@ -145,8 +149,10 @@ def evaluate(
     ]
     places = {lens: place for place, lens in enumerate(dict.fromkeys(lenses))}
     wanted = [registered[name] for name in sorted({"events", *(lens.metric for lens in lenses)})]
+    measured, left_out = _measured(lakehouse, tables[TABLE[window]], window, wanted, _reached(needed, WINDOWS[window]))
     inputs = {
-        **_values(lakehouse, tables[TABLE[window]], window, wanted, needed),
+        "measured": measured,
+        "earlier": _earlier(lakehouse, window, wanted, needed),
         **_relations(rules, [places[lens] for lens in lenses], list(places), wanted),
         "unsettled": _table(window_start=("timestamp", sorted(unsettled))),
     }
@@ -158,7 +164,15 @@ def evaluate(
             session.query(load_model(LAYER, name)).to_pylist()
             for name in ("breaches", "judged_windows", "worst_values")
         )
-    return _judgements(rules, [places[lens] for lens in lenses], asked, unsettled, broken, judged, trends)
+    late = [
+        [
+            one
+            for one in windows
+            if one.start in unsettled or any(one.overlaps(gap) for gap in left_out.get(lens.metric, ()))
+        ]
+        for windows, lens in zip(asked, lenses, strict=True)
+    ]
+    return _judgements(rules, [places[lens] for lens in lenses], asked, late, broken, judged, trends)
 
 
 def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -> list[tuple[datetime, float]]:
@@ -175,7 +189,7 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
     starts = [notice.window_end - place * step for place in range(count, 0, -1)]
     snapshot = lakehouse.snapshot(TABLE[notice.window])
     wanted = [metric] if metric.name == "events" else [metric, registered["events"]]
-    rows = _measured(lakehouse, snapshot, notice.window, wanted, starts)
+    rows, _ = _measured(lakehouse, snapshot, notice.window, wanted, starts)
     own = _only(rows, notice.project_id)
     values = {row["window_start"]: row["value"] for row in own if row["metric"] == metric.name}
     present = {row["window_start"] for row in own}
@@ -242,30 +256,36 @@ def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window]
     return found
 
 
-def _values(
-    lakehouse: Lakehouse, snapshot: Snapshot, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]
-) -> dict[str, "pa.Table"]:
-    """The values in the windows and in those that they are compared with, and what was seen of each project before."""
-    step = WINDOWS[window]
-    compared = {start - shift for start in starts for shift in (step, *(place * WEEK for place in range(5)))}
-    return {
-        "measured": _measured(lakehouse, snapshot, window, metrics, compared),
-        "earlier": _earlier(lakehouse, window, metrics, starts),
-    }
+def _reached(starts: set[datetime], step: timedelta) -> set[datetime]:
+    """Starts of the windows whose values decide about some: themselves, and those that they are compared with."""
+    return {start - shift for start in starts for shift in (step, *(place * WEEK for place in range(5)))}
 
 
 def _measured(
     lakehouse: Lakehouse, snapshot: Snapshot, window: WindowName, metrics: Sequence[Metric], starts: Iterable[datetime]
-) -> "pa.Table":
-    """The values of metrics in windows, with rows of others beside them where those share a partition."""
-    unit = STEP[snapshot.table.grid]
-    partitions = {EPOCH + (start - EPOCH) // unit * unit for start in starts}
-    files = Files.within(snapshot, contiguous(partitions, unit, len(partitions)))
+) -> "tuple[pa.Table, dict[str, list[Window]]]":
+    """The values of metrics in windows, with rows of others beside them where those share a partition, and for each metric that
+    could not be computed, where that was."""
+    unit = snapshot.table.grid
+    partitions = sorted({EPOCH + (start - EPOCH) // STEP[unit] * STEP[unit] for start in starts})
+    windows = [Window(start, start + STEP[unit]) for start in partitions]
+    left_out: dict[str, list[Window]] = {}
     if window == "5m":
-        model = compose_five_minutes(load_model(LAYER, "five_minute_metrics"), metrics)
-        return lakehouse.engine.query(model, {"events": files})
+        template = load_model(LAYER, "five_minute_metrics")
+
+        def statement(some: Sequence[Metric], within: Sequence[Window]) -> "tuple[Model, Inputs, dict[str, Any]]":
+            return compose_five_minutes(template, some), {"events": Files.within(snapshot, within)}, {}
+
+        rows, faults = computed(lakehouse.engine, statement, metrics, windows)
+        for name, gap in faults:
+            left_out.setdefault(name, []).append(gap)
+        return rows, left_out
+    for one in windows:
+        for omission in snapshot.omissions.get(to_unit(one.start, unit), ()):
+            left_out.setdefault(omission.name, []).append(one)
     model = load_model(LAYER, "hourly_values" if window == "1h" else "daily_values")
-    return lakehouse.engine.query(model, {TABLE[window]: files, "measures": _measures(metrics)})
+    inputs = {TABLE[window]: Files.within(snapshot, windows), "measures": _measures(metrics)}
+    return lakehouse.engine.query(model, inputs), left_out
 
 
 def _earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]) -> "pa.Table":
@@ -386,7 +406,7 @@ def _judgements(
     rules: Sequence[Rule],
     lens_of_rule: Sequence[int],
     asked: Sequence[Sequence[Window]],
-    unsettled: set[datetime],
+    late: Sequence[Sequence[Window]],
     broken: Sequence[Mapping[str, Any]],
     judged: Sequence[Mapping[str, Any]],
     trends: Sequence[Mapping[str, Any]],
@@ -432,6 +452,5 @@ def _judgements(
                 own[project, ""] = left
             else:
                 del own[project, ""]
-        late = [window for window in asked[place] if window.start in unsettled]
-        found.append(Judgement(Findings(rule, own, breaches[place]), asked[place], late, trend[place]))
+        found.append(Judgement(Findings(rule, own, breaches[place]), asked[place], late[place], trend[place]))
     return found

@@ -26,6 +26,7 @@ from radar_assets.cli.live import live
 from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
 from radar_assets.cli.rules import rules_app
+from radar_assets.cli.serve import serve
 from radar_assets.cli.simulate import simulate
 from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
@@ -54,7 +55,7 @@ app = App(
 )
 app["--help"].group = app["--version"].group = OPTIONS
 for group, commands in {
-    START: [demo, dev],
+    START: [demo, dev, serve],
     EVENTS: [collect, import_, simulate, replay_rejected],
     LOOK: [live, sql, status, doctor],
     ALERTS: [apply, watch],

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from radar_assets.cli.terminal import err, out, printable
+from radar_assets.cli.ui_address import find_ui
 
-LOCAL_UI = "http://127.0.0.1:3000"
+if TYPE_CHECKING:
+    from radar_assets.settings import Settings
+
 SLOWEST_RELOAD_S = 60
 RELOAD = """
 mutation { reloadWorkspace { __typename ... on Workspace { locationEntries { name
@@ -64,43 +67,61 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     if mails and settings.smtp_url is None:
         remarks.print(f"{', '.join(mails)}: no mail is sent until RADAR_SMTP_URL is set", style="yellow")
     # What people reach may be behind a proxy that wants a login; on the same machine there is none in between.
-    urls = list(dict.fromkeys(url for url in (LOCAL_UI, settings.ui_url) if url))
-    if url := next((url for url in urls if reload_definitions(url)), None):
+    local = find_ui(settings)
+    urls = list(dict.fromkeys(url for url in (local, settings.ui_url) if url))
+    ui_id = _instance_id(settings) if urls else ""
+    if url := next((url for url in urls if reload_definitions(url, ui_id, is_local=url == local)), None):
         console.print(f"The UI at {url} shows them.", markup=False)
-    else:
+    elif urls:
         console.print(f"No UI answers at {' or '.join(urls)}; the next start has them.", markup=False)
+    else:
+        console.print("No UI of this home runs on this machine; the next start has them.")
 
 
-def reload_definitions(url: str) -> bool:
-    """Have the UI load the definitions anew; False where none answers, or something else does at the local address.
+def _instance_id(settings: "Settings") -> str:
+    """What tells the Dagster instance of the home from others; the pages of its UI have it."""
+    from dagster import DagsterInstance
+    from dagster._core.storage.runs import SqlRunStorage
+
+    from radar_assets.orchestration.runtime.instance import prepare_instance
+
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        assert isinstance(instance.run_storage, SqlRunStorage)
+        return instance.run_storage.get_run_storage_id()
+
+
+def reload_definitions(url: str, instance_id: str, *, is_local: bool) -> bool:
+    """Have the UI of an instance load the definitions anew; False where nothing answers.
+
+    Args:
+        is_local: it is on this machine, where no proxy is asked.
 
     Raises:
-        ReloadFailedError: it did, and they don't load.
+        ReloadFailedError: it did, and they don't load; or something else answers.
     """
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.parse import urlsplit
     from urllib.request import ProxyHandler, Request, build_opener
 
-    is_loopback = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-    opener = build_opener(*([ProxyHandler({})] if is_loopback else []))
+    is_local = is_local or urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    opener = build_opener(*([ProxyHandler({})] if is_local else []))
     body = json.dumps({"query": RELOAD}).encode()
     request = Request(f"{url.rstrip('/')}/graphql", body, {"Content-Type": "application/json"})
     try:
+        with opener.open(url, timeout=SLOWEST_RELOAD_S) as page:
+            if instance_id.encode() not in page.read():
+                raise ReloadFailedError(f"what answers at {url} is not the UI of this home; check RADAR_UI_URL")
         with opener.open(request, timeout=SLOWEST_RELOAD_S) as answer:
             reloaded = json.load(answer)["data"]["reloadWorkspace"]
     except HTTPError as error:
-        if url == LOCAL_UI:
-            return False
         raise ReloadFailedError(
             f"{url} answered with {error.code} and has not loaded them; reload them there"
         ) from error
     except (OSError, HTTPException):
         return False
     except (ValueError, KeyError, TypeError) as error:
-        if url == LOCAL_UI:
-            return False
-        raise ReloadFailedError(f"what answers at {url} is no UI of Dagster's; set RADAR_UI_URL") from error
+        raise ReloadFailedError(f"the UI at {url} gave an unknown answer; reload them there") from error
     for entry in reloaded.get("locationEntries", ()):
         problem = entry["locationOrLoadError"] or {}
         if problem.get("__typename") == "PythonError":

@@ -73,7 +73,7 @@ def demo(
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         _print_checks(console, failed_checks(instance, definitions))
     _print_next(console)
-    return run_ui(HOST, PORT, open_browser=True) if open else 0
+    return run_ui(HOST, PORT) if open else 0
 
 
 def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:

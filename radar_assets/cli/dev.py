@@ -1,33 +1,43 @@
-"""`radar dev`: the collector, and Dagster's UI and daemon on the instance of the Radar home, until it is interrupted."""
+"""`radar dev`: the collector, and Dagster's UI and daemon on the instance of the Radar home, until it is interrupted.
+
+How children are run is said in `supervisor.py`.
+"""
 
 import os
-import signal
+import shlex
 import socket
-import subprocess
 import sys
-import threading
 import time
-from types import FrameType
-from typing import TYPE_CHECKING
+import webbrowser
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from radar_assets.cli.terminal import err
+from radar_assets.cli.services import ui_commands
+from radar_assets.cli.signals import StopSignals
+from radar_assets.cli.terminal import err, printable
+from radar_assets.cli.ui_address import local_url
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from radar_assets.cli.supervisor import Child, Service
     from radar_assets.settings import Settings
 
-# That much of Dagster is called beta, and `dagster dev` superseded by a command for developers of graphs, says nothing here.
-QUIET = "ignore:Function `dev_command`,ignore:Parameter `backfill_policy`"
+# That much of Dagster is called beta says nothing here.
+QUIET = "ignore:Parameter `backfill_policy`"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SLOWEST_START_S = 180
 LOOK_S = 0.2
 FIRST_PROJECT = "default"
+MAX_NAMED = 3
+"""How many projects the panel names."""
 
 
 class PortTakenError(Exception):
     """Something else listens on the port that was asked for."""
 
 
-def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000) -> int:
+def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000, verbose: bool = False) -> int:
     """Run the collector, the UI, and the daemon, which loads what lands and rebuilds what is stale.
 
     Parameters
@@ -38,98 +48,157 @@ def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000
         Address that UI and collector listen on. The UI asks for no login, so whoever reaches it can start runs.
     collector_port
         Port of the collector.
+    verbose
+        Print all logs here instead of writing them to the folder logs in the home.
     """
+    from radar_assets.cli.supervisor import Service
     from radar_assets.settings import load_settings
 
     check_port(host, port)
     check_port(host, collector_port, "--collector-port")
-    settings = load_settings().prepare()
-    collector = [sys.executable, "-c", "from radar_assets.cli import main; main()", "collect"]
-    collector += ["--host", host, "--port", str(collector_port)]
-    _make_first_key(settings, f"http://{_in_url(host)}:{collector_port}")
-    return _run(host, port, [collector])
+    settings, collector = load_settings().prepare(), local_url(host, collector_port)
+    command = [sys.executable, "-c", "from radar_assets.cli import main; main()", "collect"]
+    command += ["--host", host, "--port", str(collector_port)]
+    services = [*_dagster(host, port), Service("collector", command, f"{collector}/readyz")]
+    return _run(settings, host, port, services, lambda: _first_event(settings, collector), verbose=verbose)
 
 
-def run_ui(host: str, port: int, *, open_browser: bool = False) -> int:
-    """Run Dagster's UI and daemon as a child until either ends; what the child exits with.
+def run_ui(host: str, port: int) -> int:
+    """Run Dagster's UI and daemon until they are interrupted, and show the UI in the browser; the exit code.
 
     Raises:
         PortTakenError: the port is in use, or the address is none of this machine.
     """
-    check_port(host, port)
-    return _run(host, port, [], open_browser=open_browser)
-
-
-def _run(host: str, port: int, others: list[list[str]], *, open_browser: bool = False) -> int:
-    """Run the UI and other commands as children until one of them ends; what that exits with."""
-    from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
 
-    home = prepare_instance(load_settings().prepare())
-    url = f"http://{_in_url(host)}:{port}"
-    console = err()
-    if host not in LOOPBACK:
-        console.print(f"The UI asks for no login: whoever reaches {host} can start runs.", style="yellow", markup=False)
-    console.print(f"Starting the UI at {url} and the daemon; ctrl-c stops everything.", markup=False)
+    def show() -> Panel:
+        webbrowser.open(local_url(host, port))
+        return Panel([], [])
 
-    children: list[subprocess.Popen[bytes]] = []
-    told: set[subprocess.Popen[bytes]] = set()
-    stopping = False
-
-    def stop(_number: int | None = None, _frame: FrameType | None = None) -> None:
-        nonlocal stopping
-        stopping = stopping or _number is not None
-        # Once each: by a second SIGINT, the collector would cut the requests under way.
-        for child in set(children) - told:
-            told.add(child)
-            child.send_signal(signal.SIGINT)
-
-    # A signal with a handler has its default action again in the child. One that is ignored, as SIGINT is in the
-    # background of a script, would stay so, and Dagster takes SIGTERM for SIGINT: nothing could stop it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-    ui = [sys.executable, "-m", "dagster", "dev", "-m", "radar_assets.definitions", "-h", host, "-p", str(port)]
-    environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_HOME": str(home)}
-    for command in [ui, *others]:
-        # In a process group of its own, for ctrl-c to reach it once, through the handler, and not from the terminal too.
-        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
-        children.append(child)
-    if stopping:
-        stop()
-    threading.Thread(target=_announce, args=(host, port, url, open_browser), daemon=True).start()
-    while all(child.poll() is None for child in children):
-        time.sleep(LOOK_S)
-    codes = [child.returncode for child in children if child.returncode is not None]
-    stop()
-    for child in children:
-        child.wait()
-    return 0 if stopping else codes[0]
+    check_port(host, port)
+    return _run(load_settings().prepare(), host, port, _dagster(host, port), show)
 
 
-def _make_first_key(settings: "Settings", collector: str) -> None:
-    """On a home without projects, make one with a key, and tell how to send a first event."""
+class Panel(NamedTuple):
+    """What a person needs once everything runs: facts with their labels, and lines that say what to do next."""
+
+    facts: list[tuple[str, str]]
+    next: list[str]
+
+
+def _dagster(host: str, port: int) -> "list[Service]":
+    """The code server, Dagster's UI and the daemon."""
+    from radar_assets.cli.supervisor import Service
+
+    commands = ui_commands(host, port)
+    return [
+        Service(name, command, local_url(host, port) if name == "ui" else None) for name, command in commands.items()
+    ]
+
+
+def _run(
+    settings: "Settings",
+    host: str,
+    port: int,
+    services: "Sequence[Service]",
+    make_panel: Callable[[], Panel],
+    *,
+    verbose: bool = False,
+) -> int:
+    """Run services as children until a signal arrives or one of them ends; the exit code.
+
+    Args:
+        host: where the UI is served; likewise `port`.
+        make_panel: is called once all of them are ready.
+    """
+    from radar_assets.cli.supervisor import Supervisor
+    from radar_assets.orchestration.runtime.instance import prepare_instance
+
+    stop, console = StopSignals(patient=True), err()
+    console.print("Starting; this takes some seconds ...")
+    # The launcher forks runs of a code server that it did not start only where Dagster's development tools have.
+    environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_IS_DEV_CLI": "1"}
+    environment["DAGSTER_HOME"] = str(prepare_instance(settings))
+    logs = None if verbose else settings.home / "logs"
+    ui, deadline = local_url(host, port), time.monotonic() + SLOWEST_START_S
+    with Supervisor(environment, logs) as supervisor:
+        for service in services:
+            supervisor.start(service)
+        unready = supervisor.children
+        while not stop.wait(LOOK_S):
+            if ended := supervisor.ended():
+                return _show_end(console, ended)
+            if not unready:
+                continue
+            unready = [child for child in unready if not child.is_ready()]
+            if not unready or time.monotonic() > deadline:
+                for child in unready:
+                    console.print(f"{child.service.name} does not answer yet", style="yellow")
+                unready = []
+                panel = make_panel()
+                facts = [("UI", ui), *panel.facts, *([("Logs", str(logs))] if logs else [])]
+                _show(console, Panel(facts, panel.next), is_exposed=host not in LOOPBACK)
+    return 0
+
+
+def _first_event(settings: "Settings", collector: str) -> Panel:
+    """How to send a first event: with a new key on a home without projects, else with one to make."""
     from radar_assets.collector.keys import create_key
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project
 
     store = open_store(settings.database)
     try:
-        if store.projects():
-            return
-        store.add_project(Project(FIRST_PROJECT))
-        key = create_key(store, FIRST_PROJECT)
+        projects = [project.id for project in store.projects()]
+        if projects:
+            key = None
+        else:
+            store.add_project(Project(FIRST_PROJECT))
+            key = create_key(store, FIRST_PROJECT)
     finally:
         store.close()
-    event = '{"event": "signup", "anonymous_id": "visitor-1"}'
-    print(
-        f"There was no project yet. Now there is {FIRST_PROJECT}, with a write key that is not shown again. Send a first event:\n\n"
-        f"curl {collector}/v1/events -H 'Authorization: Bearer {key}' -d '{event}'\n",
-        file=sys.stderr,
-    )
+    curl = [
+        f"curl {collector}/v1/events \\",
+        f"  -H 'Authorization: Bearer {key}' \\" if key else '  -H "Authorization: Bearer $KEY" \\',
+        """  -d '{"event": "signup", "anonymous_id": "visitor-1"}'""",
+    ]
+    if key:
+        facts = [("Project", FIRST_PROJECT), ("Write key", f"{key} (not shown again)")]
+        return Panel([("Collector", collector), *facts], ["Send a first event:", "", *curl])
+    named = ", ".join(map(printable, projects[:MAX_NAMED]))
+    more = f" and {len(projects) - MAX_NAMED:,} more" if len(projects) > MAX_NAMED else ""
+    radar = "uv run radar" if "UV" in os.environ else "radar"
+    make_key = f"KEY=$({radar} key create {shlex.quote(printable(projects[0]))})"
+    facts = [("Projects" if projects[1:] else "Project", named + more)]
+    return Panel([("Collector", collector), *facts], ["Create a write key and send an event:", "", make_key, *curl])
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _show(console: "Console", panel: Panel, *, is_exposed: bool) -> None:
+    """Print the panel. What is to be pasted has no frame beside it, and no line is broken."""
+    width = max(len(label) for label, _ in panel.facts)
+    console.print()
+    console.rule("Radar is running", align="left", style="green")
+    for label, value in panel.facts:
+        console.print(f"{label:{width}}  {value}", markup=False, soft_wrap=True)
+    if is_exposed:
+        console.print("The UI has no login: anyone who can reach it can start runs.", style="yellow")
+    for line in ["", *panel.next, "", "Ctrl-C stops everything."]:
+        console.print(line, markup=False, soft_wrap=True)
+    console.rule(style="green")
+
+
+def _show_end(console: "Console", child: "Child") -> int:
+    """Print why a child has ended, as far as its log says; the exit code for that."""
+    from rich.text import Text
+
+    code = child.process.returncode
+    end = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    console.print(f"{child.service.name} ended ({end}), so everything stops.", style="red", markup=False)
+    if child.log:
+        console.print(f"The last lines of {child.log}:", markup=False, soft_wrap=True)
+        for line in child.last_lines():
+            console.print(f"  {printable(Text.from_ansi(line).plain)}", markup=False, soft_wrap=True)
+    return 1
 
 
 def check_port(host: str, port: int, option: str = "--port") -> None:
@@ -150,19 +219,3 @@ def check_port(host: str, port: int, option: str = "--port") -> None:
         raise PortTakenError(
             f"can't listen on {host}:{port} ({error.strerror}); choose another with {option}"
         ) from error
-
-
-def _announce(host: str, port: int, url: str, open_browser: bool) -> None:
-    """Tell when the UI answers, and show it."""
-    for _ in range(SLOWEST_START_S):
-        time.sleep(1)
-        try:
-            socket.create_connection((host, port), timeout=1).close()
-        except OSError:
-            continue
-        err().print(f"The UI is at {url}", style="bold green", markup=False)
-        if open_browser:
-            import webbrowser
-
-            webbrowser.open(url)
-        return

@@ -28,7 +28,8 @@ def create(
     kind
         write brings events in; read asks for the live numbers.
     origin
-        A web origin that it is for, such as https://shop.example; may be given again. Any sender by default.
+        A web origin that it is for, such as https://shop.example; may be given again. Wildcards are not supported. Any sender by
+        default.
     value
         The key itself, for senders that have an id which is no secret: the website id of Umami, the domain of Plausible, the
         app id of Snowplow.

@@ -1,12 +1,12 @@
 """`radar live`: what happens in a project right now, from the landing zone of this home or from a collector elsewhere."""
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from radar_assets.cli.chart import columns
+from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.terminal import out, printable
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def live(
     if once:
         console.print(picture(counts))
         return
+    stop = StopSignals()
     with Live(picture(counts), console=console, auto_refresh=False, screen=True) as screen:
-        while True:
-            time.sleep(PAUSE_S)
+        while not stop.wait(PAUSE_S):
             problem = None
             try:
                 counts = read()

@@ -1,10 +1,10 @@
 """`radar watch`: looks after Dagster's daemon from outside, since it can't report its own death."""
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
+from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.terminal import err
 
 if TYPE_CHECKING:
@@ -48,19 +48,22 @@ def watch(*, once: bool = False, every: Annotated[float, Parameter(validator=val
     if not any(rule.enabled and rule.watch == "daemon" for rule in load_rules(store)):
         err().print("No rule that is on watches the daemon; nobody is told when it is gone.", style="yellow")
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        stop = None if once else StopSignals()
         while True:
             is_alive = True
             try:
                 is_alive = look(store, instance, lakehouse, metrics)
             except Exception as error:
                 # What is down now may be up at the next look; who watches must not go down with it.
-                if once:
+                if stop is None:
                     raise
                 err().print(f"Can't look: {type(error).__name__}: {error}", style="red", markup=False)
-            if once:
+            if stop is None:
                 store.close()
                 return 0 if is_alive else 1
-            time.sleep(every)
+            if stop.wait(every):
+                store.close()
+                return 0
 
 
 def look(store: "Store", instance: "DagsterInstance", lakehouse: "Lakehouse", metrics: "Sequence[Metric]") -> bool:

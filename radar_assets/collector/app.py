@@ -17,15 +17,17 @@ from urllib.parse import parse_qsl
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from radar_assets.collector.addresses import kept_address
 from radar_assets.collector.bodies import BusyError, DisconnectedError, SlowError, TooLargeError
 from radar_assets.collector.door import Answer, Door, Outcome, Request, Sender
 from radar_assets.collector.doors import DOORS
-from radar_assets.collector.inquiries import inquiries
+from radar_assets.collector.inquiries import PRIVATE, inquiries
 from radar_assets.collector.intake import RETRY_S, Verdict
+from radar_assets.collector.unknown_paths import unknown_path
 from radar_assets.collector.worker import Worker, open_worker
 from radar_assets.settings import Settings, load_settings
 from radar_assets.windows import utc_now
@@ -53,9 +55,9 @@ def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
             yield
 
     endpoints = [Endpoint(door, path, method).route() for door in doors for method, path in door.routes]
-    # Any page may ask; what its key is for is looked at with the request. There are no cookies that could be misused.
+    # Any page may send events and ask for live numbers: its key decides what for. No cookie gives access to anything.
     cors = Middleware(
-        CORSMiddleware,
+        _DoorsCors,
         allow_origins=["*"],
         allow_methods=["*"],
         allow_headers=["*"],
@@ -63,10 +65,41 @@ def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
         expose_headers=["Retry-After"],
         max_age=86_400,
     )
-    app = Starlette(routes=[*endpoints, *inquiries(doors)], middleware=[cors], lifespan=lifespan)
+    app = Starlette(
+        routes=[*endpoints, *inquiries(doors)],
+        middleware=[cors, Middleware(_Guard)],
+        exception_handlers={404: unknown_path, 405: unknown_path},
+        lifespan=lifespan,
+    )
     # Senders lose the body of a request on the way that a redirect shows them.
     app.router.redirect_slashes = False
     return app
+
+
+class _DoorsCors(CORSMiddleware):
+    """CORS for what pages use, and not for what is there for the operator: no page may read that from inside a network."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_private = scope["type"] == "http" and scope["path"] in PRIVATE
+        await (self.app if is_private else super().__call__)(scope, receive, send)
+
+
+class _Guard:
+    """Answers requests on which the code fails, in a few words, and has the error counted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            scope["app"].state.worker.telemetry.failed("other", error)
+            # Too late if an answer has begun, whose connection the server then closes.
+            with suppress(RuntimeError):
+                await JSONResponse({"error": "unexpected"}, status_code=500)(scope, receive, send)
 
 
 class Endpoint:

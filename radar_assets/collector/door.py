@@ -5,13 +5,13 @@ A door knows nothing of keys, limits, disks and HTTP servers; those are the same
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -102,6 +102,21 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     context: Any = None
 
 
+class Failed(NamedTuple):
+    """An event on which its door failed unexpectedly: the error, and what was sent, which becomes a rejected line."""
+
+    error: Exception
+    raw: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def attempt(make: Callable[..., Event], *arguments: Any) -> Event | Failed:
+    """The event that is made of these; whatever goes wrong costs that event alone."""
+    try:
+        return make(*arguments)
+    except Exception as error:
+        return Failed(error)
+
+
 def identifier(value: Any) -> Any:
     """An id as it was sent, but a whole number as its digits: SDKs let applications have ids of either kind."""
     return str(value) if type(value) is int else value
@@ -113,11 +128,11 @@ class Batch:
 
     Attributes:
         key: the write key, as sent; `None` if there is none.
-        events: in the order sent. An element that is no object at all stands as the JSON that it is.
+        events: in the order sent. An element that is not an object stands as the JSON that it is.
     """
 
     key: str | None
-    events: Sequence[Event | msgspec.Raw] = field(default_factory=tuple)
+    events: Sequence[Event | msgspec.Raw | Failed] = field(default_factory=tuple)
 
 
 class Outcome(StrEnum):

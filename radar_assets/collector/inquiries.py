@@ -26,6 +26,8 @@ _SCRIPT_HEADERS = {
     "Vary": "Accept-Encoding",
 }
 MOST_TOP = 100
+PRIVATE = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+"""Paths for operators and their programs, which no web page needs to read."""
 
 
 def inquiries(doors: Sequence[Door]) -> list[Route]:

@@ -82,13 +82,16 @@ class Intake:
         """
         try:
             taken = await self._understand(door, request, sent)
+            return taken if isinstance(taken, Verdict) else await self._keep(door, request, taken)
         except TooLargeError as error:
             return Verdict(Outcome.TOO_LARGE, str(error))
         except (MalformedRequestError, CorruptError) as error:
             return Verdict(Outcome.MALFORMED, str(error))
         except KeysError as error:
             return Verdict(Outcome.UNAVAILABLE, str(error), retry_after_s=RETRY_S)
-        return taken if isinstance(taken, Verdict) else await self._keep(door, request, taken)
+        except Exception as error:
+            self._telemetry.failed(door.name, error)
+            return Verdict(Outcome.UNAVAILABLE, "the collector failed unexpectedly", retry_after_s=RETRY_S)
 
     async def _understand(self, door: Door, request: Request, sent: bytes) -> "Verdict | _Lines":
         encoding = request.headers.get("content-encoding", "").strip().lower()
@@ -156,8 +159,13 @@ class Intake:
             self._telemetry.dropped.labels(door.name, "limited").inc(len(events))
             return Verdict(Outcome.LIMITED, "the project sends more than it may", len(events), wait_s)
         kept = self._settings.client_address
-        encode = partial(encode_lines, events, grant.project_id, door.name, request.received_at, kept)
-        return _Lines(await self._encoded(encode, is_small=is_small), len(events), grant.project_id)
+        encode = partial(
+            encode_lines,
+            *(events, grant.project_id, door.name, request.received_at, kept),
+            on_failure=partial(self._telemetry.failed, door.name),
+        )
+        with self._limits.giving_back(grant.project_id, len(events), request.received_at):
+            return _Lines(await self._encoded(encode, is_small=is_small), len(events), grant.project_id)
 
     async def _encoded(self, encode: Callable[..., bytes], *, is_small: bool) -> bytes:
         if is_small:
@@ -169,9 +177,9 @@ class Intake:
     async def _keep(self, door: Door, request: Request, lines: "_Lines") -> Verdict:
         began = time.perf_counter()
         try:
-            await self._journal.append(lines.text, request.received_at)
+            with self._limits.giving_back(lines.project_id, lines.events, request.received_at):
+                await self._journal.append(lines.text, request.received_at)
         except JournalError:
-            self._limits.give_back(lines.project_id, lines.events, request.received_at)
             return Verdict(Outcome.UNAVAILABLE, "nothing can be stored at present", lines.events, RETRY_S)
         self._telemetry.journal_seconds.observe(time.perf_counter() - began)
         self._telemetry.events.labels(door.name).inc(lines.events)

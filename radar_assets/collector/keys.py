@@ -5,6 +5,7 @@ A key is shown once and kept as a hash. What a project may send is for `limits.p
 
 import asyncio
 import hashlib
+import ipaddress
 import re
 import secrets
 import time
@@ -24,6 +25,8 @@ FRESH_S = 2.0
 """How old what is known of keys and projects gets: a revoke acts within that time."""
 PAUSE_S = 0.2
 """Between two readings. Anybody can make up unknown keys, and each may be a new one: they wait for the next reading together."""
+_PORTS = {"http": 80, "https": 443}
+_ORIGIN = re.compile(r"(https?)://([a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", re.ASCII)
 _CHOSEN = re.compile(r"[A-Za-z0-9._~:/@+=-]{1,200}")
 
 
@@ -48,7 +51,7 @@ class Grant:
 
     def admits(self, origin: str | None) -> bool:
         """Whether a request may come from a web origin, or from what names none."""
-        return not self.origins or (origin is not None and origin.lower() in self.origins)
+        return not self.origins or (origin is not None and normal_origin(origin) in self.origins)
 
 
 class KeyRing:
@@ -117,7 +120,12 @@ def read_grants(store: Store) -> dict[str, Grant]:
     with store.session(read_only=True) as session:
         return {
             key.hash: Grant(
-                key.project_id, key.kind, frozenset(key.origins), project.events_per_second, project.events_per_month
+                key.project_id,
+                key.kind,
+                # Some were stored before they were normalized. One that is none matches nothing, and is not left out: then any might.
+                frozenset(normal_origin(origin) or origin for origin in key.origins),
+                project.events_per_second,
+                project.events_per_month,
             )
             for key, project in session.execute(query)
         }
@@ -182,8 +190,31 @@ def list_keys(store: Store) -> list[ApiKey]:
         return sorted(session.scalars(sa.select(ApiKey)), key=lambda key: (key.project_id, key.created_at, key.id))
 
 
-def _origin(text: str) -> str:
-    match = re.fullmatch(r"(https?://[^/?#@\s]+)/?", text.lower())
+def normal_origin(text: str) -> str | None:
+    """A web origin as browsers send it, without the port that its scheme has anyway; `None` if it is not one."""
+    match = _ORIGIN.fullmatch(text.lower())
     if not match:
-        raise FieldError("origin", text, "is no web origin; write one such as https://shop.example")
-    return match[1]
+        return None
+    scheme, host, digits = match.groups()
+    port = int(digits) if digits else _PORTS[scheme]
+    if not 0 < port < 2**16:
+        return None
+    if host.startswith("["):
+        try:
+            host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+        except ValueError:
+            return None
+    return f"{scheme}://{host}" + (f":{port}" if port != _PORTS[scheme] else "")
+
+
+def _origin(text: str) -> str:
+    if origin := normal_origin(text):
+        return origin
+    problem = "is not a web origin, which is a scheme, a host and possibly a port, such as https://shop.example"
+    if "*" in text:
+        problem = "has a wildcard, which is not supported; name each origin with an --origin of its own"
+    elif not text.isascii():
+        problem = (
+            "is not written as browsers send it; write its host in Punycode, such as https://xn--bcher-kva.example"
+        )
+    raise FieldError("origin", text, problem)

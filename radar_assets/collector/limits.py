@@ -8,6 +8,8 @@ import logging
 import math
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
@@ -58,13 +60,18 @@ class Limits:
         self._usage.add(grant.project_id, now, events)
         return None
 
-    def give_back(self, project_id: str, events: int, now: datetime) -> None:
-        """Take events off the month's count again that could not be kept: their sender sends them once more.
+    @contextmanager
+    def giving_back(self, project_id: str, events: int, now: datetime) -> Iterator[None]:
+        """Take counted events off the month's count again if the block fails: their sender sends them once more.
 
         Args:
             now: as it was when they were counted.
         """
-        self._usage.add(project_id, now, -events)
+        try:
+            yield
+        except BaseException:
+            self._usage.add(project_id, now, -events)
+            raise
 
     async def _wait_s(self, project_id: str, per_second: int, events: int) -> int | None:
         window = RateLimitItemPerSecond(per_second * WINDOW_S, WINDOW_S)

@@ -5,14 +5,15 @@ Project, protocol and time of receipt are the collector's word; nothing that a s
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from radar_assets.collector.addresses import Kept, names_address, without_addresses
+from radar_assets.collector.addresses import Kept, without_addresses, without_any_address
 from radar_assets.collector.bodies import MAX_INFLATED_BYTES, TooLargeError
-from radar_assets.collector.door import Event
+from radar_assets.collector.door import Event, Failed
 
 _ENCODER = msgspec.json.Encoder()
 _AT_ONCE = 100
@@ -20,19 +21,21 @@ _AT_ONCE = 100
 
 
 def encode_lines(
-    events: Sequence[Event | msgspec.Raw],
+    events: Sequence[Event | msgspec.Raw | Failed],
     project_id: str,
     protocol: str,
     received_at: datetime,
     kept: Kept,
     limit_bytes: int = MAX_INFLATED_BYTES,
+    on_failure: Callable[[Exception], object] = lambda _: None,
 ) -> bytes:
     """The lines of one request, each with its line feed.
 
     Args:
         received_at: naive, UTC.
-        kept: what may be kept of IP addresses in payloads.
+        kept: what may be kept of IP addresses.
         limit_bytes: events of a batch may share a value, which makes much of a small body.
+        on_failure: called with the error of each event that could not be made or written as it is.
 
     Raises:
         TooLargeError: the lines have more than `limit_bytes`; not many more than those were encoded.
@@ -42,7 +45,10 @@ def encode_lines(
     start = _ENCODER.encode(members)[:-1] + b","
     parts, size = [], 0
     for first in range(0, len(events), _AT_ONCE):
-        part = _lines(events[first : first + _AT_ONCE], start, received, kept)
+        some = events[first : first + _AT_ONCE]
+        part = _lines_at_once(some, start, received, kept)
+        if part is None:
+            part = b"".join(_line(event, start, kept, on_failure) for event in some)
         size += len(part)
         if size > limit_bytes:
             raise TooLargeError(f"the lines of the request have more than {limit_bytes} bytes")
@@ -50,46 +56,61 @@ def encode_lines(
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _lines(events: Sequence[Event | msgspec.Raw], start: bytes, received: str, kept: Kept) -> bytes:
+def _lines_at_once(events: Sequence[Any], start: bytes, received: str, kept: Kept) -> bytes | None:
+    """The lines of ordinary events; `None` if each has to be written by itself."""
+    is_ordinary = True
     for event in events:
         if isinstance(event, Event):
             if event.event_id is None:
                 event.event_id = _uuid7()
             if event.timestamp is None:
                 event.timestamp = received
-    lines = _ENCODER.encode_lines(events)
-    if kept != "full" and names_address(lines):
-        events = _without_addresses(events, kept)
-        lines = _ENCODER.encode_lines(events)
-    # In one go, unless a payload is laid out over several lines or stands where an event should.
-    separate = lines[:-1].split(b"\n")
-    if len(separate) == len(events) and all(isinstance(event, Event) for event in events):
-        return start + (b"\n" + start).join([line[1:] for line in separate]) + b"\n"
-    return b"".join(_line(event, start) for event in events)
+        else:
+            is_ordinary = False
+    if not is_ordinary:
+        return None
+    try:
+        separate = _ENCODER.encode_lines(events)[:-1].split(b"\n")
+    except Exception:
+        return None
+    # A payload may be laid out over several lines.
+    if len(separate) != len(events):
+        return None
+    lines = start + (b"\n" + start).join([line[1:] for line in separate]) + b"\n"
+    return without_addresses(lines, kept)
 
 
-def _without_addresses(events: Sequence[Event | msgspec.Raw], kept: Kept) -> Sequence[Event | msgspec.Raw]:
-    """Copies of events, which do not outlive their lines; a context that they share is looked at once."""
-    contexts = {id(event.context): event.context for event in events if isinstance(event, Event)}
-    cleaned = {key: without_addresses(context, kept) for key, context in contexts.items()}
-    return [
-        msgspec.structs.replace(
-            event, properties=without_addresses(event.properties, kept), context=cleaned[id(event.context)]
-        )
-        if isinstance(event, Event)
-        else event
-        for event in events
-    ]
-
-
-def _line(event: Event | msgspec.Raw, start: bytes) -> bytes:
+def _line(
+    event: Event | msgspec.Raw | Failed, start: bytes, kept: Kept, on_failure: Callable[[Exception], object]
+) -> bytes:
     if isinstance(event, Event):
-        return start + _ENCODER.encode(event)[1:].replace(b"\n", b" ") + b"\n"
-    text = bytes(event).strip().replace(b"\n", b" ")
+        line = start + _encoded(event, kept, on_failure)[1:].replace(b"\n", b" ") + b"\n"
+        return without_addresses(line, kept)
+    if isinstance(event, Failed):
+        on_failure(event.error)
+        event = event.raw
+    text = without_any_address(bytes(event).strip().replace(b"\n", b" "), kept)
     # An object would land as an event of the project that it names, and nothing at all as no line.
     if text.startswith(b"{") or not text:
         text = _ENCODER.encode(text.decode(errors="replace"))
     return text + b"\n"
+
+
+def _encoded(event: Event, kept: Kept, on_failure: Callable[[Exception], object]) -> bytes:
+    try:
+        return _ENCODER.encode(event)
+    except Exception as error:
+        on_failure(error)
+    fields = msgspec.structs.asdict(event).items()
+    return _ENCODER.encode({name: _value(value, kept) for name, value in fields if value not in (None, msgspec.UNSET)})
+
+
+def _value(value: Any, kept: Kept) -> Any:
+    """A value as JSON, or as the text that Python writes for it if it is of no type that JSON has."""
+    try:
+        return msgspec.Raw(_ENCODER.encode(value))
+    except Exception:
+        return without_any_address(ascii(value).encode(), kept).decode()
 
 
 def _uuid7() -> str:

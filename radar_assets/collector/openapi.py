@@ -10,7 +10,7 @@ from radar_assets.collector.door import MAX_EVENTS, STATUS, Door, Outcome
 
 _WORDS = {
     Outcome.ACCEPTED: "All events are on disk. Those that break the contract become rejected events downstream, with the reason.",
-    Outcome.MALFORMED: "Not a request of this protocol.",
+    Outcome.MALFORMED: "The body can't be read, or no event in it is of this protocol. The detail says what is expected.",
     Outcome.UNAUTHORIZED: "No key, or one that is unknown, revoked or not for this origin.",
     Outcome.TOO_LARGE: f"More than {MAX_BODY_BYTES} bytes, {MAX_INFLATED_BYTES} bytes inflated or {MAX_EVENTS} events.",
     Outcome.LIMITED: "Over the project's rate or quota; Retry-After says in how many seconds to send it again.",
@@ -49,10 +49,13 @@ def describe(doors: Sequence[Door]) -> dict[str, Any]:
 
 
 def _own_events() -> dict[str, Any]:
+    one = {"type": "object", "allOf": [_any_of("event", "type"), _any_of("user_id", "anonymous_id")]}
     one_or_many = {
-        "type": ["object", "array"],
-        "maxItems": MAX_EVENTS,
-        "description": "One event (see the schema Event) or an array of them.",
+        "anyOf": [one, {"type": "array", "items": one, "maxItems": MAX_EVENTS}],
+        "description": (
+            "One event (see the schema Event) or an array of them. In an array, one such event is enough for a 200 response: "
+            "others land as they are and become rejected events."
+        ),
         "examples": [_EXAMPLE, [_EXAMPLE]],
     }
     return {
@@ -66,6 +69,10 @@ def _own_events() -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": one_or_many}}},
         "responses": _responses(),
     }
+
+
+def _any_of(*names: str) -> dict[str, Any]:
+    return {"anyOf": [{"required": [name]} for name in names]}
 
 
 def _foreign(door: Door, method: str, path: str) -> dict[str, Any]:

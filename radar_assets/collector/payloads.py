@@ -46,10 +46,10 @@ def over(payload: msgspec.Raw, members: Mapping[str, Any], without: Collection[s
 
 
 def members_of(payload: Payload) -> dict[str, msgspec.Raw]:
-    """The members of a payload; none if it is no object."""
+    """The members of a payload; none if it is not an object."""
     try:
         return {} if payload is msgspec.UNSET else _MEMBERS.decode(payload) or {}
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}
 
 

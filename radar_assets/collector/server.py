@@ -7,10 +7,10 @@ import os
 import resource
 import shutil
 import signal
-import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 from radar_assets.settings import Settings, SettingsError
 from radar_assets.store.database import open_store
@@ -24,7 +24,7 @@ DRAIN_S = 30
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until SIGINT or SIGTERM, and end when every request under way is answered and every line published.
 
-    SIGTERM ends it with `SystemExit`, from now on.
+    SIGINT and SIGTERM end the process with exit code 0, from now on.
 
     Args:
         settings: those of the environment, which the workers read again.
@@ -39,15 +39,24 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
     if settings.redis_url and not find_spec("redis"):
         raise SettingsError("RADAR_REDIS_URL: the client for it is not installed; pip install 'radar-assets[redis]'")
+    figures: Path | None = None
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        # Not with an exception: Python drops one that is raised in a weakref callback or a __del__, and the process would run on.
+        if figures:
+            shutil.rmtree(figures, ignore_errors=True)
+        os._exit(0)
+
+    # These are in force until uvicorn has its own handlers, when nothing is under way yet, and again once it has stopped in order:
+    # then it raises the signal that stopped it once more.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     # Before there are workers: they need not wait for each other, and an error is told once.
     open_store(settings.database).close()
     _allow_connections()
-    figures = Path(tempfile.mkdtemp(prefix="collector-figures-", dir=settings.scratch)) if workers > 1 else None
-    if figures:
+    if workers > 1:
+        figures = Path(tempfile.mkdtemp(prefix="collector-figures-", dir=settings.scratch))
         os.environ[MULTIPROCESS] = str(figures)
-    # Until uvicorn listens to signals, nothing is under way and the process may end where it is. The signal that stopped
-    # uvicorn is raised again once it has stopped in order, and would end the process as if it had not.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     try:
         uvicorn.run(
             "radar_assets.collector.app:create_app",

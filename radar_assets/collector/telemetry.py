@@ -4,8 +4,10 @@ import json
 import logging
 import os
 import time
+import traceback
 from collections import Counter as Tally
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -14,6 +16,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """The folder over which workers share their figures, for any of them to tell; the Prometheus client reads it when imported."""
 _LOG = logging.getLogger("radar.requests")
+_RARELY_S = 60
+_MOST_CALLS = 8
+"""The innermost calls of an error that are logged."""
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
@@ -44,8 +49,17 @@ class Telemetry:
             registry=self._registry,
         )
         self.journal_bytes = Counter("radar_journal_bytes", "Bytes of lines made durable.", registry=self._registry)
-        self._logged_at: dict[tuple[str, str], float] = {}
-        self._unlogged: Tally[tuple[str, str]] = Tally()
+        self.unexpected_errors = Counter(
+            "radar_unexpected_errors", "Unexpected errors.", ("protocol",), registry=self._registry
+        )
+        self.unknown_paths = Counter(
+            "radar_unknown_paths",
+            "Requests for unknown paths, by the product whose SDK seems to ask.",
+            ("protocol",),
+            registry=self._registry,
+        )
+        self._logged_at: dict[tuple[str, ...], float] = {}
+        self._unlogged: Tally[tuple[str, ...]] = Tally()
 
     def answered(self, protocol: str, outcome: str, duration_s: float, body_bytes: int, events: int) -> None:
         """Count a request; one that was refused is logged, though each kind once a second at most."""
@@ -54,14 +68,32 @@ class Telemetry:
         self.body_bytes.labels(protocol).inc(body_bytes)
         if outcome == "accepted":
             return
-        kind = (protocol, outcome)
-        if time.monotonic() - self._logged_at.get(kind, float("-inf")) < 1:
+        fields = {"protocol": protocol, "outcome": outcome, "duration_ms": round(duration_s * 1000, 1)}
+        more = {"body_bytes": body_bytes, "events": events}
+        self._log(logging.WARNING, "request refused", (protocol, outcome), 1, {**fields, **more})
+
+    def failed(self, protocol: str, error: Exception) -> None:
+        """Count an unexpected error; one of each kind is logged a minute, without its message, which may quote a body."""
+        self.unexpected_errors.labels(protocol).inc()
+        kind = type(error).__name__
+        frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        calls = [f"{Path(code.co_filename).name}:{line} {code.co_name}" for code, line in frames[-_MOST_CALLS:]]
+        fields = {"protocol": protocol, "error": kind, "calls": calls}
+        self._log(logging.ERROR, "unexpected error", ("failed", protocol, kind), _RARELY_S, fields)
+
+    def path_unknown(self, protocol: str) -> None:
+        """Count a request for an unknown path; each protocol is logged once a minute at most."""
+        self.unknown_paths.labels(protocol).inc()
+        self._log(logging.WARNING, "unknown path", ("unknown", protocol), _RARELY_S, {"protocol": protocol})
+
+    def _log(self, level: int, message: str, kind: tuple[str, ...], pause_s: float, fields: dict[str, Any]) -> None:
+        """Log a line, unless one of its kind was logged less than `pause_s` ago."""
+        now = time.monotonic()
+        if now - self._logged_at.get(kind, float("-inf")) < pause_s:
             self._unlogged[kind] += 1
             return
-        self._logged_at[kind] = time.monotonic()
-        fields = {"protocol": protocol, "outcome": outcome, "duration_ms": round(duration_s * 1000, 1)}
-        more = {"body_bytes": body_bytes, "events": events, "unlogged_before": self._unlogged.pop(kind, 0)}
-        _LOG.warning("request refused", extra={"fields": {**fields, **more}})
+        self._logged_at[kind] = now
+        _LOG.log(level, message, extra={"fields": {**fields, "unlogged_before": self._unlogged.pop(kind, 0)}})
 
     def stored(self, size_bytes: int) -> None:
         """Count a group of lines that is durable."""

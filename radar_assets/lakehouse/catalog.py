@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
+from radar_assets.lakehouse.omissions import PROPERTY, Omissions, encode, merge
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.windows import Window
 
@@ -47,10 +48,12 @@ class Build:
 
     Attributes:
         windows: the windows that the files replace, each with the sequence number of the input that it was built from.
+        omissions: what partitions in the windows lack because it could not be computed.
     """
 
     files: list[NewFile]
     windows: Mapping[Window, int]
+    omissions: Omissions = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -240,6 +243,10 @@ class Catalog:
         iceberg = head.iceberg
         with ReplaceTransaction(iceberg) as transaction:
             ReplaceFiles(transaction, head, old, [_data_file(head, file) for file in new]).commit()
+            replaced = {value for window in built.windows for value in range(*unit_range(head.table, window))}
+            omissions = merge(head.omissions, replaced, built.omissions)
+            if omissions != head.omissions:
+                transaction.set_properties({PROPERTY: encode(omissions)})
             snapshots = sorted(transaction.table_metadata.snapshots, key=lambda one: one.sequence_number or 0)
             if len(snapshots) > SNAPSHOTS_TOLERATED:
                 expire = ExpireSnapshots(transaction)

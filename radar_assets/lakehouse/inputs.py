@@ -26,6 +26,11 @@ class Files:
     paths: Sequence[str]
     evolved: bool = False
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the files."""
+        return sum(Path(path).stat().st_size for path in self.paths)
+
     @classmethod
     def of(cls, snapshot: Snapshot, *windows: Window | None) -> "Files":
         """Those files of a snapshot that overlap the windows, one for each partition field."""

@@ -5,21 +5,30 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
 from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.engines.limits import is_fault_of_statement, time_limit_s
 from radar_assets.lakehouse.files import STEP, NewFile, from_unit, unit_range
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.inputs import Inputs
+from radar_assets.lakehouse.omissions import Omission, Omissions
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.settings import Settings
 from radar_assets.windows import Window, contiguous
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from radar_assets.lakehouse.engines.base import Engine
     from radar_assets.lakehouse.sql import Lineage, Model
+
+
+Rescued = tuple["pa.Table", Omissions]
+Rescue = Callable[[Callable[[Sequence[Window]], "Inputs"], Sequence[Window]], Rescued]
 
 
 class Lakehouse:
@@ -63,6 +72,7 @@ class Lakehouse:
         model: "Model",
         windows: Sequence[Window],
         inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
+        rescue: "Rescue | None" = None,
     ) -> Commit:
         """Replace windows of a model's table by what the model gives for them now, in one commit.
 
@@ -70,6 +80,8 @@ class Lakehouse:
             model: named like its table; it is given `$start` and `$end` of a part of the windows at a time.
             inputs: the model's relations for windows, given the table's inputs as they stand. They hold all that the windows need;
                 what the model gives for hours or days between the windows is dropped.
+            rescue: gives what can be computed for windows, a partition each, and what can't, when the model fails by itself or
+                takes too long. Without it that fails the rebuild.
         """
         table = self.tables[model.name]
         units = sorted({unit for window in windows for unit in range(*unit_range(table, window))})
@@ -80,13 +92,16 @@ class Lakehouse:
             snapshots = {parent.name: self.snapshot(parent.name) for parent in table.inputs}
             built_from = snapshots[table.inputs[0].name].sequence_number if table.inputs else 0
             files: list[NewFile] = []
+            omissions: dict[int, frozenset[Omission]] = {}
             try:
                 for part in parts:
-                    files += self._write_part(model, table, part, inputs, snapshots, built_from)
+                    written, missing = self._write_part(model, table, part, inputs, snapshots, built_from, rescue)
+                    files += written
+                    omissions |= missing
             except BaseException:
                 discard(files)
                 raise
-            return Build(files, dict.fromkeys(windows, built_from))
+            return Build(files, dict.fromkeys(windows, built_from), omissions)
 
         return self.catalog.commit(model.name, build)
 
@@ -98,12 +113,23 @@ class Lakehouse:
         inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
         snapshots: Mapping[str, Snapshot],
         built_from: int,
-    ) -> list[NewFile]:
+        rescue: "Rescue | None",
+    ) -> tuple[list[NewFile], Omissions]:
         unit = table.grid
         windows = contiguous((from_unit(value, unit) for value in units), STEP[unit], len(units))
         span = {"start": windows[0].start, "end": windows[-1].end}
         folder = self.catalog.data_folder(table)
-        files = self.engine.write(model, inputs(snapshots, windows), span, table, folder, built_from)
+        relations, omissions = inputs(snapshots, windows), {}
+        try:
+            limit_s = time_limit_s(relations) if rescue else None
+            files = self.engine.write(model, relations, span, table, folder, built_from, limit_s)
+        except Exception as error:
+            if rescue is None or not is_fault_of_statement(error):
+                raise
+            single = [Window(from_unit(value, unit), from_unit(value + 1, unit)) for value in units]
+            rows, omissions = rescue(lambda some: inputs(snapshots, some), single)
+            computed = replace(model, sql="select * from computed")
+            files = self.engine.write(computed, {"computed": rows}, {}, table, folder, built_from)
         wanted = set(units)
         discard([file for file in files if file.partition[0] not in wanted])
-        return [file for file in files if file.partition[0] in wanted]
+        return [file for file in files if file.partition[0] in wanted], omissions

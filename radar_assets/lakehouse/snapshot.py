@@ -5,6 +5,7 @@ from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from radar_assets.lakehouse import omissions
 from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import FileRef, PartitionKey, built_from, unit_range
 from radar_assets.windows import Window
@@ -39,6 +40,11 @@ class Snapshot:
     def evolved(self) -> bool:
         """Whether files of an older schema may be among the table's files."""
         return len(self.iceberg.metadata.schemas) > 1
+
+    @cached_property
+    def omissions(self) -> omissions.Omissions:
+        """What partitions of the table lack because it could not be computed."""
+        return omissions.decode(self.iceberg.properties.get(omissions.PROPERTY, "[]"))
 
     def manifests(self) -> "list[ManifestFile]":
         """Iceberg's lists of the table's files."""

@@ -4,7 +4,9 @@ A partition is stale while the newest file of its input is newer than the state 
 the commits themselves, so nothing is lost when a run dies between its commit and its report.
 """
 
-from radar_assets.lakehouse.files import STEP, FileRef, from_unit, to_unit
+from collections.abc import Collection
+
+from radar_assets.lakehouse.files import STEP, FileRef, from_unit, to_unit, unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.windows import Window, contiguous
 
@@ -55,11 +57,26 @@ def unread_files(parent: Snapshot, child: Snapshot, within: Window) -> dict[int,
     return {unit: refs for unit, refs in unread.items() if refs}
 
 
-def stale_windows(parent: Snapshot, child: Snapshot, within: Window) -> list[Window]:
-    """The stale partitions of the child in a window, those that follow each other joined; both tables share one grid."""
+def outdated(table: Snapshot, definitions: Collection[str], within: Window | None = None) -> set[int]:
+    """The partitions that lack something which has another definition by now, or none, by hour or day since 1970.
+
+    Args:
+        definitions: digests of those that there are.
+        within: look only at this window of the table.
+    """
+    lacking = {
+        value
+        for value, omissions in table.omissions.items()
+        if any(omission.definition not in definitions for omission in omissions)
+    }
+    return lacking if within is None else lacking & set(range(*unit_range(table.table, within)))
+
+
+def stale_windows(parent: Snapshot, child: Snapshot, within: Window, definitions: Collection[str] = ()) -> list[Window]:
+    """The stale and outdated partitions of the child in a window, those that follow each other joined; both tables share one grid."""
     unit = child.table.grid
-    starts = [from_unit(value, unit) for value in stale(parent, child, within=within)]
-    return contiguous(starts, STEP[unit], len(starts))
+    values = {*stale(parent, child, within=within), *outdated(child, definitions, within)}
+    return contiguous((from_unit(value, unit) for value in values), STEP[unit], len(values))
 
 
 def _built_from(child: Snapshot, first: int, last: int) -> dict[int, int]:

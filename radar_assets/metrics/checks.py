@@ -4,29 +4,34 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS
 from radar_assets.orchestration.checks import TableCheck, View, checks_of
+from radar_assets.windows import DAY_KEY, HOUR_KEY
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 LAYER = "radar_assets.metrics"
+_KEYS = {"hour": HOUR_KEY, "day": DAY_KEY}
 
 
 def build_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of the layer's tables."""
     return [
-        checks_of(HOURLY_METRICS, []),
+        checks_of(HOURLY_METRICS, [_completeness(HOURLY_METRICS)]),
         checks_of(
             DAILY_METRICS,
             [
+                _completeness(DAILY_METRICS),
                 TableCheck(
                     "daily_equals_recount_of_events",
                     "Events, page views and users of each project and day are what the events themselves give.",
                     lambda view: _compared(view, "differing_days", "daily_metrics"),
                     source="events",
-                )
+                ),
             ],
         ),
         checks_of(
@@ -41,6 +46,36 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
             ],
         ),
     ]
+
+
+def _completeness(table: Table) -> TableCheck:
+    """Whether no metric had to be left out, in any partition of the table: one that is rebuilt later doesn't hide another one."""
+
+    def find(view: View) -> "pa.Table":
+        import pyarrow as pa
+
+        unit = table.grid
+        values: dict[tuple[str, str], list[int]] = {}
+        for value, omissions in sorted(view.tables[table.name].omissions.items()):
+            for omission in omissions:
+                values.setdefault((omission.name, omission.reason), []).append(value)
+        form = _KEYS[unit]
+        return pa.table(
+            {
+                "metric": pa.array([name for name, _ in values], pa.string()),
+                "reason": pa.array([reason for _, reason in values], pa.string()),
+                "partitions": pa.array([len(some) for some in values.values()], pa.int64()),
+                "first": pa.array([from_unit(some[0], unit).strftime(form) for some in values.values()], pa.string()),
+                "last": pa.array([from_unit(some[-1], unit).strftime(form) for some in values.values()], pa.string()),
+            }
+        )
+
+    return TableCheck(
+        "every_metric_is_computed",
+        "No metric was left out of a partition because its expression failed or took too long there. Correct the metric in"
+        " radar.yaml and the partition is rebuilt; or materialize the partition to try again.",
+        find,
+    )
 
 
 def _compared(view: View, model: str, table: str) -> "pa.Table":

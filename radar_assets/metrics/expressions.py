@@ -1,9 +1,11 @@
-"""What the expression of a metric may be, and how it gives the same number in any order of rows and fails on none.
+"""What the expression of a metric may be.
 
 An expression is an aggregate over the rows of one table. Whatever is not on the lists below is refused, so that
-configuration can do nothing else. Putting expressions together into statements belongs to the registry.
+configuration can do nothing else. How an expression is kept from failing is in `guards.py`; putting expressions together into
+statements belongs to the registry.
 """
 
+import re
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
 from radar_assets.events.tables import EVENTS, SESSIONS
+from radar_assets.metrics.guards import AGGREGATES, FIRST_DATE, LAST_DATE, Computation, guarded
 from radar_assets.metrics.registry import Source
 
 if TYPE_CHECKING:
@@ -32,8 +35,6 @@ _MAX_DEPTH = 40
 _MAX_DIGITS = 28
 
 _JSON_COLUMNS = ("properties", "context")
-_AGGREGATES = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Median, exp.PercentileCont, exp.PercentileDisc)
-_OVERFLOWING = (exp.Add, exp.Sub, exp.Mul, exp.Neg, exp.Abs)
 _SCALARS = {
     # text
     "lower": exp.Lower,
@@ -71,7 +72,8 @@ _SYNTAX = (
     *(exp.DataType, exp.DataTypeParam, exp.Var),
     *(exp.JSONPath, exp.JSONPathRoot, exp.JSONPathKey, exp.JSONPathSubscript),
 )
-_ALLOWED = frozenset((*_AGGREGATES, *_SCALARS.values(), *_SYNTAX))
+_ATOMS = (exp.Column, exp.Literal, exp.Boolean, exp.Null, exp.Paren)
+_ALLOWED = frozenset((*AGGREGATES, *_SCALARS.values(), *_SYNTAX))
 _TYPES = {
     "boolean": exp.DType.BOOLEAN,
     "integer": exp.DType.INT,
@@ -154,83 +156,41 @@ def check(text: str, source: Source) -> None:
         fault = _fault(text, node, source)
         if fault:
             raise ExpressionError(text, _offset(node), fault)
-    if not tree.find(*_AGGREGATES):
+    if not tree.find(*AGGREGATES):
         raise ExpressionError(text, 0, "nothing is aggregated; write `count(*)`, `sum(...)` or the like")
     for node in reversed(list(tree.walk())):  # what is inside comes first, so that an error is put where it arises
-        if isinstance(node, exp.Condition) and not (isinstance(node, exp.If) and isinstance(node.parent, exp.Case)):
+        is_part = isinstance(node, _ATOMS) or (isinstance(node, exp.If) and isinstance(node.parent, exp.Case))
+        if isinstance(node, exp.Condition) and not is_part:
             try:
                 fault = _unsound(node, source)
             except duckdb.Error as error:
                 fault = str(error).split("\n")[0].split(": ", 1)[-1]
             if fault:
                 raise ExpressionError(text, _offset(node), fault)
-    kind = _type(aggregate(text, source), source)
+    made = guarded(tree, "part", source, COLUMNS[source])
+    kind = _type(made.value, _aggregated(made, source))
     if kind.split("(")[0] not in _NUMBERS:
         raise ExpressionError(text, 0, f"this gives a {kind.lower()}, and a metric is a number")
 
 
-def aggregate(text: str, table: str, *, present: str | None = None) -> exp.Expr:
-    """The aggregate to compute for an expression.
-
-    No event may fail the run of all others, so what can't be computed (text that is no number, an overflow, a division
-    by 0) is null. The sum of nothing is 0, as the count of nothing is.
-
-    Args:
-        table: name that the relation has in the statement.
-        present: a column that is null in rows that no aggregate is to see.
-    """
-    root = exp.Paren(this=parse(text))
-    for node in reversed(list(root.walk())):  # what is inside comes first
-        if isinstance(node, exp.Column):
-            node.replace(exp.column(node.name.lower(), table=table, quoted=True))
-        elif isinstance(node, exp.Div):
-            _wrap(node.expression, exp.Nullif(expression=exp.Literal.number(0)))
-        elif isinstance(node, _OVERFLOWING):
-            _guard(node)
-        elif isinstance(node, _AGGREGATES):
-            whole = node.parent if isinstance(node.parent, exp.Filter) else node
-            if present:
-                whole = _restrict(whole, exp.column(present, table=table, quoted=True).is_(exp.null()).not_())
-            if isinstance(node, exp.Sum):
-                _wrap(whole, exp.Coalesce(expressions=[exp.Literal.number(0)]))
-    return root.this.pop()
+def computation(text: str, source: Source, name: str, table: str, *, present: str | None = None) -> Computation:
+    """How to compute an expression so that no event fails the run of all others, as `guards.guarded` says."""
+    return guarded(parse(text), name, table, COLUMNS[source], present=present)
 
 
 @cache
 def over_nothing(text: str, source: Source) -> float | None:
     """What an expression gives over no rows: 0 where it counts or sums, None where it is a ratio or an average."""
-    value = aggregate(text, source)
-    found = _relations().cursor().execute(f"select cast({_sql(value)} as double) from {source} where false").fetchone()
+    made = computation(text, source, "part", source)
+    nothing = _aggregated(made, f"(from {source} where false) as {source}")
+    found = _relations().cursor().execute(f"select cast({_sql(made.value)} as double) from {nothing}").fetchone()
     return found[0] if found else None
 
 
-def _guard(operation: exp.Expr) -> None:
-    """Have an operation on numbers give null where the result doesn't fit.
-
-    Each has a `try` of its own: DuckDB computes what several expressions have in common once, outside of theirs.
-    """
-    if not operation.find(*_AGGREGATES):
-        _wrap(operation, exp.Try())
-    elif isinstance(operation, exp.Mul):
-        # A `try` takes no aggregates. Both may need all the digits that there are, doubles always fit.
-        for operand in (operation.this, operation.expression):
-            if operand.find(*_AGGREGATES):
-                _wrap(operand, exp.Cast(to=exp.DataType.build("double")))
-
-
-def _restrict(aggregate: exp.Expr, condition: exp.Expr) -> exp.Expr:
-    """Have an aggregate, which may have a filter already, see only rows that meet a condition."""
-    if not isinstance(aggregate, exp.Filter):
-        return _wrap(aggregate, exp.Filter(expression=exp.Where(this=condition)))
-    aggregate.expression.set("this", exp.and_(condition, aggregate.expression.this))
-    return aggregate
-
-
-def _wrap(node: exp.Expr, wrapper: exp.Expr) -> exp.Expr:
-    """Put a node into a wrapper that takes its place."""
-    node.replace(wrapper)
-    wrapper.set("this", node)
-    return wrapper
+def _aggregated(made: Computation, relation: str) -> str:
+    """The relation of one row over which the value of an expression is computed."""
+    columns = ", ".join(f'{_sql(aggregate)} as "{name}"' for name, aggregate in made.aggregates.items())
+    return f"(select '' as project_id, {columns} from {relation})"
 
 
 def _offset(node: exp.Expr) -> int:
@@ -247,8 +207,8 @@ def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
         return "the expression is nested too deeply"
     if type(node) not in _ALLOWED or (isinstance(node, exp.Anonymous) and node.name.lower() != "date_part"):
         return _refusal(text, node)
-    if isinstance(node, _AGGREGATES):
-        if node.find_ancestor(*_AGGREGATES, exp.Where):
+    if isinstance(node, AGGREGATES):
+        if node.find_ancestor(*AGGREGATES, exp.Where):
             return "an aggregate can't stand within another, nor in its filter"
         if not node.this or node.args.get("expressions") or node.args.get("count"):
             return "an aggregate takes one argument, and a quantile its share, such as 0.95"
@@ -258,13 +218,13 @@ def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
         case exp.Column() if node.name.lower() not in COLUMNS[source]:
             close = get_close_matches(node.name, COLUMNS[source], n=1)
             return f"{source} have no column {node.name}" + (f"; do you mean {close[0]}?" if close else "")
-        case exp.Column() if not node.find_ancestor(*_AGGREGATES, exp.Where):
+        case exp.Column() if not node.find_ancestor(*AGGREGATES, exp.Where):
             return f"{node.name} stands outside of an aggregate, such as max({node.name})"
         case exp.Star() if not isinstance(node.parent, exp.Count) or any(node.args.values()):
             return "* stands in count(*) only"
-        case exp.Distinct() if not isinstance(node.parent, _AGGREGATES) or len(node.expressions) != 1:
+        case exp.Distinct() if not isinstance(node.parent, AGGREGATES) or len(node.expressions) != 1:
             return "distinct takes one column or expression, inside an aggregate"
-        case exp.Filter() if not isinstance(node.this, _AGGREGATES):
+        case exp.Filter() if not isinstance(node.this, AGGREGATES):
             return "filter follows an aggregate"
         case exp.DataType() if node.this not in _TYPES.values() or any(int(n.name) > 18 for n in node.expressions):
             return f"there is no cast to {_sql(node).lower()}; there are {', '.join(_TYPES)}"
@@ -274,6 +234,10 @@ def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
             return f"JSON is in the columns {' and '.join(_JSON_COLUMNS)} only"
         case exp.JSONExtractScalar() if not isinstance(node.expression, exp.JSONPath | exp.Literal):
             return "a path is written out, such as '$.price'"
+        case exp.Like() | exp.ILike():
+            return _pattern_fault(node)
+        case exp.Escape() if not _is_text(node.expression) or len(node.expression.name) != 1:
+            return "escape takes one character, such as '!'"
         case exp.Extract() if not isinstance(node.this, exp.Var):
             return "extract takes a unit without quotes, such as extract(hour from event_time)"
         case exp.TimestampTrunc() | exp.DateDiff() if not isinstance(node.args.get("unit"), exp.Var):
@@ -282,6 +246,28 @@ def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
             return f"date_part takes a unit; there are {', '.join(_UNITS)}"
         case exp.Var() if not _is_unit(node):
             return f"there is no unit {node.name.lower()}; there are {', '.join(_UNITS)}"
+    return None
+
+
+def _pattern_fault(node: exp.Expr) -> str | None:
+    """Why matching a pattern may take longer than time in proportion to the length of the text.
+
+    With a `_` or an `escape`, DuckDB tries every place for every `%`: hours for a text of 32 kB, and nothing interrupts it.
+    Otherwise it finds what is between them one after the other.
+    """
+    if not _is_text(node.expression):
+        return "a pattern is written out, such as '/shop/%'; for other texts use starts_with, ends_with or contains"
+    pattern, escape = node.expression.name, ""
+    if isinstance(node.parent, exp.Escape):
+        escape = node.parent.expression.name
+        pattern = re.sub(f"{re.escape(escape)}([^{re.escape(escape)}])", "x", pattern.replace(escape * 2, "x"))
+        if pattern.endswith(escape):
+            return "the pattern ends with its escape character"
+    if ("_" in pattern or escape) and len(re.findall("%+(?=[^%])", pattern)) > 1:
+        return (
+            "a pattern with `_` or escape has one % at most, and another one at its end;"
+            " use several conditions, such as contains(path, 'a') and contains(path, 'b')"
+        )
     return None
 
 
@@ -303,6 +289,10 @@ def _sql(node: exp.Expr) -> str:
     return node.sql(dialect="duckdb", comments=False)
 
 
+def _is_text(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and node.is_string
+
+
 def _is_unit(node: exp.Expr) -> bool:
     return isinstance(node, exp.Literal | exp.Var) and node.name.lower() in _UNITS
 
@@ -315,13 +305,25 @@ def _unsound(node: exp.Expr, source: Source) -> str | None:
     """
     kind = _type(node, source)
     if isinstance(node, exp.TryCast) and isinstance(node.this, exp.Literal):
-        _relations().cursor().execute(f"select {_sql(exp.Cast(this=node.this.copy(), to=node.args['to'].copy()))}")
-    if not isinstance(node, _AGGREGATES):
+        cast = _sql(exp.Cast(this=node.this.copy(), to=node.args["to"].copy()))
+        is_time = kind in ("DATE", "TIMESTAMP")
+        test = f"{cast} between '{FIRST_DATE}' and '{LAST_DATE}'" if is_time else cast
+        if _relations().cursor().execute(f"select {test}").fetchone() == (False,) and is_time:
+            return f"dates and times are from {FIRST_DATE} to {LAST_DATE}"
+    if isinstance(node, exp.Extract | exp.Anonymous):
+        part, whole = node.iter_expressions() if isinstance(node, exp.Extract) else node.expressions
+        if _type(whole, source) == "INTERVAL":
+            _relations().cursor().execute(f"select date_part('{part.name}', interval 1 day)")
+    if not isinstance(node, AGGREGATES):
         return None
     if kind == "VARCHAR":
         return "an aggregate that gives text is of no use in a metric, which is a number"
     if isinstance(node.parent, exp.Filter) and _type(node.parent.expression.this, source) != "BOOLEAN":
         return "the filter's condition is neither true nor false"
+    # DuckDB casts dates within these to timestamps, for which computed ones may be too far away.
+    is_between_values = isinstance(node, exp.Avg | exp.Median | exp.PercentileCont)
+    if is_between_values and node.this.find(exp.Add, exp.Sub) and _type(node.this, source) == "DATE":
+        return "computed dates have no average or quantile; count their days with date_diff"
     if not isinstance(node, exp.Sum | exp.Avg):
         return None
     summed = _type(node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this, source)
@@ -332,13 +334,13 @@ def _unsound(node: exp.Expr, source: Source) -> str | None:
     return None
 
 
-def _type(node: exp.Expr, source: Source) -> str:
-    """DuckDB's type of an expression over its table.
+def _type(node: exp.Expr, relation: str) -> str:
+    """DuckDB's type of an expression over a relation.
 
     Raises:
         duckdb.Error: there is none, or it takes text for something else without a cast.
     """
-    cursor = _relations().cursor().execute(f"select {_sql(node)} from {source}")
+    cursor = _relations().cursor().execute(f"select {_sql(node)} from {relation}")
     cursor.fetchall()
     assert cursor.description is not None
     return str(cursor.description[0][1])

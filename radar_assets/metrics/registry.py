@@ -7,6 +7,7 @@ whatever reads those. What an expression may consist of is in `expressions.py`.
 import re
 from collections.abc import Sequence
 from functools import cache, partial, reduce
+from hashlib import sha256
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
@@ -48,6 +49,11 @@ class Metric(BaseModel):
     def grains(self) -> tuple[Grain, ...]:
         """The grains at which the metric has values."""
         return ("hour", "day") if self.source == "events" else ("day",)
+
+    @property
+    def definition(self) -> str:
+        """A digest of what its values depend on."""
+        return sha256(f"{self.name}\n{self.source}\n{self.expression}".encode()).hexdigest()[:16]
 
     @property
     def empty_value(self) -> float | None:
@@ -253,7 +259,7 @@ def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
     """The statement that gives the metrics of a grain, a row for each that has a value.
 
     Args:
-        model: `hourly_metrics` or `daily_metrics`; its CTEs `of_events` and `of_sessions` get a column for each metric.
+        model: `hourly_metrics` or `daily_metrics`; its CTEs `of_events` and `of_sessions` get a column for each aggregate.
     """
     chosen = tuple(metric for metric in metrics if grain in metric.grains)
     return _compose(model, chosen, "hour" if grain == "hour" else "date")
@@ -272,7 +278,7 @@ def compose_five_minutes(model: Model, metrics: Sequence[Metric]) -> Model:
 def _compose(model: Model, metrics: tuple[Metric, ...], bucket: Bucket) -> Model:
     from sqlglot import exp
 
-    from radar_assets.metrics.expressions import aggregate
+    from radar_assets.metrics.expressions import computation
 
     tree: Any = model.parse()
     expressions = {cte.alias: cte.this for cte in tree.ctes}
@@ -281,22 +287,22 @@ def _compose(model: Model, metrics: tuple[Metric, ...], bucket: Bucket) -> Model
         relation = f"of_{metric.source}"
         rows = expressions[relation]
         table = rows.args["from_"].this.name
-        value = aggregate(metric.expression, table, present="session_id" if metric.source == "sessions" else None)
-        rows.select(exp.alias_(value, metric.name, quoted=True), copy=False)
-        column = exp.column(metric.name, quoted=True)
+        present = "session_id" if metric.source == "sessions" else None
+        made = computation(metric.expression, metric.source, metric.name, table, present=present)
+        for column, aggregate in made.aggregates.items():
+            rows.select(exp.alias_(aggregate, column, quoted=True), copy=False)
         branches.append(
             exp.select(
                 exp.column("project_id"),
                 exp.column(bucket),
                 exp.alias_(exp.Literal.string(metric.name), "metric"),
-                exp.alias_(exp.cast(column, "double"), "value"),
-            )
-            .from_(exp.to_table(relation))
-            .where(column.is_(exp.null()).not_())
+                exp.alias_(exp.cast(made.value, "double"), "value"),
+            ).from_(exp.to_table(relation))
         )
     ctes = tree.args["with_"].pop()
-    body = reduce(partial(exp.union, distinct=False, copy=False), branches, tree)
-    # Otherwise the branches are written side by side, each to files of its own in every partition.
-    body = body.order_by(exp.column(bucket), copy=False)
+    computed = reduce(partial(exp.union, distinct=False, copy=False), branches, tree).subquery("computed")
+    # Null has no row, and neither has what is too large for a double. Without an order the branches would be written side by side,
+    # each to files of its own in every partition.
+    body = exp.select("*").from_(computed).where("isfinite(value)").order_by(exp.column(bucket))
     body.set("with_", ctes)
     return Model(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))

@@ -4,8 +4,9 @@ Each sensor compares what is with what should be, and asks for the difference. A
 that a tick costs what has changed; without it a sensor looks at everything and comes to the same result.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from radar_assets.lakehouse.contract import Table, Transform
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.staleness import stale
+from radar_assets.lakehouse.staleness import outdated, stale
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests
 from radar_assets.windows import DAY, Grids, Window, day_key
@@ -58,17 +59,34 @@ def build_jobs(tables: Graph, grids: Grids, apart: Sequence[dg.AssetCheckKey] = 
     ]
 
 
-def build_sensors(tables: Graph, grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.SensorDefinition]:
+def build_sensors(
+    tables: Graph, grids: Grids, checks: Sequence[dg.AssetCheckKey], definitions: Mapping[str, Collection[str]]
+) -> list[dg.SensorDefinition]:
     """The sensors over stale hours and days, switched on.
 
     Args:
         checks: those that run with their assets.
+        definitions: as for `staleness.outdated`, by table.
     """
     hours = stale_partitions_sensor(
-        "stale_hours_sensor", HOURLY_JOB, "hour", tables, grids, checks, "Rebuilds hours that late lines have changed."
+        "stale_hours_sensor",
+        HOURLY_JOB,
+        "hour",
+        tables,
+        grids,
+        checks=checks,
+        definitions=definitions,
+        description="Rebuilds hours that late lines have changed.",
     )
     days = stale_partitions_sensor(
-        "stale_days_sensor", DAILY_JOB, "day", tables, grids, checks, "Rebuilds days whose hours have changed."
+        "stale_days_sensor",
+        DAILY_JOB,
+        "day",
+        tables,
+        grids,
+        checks=checks,
+        definitions=definitions,
+        description="Rebuilds days whose hours have changed.",
     )
     return [hours, days]
 
@@ -79,13 +97,15 @@ def stale_partitions_sensor(
     grid: Transform,
     tables: Graph,
     grids: Grids,
+    *,
     checks: Sequence[dg.AssetCheckKey],
+    definitions: Mapping[str, Collection[str]],
     description: str,
 ) -> dg.SensorDefinition:
     """A sensor that has the stale partitions of the derived tables of a grid rebuilt.
 
     A stale partition is rebuilt together with those of the tables downstream of it, which are asked for by themselves only where
-    they alone are stale.
+    they alone are stale. So is a partition that lacks something which has another definition by now, once for each definition.
     """
 
     @dg.sensor(
@@ -98,7 +118,6 @@ def stale_partitions_sensor(
     def sensor(context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.SensorResult:
         settled = Settled(context.cursor)
         snapshots: dict[str, Snapshot] = {}
-        pending = {table.name: dict[int, int]() for table in tables.derived(grid)}
         covered = {table.name: set[int]() for table in tables.derived(grid)}
         found: list[dg.RunRequest] = []
         for table in tables.derived(grid):
@@ -108,11 +127,11 @@ def stale_partitions_sensor(
             parent = snapshots[table.inputs[0].name]
             behind = stale(parent, snapshots[table.name], newer_than=settled[table.name])
             settled.advance(table.name, parent.sequence_number, behind)
-            pending[table.name] = {unit: at for unit, at in behind.items() if unit not in covered[table.name]}
+            pending = {unit: at for unit, at in behind.items() if unit not in covered[table.name]}
             downstream = [other.name for other in tables.downstream(table)]
             for other in downstream:
                 covered[other] |= set(behind)
-            due = due_partitions(context.instance, pending[table.name], table.name, grid, grids.start)
+            due = due_partitions(context.instance, pending, table.name, grid, grids.start)
             rested = {
                 at: number
                 for at, number in due.items()
@@ -120,6 +139,11 @@ def stale_partitions_sensor(
             }
             assets = (table.name, *downstream)
             found += requests(rested, grid, assets, prefix=table.name, tags=INCREMENTAL, checks=checks)
+            current = definitions.get(table.name, ())
+            lacking = outdated(snapshots[table.name], current) - set(behind) - covered[table.name]
+            due = due_partitions(context.instance, dict.fromkeys(lacking, 0), table.name, grid, grids.start)
+            prefix = f"{table.name}:{hashlib.sha256(' '.join(sorted(current)).encode()).hexdigest()[:16]}"
+            found += requests(due, grid, (table.name,), prefix=prefix, tags=INCREMENTAL, checks=checks)
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 
     return sensor

@@ -1,10 +1,11 @@
 """From the declaration of a table to its Dagster asset."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from radar_assets.lakehouse.catalog import Commit
 from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -45,7 +46,8 @@ def table_asset(
     layer: str,
     grids: Grids,
     *,
-    compose: Callable[[Model], Model] = lambda model: model,
+    rebuild: Callable[[Lakehouse, Sequence[Window]], tuple[Commit, Model]] | None = None,
+    definitions: Collection[str] = (),
     op_tags: Mapping[str, str] | None = None,
 ) -> dg.AssetsDefinition:
     """The asset of a table whose SQL reads its inputs over the same windows.
@@ -55,20 +57,30 @@ def table_asset(
 
     Args:
         layer: as for `table_options`; `sql/<table>.sql` in it is the model.
-        compose: completes the model when the asset runs.
+        rebuild: rebuilds windows of the table where that takes more than to run the model; its result has the model that ran.
+        definitions: as for `staleness.outdated`.
     """
 
     @dg.asset(**table_options(table, layer, grids), op_tags=op_tags, output_required=table.grid == "day")
-    def rebuild(
+    def rebuilt(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> Iterator[dg.MaterializeResult]:
-        windows = windows_to_build(context, lakehouse, table) if table.grid == "hour" else [partition_window(context)]
+        windows = (
+            windows_to_build(context, lakehouse, table, definitions)
+            if table.grid == "hour"
+            else [partition_window(context)]
+        )
         if windows:
-            model = compose(load_model(layer, table.name))
-            yield materialized(context, lakehouse.rebuild(model, windows, _same_windows), lakehouse.lineage(model))
+            commit, model = (rebuild or run_model)(lakehouse, windows)
+            yield materialized(context, commit, lakehouse.lineage(model))
 
-    return rebuild  # pyright: ignore[reportReturnType] - the decorator makes it a definition
+    def run_model(lakehouse: Lakehouse, windows: Sequence[Window]) -> tuple[Commit, Model]:
+        model = load_model(layer, table.name)
+        return lakehouse.rebuild(model, windows, same_windows), model
+
+    return rebuilt  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 
 
-def _same_windows(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:
+def same_windows(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:
+    """The files of tables that hold the windows."""
     return {name: Files.within(table, windows) for name, table in tables.items()}

@@ -1,6 +1,6 @@
 """What Dagster is told of a table: its schema with the asset, and rows, files, bytes and column lineage with each commit."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -62,11 +62,18 @@ def partition_window(context: dg.AssetExecutionContext) -> Window:
     return Window(span.start.replace(tzinfo=None), span.end.replace(tzinfo=None))
 
 
-def windows_to_build(context: dg.AssetExecutionContext, lakehouse: Lakehouse, table: Table) -> list[Window]:
-    """What a run of an asset has to rebuild: the stale partitions in an incremental run, else all of its partitions."""
+def windows_to_build(
+    context: dg.AssetExecutionContext, lakehouse: Lakehouse, table: Table, definitions: Collection[str] = ()
+) -> list[Window]:
+    """What a run of an asset has to rebuild: the stale partitions in an incremental run, else all of its partitions.
+
+    Args:
+        definitions: as for `outdated`.
+    """
     window = partition_window(context)
     if INCREMENTAL_TAG in context.run.tags:
-        return stale_windows(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name), window)
+        parent, child = lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name)
+        return stale_windows(parent, child, window, definitions)
     return [window]
 
 

@@ -4,11 +4,15 @@ from datetime import timedelta
 
 import pytest
 
+from radar_assets.events.tables import EVENTS
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.sql import Model
+from radar_assets.metrics.registry import Metric, registry
 from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.alerts.tables import MONDAY, NOON, WEEK, broken, fill, judge, judged, rule, series
+from radar_assets_tests.metrics.relations import event, relation
 
 
 @pytest.fixture
@@ -219,3 +223,23 @@ def test_windows_judged_together_are_judged_as_one_by_one(lakehouse: Lakehouse) 
         }
         assert found == {(project, at) for project, starts in broken(together[place]).items() for at in starts}
         assert found, "the case says something"
+
+
+def test_a_metric_that_fails_leaves_its_own_rules_unjudged(lakehouse: Lakehouse) -> None:
+    """Its sum overflows, which no guard can keep a sum from; five minutes are computed when they are judged."""
+    total = Metric(
+        name="total", title="", description="", expression="sum(cast(properties ->> '$.n' as decimal(38, 0)))"
+    )
+    large = f'{{"n": {"9" * 38}}}'
+    rows = relation(EVENTS, [event(at=NOON, project_id="shop", properties=large) for _ in range(2)])
+    model = Model("events", "from given where event_time between $start and $end")
+    lakehouse.rebuild(model, [Window.of_hour(NOON)], ["raw_events"], lambda _tables, _windows: {"given": rows})
+    five = {"window": "5m", "operator": "gte", "threshold": 0}
+    of_total, of_views = judge(
+        lakehouse,
+        rule(**five, name="of_total", metric="total"),
+        rule(**five, name="of_views"),
+        metrics=registry([total]),
+    )
+    assert (broken(of_total), judged(of_total), len(of_total.unsettled)) == ({}, {}, 1)
+    assert (broken(of_views), judged(of_views), len(of_views.unsettled)) == ({"shop": [NOON]}, {"shop": [NOON]}, 0)

@@ -9,7 +9,7 @@ import pytest
 from radar_assets.cli import app
 from radar_assets_tests.cli.conftest import Radar, in_a_process
 
-COMMANDS = ["demo", "dev", "import", "simulate", "replay-rejected"]
+COMMANDS = ["demo", "dev", "serve", "import", "simulate", "replay-rejected"]
 COMMANDS += ["apply", "rules", "channels", "alerts", "deliveries", "watch"]
 COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
 COMMANDS += ["channels"]

@@ -1,5 +1,6 @@
-"""`radar dev`: UI and collector answer, a first event is soon in the numbers, and one signal stops everything in order."""
+"""`radar dev`: what it shows, a first event that is soon in the numbers, and how everything ends with it."""
 
+import http.client
 import json
 import os
 import shlex
@@ -8,17 +9,25 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from radar_assets.cli.sql import reading
+from radar_assets.collector.keys import create_key
+from radar_assets.orchestration.runtime.launcher import WORKER_TAG
 from radar_assets.settings import Settings, load_settings
+from radar_assets.store.database import open_store
+from radar_assets.store.models import Project
 from radar_assets.tables import open_lakehouse
 from radar_assets_tests.cli.conftest import Radar
-from radar_assets_tests.platform import open_paths
+from radar_assets_tests.cli.test_rules import RULES, written
+from radar_assets_tests.platform import instance_of, open_paths
 
 PATIENCE_S = 120
 FIRST_EVENT_S = 120
@@ -49,13 +58,6 @@ def members(group: int) -> list[int]:
     return found
 
 
-def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def counted(settings: Settings) -> float:
     """The events of the first project in the table that the UI shows."""
     with reading(open_lakehouse(settings)) as connection:
@@ -64,62 +66,149 @@ def counted(settings: Settings) -> float:
         return total or 0
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
-def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_request(
-    radar_home: Path, tmp_path: Path
-) -> None:
-    port, collector_port = free_port(), free_port()
-    # As in the background of a script, where the interrupt signal is ignored.
-    ignored = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {SCRIPT}"
+@contextmanager
+def running(folder: Path, port: int, collector_port: int, script: str = SCRIPT) -> Iterator[subprocess.Popen[str]]:
+    """`radar dev` in a session of its own, of which nothing is left when the block ends."""
     with subprocess.Popen(
-        [sys.executable, "-c", ignored, "dev", "--port", str(port), "--collector-port", str(collector_port)],
-        cwd=tmp_path,
+        [sys.executable, "-c", script, "dev", "--port", str(port), "--collector-port", str(collector_port)],
+        cwd=folder,
+        env={**os.environ, **SECRETS, "COLUMNS": "80"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         umask=0o022,
-        env={**os.environ, **SECRETS},
     ) as process:
         try:
-            assert process.stderr
-            first_event = next(text for text in process.stderr if text.startswith("curl "))
-            told = next(text for text in process.stderr if "The UI is at" in text)
-            assert f"http://127.0.0.1:{port}" in told
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=60) as answer:
-                assert b"dagster_webserver_version" in answer.read()
-            _, url, _, authorization, _, event = shlex.split(first_event)
-            assert url == f"http://127.0.0.1:{collector_port}/v1/events"
-            headers = {"Authorization": authorization.partition(" ")[2]}
-            sent_at = time.monotonic()
-            with urllib.request.urlopen(urllib.request.Request(url, event.encode(), headers), timeout=60) as answer:
-                assert answer.status == 200
-            while not (events := counted(load_settings())):
-                assert time.monotonic() < sent_at + FIRST_EVENT_S
-                time.sleep(1)
-            assert events == 1
-            assert len(members(process.pid)) > 4
-            command_lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in members(process.pid)]
-            assert [command for command in command_lines if CANARY.encode() in command] == []
-            with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
-                head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {headers['Authorization']}\r\n"
-                under_way.sendall(f"{head}Content-Length: {len(event)}\r\n\r\n{event[:5]}".encode())
-                for _ in range(2):
-                    process.send_signal(signal.SIGTERM)
-                    time.sleep(1)
-                under_way.sendall(event[5:].encode())
-                assert under_way.recv(15) == b"HTTP/1.1 200 OK"
-            assert CANARY not in told + process.stderr.read()
-            assert process.wait(PATIENCE_S) == 0
-            wait_until(lambda: members(process.pid) == [])
+            yield process
         finally:
             for number in members(process.pid):
                 os.kill(number, signal.SIGKILL)
+
+
+def panel(process: subprocess.Popen[str]) -> list[str]:
+    """The lines up to the last one of the panel."""
+    assert process.stderr
+    lines = [*iter(process.stderr.readline, "Ctrl-C stops everything.\n"), process.stderr.readline()]
+    return [line.rstrip("\n") for line in lines]
+
+
+def sending(url: str, authorization: str, event: str) -> http.client.HTTPResponse:
+    request = urllib.request.Request(f"{url}/v1/events", event.encode(), {"Authorization": authorization})
+    return urllib.request.urlopen(request, timeout=60)
+
+
+def left_of(process: subprocess.Popen[Any]) -> list[int]:
+    """The processes of a `radar dev` that has ended, but for those that end by themselves in time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (left := members(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+
+
+@needs_proc
+def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_request(
+    radar: Radar, radar_home: Path, tmp_path: Path
+) -> None:
+    port, collector_port = free_port(), free_port()
+    # As in the background of a script, where the interrupt signal is ignored.
+    ignored = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {SCRIPT}"
+    with running(tmp_path, port, collector_port, ignored) as process:
+        lines = panel(process)
+        assert len(lines) < 20
+        assert f"Logs       {radar_home}/logs" in lines
+        lines.remove(f"Logs       {radar_home}/logs")
+        assert max(map(len, lines)) <= 80
+        assert f"UI         http://127.0.0.1:{port}" in lines
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=60) as answer:
+            assert b"dagster_webserver_version" in answer.read()
+        forged = urllib.request.Request(f"http://127.0.0.1:{port}/server_info", headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="421"):
+            urllib.request.urlopen(forged, timeout=60)
+        written(load_settings(), RULES)
+        assert f"The UI at http://127.0.0.1:{port} shows them." in radar("apply").out
+        pasted = "\n".join(lines).replace("\\\n", "")
+        curl = next(line for line in pasted.splitlines() if line.startswith("curl "))
+        _, url, _, header, _, event = shlex.split(curl)
+        authorization = header.removeprefix("Authorization: ")
+        assert url == f"http://127.0.0.1:{collector_port}/v1/events"
+        sent_at = time.monotonic()
+        with sending(url.removesuffix("/v1/events"), authorization, event) as answer:
+            assert answer.status == 200
+        while not (events := counted(load_settings())):
+            assert time.monotonic() < sent_at + FIRST_EVENT_S
+            time.sleep(1)
+        assert events == 1
+        with instance_of(load_settings()) as instance:
+            assert WORKER_TAG in instance.get_runs()[0].tags, "forked by the daemon, not started by the code server"
+        assert len(members(process.pid)) > 4
+        command_lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in members(process.pid)]
+        assert [command for command in command_lines if CANARY.encode() in command] == []
+        with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
+            head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\n"
+            under_way.sendall(f"{head}Content-Length: {len(event)}\r\n\r\n{event[:5]}".encode())
+            for _ in range(2):
+                process.send_signal(signal.SIGTERM)
+                time.sleep(1)
+            under_way.sendall(event[5:].encode())
+            assert under_way.recv(15) == b"HTTP/1.1 200 OK"
+        assert process.stderr and process.stderr.read() == ""
+        assert process.wait(PATIENCE_S) == 0
+        assert left_of(process) == []
+    shown = [*lines, *(log.read_text() for log in (radar_home / "logs").iterdir())]
+    assert [text for text in shown if CANARY in text] == []
     assert not list(tmp_path.glob(".tmp_dagster_home_*"))
     assert (radar_home / "dagster" / "dagster.yaml").exists()
     assert open_paths(radar_home) == []
-    lines = [line for file in (radar_home / "landing").rglob("*.ndjson") for line in file.read_text().splitlines()]
-    assert [json.loads(line)["project_id"] for line in lines] == ["default"] * 2
+    landed = [line for file in (radar_home / "landing").rglob("*.ndjson") for line in file.read_text().splitlines()]
+    assert [json.loads(line)["project_id"] for line in landed] == ["default"] * 2
+    assert "Serving the UI" in (radar_home / "logs" / "ui.log").read_text()
+    assert "No UI of this home runs" in radar("apply").out
+
+
+@needs_proc
+def test_kill_leaves_no_process_behind_and_cuts_no_request(radar: Radar, settings: Settings, tmp_path: Path) -> None:
+    store = open_store(settings.database)
+    store.ensure_projects([Project("shop"), Project("blog")])
+    key = create_key(store, "shop")
+    store.close()
+    written(settings, RULES)
+    port, collector_port = free_port(), free_port()
+    event = json.dumps({"event": "signup", "anonymous_id": "visitor-1"})
+    with running(tmp_path, port, collector_port) as process:
+        lines = panel(process)
+        assert "Projects   blog, shop" in lines
+        assert any(line.startswith("KEY=$(") and line.endswith("radar key create blog)") for line in lines)
+        with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
+            head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"
+            under_way.sendall(f"{head}Content-Length: {len(event)}\r\n\r\n{event[:5]}".encode())
+            time.sleep(0.5)
+            process.kill()
+            time.sleep(1)
+            under_way.sendall(event[5:].encode())
+            assert under_way.recv(15) == b"HTTP/1.1 200 OK"
+        assert left_of(process) == []
+    assert len([*settings.landing.rglob("*.ndjson")]) == 1, "the collector has ended in order"
+    assert "No UI of this home runs" in radar("apply").out
+
+
+@needs_proc
+def test_when_a_child_ends_its_last_lines_are_shown_and_everything_stops(radar_home: Path, tmp_path: Path) -> None:
+    collector_port = free_port()
+    with running(tmp_path, free_port(), collector_port) as process, socket.socket() as taken:
+        assert process.stderr and process.stderr.readline().startswith("Starting")
+        # Taken since `radar dev` has looked, and before the collector does.
+        taken.bind(("127.0.0.1", collector_port))
+        taken.listen()
+        said = process.stderr.read()
+        assert process.wait(PATIENCE_S) == 1
+        assert left_of(process) == []
+    assert said.splitlines()[0] == "collector ended (exit code 1), so everything stops."
+    assert str(radar_home / "logs" / "collector.log") in said
+    assert f"can't listen on 127.0.0.1:{collector_port}" in said.splitlines()[-1]
 
 
 def test_a_port_in_use_is_told_before_anything_starts(radar: Radar, radar_home: Path) -> None:

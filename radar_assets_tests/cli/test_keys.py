@@ -64,7 +64,7 @@ def test_what_is_no_key_is_told_with_its_field(radar: Radar) -> None:
     radar("project add shop")
     for command, problem in {
         "key create nowhere": "project id 'nowhere' is unknown",
-        "key create shop --origin shop.example": "origin 'shop.example' is no web origin",
+        "key create shop --origin shop.example": "origin 'shop.example' is not a web origin",
         "key create shop --value 'a b'": "key value 'a b' must be 1 to 200",
         "key revoke nothing": "radar key list",
         "project limit nowhere": "project id 'nowhere' is unknown",

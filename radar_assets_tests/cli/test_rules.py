@@ -1,7 +1,8 @@
 """`radar apply` and `radar rules`: what the file says takes effect, a UI that runs is told, and a rule is tried on the past."""
 
-import importlib
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,12 @@ from typing import Any
 
 import pytest
 import time_machine
+from dagster import DagsterInstance
+from dagster._core.storage.runs import SqlRunStorage
 
 from radar_assets.alerts.rules import load_rules, stored_rules
+from radar_assets.cli.ui_address import recorded_ui
+from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.tables import open_lakehouse
@@ -44,21 +49,20 @@ def written(settings: Settings, text: str) -> Path:
     return settings.config_file
 
 
-@pytest.fixture(autouse=True)
-def _no_ui(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever runs on this machine is not to be told."""
-    monkeypatch.setattr(importlib.import_module("radar_assets.cli.apply"), "LOCAL_UI", "http://127.0.0.1:9")
-
-
 @contextmanager
-def ui(answer: dict[str, Any], status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Something that answers as the UI does; its address, and what it was asked."""
+def ui(answer: dict[str, Any], instance_id: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Something that answers as the UI of an instance does; its address, and what it was asked to do."""
     asked: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"instanceId": instance_id}).encode())
+
         def do_POST(self) -> None:
             asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
+            self.send_response(200)
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
@@ -82,7 +86,7 @@ def test_what_is_applied_is_in_the_store_and_what_is_not_any_more_goes(radar: Ra
     assert run.out.splitlines() == [
         "added    rule many_events",
         "added    rule few_events",
-        "No UI answers at http://127.0.0.1:9; the next start has them.",
+        "No UI of this home runs on this machine; the next start has them.",
     ]
     assert "many_events: no project is called nowhere, shop" in run.err
     store = open_store(settings.database)
@@ -111,48 +115,88 @@ def test_nothing_is_applied_of_a_file_with_a_mistake(radar: Radar, settings: Set
     assert [rule.threshold for rule in stored_rules(settings.database)] == [2, 1]
 
 
+@pytest.fixture
+def instance_id(settings: Settings) -> str:
+    """What the pages of this home's UI have."""
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        assert isinstance(instance.run_storage, SqlRunStorage)
+        return instance.run_storage.get_run_storage_id()
+
+
+SOUND = {"data": {"reloadWorkspace": {"locationEntries": []}}}
+
+
 def test_a_ui_that_runs_loads_what_was_applied(
-    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    radar: Radar, settings: Settings, instance_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, RULES)
-    sound = {"locationEntries": [{"name": "radar", "locationOrLoadError": {"__typename": "RepositoryLocation"}}]}
-    with ui({"data": {"reloadWorkspace": sound}}) as (url, asked):
+    with ui(SOUND, instance_id) as (url, asked):
         monkeypatch.setenv("RADAR_UI_URL", url)
         assert f"The UI at {url} shows them." in radar("apply").out
     assert "reloadWorkspace" in asked[0]["query"]
+    assert f"No UI answers at {url}; the next start has them." in radar("apply").out
     failed = {"__typename": "PythonError", "message": "it is\nbroken"}
-    with ui({"data": {"reloadWorkspace": {"locationEntries": [{"name": "radar", "locationOrLoadError": failed}]}}}) as (
-        url,
-        _,
-    ):
+    answer = {"data": {"reloadWorkspace": {"locationEntries": [{"name": "radar", "locationOrLoadError": failed}]}}}
+    with ui(answer, instance_id) as (url, _):
         monkeypatch.setenv("RADAR_UI_URL", url)
         run = radar("apply")
     assert (run.code, run.err.splitlines()[-1]) == (
         1,
         "radar: The rules are in place, but radar does not load: it is broken",
     )
-    with ui({"what": "is this"}) as (url, _):
+
+
+def test_a_ui_of_another_home_is_left_alone(radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(settings, RULES)
+    with ui(SOUND, "another-instance") as (url, asked):
         monkeypatch.setenv("RADAR_UI_URL", url)
-        assert "is no UI of Dagster's" in radar("apply").err
+        run = radar("apply")
+        assert (run.code, f"what answers at {url} is not the UI of this home" in run.err) == (1, True)
+        monkeypatch.delenv("RADAR_UI_URL")
+        with recorded_ui(settings, url):
+            assert radar("apply").code == 1
+        assert asked == []
 
 
 def test_the_ui_of_this_machine_comes_first_and_by_no_proxy(
-    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    radar: Radar, settings: Settings, instance_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, RULES)
-    module = importlib.import_module("radar_assets.cli.apply")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    sound = {"data": {"reloadWorkspace": {"locationEntries": []}}}
-    with ui(sound) as (local, _), ui(sound) as (public, asked):
+    with ui(SOUND, instance_id) as (local, _), ui(SOUND, instance_id) as (public, asked):
         monkeypatch.setenv("RADAR_UI_URL", public)
-        monkeypatch.setattr(module, "LOCAL_UI", local)
-        assert f"The UI at {local} shows them." in radar("apply").out
+        with recorded_ui(settings, local):
+            assert f"The UI at {local} shows them." in radar("apply").out
+            assert asked == []
+        assert f"The UI at {public} shows them." in radar("apply").out
+
+
+def test_a_record_of_a_ui_counts_while_the_process_lives_that_wrote_it(
+    radar: Radar, settings: Settings, instance_id: str
+) -> None:
+    written(settings, RULES)
+    record = settings.home / "ui.json"
+    with ui(SOUND, instance_id) as (url, asked):
+        script = f"""if True:
+            import os
+            from radar_assets.cli.ui_address import recorded_ui
+            from radar_assets.settings import load_settings
+            with recorded_ui(load_settings(), {url!r}):
+                os.kill(os.getpid(), 9)"""
+        assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+        dead = json.loads(record.read_text())
+        with recorded_ui(settings, url):
+            own = json.loads(record.read_text())
+            assert f"The UI at {url} shows them." in radar("apply").out
+        assert not record.exists()
+        del asked[:]
+        later = {**own, "started": own["started"] - 60}
+        for stale in (json.dumps(dead), json.dumps(later), json.dumps({**own, "host": "elsewhere"}), "[]", "{}", "{"):
+            record.write_text(stale)
+            assert "No UI of this home runs on this machine" in radar("apply").out
         assert asked == []
-        with ui({"what": "is this"}) as (other, _):
-            monkeypatch.setattr(module, "LOCAL_UI", other)
-            assert f"The UI at {public} shows them." in radar("apply").out
 
 
 def test_a_mail_channel_without_a_mail_server_is_remarked(

@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ import pytest
 import uvicorn
 
 from radar_assets.collector.app import make_app
+from radar_assets.collector.door import Door
+from radar_assets.collector.doors import DOORS
 from radar_assets.collector.keys import create_key
 from radar_assets.collector.protocol import BoundedProtocol
 from radar_assets.settings import Settings, load_settings
@@ -90,7 +92,7 @@ class Collector:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Collector]:
+def serving(settings: Settings, doors: Sequence[Door] = DOORS) -> Iterator[Collector]:
     """A collector with these settings, stopped in order when the block ends."""
     store = open_store(settings.database)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -99,7 +101,7 @@ def serving(settings: Settings) -> Iterator[Collector]:
         store.ensure_projects([Project(project)])
         collector.keys[project] = create_key(store, project)
     config = uvicorn.Config(
-        make_app(settings), http=BoundedProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5
+        make_app(settings, doors), http=BoundedProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),), name="collector")

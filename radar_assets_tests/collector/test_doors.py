@@ -3,17 +3,19 @@
 import gzip
 import json
 import time
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from radar_assets.collector.door import Door, MalformedRequestError, Outcome
 from radar_assets.collector.doors import DOORS
 from radar_assets.collector.doors.cookieless import RESEND_S
+from radar_assets.collector.hits import read_hit
 from radar_assets.collector.keys import create_key
 from radar_assets.collector.lines import encode_lines
 from radar_assets.events.contract import Rejection, parse
@@ -162,6 +164,186 @@ def test_whatever_a_body_holds_gives_whole_lines_or_is_refused(door: Door, data:
     for line in lines.splitlines():
         verdict = parse(line, {"shop"}, NOON.date())
         assert isinstance(verdict, Rejection) or verdict.project_id == "shop"
+
+
+PAGE = {"url": "https://a.example/", "title": "A"}
+WHOLE = "203.0.113.77"
+MESSAGES: dict[str, dict[str, Any]] = {
+    "radar": {
+        **{"event_id": "e", "type": "track", "event": "seen", "category": "c", "user_id": "u", "anonymous_id": "a"},
+        **{"session_id": "s", "timestamp": "2026-03-10T12:00:00Z", "sent_at": "2026-03-10T12:00:00Z"},
+        **{"properties": {"page": PAGE}, "context": {"page": PAGE}},
+    },
+    "segment": {
+        **{
+            "type": "track",
+            "event": "seen",
+            "messageId": "m",
+            "name": "n",
+            "category": "c",
+            "userId": "u",
+            "anonymousId": "a",
+        },
+        **{"previousId": "p", "groupId": "g", "timestamp": "2026-03-10T12:00:00Z", "sentAt": "2026-03-10T12:00:00Z"},
+        **{"properties": {"page": PAGE}, "traits": {"plan": "pro"}, "context": {"page": PAGE, "sessionId": 7}},
+    },
+    "posthog": {
+        **{"event": "seen", "uuid": "u", "distinct_id": "ann", "timestamp": "2026-03-10T12:00:00Z", "offset": 5},
+        **{
+            "properties": {"$current_url": "https://a.example/", "$device_id": "d"},
+            "$set": {"plan": "pro"},
+            "$set_once": {"a": 1},
+        },
+    },
+    "snowplow": {
+        **{
+            "aid": "site",
+            "e": "ue",
+            "eid": "e",
+            "uid": "u",
+            "duid": "d",
+            "dtm": "1773144000000",
+            "stm": "1773144000000",
+        },
+        **{
+            "ue_pr": {"schema": "a/b/c/1", "data": {"schema": "a/b/c/1", "data": {"a": 1}}},
+            "co": {"data": []},
+            "url": "https://a/",
+        },
+        **{"res": "1x1", "ua": "browser", "ip": WHOLE, "tv": "py", "p": "web"},
+    },
+    "umami": {
+        **{
+            "website": "site",
+            "hostname": "a",
+            "url": "/a",
+            "referrer": "/b",
+            "title": "A",
+            "name": "seen",
+            "data": {"a": 1},
+        },
+        **{
+            "id": "ann",
+            "tag": "t",
+            "language": "de",
+            "screen": "1x1",
+            "timestamp": 1773140400,
+            "ip": WHOLE,
+            "userAgent": "b",
+        },
+    },
+    "plausible": {
+        **{"n": "seen", "u": "https://a/", "d": "site", "r": "https://b/", "w": 1, "p": {"a": 1}, "m": {"a": 1}},
+        **{"$": {"amount": 1, "currency": "EUR"}, "i": True, "e": 1, "sd": 1},
+    },
+}
+"""A message of each door with all that it may have."""
+BATCHES: dict[str, tuple[str, Any]] = {
+    "radar": ("/v1/events", lambda messages: messages),
+    "segment": ("/v1/batch", lambda messages: {"batch": messages, "context": {"ip": WHOLE}}),
+    "posthog": ("/batch/", lambda messages: {"batch": messages}),
+    "snowplow": ("/com.snowplowanalytics.snowplow/tp2", lambda messages: {"data": messages}),
+}
+SINGLE: dict[str, tuple[str, Any]] = {
+    "radar": ("/v1/events", lambda message: message),
+    "segment": ("/v1/track", lambda message: message),
+    "posthog": ("/e/", lambda message: message),
+    "umami": ("/api/send", lambda message: {"type": "event", "payload": message}),
+    "plausible": ("/api/event", lambda message: message),
+}
+ABSENT = object()
+ADDRESSES = [
+    {name: value}
+    for name in ("ip", "IP", "clientIp", "user_ip", "remote_addr", "$initial_ip", "network_userip", "x-forwarded-for")
+    for value in (WHOLE, f"{WHOLE} (proxy)", [WHOLE, 7], {"v4": WHOLE}, "n/a", None)
+]
+PARTS = [
+    *(
+        ABSENT,
+        None,
+        "",
+        {},
+        [],
+        "text",
+        7,
+        1.5,
+        -1,
+        True,
+        [1],
+        [[{"a": None}]],
+        "203.0.113.0",
+        10**30,
+        1e300,
+        "x" * 300,
+        "\ud800",
+    ),
+    *ADDRESSES,
+    [ADDRESSES[0]],
+    {"a": {"b": ADDRESSES}},
+]
+"""What may stand in the place of each part of a message."""
+
+
+def _with(message: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**message, **parts}.items() if value is not ABSENT}
+
+
+def _sent_over(collector: Collector, path: str, body: Any) -> tuple[int, list[bytes]]:
+    collector.forget()
+    headers = {"Authorization": f"Bearer {collector.keys['shop']}", "User-Agent": "test"}
+    reply = collector.request("POST", path, json.dumps(body).encode(), headers)
+    lines = collector.landed()
+    for line in lines:
+        verdict = parse(line, {"shop"}, NOON.date())
+        assert isinstance(verdict, Rejection) or verdict.project_id == "shop"
+        assert (read_hit(line) is None) == (isinstance(parse(line, {"shop"}, date.min), Rejection))
+        assert WHOLE.encode() not in line
+    return reply.status, lines
+
+
+@pytest.fixture(params=MESSAGES)
+def door_of(request: pytest.FixtureRequest, shared: Collector) -> str:
+    """A door whose key is of the project `shop`."""
+    if "site" not in shared.keys:
+        shared.keys["site"] = create_key(shared.store, "shop", value="site")
+    return request.param
+
+
+def _check_batch(shared: Collector, door: str, messages: list[dict[str, Any]]) -> None:
+    good = MESSAGES[door]
+    path, batch = BATCHES[door]
+    status, lines = _sent_over(shared, path, batch([good, *messages, good]))
+    assert (status, len(lines)) == (200, len(messages) + 2), messages
+
+
+def _check_single(shared: Collector, door: str, message: dict[str, Any]) -> None:
+    path, body = SINGLE[door]
+    status, lines = _sent_over(shared, path, body(message))
+    assert (status, len(lines)) in ((200, 1), (202, 1), (400, 0), (401, 0)), message
+
+
+def test_whatever_stands_for_a_part_of_a_message_costs_that_message_at_most(door_of: str, shared: Collector) -> None:
+    good = MESSAGES[door_of]
+    for name in good:
+        if door_of in BATCHES:
+            _check_batch(shared, door_of, [_with(good, {name: part}) for part in PARTS])
+        if door_of in SINGLE:
+            for part in PARTS[:: 1 if door_of not in BATCHES else 7]:
+                _check_single(shared, door_of, _with(good, {name: part}))
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(data=st.data())
+def test_whatever_stands_for_several_parts_costs_that_message_at_most(
+    door_of: str, shared: Collector, data: st.DataObject
+) -> None:
+    names = st.sampled_from(sorted(MESSAGES[door_of]))
+    parts = data.draw(st.dictionaries(names, st.sampled_from(PARTS), min_size=2, max_size=6))
+    message = _with(MESSAGES[door_of], parts)
+    if door_of in BATCHES:
+        _check_batch(shared, door_of, [message])
+    if door_of in SINGLE:
+        _check_single(shared, door_of, message)
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)

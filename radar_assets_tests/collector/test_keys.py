@@ -65,11 +65,58 @@ def test_no_key_is_kept(store: Store) -> None:
     assert key.removeprefix("write_") not in str(tuple(row))
 
 
-def test_what_is_no_origin_is_refused(store: Store) -> None:
-    for origin in ("shop.example", "ftp://shop.example", "https://", "https://a/b", "https://u@a", "*"):
-        with pytest.raises(FieldError, match="is no web origin"):
+@pytest.mark.parametrize(
+    ("origins", "problem"),
+    [
+        (
+            ("shop.example", "ftp://shop.example", "https://", "https://a/b", "https://u@a", "null"),
+            "is not a web origin",
+        ),
+        (
+            ("https://a:", "https://a:0", "https://a:65536", "https://a:b", "https://[::g]", "https://a b"),
+            "is not a web origin",
+        ),
+        (("*", "https://*", "https://*.shop.example", "https://shop.*:443"), "has a wildcard, which is not supported"),
+        (("https://bücher.example",), "write its host in Punycode"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused(store: Store, origins: tuple[str, ...], problem: str) -> None:
+    for origin in origins:
+        with pytest.raises(FieldError, match=problem):
             create_key(store, "shop", origins=[origin])
     assert list_keys(store) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://Shop.example:443/", "https://shop.example"),
+        ("http://shop.example:80", "http://shop.example"),
+        ("https://shop.example:0443", "https://shop.example"),
+        ("https://shop.example:80", "https://shop.example:80"),
+        ("http://localhost:3000/", "http://localhost:3000"),
+        ("HTTP://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_an_origin_matches_however_it_was_written(store: Store, written: str, sent: str) -> None:
+    create_key(store, "shop", origins=[written])
+    [grant] = read_grants(store).values()
+    assert grant.origins == {sent}
+    assert grant.admits(sent)
+    assert grant.admits(written)
+    assert not any(map(grant.admits, (f"{sent}.evil.example", f"{sent}1", "null", "", None)))
+
+
+def test_an_origin_that_was_stored_as_it_was_written_matches_too(store: Store) -> None:
+    create_key(store, "shop", origins=["https://shop.example"])
+    with store.session() as session:
+        session.execute(
+            sa.text("""update api_keys set origins = '["https://shop.example:443", "https://*.a.example"]'""")
+        )
+    [grant] = read_grants(store).values()
+    assert grant.admits("https://shop.example")
+    assert not grant.admits("https://b.a.example")
 
 
 def test_unknown_keys_wait_for_one_reading_together(store: Store) -> None:

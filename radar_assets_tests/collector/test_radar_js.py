@@ -1,13 +1,10 @@
 """`radar.js` in a real browser on real pages: what a visitor does arrives, and makes a session with the right pages."""
 
 import gzip
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 
@@ -18,44 +15,16 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 from radar_assets.collector.keys import create_key
 from radar_assets.collector.live import live_counts
 from radar_assets.settings import Settings
+from radar_assets_tests.browser import FLAGS, site
 from radar_assets_tests.collector.conftest import Collector, serving
 from radar_assets_tests.collector.processes import free_port
 from radar_assets_tests.platform import Platform
 from radar_assets_tests.programs import CHROMIUM, needs_chromium
 
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 PATIENCE_S = 20
 
 pytestmark = needs_chromium
-
-
-@contextmanager
-def site(page: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """A web server of its own origin that has the same page under every address; its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(f"<!doctype html>{page}".encode())
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer((host, port), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://{host}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Expressions of teams' own metrics: what they compute, and what they can't do."""
 
 import random
+import time
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -119,10 +120,56 @@ def test_other_aggregates_over_no_session_have_no_row(expression: str) -> None:
         ("sum(line_number % 0)", 0),
         ("sum(abs(cast(properties ->> '$.quantity' as bigint)))", float(2 + 9223372036854775807)),
         ("sum(revenue) * sum(revenue) * sum(revenue) * sum(revenue) * sum(revenue)", 30.5**5),
+        ("1e300 * count(*) * 1e300", None),
+        ("max(cast(properties ->> '$.quantity' as bigint)) + max(cast(properties ->> '$.quantity' as bigint))", None),
+        ("-min(cast(properties ->> '$.quantity' as bigint))", None),
+        ("sum(cast(properties ->> '$.quantity' as bigint) % -1)", 0),  # the least bigint has no positive counterpart
+        ("count(*) filter (where cast(path as date) < event_time)", 0),
+        ("count(*) filter (where not properties ->> '$.price')", 0),
     ],
 )
 def test_a_value_that_cannot_be_computed_is_null_and_fails_no_run(expression: str, value: float | None) -> None:
     assert of_hour(EVENTS, [custom(expression)]) == ({} if value is None else {"mine": value})
+
+
+@pytest.mark.parametrize(
+    "compared", ["< event_time", "between event_time and event_time", "in (event_time, event_time)"]
+)
+@pytest.mark.parametrize("day, count", [("5000000-01-01", 0), ("2262-04-12", 0), ("1677-09-21", 0), ("infinity", 0)])
+def test_dates_that_not_every_engine_has_are_null(compared: str, day: str, count: int) -> None:
+    events = [event(properties=f'{{"due": "{day}"}}'), event(properties='{"due": "2026-03-02"}', at=NOON)]
+    due = "cast(properties ->> '$.due' as date)"
+    found = of_hour(events, [custom(f"count({due}) + 10 * count(*) filter (where {due} {compared} is null)")])
+    assert found == {"mine": 1 + 10}
+
+
+def test_malformed_json_is_null() -> None:
+    events = [event(properties='{"n": "\\ud800"}'), event(properties='{"n": 1}')]
+    assert of_hour(events, [custom("count(properties ->> '$.n')")]) == {"mine": 1}
+
+
+def test_two_aggregates_are_subtracted_exactly() -> None:
+    """As decimals; doubles would give 0.19999999999999998."""
+    events = [event(revenue=Decimal("0.3")), event(revenue=Decimal("0.1"))]
+    assert of_hour(events, [custom("max(revenue) - min(revenue)")]) == {"mine": 0.2}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "like '%a%a%a%c%'",
+        "ilike '%A%A%A%C%'",
+        "like '%a_%'",
+        "like '%_c'",
+        "not like '%a%b%c%d%e%f'",
+        "like '%c!%%' escape '!'",
+    ],
+)
+def test_a_pattern_takes_time_in_proportion_to_the_text(pattern: str) -> None:
+    events = [event(path="a" * 32_000) for _ in range(20)]
+    began = time.process_time()
+    of_hour(events, [custom(f"count(*) filter (where path {pattern})")])
+    assert time.process_time() - began < 5
 
 
 REFUSED = {
@@ -254,6 +301,20 @@ REFUSED = {
     "count(properties ->> '$.*')": "keys and places",
     "count(properties ->> '$..x')": "keys and places",
     "count(event in properties)": "list of values",
+    # patterns that take longer than their text is long, or fail
+    "count(*) filter (where path like event)": "a pattern is written out",
+    "count(*) filter (where path like '%' || event || '%')": "starts_with, ends_with or contains",
+    "count(*) filter (where path like '%a_b%c')": "has one % at most",
+    "count(*) filter (where path not ilike '%_%_c')": "has one % at most",
+    "count(*) filter (where path like '%a%b' escape '!')": "has one % at most",
+    "count(*) filter (where path like 'a!' escape '!')": "ends with its escape character",
+    "count(*) filter (where path like 'a!!!' escape '!')": "ends with its escape character",
+    "count(*) filter (where path like 'a' escape '')": "one character",
+    # dates out of range
+    "count(*) filter (where event_time < date '5000000-01-01')": "1677-09-22 to 2262-04-11",
+    "count(*) filter (where event_time < timestamp '2262-04-12')": "1677-09-22 to 2262-04-11",
+    "date_diff('day', median(cast(path as date) + line_number), max(event_time))": "No function matches",
+    "date_diff('day', median(cast(path as date) + 1), max(event_time))": "count their days",
     # wrong types, sums that are not the same every time or don't fit
     "sum(event)": "No function matches",
     "count(*) filter (where event)": "neither true nor false",

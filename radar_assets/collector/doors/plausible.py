@@ -7,9 +7,19 @@ from typing import Any
 
 import msgspec
 
-from radar_assets.collector.door import STATUS, Answer, Batch, Event, MalformedRequestError, Outcome, Request
+from radar_assets.collector.door import (
+    STATUS,
+    Answer,
+    Batch,
+    Event,
+    MalformedRequestError,
+    Outcome,
+    Request,
+    attempt,
+)
 from radar_assets.collector.doors.cookieless import event_of
 from radar_assets.collector.payloads import Payload, number
+from radar_assets.collector.recognition import Shape, recognized
 
 
 class _Sent(msgspec.Struct):
@@ -37,6 +47,11 @@ class _Sent(msgspec.Struct):
     sd: Any = None
 
 
+_SHAPE = Shape(
+    required=(frozenset({"n", "name"}), frozenset({"d", "domain"})),
+    known=frozenset(_Sent.__struct_encode_fields__),
+    expected="an object with n or name, u or url, and d or domain",
+)
 _SENT = msgspec.json.Decoder(_Sent)
 
 
@@ -53,9 +68,9 @@ class PlausibleDoor:
         except msgspec.ValidationError as error:
             raise MalformedRequestError(f"the body has to be a JSON object, an event: {error}") from error
         key = sent.d or sent.domain
-        if not isinstance(key, str):
-            return Batch(None, [msgspec.Raw(request.body)])
-        return Batch(key, [_event(request, key, sent)])
+        raw = msgspec.Raw(request.body)
+        events = [attempt(_event, request, key, sent) if isinstance(key, str) else raw]
+        return Batch(key if isinstance(key, str) else None, recognized(events, lambda: [raw], _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """Plausible's `ok`, or the error in its words."""

@@ -17,13 +17,16 @@ from radar_assets.collector.door import (
     Answer,
     Batch,
     Event,
+    Failed,
     MalformedRequestError,
     Outcome,
     Request,
     Sender,
+    attempt,
     identifier,
 )
 from radar_assets.collector.payloads import Payload, rfc3339, shared_time, with_members
+from radar_assets.collector.recognition import Shape, recognized
 
 _CAPTURES = ("/batch", "/capture", "/e", "/i/v0/e", "/i/v0/ai/batch")
 _FLAGS = ("/decide", "/flags")
@@ -95,6 +98,15 @@ class _Request(msgspec.Struct):
     batch: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
+_KEYS = frozenset({"api_key", "token"})
+_SHAPE = Shape(
+    required=(frozenset({"event"}), frozenset({"distinct_id"})),
+    known=_KEYS | {*_Captured.__struct_encode_fields__, "sent_at", "type", "library", "library_version"},
+    within="properties",
+    # The event has them, without their token.
+    unkept=_KEYS | {"properties"},
+    expected='an object with event, distinct_id and properties, an array of them, or {"api_key": ..., "batch": [...]}',
+)
 _REQUEST = msgspec.json.Decoder(_Request)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _CAPTURED = msgspec.json.Decoder(_Captured)
@@ -133,8 +145,8 @@ class PostHogDoor:
         if not given:
             # Where a request has a key of its own, a `token` may be any word of the application's.
             found = [_OF_ANOTHER if _is_of_another(each, key) else each for each in found]
-        events = [_event(*each, request, sent_at, key) if isinstance(each, tuple) else each for each in found]
-        return Batch(key if isinstance(key, str) else None, events)
+        events = [_event_of(each, request, sent_at, key) for each in found]
+        return Batch(key if isinstance(key, str) else None, recognized(events, lambda: raws[: MAX_EVENTS + 1], _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """What was asked for, or `status` 1; an error with the member that the SDKs show."""
@@ -186,6 +198,12 @@ def _captured(raw: msgspec.Raw) -> tuple[_Captured, _Properties] | msgspec.Raw:
 
 def _is_of_another(found: tuple[_Captured, _Properties] | msgspec.Raw, key: Any) -> bool:
     return isinstance(found, tuple) and found[1].token not in (None, "", key)
+
+
+def _event_of(
+    found: tuple[_Captured, _Properties] | msgspec.Raw, request: Request, sent_at: Any, key: Any
+) -> Event | msgspec.Raw | Failed:
+    return attempt(_event, *found, request, sent_at, key) if isinstance(found, tuple) else found
 
 
 def _event(captured: _Captured, properties: _Properties, request: Request, sent_at: Any, key: Any) -> Event:

@@ -16,11 +16,13 @@ from radar_assets.collector.door import (
     Answer,
     Batch,
     Event,
+    Failed,
     MalformedRequestError,
     Outcome,
     Request,
 )
 from radar_assets.collector.payloads import shared_time
+from radar_assets.collector.recognition import Shape, recognized
 
 
 class _Payloads(Event):
@@ -38,6 +40,11 @@ class _Envelope(msgspec.Struct):
     sent_at: Any = None
 
 
+_SHAPE = Shape(
+    required=(frozenset({"event", "type"}), frozenset({"user_id", "anonymous_id"})),
+    known=frozenset({*Event.__struct_fields__, "project_id", "received_at", "protocol"}),
+    expected='an object with event and user_id or anonymous_id, an array of them, one on each line, or {"events": [...]}',
+)
 _EVENT = msgspec.json.Decoder(_Payloads)
 _EVENTS = msgspec.json.Decoder(list[_Payloads])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -64,8 +71,13 @@ class RadarDoor:
             for event in events:
                 if isinstance(event, Event) and event.sent_at is None:
                     event.sent_at = sent_at
-            return Batch(key or envelope.key or "", events)
-        return Batch(key, [_event(line) for line in _documents(body)])
+            return Batch(
+                key or envelope.key or "", recognized(events, lambda: envelope.events[: MAX_EVENTS + 1], _SHAPE)
+            )
+        lines = _documents(body)
+        return Batch(
+            key, recognized([_event(line) for line in lines], lambda: [msgspec.Raw(line) for line in lines], _SHAPE)
+        )
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """The status that fits, with JSON."""
@@ -74,13 +86,18 @@ class RadarDoor:
         return Answer(STATUS[outcome], msgspec.json.encode(words), headers=headers)
 
 
-def _list(body: bytes) -> Sequence[Event | msgspec.Raw]:
+def _list(body: bytes) -> Sequence[Event | msgspec.Raw | Failed]:
     try:
-        return _EVENTS.decode(body)
+        events = _EVENTS.decode(body)
     except msgspec.ValidationError:
-        return [_event(raw) for raw in _RAWS.decode(body)[: MAX_EVENTS + 1]]
+        events = [_event(raw) for raw in _raws(body)]
     except msgspec.DecodeError as error:
-        raise MalformedRequestError(f"the body is no JSON array: {error}") from error
+        raise MalformedRequestError(f"the body is not a JSON array: {error}") from error
+    return recognized(events[: MAX_EVENTS + 1], lambda: _raws(body), _SHAPE)
+
+
+def _raws(body: bytes) -> list[msgspec.Raw]:
+    return _RAWS.decode(body)[: MAX_EVENTS + 1]
 
 
 def _event(text: bytes | msgspec.Raw) -> Event | msgspec.Raw:

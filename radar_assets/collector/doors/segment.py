@@ -15,12 +15,15 @@ from radar_assets.collector.door import (
     Answer,
     Batch,
     Event,
+    Failed,
     MalformedRequestError,
     Outcome,
     Request,
+    attempt,
     identifier,
 )
 from radar_assets.collector.payloads import Payload, members_of, over, shared_time, with_members
+from radar_assets.collector.recognition import Shape, recognized
 from radar_assets.events.contract import MAX_PAYLOAD_BYTES
 
 _KINDS = ("track", "identify", "page", "screen", "group", "alias")
@@ -73,6 +76,12 @@ class _Shared(NamedTuple):
     members: Mapping[str, msgspec.Raw] = {}
 
 
+_SHAPE = Shape(
+    required=(frozenset({"userId", "anonymousId"}),),
+    known=frozenset({*_Message.__struct_encode_fields__, "channel", "integrations", "version"}),
+    unkept=frozenset({"writeKey"}),
+    expected='a message with userId or anonymousId, or {"batch": [...]} of messages that have a type, too',
+)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _BATCH = msgspec.json.Decoder(_Batch)
 _LOOSE_BATCH = msgspec.json.Decoder(_LooseBatch)
@@ -98,7 +107,9 @@ class SegmentDoor:
         except msgspec.ValidationError as error:
             raise MalformedRequestError(f"the body has to be a JSON object, a message: {error}") from error
         message.type = _SHORT.get(kind, kind)
-        return Batch(_key(request, message), [_event(message, _Shared())])
+        raw = msgspec.Raw(request.body)
+        events = [attempt(_event, message, _Shared())]
+        return Batch(_key(request, message), recognized(events, lambda: [raw], _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """`success`, or the members that the SDKs show of an error."""
@@ -116,10 +127,12 @@ def _read_batch(request: Request) -> Batch:
     messages = batch.batch[: MAX_EVENTS + 1]
     shared = _shared(batch, len(messages))
     events = [
-        _event(message, shared) if isinstance(message, _Message) else _one_of_many(message, shared)
+        attempt(_event, message, shared) if isinstance(message, _Message) else _one_of_many(message, shared)
         for message in messages
     ]
-    return Batch(_key(request, batch), events)
+    return Batch(
+        _key(request, batch), recognized(events, lambda: _loose_batch(request.body).batch[: MAX_EVENTS + 1], _SHAPE)
+    )
 
 
 def _shared(batch: _Envelope, messages: int) -> _Shared:
@@ -140,12 +153,13 @@ def _loose_batch(body: bytes) -> _LooseBatch:
         raise MalformedRequestError(f"the body has to be a JSON object with an array named batch: {error}") from error
 
 
-def _one_of_many(raw: msgspec.Raw, shared: _Shared) -> Event | msgspec.Raw:
-    """The event of a message beside which there is one that is none."""
+def _one_of_many(raw: msgspec.Raw, shared: _Shared) -> Event | msgspec.Raw | Failed:
+    """The event of a message in a batch that has one that is not an object."""
     try:
-        return _event(_MESSAGE.decode(raw), shared)
+        message = _MESSAGE.decode(raw)
     except (msgspec.ValidationError, RecursionError):
         return raw
+    return attempt(_event, message, shared)
 
 
 def _key(request: Request, sent: _Envelope | _Message) -> str | None:

@@ -16,12 +16,15 @@ from radar_assets.collector.door import (
     Answer,
     Batch,
     Event,
+    Failed,
     MalformedRequestError,
     Outcome,
     Request,
+    attempt,
     identifier,
 )
 from radar_assets.collector.payloads import number, rfc3339, size
+from radar_assets.collector.recognition import Shape, recognized
 from radar_assets.events.user_agents import LOOKED_AT
 
 _PIXEL = base64.b64decode("R0lGODlhAQABAPAAAAAAAAAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
@@ -71,6 +74,13 @@ class _Described(msgspec.Struct):
     data: Any
 
 
+_SHAPE = Shape(
+    required=(frozenset({"e", "aid"}),),
+    known=frozenset(),
+    # An address is not kept, and what is packed is unpacked elsewhere in the event.
+    unkept=frozenset({"ip", "co", "cx", "ue_pr", "ue_px"}),
+    expected='{"schema": ..., "data": [...]} of objects with e, the type of event, and aid, the app id',
+)
 _PAYLOAD = msgspec.json.Decoder(_Payload)
 _FIELDS = msgspec.json.Decoder(dict[str, Any])
 _DESCRIBED = msgspec.json.Decoder(_Described)
@@ -85,7 +95,9 @@ class SnowplowDoor:
     def read(self, request: Request) -> Batch:
         """The events of a request. Those of another app id than the first's may not go where its go: no event stands there."""
         if request.method == "GET":
-            return Batch(request.query.get("aid"), [_event(request.query, request)])
+            asked = msgspec.Raw(msgspec.json.encode(request.query))
+            events = recognized([attempt(_event, request.query, request)], lambda: [asked], _SHAPE)
+            return Batch(request.query.get("aid"), events)
         try:
             raws = _PAYLOAD.decode(request.body).data[: MAX_EVENTS + 1]
         except msgspec.ValidationError as error:
@@ -94,7 +106,8 @@ class SnowplowDoor:
             ) from error
         sent = [_fields(raw) for raw in raws]
         key = next((fields["aid"] for fields in sent if fields and isinstance(fields.get("aid"), str)), None)
-        return Batch(key, [_event_of(fields, raw, key, request) for fields, raw in zip(sent, raws, strict=True)])
+        events = [_event_of(fields, raw, key, request) for fields, raw in zip(sent, raws, strict=True)]
+        return Batch(key, recognized(events, lambda: raws, _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """The picture that was asked for, or a word."""
@@ -113,8 +126,8 @@ def _fields(raw: msgspec.Raw) -> dict[str, Any] | None:
 
 def _event_of(
     fields: dict[str, Any] | None, raw: msgspec.Raw, key: str | None, request: Request
-) -> Event | msgspec.Raw:
-    return raw if fields is None or fields.get("aid") != key else _event(fields, request)
+) -> Event | msgspec.Raw | Failed:
+    return raw if fields is None or fields.get("aid") != key else attempt(_event, fields, request)
 
 
 def _event(fields: Mapping[str, Any], request: Request) -> Event:

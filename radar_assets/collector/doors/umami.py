@@ -15,10 +15,12 @@ from radar_assets.collector.door import (
     MalformedRequestError,
     Outcome,
     Request,
+    attempt,
     identifier,
 )
 from radar_assets.collector.doors.cookieless import event_of
-from radar_assets.collector.payloads import Payload, rfc3339, size
+from radar_assets.collector.payloads import Payload, members_of, rfc3339, size
+from radar_assets.collector.recognition import Shape, recognized
 
 
 class _Sent(msgspec.Struct):
@@ -43,6 +45,12 @@ class _Request(msgspec.Struct):
     type: Any = "event"
 
 
+_SHAPE = Shape(
+    required=(frozenset({"website"}),),
+    known=frozenset(_Sent.__struct_encode_fields__),
+    unkept=frozenset({"ip"}),
+    expected='{"type": "event", "payload": {...}} with website, the website id, and url',
+)
 _REQUEST = msgspec.json.Decoder(_Request)
 
 
@@ -59,9 +67,9 @@ class UmamiDoor:
         except msgspec.ValidationError as error:
             raise MalformedRequestError(f"the body has to be a JSON object with an object payload: {error}") from error
         key = sent.payload.website
-        if not isinstance(key, str):
-            return Batch(None, [msgspec.Raw(request.body)])
-        return Batch(key, [_event(request, key, sent.type, sent.payload)])
+        raw = msgspec.Raw(request.body)
+        events = [attempt(_event, request, key, sent.type, sent.payload) if isinstance(key, str) else raw]
+        return Batch(key if isinstance(key, str) else None, recognized(events, lambda: [_payload(raw)], _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """What lets the tracker go on, or the error in Umami's words."""
@@ -69,6 +77,10 @@ class UmamiDoor:
             return Answer(200, b'{"disabled":false}')
         words = {"error": {"message": detail, "code": outcome.value, "status": STATUS[outcome]}}
         return Answer(STATUS[outcome], msgspec.json.encode(words))
+
+
+def _payload(body: msgspec.Raw) -> msgspec.Raw:
+    return members_of(body).get("payload", msgspec.Raw(b"null"))
 
 
 def _event(request: Request, site: str, kind: Any, sent: _Sent) -> Event:
@@ -98,4 +110,4 @@ def _event(request: Request, site: str, kind: Any, sent: _Sent) -> Event:
 def _absolute(address: Any, hostname: Any) -> Any:
     """The whole of an address whose first half, the same for all pages of a site, the tracker leaves out."""
     is_path = isinstance(address, str) and address.startswith("/")
-    return f"https://{hostname}{address}" if is_path and hostname else address
+    return f"https://{hostname}{address}" if is_path and hostname and isinstance(hostname, str) else address

@@ -43,6 +43,7 @@ class Engine(Protocol):
         table: Table,
         folder: Path,
         built_from: int = 0,
+        limit_s: float | None = None,
     ) -> list[NewFile]:
         """Run a model and write its rows below a folder, one file a partition.
 
@@ -50,17 +51,31 @@ class Engine(Protocol):
             parameters: values of the model's named parameters.
             table: the declaration of the rows; the model gives its columns in any order.
             built_from: sequence number of the input, kept in the names of the files.
+            limit_s: seconds that the model may take.
 
         Raises:
             Exception: the statement fails; no files are left behind.
+            StatementTimeoutError: it takes longer than `limit_s`; no files are left behind.
         """
         ...
 
-    def query(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
-        """Run a model and return its rows."""
+    def query(
+        self,
+        model: Model,
+        inputs: Inputs,
+        parameters: Mapping[str, Any] | None = None,
+        limit_s: float | None = None,
+    ) -> "pa.Table":
+        """Run a model and return its rows.
+
+        Raises:
+            StatementTimeoutError: it takes longer than `limit_s` seconds.
+        """
         ...
 
-    def staged(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any]) -> AbstractContextManager[Path]:
+    def staged(
+        self, model: Model, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
+    ) -> AbstractContextManager[Path]:
         """The rows of a model in a Parquet file that lasts as long as the block: an intermediate result that several models read."""
         ...
 

@@ -17,6 +17,7 @@ import psutil
 
 from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.engines.base import Engine, Session
+from radar_assets.lakehouse.engines.limits import limited
 from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.sql import Model
@@ -80,18 +81,19 @@ class DuckDBEngine(Engine):
         table: Table,
         folder: Path,
         built_from: int = 0,
+        limit_s: float | None = None,
     ) -> list[NewFile]:
         """See `Engine.write`."""
         import duckdb
 
         try:
-            return self._write(model.sql, inputs, parameters, table, folder, built_from)
+            return self._write(model.sql, inputs, parameters, table, folder, built_from, limit_s)
         except duckdb.OutOfMemoryException:
             # Too many partitions at once, which only the rows could tell: put them aside and write some partitions at a time.
             pass
         files: list[NewFile] = []
         try:
-            with self.staged(model, inputs, parameters) as rows:
+            with self.staged(model, inputs, parameters, limit_s) as rows:
                 keys = ", ".join(f"{key} as k{place}" for place, key in enumerate(_partition_keys(table)))
                 distinct = self.query(
                     Model("keys", f"select distinct {keys} from staged order by all"), {"staged": rows}
@@ -110,7 +112,14 @@ class DuckDBEngine(Engine):
         return files
 
     def _write(
-        self, sql: str, inputs: Inputs, parameters: Mapping[str, Any], table: Table, folder: Path, built_from: int
+        self,
+        sql: str,
+        inputs: Inputs,
+        parameters: Mapping[str, Any],
+        table: Table,
+        folder: Path,
+        built_from: int,
+        limit_s: float | None = None,
     ) -> list[NewFile]:
         batch = folder / uuid.uuid4().hex
         columns = ", ".join(f'"{name}"' for name in table.column_names)
@@ -127,24 +136,32 @@ class DuckDBEngine(Engine):
         """
         batch.mkdir(parents=True)
         try:
-            with self.connect(inputs) as connection:
+            with self.connect(inputs) as connection, limited(connection, limit_s):
                 written = connection.execute(statement, dict(parameters)).fetchall()
         except BaseException:
             shutil.rmtree(batch, ignore_errors=True)
             raise
         return [_new_file(table, row) for row in written]
 
-    def query(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
+    def query(
+        self,
+        model: Model,
+        inputs: Inputs,
+        parameters: Mapping[str, Any] | None = None,
+        limit_s: float | None = None,
+    ) -> "pa.Table":
         """See `Engine.query`."""
-        with self.connect(inputs) as connection:
+        with self.connect(inputs) as connection, limited(connection, limit_s):
             return connection.execute(model.sql, dict(parameters or {})).to_arrow_table()
 
     @contextmanager
-    def staged(self, model: Model, inputs: Inputs, parameters: Mapping[str, Any]) -> Iterator[Path]:
+    def staged(
+        self, model: Model, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
+    ) -> Iterator[Path]:
         """See `Engine.staged`."""
         path = self.scratch / f"staged-{os.getpid()}-{uuid.uuid4().hex}.parquet"
         try:
-            with self.connect(inputs) as connection:
+            with self.connect(inputs) as connection, limited(connection, limit_s):
                 options = f"format parquet, row_group_size {ROW_GROUP}"
                 connection.execute(f"copy ({model.sql}) to '{_quoted(path)}' ({options})", dict(parameters))
             yield path

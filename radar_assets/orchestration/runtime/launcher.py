@@ -7,7 +7,6 @@ import multiprocessing
 import multiprocessing.process
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,6 +20,8 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData, serialize_value
+
+from radar_assets.orchestration.runtime.process_identity import ProcessIdentity
 
 WORKER_TAG = ".dagster/radar_worker"
 """The process of a run, as `_Worker.tag` writes it; the UI shows no tag that begins so."""
@@ -60,7 +61,9 @@ class ForkingRunLauncher(DefaultRunLauncher):
             multiprocessing.process._children.discard(process)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
             assert process.pid
             # The run writes tags too, and one write may undo the other. If this one fails, the process ends without having begun.
-            self._instance.add_run_tags(run.run_id, {WORKER_TAG: _Worker.of(run, process.pid).tag()})
+            self._instance.add_run_tags(
+                run.run_id, {WORKER_TAG: _Worker(run.run_id, ProcessIdentity.of(process.pid)).tag()}
+            )
             goes.send(True)
         self._run_ids.add(run.run_id)
 
@@ -73,12 +76,14 @@ class ForkingRunLauncher(DefaultRunLauncher):
         if run.is_finished:
             return False
         self._instance.report_run_canceling(run)
-        process = worker.process() if worker.is_here() else None
+        process = worker.identity.process() if worker.identity.is_here() else None
         if process:
             with suppress(psutil.NoSuchProcess):  # it ends by itself just now
                 process.send_signal(signal.SIGINT)
                 return True
-        self._instance.report_engine_event(f"There is no process {worker.pid} of the run on this machine.", run)
+        self._instance.report_engine_event(
+            f"There is no process {worker.identity.pid} of the run on this machine.", run
+        )
         return False
 
     @property
@@ -88,54 +93,33 @@ class ForkingRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the process of a run is there. What can't be seen from here counts as running."""
         worker = _Worker.of_run(run)
-        if worker and worker.is_here() and not worker.process():
-            return CheckRunHealthResult(WorkerStatus.FAILED, f"The process {worker.pid} of the run is gone.")
+        if worker and worker.identity.is_here() and not worker.identity.process():
+            return CheckRunHealthResult(WorkerStatus.FAILED, f"The process {worker.identity.pid} of the run is gone.")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
 class _Worker(NamedTuple):
-    """The process of a run; its start, in seconds since the machine's, tells it from a later one of the same number."""
+    """The process of a run."""
 
     run_id: str
-    host: str
-    pid: int
-    started: float
-
-    @classmethod
-    def of(cls, run: DagsterRun, pid: int) -> "_Worker":
-        return cls(run.run_id, socket.gethostname(), pid, _started(psutil.Process(pid)))
+    identity: ProcessIdentity
 
     @classmethod
     def of_run(cls, run: DagsterRun) -> "_Worker | None":
         """The process that a run says it has. A retry has the tags of the run that it tries again, until it has its own."""
         run_id, host, pid, started = run.tags.get(WORKER_TAG, "- - 0 0").split(" ")
-        return cls(run_id, host, int(pid), float(started)) if run_id == run.run_id else None
+        return cls(run_id, ProcessIdentity(host, int(pid), float(started))) if run_id == run.run_id else None
 
     def tag(self) -> str:
-        return f"{self.run_id} {self.host} {self.pid} {self.started}"
-
-    def is_here(self) -> bool:
-        return self.host == socket.gethostname()
-
-    def process(self) -> psutil.Process | None:
-        """The process, if it lives."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(_started(process) - self.started) < 0.1
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
-
-
-def _started(process: psutil.Process) -> float:
-    # Both follow the clock when that is set, so the difference doesn't.
-    return process.create_time() - psutil.boot_time()
+        return " ".join(map(str, (self.run_id, *self.identity)))
 
 
 def _execute(arguments: str, waits: Connection) -> None:
     """What `dagster api execute_run` does, in a process of its own, once it is told to."""
     from dagster._cli.api import execute_run_command
 
+    # `radar dev` kills what is left of its group when it ends, and a run ends by itself.
+    os.setpgid(0, 0)
     with waits:
         waits.recv()
     execute_run_command.main([arguments], standalone_mode=False)

@@ -1,0 +1,152 @@
+"""The guard in front of the Dagster UI: it keeps other web pages from driving or reading it through a visitor's browser.
+
+It knows requests, not users: a program that can reach the port is let through.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from radar_assets.settings import Settings
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
+SECURITY_HEADERS = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+FRAMING = "frame-ancestors 'none'"
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request is refused, and with which status."""
+
+    status: int
+    reason: str
+
+
+class Guard:
+    """Lets through what the UI's own pages and programs send, and nothing that another site's page can make a browser send.
+
+    - The `Host` is in the allow-list; a page that rebinds its own name to this address is refused with 421.
+    - The `Origin`, if any, is the UI's, and `Sec-Fetch-Site` says so. Links to the UI, as in alerts, still open it.
+    - State changes only by POST of `application/json`, which a browser sends across origins only after a preflight request,
+      and that is refused. GraphQL is never read from a URL.
+    - No page may frame the UI.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], origins: Collection[Origin] = ()) -> None:
+        """Guard an application.
+
+        Args:
+            hosts: names and addresses that it answers to, in lower case.
+            origins: its origins besides the one that a request's own `Host` makes, such as that of a TLS proxy.
+        """
+        self._app = app
+        self._hosts = frozenset(hosts)
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                headers = MutableHeaders(scope=message)
+                headers.update(SECURITY_HEADERS)
+                # Beside the application's own policy: a browser enforces both.
+                headers.append("Content-Security-Policy", FRAMING)
+            await send(message)
+
+        if refusal := self._refusal(scope):
+            response = JSONResponse({"error": refusal.reason}, refusal.status)
+            await response(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Refusal | None:
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        host = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        name = (host["address"] or host["name"]).lower() if host else ""
+        if not host or name not in self._hosts:
+            return Refusal(
+                421,
+                f"The UI does not answer to the host {name or '(none)'}. If that is its address, "
+                "set RADAR_UI_URL to the URL in the address bar and restart it.",
+            )
+        scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
+        own = (scheme, name, int(host["port"] or DEFAULT_PORTS[scheme]))
+        return self._foreign(scope, headers, own) or (self._unsafe(scope, headers) if scope["type"] == "http" else None)
+
+    def _foreign(self, scope: Scope, headers: Headers, own: Origin) -> Refusal | None:
+        """Whether a page of another origin makes the request."""
+        allowed = {own, *self._origins}
+        if any(origin_of(origin) not in allowed for origin in headers.getlist("origin")):
+            return Refusal(
+                403,
+                "The request comes from a page of another origin. If that page is the UI, "
+                "set RADAR_UI_URL to the URL in the address bar and restart it.",
+            )
+        # Origins on one site may be strangers to each other, such as the ports of localhost.
+        if all(site in ("same-origin", "none") for site in headers.getlist("sec-fetch-site")):
+            return None
+        if (
+            scope["type"] == "http"
+            and scope["method"] == "GET"
+            and headers.get("sec-fetch-mode") == "navigate"
+            and headers.get("sec-fetch-dest") == "document"
+        ):
+            return None  # a link was followed: the page that has it can neither read nor frame what opens
+        return Refusal(403, "Pages of other origins may link to the UI, but not embed it or send requests to it.")
+
+    def _unsafe(self, scope: Scope, headers: Headers) -> Refusal | None:
+        """Whether a request could change something without being one that only the UI and programs can send."""
+        if scope["method"] in ("GET", "HEAD"):
+            if scope["path"].rstrip("/") == "/graphql" and scope["query_string"]:
+                return Refusal(403, "GraphQL is not read from the URL; send it by POST as application/json.")
+            return None
+        if scope["method"] != "POST":
+            return Refusal(403, "Only GET, HEAD and POST are allowed.")
+        types = [value.partition(";")[0].strip().lower() for value in headers.getlist("content-type")]
+        if types != ["application/json"]:
+            return Refusal(415, "Send the request as JSON, with Content-Type: application/json.")
+        return None
+
+
+def guarded(app: ASGIApp, settings: Settings, host: str) -> Guard:
+    """The UI behind its guard.
+
+    Args:
+        host: the address that it listens on.
+    """
+    hosts, origins = {*LOOPBACK, host.lower()}, set()
+    if settings.ui_url and (origin := origin_of(settings.ui_url)):
+        hosts.add(origin[1])
+        origins.add(origin)
+    return Guard(app, hosts, origins)
+
+
+def origin_of(url: str) -> Origin | None:
+    """The origin of a URL, or None for `null` and what is not an http URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if port is None else port

@@ -1,0 +1,67 @@
+"""The Dagster UI as a process: its web application behind the guard, from the first import to the last response."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from dagster import DagsterInstance
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget, WorkspaceLoadTarget
+from dagster_webserver.app import create_app_from_workspace_process_context
+from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX_OVERFLOW, DEFAULT_POOL_RECYCLE
+from dagster_webserver.version import __version__
+from starlette.applications import Starlette
+
+from radar_assets.api.guard import guarded
+from radar_assets.orchestration.runtime.instance import prepare_instance
+from radar_assets.settings import Settings
+
+DRAIN_S = 5
+"""How long requests under way may take once the UI is asked to stop."""
+
+
+def serve(settings: Settings, host: str, port: int, workspace: Path | None = None) -> None:
+    """Serve the UI until SIGINT or SIGTERM.
+
+    Args:
+        workspace: file that says where the definitions are, as for `dagster-webserver -w`. Default: Radar's own, in a code
+            server that this process starts.
+
+    Raises:
+        SettingsError: the settings aren't those of the environment.
+        StoreError: the database can't be used.
+    """
+    with ui_of(settings, workspace) as ui:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                guarded(ui, settings, host),
+                host=host,
+                port=port,
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=DRAIN_S,
+            )
+        )
+        # uvicorn has handlers of its own while it runs, and raises their signal again afterwards.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda _number, _frame: setattr(server, "should_exit", True))
+        server.run()
+
+
+@contextmanager
+def ui_of(settings: Settings, workspace: Path | None = None) -> Iterator[Starlette]:
+    """The UI's application, unguarded, on the instance of the home."""
+    target: WorkspaceLoadTarget = (
+        WorkspaceFileTarget([str(workspace)])
+        if workspace
+        else ModuleTarget(
+            "radar_assets.definitions", attribute=None, working_directory=str(Path.cwd()), location_name=None
+        )
+    )
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
+        with WorkspaceProcessContext(instance, target, version=__version__, code_server_log_level="WARNING") as context:
+            yield create_app_from_workspace_process_context(context, live_data_poll_rate=2000)

@@ -1,0 +1,54 @@
+"""Where the UI of a home is served: the process that serves it records that in the home, for other commands to find."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radar_assets.orchestration.runtime.process_identity import ProcessIdentity
+
+if TYPE_CHECKING:
+    from radar_assets.settings import Settings
+
+
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def local_url(host: str, port: int) -> str:
+    """The URL under which this machine reaches a server of its own that listens on an address."""
+    host = _EVERY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
+    """Record that this process serves the UI of the home at an address, until the block ends."""
+    file, identity = _file(settings), ProcessIdentity.of()
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    fresh.write_text(json.dumps({"url": url, **identity._asdict()}))
+    fresh.replace(file)
+    try:
+        yield
+    finally:
+        if (found := _read(file)) and found[1] == identity:
+            file.unlink(missing_ok=True)
+
+
+def find_ui(settings: "Settings") -> str | None:
+    """The address of the UI that a process of this machine serves for the home, if one does."""
+    found = _read(_file(settings))
+    return found[0] if found and found[1].is_here() and found[1].process() else None
+
+
+def _file(settings: "Settings") -> Path:
+    return settings.home / "ui.json"
+
+
+def _read(file: Path) -> tuple[str, ProcessIdentity] | None:
+    try:
+        record = json.loads(file.read_text())
+        return str(record.pop("url")), ProcessIdentity(**record)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None

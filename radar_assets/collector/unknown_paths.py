@@ -1,0 +1,52 @@
+"""Requests for paths that no door has: counted by the product whose SDK seems to ask, and answered with what is supported.
+
+Without it, users of other SDKs see a bare 404 response, and operators see nothing.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+_PATHS = {
+    "amplitude": r"/(2/httpapi|httpapi|batch|identify|groupidentify|attribution|sessions/v2/track)",
+    "countly": r"/(i|i/bulk|o|o/sdk)",
+    "ga4": r"/(g/collect|j/collect|r/collect|collect|(debug/)?mp/collect|gtag/js|gtm\.js)",
+    "matomo": r"(/.*)?/(matomo|piwik)\.(php|js)",
+    "mixpanel": r"/(track|engage|groups|import|record)",
+    "openpanel": r"/(api/)?(track|event|profile(/\w+)?)|/op1\.js",
+}
+_PRODUCTS = {product: re.compile(rf"(?:{paths})/?") for product, paths in _PATHS.items()}
+"""Paths of the SDKs of products that are not supported; where two have the same, the first one counts."""
+_OPENPANEL = "openpanel-client-id"
+"""A header of its SDKs, whose path is also Mixpanel's."""
+OTHER = "other"
+SUPPORTED = (
+    "Segment, RudderStack, Jitsu, PostHog, Snowplow, Umami, Plausible, and Radar's own radar.js and POST /v1/events"
+)
+
+
+def product_of(path: str, headers: Mapping[str, str]) -> str:
+    """The product whose SDKs ask for a path; `OTHER` if it is none that is known."""
+    if _OPENPANEL in headers:
+        return "openpanel"
+    return next((product for product, paths in _PRODUCTS.items() if paths.fullmatch(path)), OTHER)
+
+
+async def unknown_path(request: Request, error: Exception) -> Response:
+    """The response to a request for an unknown path, or with a method that a path does not have."""
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
+    product = product_of(request.url.path, request.headers)
+    # A known path with another method is rather a mistake, unless it is where another product's SDKs post to.
+    if status == 404 or product != OTHER:
+        request.app.state.worker.telemetry.path_unknown(product)
+    of_whom = "" if product == OTHER else f" SDKs of {product} are not supported."
+    words = {
+        "error": "unknown_path" if status == 404 else "method_not_allowed",
+        "detail": f"The collector has no {request.method} for this path.{of_whom} Supported SDKs: {SUPPORTED}.",
+        "docs": "/openapi.json",
+    }
+    return Response(msgspec.json.encode(words), status, headers, "application/json")

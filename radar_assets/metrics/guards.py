@@ -1,0 +1,184 @@
+"""How the expression of a metric is rewritten so that no row makes it fail.
+
+Whatever can't be computed (text that is not a number, an overflow, a division by 0, a time out of range) is null. Which expressions
+are accepted in the first place is decided in `expressions.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+AGGREGATES = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Median, exp.PercentileCont, exp.PercentileDisc)
+FIRST_DATE, LAST_DATE = "1677-09-22", "2262-04-11"
+"""The dates and times that text is cast to. DuckDB has dates that it can't cast to timestamps, as it does implicitly; these fit into
+64 bits of nanoseconds, so that every engine has them."""
+
+_LOGIC = (exp.And, exp.Or, exp.Not)
+_COMPARISONS = (
+    *(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ),
+    *(exp.In, exp.Between, exp.Like, exp.ILike),
+)
+_SEARCHES = (exp.StartsWith, exp.EndsWith, exp.Contains)
+_CONDITIONS = (*_LOGIC, *_COMPARISONS, *_SEARCHES, exp.Is, exp.Escape, exp.Boolean)
+_TEXT = (exp.Lower, exp.Upper, exp.Trim, exp.DPipe, exp.JSONExtractScalar)
+# These fail only where operands are cast implicitly, and there is no need to where all have the same type.
+_CASTING = (*_LOGIC, *_COMPARISONS, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least)
+# These never fail. A division is one of doubles, whatever its operands are.
+_TOTAL = (
+    *(exp.Column, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Div),
+    *(exp.Lower, exp.Upper, exp.Trim, exp.DPipe, exp.Length, *_SEARCHES),
+)
+_TYPES = {
+    exp.DType.BOOLEAN: "boolean",
+    exp.DType.TEXT: "string",
+    exp.DType.DATE: "date",
+    exp.DType.TIMESTAMPNTZ: "timestamp",
+}
+_TIMES = ("date", "timestamp")
+_NEVER_NULL = "project_id"
+"""A column of each relation that expressions are computed from."""
+
+
+@dataclass(frozen=True)
+class Computation:
+    """A guarded expression, in two steps because DuckDB allows no aggregates in its `try`.
+
+    Attributes:
+        aggregates: what to compute from the rows, by the name of the column that holds it.
+        value: what to compute from those columns.
+    """
+
+    aggregates: dict[str, exp.Expr]
+    value: exp.Expr
+
+
+def guarded(
+    tree: exp.Expr, name: str, table: str, types: Mapping[str, str], *, present: str | None = None
+) -> Computation:
+    """What to compute for an expression. The sum of nothing is 0, as the count of nothing is.
+
+    Args:
+        tree: the expression, with `try_cast` for each cast; it is taken apart.
+        name: start of the names of the columns.
+        table: name that the relation has in the statement.
+        types: of the relation's columns.
+        present: a column that is null in rows that no aggregate is to see.
+    """
+    root = exp.Paren(this=tree)
+    aggregates: dict[str, exp.Expr] = {}
+    for node in list(root.find_all(*AGGREGATES)):
+        whole = node.parent if isinstance(node.parent, exp.Filter) else node
+        column = f"{name}_{len(aggregates) + 1}"
+        whole.replace(exp.column(column, quoted=True))
+        aggregates[column] = _aggregate(node, whole, table, types, present)
+    _widen(root)
+    return Computation(aggregates, _guard(root, {}))
+
+
+def _aggregate(node: exp.Expr, whole: exp.Expr, table: str, types: Mapping[str, str], present: str | None) -> exp.Expr:
+    """An aggregate over guarded values, with a guarded filter if it has one."""
+    for column in list(whole.find_all(exp.Column)):
+        column.replace(exp.column(column.name.lower(), table=table, quoted=True))
+    values = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    if not isinstance(values, exp.Star):
+        _guard(_wrap(values, exp.Paren()), types, table)
+    conditions: list[exp.Expr] = []
+    if present:
+        conditions.append(exp.column(present, table=table, quoted=True).is_(exp.null()).not_())
+    if whole is not node:
+        conditions.append(_guard(exp.Paren(this=whole.expression.this), types, table))
+    aggregate = exp.Filter(this=node, expression=exp.Where(this=exp.and_(*conditions))) if conditions else node
+    if isinstance(node, exp.Sum):
+        return exp.Coalesce(this=aggregate, expressions=[exp.Literal.number(0)])
+    return aggregate
+
+
+def _widen(root: exp.Expr) -> None:
+    """Multiply aggregates as doubles: both may need all the digits that decimals have."""
+    for product in list(root.find_all(exp.Mul)):
+        for operand in (product.this, product.expression):
+            if operand.find(exp.Column):
+                _wrap(operand, exp.Cast(to=exp.DataType.build("double")))
+
+
+def _guard(root: exp.Expr, types: Mapping[str, str], table: str | None = None) -> exp.Expr:
+    """Have whatever can fail inside of parentheses give null instead; returns what takes their place."""
+    nodes = [node for node in root.this.walk() if isinstance(node, exp.Condition)]
+    failing = {id(node) for node in nodes if _can_fail(node, types)}
+    parsed = {id(node) for node in nodes if _is_parsed_time(node, types)}
+    for node in reversed(nodes):  # what is inside comes first
+        if isinstance(node, exp.Div):
+            _wrap(node.expression, exp.Nullif(expression=exp.Literal.number(0)))
+        guarded_node = _wrap(_ignoring_case(node), exp.Try()) if id(node) in failing else _ignoring_case(node)
+        if id(node) in parsed:
+            _bound(guarded_node)
+    if not failing:
+        return root
+    # DuckDB computes what expressions have in common once, outside of any `try`, but takes nothing out of a `case`.
+    always = exp.column(_NEVER_NULL, table=table, quoted=True).is_(exp.null()).not_()
+    shielded = exp.Case(ifs=[exp.If(this=always, true=root.copy())])
+    root.replace(shielded)
+    return shielded
+
+
+def _ignoring_case(node: exp.Expr) -> exp.Expr:
+    """A node, or what does the same as an `ilike`, for which DuckDB has no matcher that takes linear time."""
+    if not isinstance(node, exp.ILike) or isinstance(node.parent, exp.Escape):
+        return node
+    like = exp.Like(
+        this=exp.Lower(this=node.this), expression=exp.Lower(this=node.expression), negate=node.args.get("negate")
+    )
+    node.replace(like)
+    return like
+
+
+def _bound(time: exp.Expr) -> None:
+    """Have a time out of range be null."""
+    bounds = {"low": exp.Literal.string(FIRST_DATE), "high": exp.Literal.string(LAST_DATE)}
+    within = exp.Between(this=time.copy(), **bounds)
+    time.replace(exp.Case(ifs=[exp.If(this=within, true=time.copy())]))
+
+
+def _wrap(node: exp.Expr, wrapper: exp.Expr) -> exp.Expr:
+    """Put a node into a wrapper that takes its place."""
+    node.replace(wrapper)
+    wrapper.set("this", node)
+    return wrapper
+
+
+def _can_fail(node: exp.Expr, types: Mapping[str, str]) -> bool:
+    """Whether a node might fail on some row, apart from what is inside of it."""
+    if isinstance(node, _CASTING) and not isinstance(node.parent, exp.Escape):
+        operands = {_type(operand, types) for operand in node.iter_expressions()}
+        return len(operands) > 1 or None in operands or (isinstance(node, _LOGIC) and operands != {"boolean"})
+    match node:
+        case exp.Is():
+            return not isinstance(node.expression, exp.Null)
+        case exp.Neg():
+            return not isinstance(node.this, exp.Literal)
+        case exp.TryCast():
+            return True
+        case exp.If() | exp.Like() | exp.ILike() | exp.Cast():  # parts of a `case` and of an `escape`, casts to double
+            return False
+    return not isinstance(node, _TOTAL)
+
+
+def _is_parsed_time(node: exp.Expr, types: Mapping[str, str]) -> bool:
+    return isinstance(node, exp.TryCast) and _type(node, types) in _TIMES and _type(node.this, types) not in _TIMES
+
+
+def _type(node: exp.Expr, types: Mapping[str, str]) -> str | None:
+    """The type of a node as far as it shows without DuckDB, None where it doesn't."""
+    match node:
+        case exp.Paren():
+            return _type(node.this, types)
+        case exp.Column():
+            return types.get(node.name.lower())
+        case exp.Literal():
+            return "string" if node.is_string else None
+        case exp.TryCast():
+            return _TYPES.get(node.args["to"].this)
+    if isinstance(node, _TEXT):
+        return "string"
+    return "boolean" if isinstance(node, _CONDITIONS) else None

@@ -1,0 +1,39 @@
+"""What web pages of other origins may read: answers to events and live numbers, and nothing that is for the operator."""
+
+import pytest
+
+from radar_assets.collector.keys import create_key
+from radar_assets_tests.collector.conftest import Collector
+
+EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
+ORIGIN = {"Origin": "https://shop.example"}
+PREFLIGHT = {**ORIGIN, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+
+
+def test_browsers_may_send_and_read_the_answer_whatever_it_is(shared: Collector) -> None:
+    origin = {"Origin": "https://shop.example"}
+    asked = {**origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    preflight = shared.request("OPTIONS", "/v1/events", headers=asked)
+    assert preflight.status == 200
+    assert preflight.headers["access-control-allow-headers"] == "authorization"
+    for reply in (preflight, shared.send(EVENT, **origin), shared.request("POST", "/v1/events", b"", origin)):
+        assert reply.headers["access-control-allow-origin"] == "https://shop.example"
+        assert reply.headers["access-control-allow-credentials"] == "true"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/openapi.json"])
+def test_no_page_may_read_what_is_for_the_operator(shared: Collector, path: str) -> None:
+    reply = shared.request("GET", path, headers={**ORIGIN, "Cookie": "session=operator"})
+    assert reply.status == 200
+    preflight = shared.request("OPTIONS", path, headers=PREFLIGHT)
+    assert preflight.status == 405
+    for headers in (reply.headers, preflight.headers):
+        assert not [name for name in headers if name.startswith("access-control-")]
+
+
+def test_a_page_may_ask_for_live_numbers_load_the_script_and_learn_that_a_path_is_unknown(shared: Collector) -> None:
+    key = create_key(shared.store, "shop", "read", origins=["https://shop.example"])
+    assert shared.request("OPTIONS", "/v1/live", headers=PREFLIGHT).status == 200
+    for path, status in ((f"/v1/live?key={key}", 200), ("/v1/live", 401), ("/radar.js", 200), ("/nothing", 404)):
+        reply = shared.request("GET", path, headers=ORIGIN)
+        assert (reply.status, reply.headers["access-control-allow-origin"]) == (status, "https://shop.example")

@@ -1,0 +1,193 @@
+"""A metric that fails or never ends is left out, named by a check, and costs no other metric or project anything."""
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from radar_assets import definitions
+from radar_assets.lakehouse.engines import limits
+from radar_assets.lakehouse.engines.limits import StatementTimeoutError, is_fault_of_statement
+from radar_assets.lakehouse.sql import Model
+from radar_assets.metrics.registry import STANDARD_METRICS, CustomMetric, Metric
+from radar_assets.settings import load_settings
+from radar_assets.windows import DAY, HOUR
+from radar_assets_tests.metrics.relations import engine
+from radar_assets_tests.platform import Platform, event
+
+TEN = datetime(2026, 3, 1, 10)
+ELEVEN = TEN + HOUR
+HOURLY = {metric.name for metric in STANDARD_METRICS if "hour" in metric.grains}
+CHECK = "every_metric_is_computed"
+
+SEARCHES = CustomMetric(name="searches", expression="count(*) filter (where event = 'search')")
+# Its sum overflows where two events have a large `n`, and no guard can be put around a sum; `check` accepts narrower ones only.
+TOTAL = Metric(name="total", title="", description="", expression="sum(cast(properties ->> '$.n' as decimal(38, 0)))")
+CORRECTED = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(18, 0)))"})
+DIGITS = ", ".join(f"(values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) as digit_{place}" for place in range(13))
+ENDLESS = Metric(
+    name="endless",
+    title="",
+    description="",
+    expression=f"count(*) / (select 1 from {DIGITS} limit 1 offset 9999999999999)",
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "radar"
+
+
+def platform(home: Path, instance: dg.DagsterInstance | None = None) -> Platform:
+    settings = load_settings(home=home, threads=2, start_date=TEN.date()).prepare()
+    return Platform(settings, instance or dg.DagsterInstance.ephemeral())
+
+
+def declare(patch: pytest.MonkeyPatch, *metrics: Metric) -> None:
+    """Have teams declare these metrics, whatever `check` says of their expressions."""
+    patch.setattr(definitions, "load_metrics", lambda *_, **__: metrics)
+
+
+def search(event_id: str, at: datetime, project: str = "shop", **properties: Any) -> dict[str, Any]:
+    return event(event_id, at, project_id=project, type="track", event="search", properties=properties)
+
+
+def metrics_of(running: Platform, table: str, column: str) -> dict[tuple[str, str], set[str]]:
+    """Names of the metrics by project and partition."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for row in running.rows(table):
+        found.setdefault((row["project_id"], str(row[column])), set()).add(row["metric"])
+    return found
+
+
+def verdict(running: Platform, table: str) -> tuple[bool, list[dict[str, Any]]]:
+    """What the check said of a table in the latest run that it was part of."""
+    for record in running.instance.get_run_records():
+        for entry in running.instance.all_logs(
+            record.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ):
+            evaluation: Any = entry.dagster_event and entry.dagster_event.event_specific_data
+            if (evaluation.asset_key.to_user_string(), evaluation.check_name) == (table, CHECK):
+                shown = evaluation.metadata.get("faults")
+                return evaluation.passed, [row.data for row in shown.records] if shown else []
+    raise AssertionError(f"{CHECK} did not run on {table}")
+
+
+def test_an_event_with_a_date_far_away_stops_no_table(home: Path) -> None:
+    """The date is one of DuckDB's, but no timestamp, which the comparison casts it to."""
+    home.mkdir()
+    expression = "count(*) filter (where cast(json_extract_string(properties,'$.due') as date) < event_time)"
+    (home / "radar.yaml").write_text(json.dumps({"metrics": [{"name": "due", "expression": expression}]}))
+    running = platform(home)
+    events = [search("1", TEN, due="5000000-01-01"), search("2", TEN, due="2020-01-01"), search("3", TEN, "blog")]
+    running.land(TEN, events, "segment")
+    running.settle()
+    due = {row["project_id"]: row["value"] for row in running.rows("hourly_metrics") if row["metric"] == "due"}
+    assert due == {"shop": 1, "blog": 0}
+    assert verdict(running, "hourly_metrics") == verdict(running, "daily_metrics") == (True, [])
+
+
+def test_a_metric_that_fails_is_left_out_where_it_does_until_it_is_corrected(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch, SEARCHES, TOTAL)
+    running = platform(home)
+    large = "9" * 38
+    running.land(TEN, [search("1", TEN, n=large), search("2", TEN, n=large), search("3", TEN, "blog", n=2)], "ten")
+    running.land(ELEVEN, [search("4", ELEVEN, n=3), search("5", ELEVEN, "blog")], "eleven")
+    running.settle()
+
+    whole = HOURLY | {"searches", "total"}
+    assert metrics_of(running, "hourly_metrics", "hour") == {
+        ("shop", str(TEN)): whole - {"total"},
+        ("blog", str(TEN)): whole - {"total"},
+        ("shop", str(ELEVEN)): whole,
+        ("blog", str(ELEVEN)): whole,
+    }
+    assert {name for names in metrics_of(running, "daily_metrics", "date").values() for name in names} == {
+        "searches",
+        *(metric.name for metric in STANDARD_METRICS),
+    }
+    fault = {"metric": "total", "reason": "out of range error", "partitions": 1}
+    ten, day = "2026-03-01-10:00", "2026-03-01"
+    assert verdict(running, "hourly_metrics") == (False, [{**fault, "first": ten, "last": ten}])
+    assert verdict(running, "daily_metrics") == (False, [{**fault, "first": day, "last": day}])
+
+    # Nothing is rebuilt for what it lacks, and a later hour doesn't hide it.
+    running.land(TEN + DAY, [search("6", TEN + DAY)], "next-day")
+    assert not any(day in key for key in running.settle())
+    assert verdict(running, "hourly_metrics") == (False, [{**fault, "first": ten, "last": ten}])
+
+    declare(monkeypatch, SEARCHES, CORRECTED)
+    corrected = platform(home, running.instance)
+    corrected.seen, corrected.cursors = running.seen, running.cursors
+    asked = corrected.settle()
+    assert len(asked) == 2
+    assert {key.split(":")[0] for key in asked} == {"hourly_metrics", "daily_metrics"}
+    assert all(names >= whole for names in metrics_of(corrected, "hourly_metrics", "hour").values())
+    assert verdict(corrected, "hourly_metrics") == verdict(corrected, "daily_metrics") == (True, [])
+    assert corrected.settle() == []
+
+
+def test_a_metric_that_never_ends_is_left_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SHORTEST_LIMIT_S", 1)
+    declare(monkeypatch, ENDLESS, SEARCHES)
+    running = platform(home)
+    running.land(TEN, [search("1", TEN), search("2", TEN, "blog")], "segment")
+    request = running.tick("landing_sensor")[0]
+    running.execute("hourly_job", request)
+    whole = HOURLY | {"searches"}
+    assert metrics_of(running, "hourly_metrics", "hour") == {("shop", str(TEN)): whole, ("blog", str(TEN)): whole}
+    passed, faults = verdict(running, "hourly_metrics")
+    assert not passed
+    assert [(fault["metric"], fault["reason"]) for fault in faults] == [("endless", "took more than 1 s")]
+
+
+def test_what_is_no_metrics_fault_fails_the_run_and_leaves_nothing_out(home: Path) -> None:
+    """The events' own file is gone, and nothing can be computed from them."""
+    running = platform(home)
+    running.land(TEN, [search("1", TEN)], "segment")
+    running.settle()
+    before = running.rows("hourly_metrics")
+    for ref in running.lakehouse.snapshot("events").files():
+        Path(ref.local_path).unlink()
+    with pytest.raises(FileNotFoundError):
+        running.rebuild("hourly_job", "2026-03-01-10:00", "2026-03-01-10:00", ["hourly_metrics"])
+    assert running.rows("hourly_metrics") == before
+    assert running.lakehouse.snapshot("hourly_metrics").omissions == {}
+
+
+ENDLESS_STATEMENT = Model(
+    "endless", "select count(*) from range(10000000) a, range(10000000) b where a.range + b.range < 0"
+)
+
+
+def test_a_statement_ends_when_its_time_is_up_and_the_engine_goes_on() -> None:
+    duck = engine(2)
+    began = time.monotonic()
+    with pytest.raises(StatementTimeoutError, match=r"took more than 1 s"):
+        duck.query(ENDLESS_STATEMENT, {}, limit_s=1)
+    assert time.monotonic() - began < 10
+    assert duck.query(Model("one", "select 1 as one"), {}, limit_s=1).to_pylist() == [{"one": 1}]
+
+
+@pytest.mark.parametrize(
+    "sql, is_fault",
+    [
+        ("select sum(170141183460469231731687303715884105727::hugeint) from range(2)", True),
+        ("select cast('x' as integer)", True),
+        ("select list(repeat('x', 1000) || range) from range(10000000)", False),
+        ("from read_parquet('/nowhere/x.parquet')", False),
+    ],
+)
+def test_memory_and_files_are_no_fault_of_a_statement(sql: str, is_fault: bool, tmp_path: Path) -> None:
+    from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
+
+    with pytest.raises(duckdb.Error) as failure:
+        DuckDBEngine("20MB", 1, tmp_path).query(Model("one", sql), {})
+    assert is_fault_of_statement(failure.value) is is_fault
