@@ -41,7 +41,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefin
 
 
 def definitions_of(metrics: Sequence[Metric]) -> dict[str, frozenset[str]]:
-    """Digests of what the tables of metrics are computed from, by table: a metric that was left out is tried again once they change."""
+    """Digests of the metrics by table. A metric that was left out of a partition is tried again once its digest has changed."""
     digests = frozenset(metric.definition for metric in metrics)
     return {HOURLY_METRICS.name: digests, DAILY_METRICS.name: digests}
 

@@ -233,7 +233,7 @@ def test_a_metric_that_fails_leaves_its_own_rules_unjudged(lakehouse: Lakehouse)
     large = f'{{"n": {"9" * 38}}}'
     rows = relation(EVENTS, [event(at=NOON, project_id="shop", properties=large) for _ in range(2)])
     model = Model("events", "from given where event_time between $start and $end")
-    lakehouse.rebuild(model, [Window.of_hour(NOON)], ["raw_events"], lambda _tables, _windows: {"given": rows})
+    lakehouse.rebuild(model, [Window.of_hour(NOON)], lambda _tables, _windows: {"given": rows})
     five = {"window": "5m", "operator": "gte", "threshold": 0}
     of_total, of_views = judge(
         lakehouse,

@@ -19,6 +19,7 @@ from radar_assets.events.tables import EVENTS, RAW_EVENTS
 from radar_assets.events.user_agents import client, describe_user_agents
 from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import column_lineage, load_model
+from radar_assets.tables import TABLES
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 3, 1, 12)
@@ -401,7 +402,7 @@ class TestDetails:
         assert [event["event_id"] for event in enrich(rows, NOON, NOON + HOUR)] == ["in"]
 
     def test_every_column_is_traced_to_raw_events(self):
-        lineage = column_lineage(load_model("radar_assets.events", "events"))
+        lineage = column_lineage(load_model("radar_assets.events", "events"), tuple(TABLES.values()))
         assert set(lineage) == set(EVENTS.column_names)
         assert {table for sources in lineage.values() for table, _ in sources} == {"raw_events"}
         assert all(lineage.values())

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radar_assets.lakehouse.sql import column_lineage, load_model
+from radar_assets.tables import TABLES
 from radar_assets.windows import DAY, Window
 from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, Row, breakdowns, event, session
 from radar_assets_tests.metrics.test_standard_metrics import some_traffic
@@ -198,7 +199,7 @@ def test_each_dimension_adds_up_to_all_events_or_sessions_of_the_day() -> None:
 
 
 def test_every_number_has_a_lineage() -> None:
-    lineage = column_lineage(load_model(LAYER, "daily_breakdowns"))
+    lineage = column_lineage(load_model(LAYER, "daily_breakdowns"), tuple(TABLES.values()))
     assert {("events", "path"), ("events", "event"), ("sessions", "browser")} <= set(lineage["value"])
     assert {("events", "visitor_id"), ("sessions", "visitor_id")} <= set(lineage["visitors"])
     assert ("sessions", "events") in lineage["events"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from radar_assets.lakehouse.sql import column_lineage, load_model
 from radar_assets.metrics.registry import CONVERSIONS, ERRORS, SIGNUPS, STANDARD_METRICS, Grain, compose
+from radar_assets.tables import TABLES
 from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, Row, event, of_day, of_hour, session, values
 
@@ -261,10 +262,14 @@ def test_any_order_of_rows_and_any_number_of_threads_gives_the_same_bits() -> No
 
 
 def test_values_have_a_lineage_down_to_the_columns_of_events_and_sessions() -> None:
-    lineage = column_lineage(compose(load_model(LAYER, "daily_metrics"), STANDARD_METRICS, "day"))
+    lineage = column_lineage(
+        compose(load_model(LAYER, "daily_metrics"), STANDARD_METRICS, "day"), tuple(TABLES.values())
+    )
     assert lineage["date"] == [("events", "event_time")]
     assert {("events", "revenue"), ("events", "visitor_id"), ("sessions", "duration_s")} <= set(lineage["value"])
-    hourly = column_lineage(compose(load_model(LAYER, "hourly_metrics"), STANDARD_METRICS, "hour"))
+    hourly = column_lineage(
+        compose(load_model(LAYER, "hourly_metrics"), STANDARD_METRICS, "hour"), tuple(TABLES.values())
+    )
     assert {table for table, _ in hourly["value"]} == {"events"}
 
 
