@@ -25,6 +25,7 @@ LONGEST = (
     "orchestration/test_launcher.py",
     "orchestration/test_checks.py",
     "test_properties.py",
+    "test_docs.py",
     "orchestration/test_instance.py",
     "cli/test_dev.py",
     "benchmarks/test_benchmarks.py",

@@ -188,7 +188,7 @@ def test_replayed_history_equals_a_rebuild_from_scratch_after_every_batch(
 
 
 def import_shared(platform: Platform, file: Path, **options: Any) -> None:
-    """Import a file into one project, as the README's commands do."""
+    """Import a file into one project, as the commands in the docs do."""
     settings = platform.settings
     import_file(
         file, settings.landing, engine=platform.lakehouse.engine, start=settings.start_date, project="shop", **options

@@ -103,11 +103,11 @@ class Model(BaseModel):
 
 
 class QuietHours(Model):
-    """Hours in which nothing is announced but what is critical; what fires then is announced when they end, if it lasts.
+    """Hours in which only critical alerts are announced. Others are announced at the end of the hours if they last.
 
     Attributes:
-        start, end: times of the day; the hours may go over midnight.
-        timezone: IANA name of the zone in which they are meant.
+        start, end: times of day; the hours may span midnight.
+        timezone: IANA time zone of both.
     """
 
     start: TimeOfDay
@@ -123,35 +123,43 @@ class QuietHours(Model):
 
 
 class Override(Model):
-    """What is different for one project."""
+    """What differs for one project.
+
+    Attributes:
+        threshold: used instead of the rule's threshold.
+        enabled: whether the rule judges this project.
+    """
 
     threshold: Number | None = None
     enabled: bool = True
 
 
 class Rule(Model):
-    """One rule, and one asset check.
+    """One alert rule, which is one asset check.
 
     Attributes:
-        name: snake case; the name of its check.
-        kind: `threshold` and `anomaly` look at a metric; `error` at a metric too, or at what `watch` names.
-        watch: what of the platform itself is watched instead of a metric, for `error` only: `failed_runs` (after their retries),
-            `stuck_runs` (started long ago and silent), `late_partitions`, `daemon` (its heartbeat).
-        metric: any of the registry that has values at the window's grain.
-        projects: `*`, or ids.
-        overrides: by project id.
-        window: how long the stretch is that each value is of.
-        operator: how the value compares with the threshold. `change_pct` compares the change, in percent of the value of the
-            window that `against` names: a threshold below zero is broken by a fall at least as large, one above by a rise.
-        against: the window just before, or the one a week before. Where three of the last four weeks are known, the change from
-            the middle of these has to be as large too: an outage or a rush a week ago is no measure of today.
-        minimum: for `change_pct`, the least value of the compared window; smaller ones say nothing.
-        for_windows: how many windows in a row have to break it (`for` in the file).
-        renotify_every: after which it is announced again while it lasts; never, unless given.
-        recovery: whether its end is announced.
-        quiet_hours: when nothing is announced but what is critical.
-        channels: names of those that are told.
-        enabled: a rule that is not has a check that says so, and announces nothing.
+        name: snake case; also the name of the check.
+        description: shown with the check and in messages.
+        kind: `threshold` judges a metric; `error` judges a metric or what `watch` names. `anomaly` is reserved.
+        watch: what to watch of Radar itself instead of a metric, for `error` only: `failed_runs` (after retries),
+            `stuck_runs` (running without logging), `late_partitions`, or `daemon` (its heartbeat).
+        metric: name of a metric that has values for the window.
+        projects: ids, or `*` for all projects.
+        overrides: differences for single projects.
+        window: the span that each value covers.
+        operator: how to compare the value with the threshold. `change_pct` compares the change in percent against the window
+            in `against`: a negative threshold fires on a fall at least as large, a positive one on a rise.
+        threshold: the number to compare with.
+        against: for `change_pct`, the previous window or the same one a week before. If three of the last four weeks are
+            known, the change from their median has to be as large too, so that an outage a week ago doesn't distort today.
+        minimum: for `change_pct`, the least value of the compared window; smaller values are not judged.
+        severity: `high` and `critical` fail the check, `low` and `medium` warn.
+        for_windows: how many windows in a row have to break the rule (`for` in the file).
+        renotify_every: repeat the message at this interval while the alert lasts. Off by default.
+        recovery: whether to announce the end.
+        quiet_hours: when only critical alerts are announced.
+        channels: names of the channels to notify.
+        enabled: a disabled rule keeps its check but never fires.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -4,39 +4,44 @@ from radar_assets.lakehouse.contract import Column, Table
 
 _IDENTITY = (
     Column("event_id", "string", "The sender's id of the event; unique within a project."),
-    Column("project_id", "string", "The project that the event belongs to."),
+    Column("project_id", "string", "Project of the event."),
 )
 
 _ORIGIN = (
-    Column("received_hour", "timestamp", "Hour of the landing folder that the line was found in.", nullable=False),
-    Column("segment", "string", "Name of the segment that the line was found in.", nullable=False),
+    Column("received_hour", "timestamp", "Hour of the landing folder that holds the segment.", nullable=False),
+    Column("segment", "string", "Name of the segment that holds the line.", nullable=False),
     Column(
-        "line_number", "long", "Place of the line in its segment, from 1; 0 for the segment as a whole.", nullable=False
+        "line_number",
+        "long",
+        "Number of the line in its segment, from 1; 0 stands for the segment as a whole.",
+        nullable=False,
     ),
 )
 
 RAW_EVENTS = Table(
     name="raw_events",
-    description="Every line that landed, once, with the verdict of the contract.",
+    description="Every landed line, once, with the verdict of the contract.",
     columns=(
         *_ORIGIN,
-        Column("reason", "string", "Why the contract rejects the line; null for an accepted one."),
-        Column("detail", "string", "The field at fault and its value, for a rejected line."),
-        Column("line", "binary", "The bytes of the line as they landed, for a rejected line."),
+        Column("reason", "string", "Why the contract rejects the line; null if it is accepted."),
+        Column("detail", "string", "The invalid field and its value, for rejected lines."),
+        Column("line", "binary", "The bytes of the line as they landed, for rejected lines."),
         *_IDENTITY,
-        Column("type", "string", "track, page, screen, identify, group or alias."),
-        Column("event", "string", "Name of the event; `page_view` for pages."),
-        Column("category", "string", "Free grouping by the sender."),
-        Column("user_id", "string", "The sender's id of a known user."),
+        Column("type", "string", "`track`, `page`, `screen`, `identify`, `group` or `alias`."),
+        Column("event", "string", "Name of the event, such as `page_view`."),
+        Column("category", "string", "Category chosen by the sender."),
+        Column("user_id", "string", "The sender's id of a signed-in user."),
         Column("anonymous_id", "string", "The sender's id of a device or browser."),
-        Column("session_id", "string", "The sender's id of the session, where it keeps one."),
-        Column("event_time", "timestamp", "When it happened: `timestamp`, corrected when the sender's clock is off."),
-        Column("timestamp", "timestamp", "When it happened by the sender's clock."),
-        Column("sent_at", "timestamp", "When the sender sent it, by its own clock."),
-        Column("received_at", "timestamp", "When the collector took it."),
-        Column("properties", "string", "JSON object: what the event says of itself."),
-        Column("context", "string", "JSON object: what the event says of its surroundings."),
-        Column("protocol", "string", "The door it came in by."),
+        Column("session_id", "string", "The sender's session id, if it has one."),
+        Column(
+            "event_time", "timestamp", "When the event happened: `timestamp`, corrected if the sender's clock is off."
+        ),
+        Column("timestamp", "timestamp", "When the event happened, by the sender's clock."),
+        Column("sent_at", "timestamp", "When the event was sent, by the sender's clock."),
+        Column("received_at", "timestamp", "When the collector received the event."),
+        Column("properties", "string", "JSON object with the properties of the event."),
+        Column("context", "string", "JSON object with the context, such as page, campaign and user agent."),
+        Column("protocol", "string", "Name of the door that received the event, such as `segment`."),
     ),
     partition_by=(("received_hour", "hour"), ("event_time", "hour")),
     key=("received_hour", "segment", "line_number"),
@@ -44,14 +49,14 @@ RAW_EVENTS = Table(
 
 REJECTED_EVENTS = Table(
     name="rejected_events",
-    description="The lines that the contract rejects, with the reason and the line itself; mend the cause and replay them.",
+    description="Lines that break the contract, with the reason and the line itself. Fix the cause, then replay them.",
     columns=(
         *_ORIGIN,
         Column("reason", "string", "Why the contract rejects the line.", nullable=False),
-        Column("detail", "string", "The field at fault and its value."),
+        Column("detail", "string", "The invalid field and its value."),
         Column("line", "binary", "The bytes of the line as they landed."),
         Column("size_bytes", "long", "Length of the line.", unit="bytes"),
-        Column("project_id", "string", "The project that the line names, where that much could be read."),
+        Column("project_id", "string", "Project named in the line, if it could be read."),
     ),
     partition_by=(("received_hour", "hour"),),
     key=("received_hour", "segment", "line_number"),
@@ -60,13 +65,13 @@ REJECTED_EVENTS = Table(
 
 _CHANNEL = (
     Column("referrer", "string", "URL of the page that linked here."),
-    Column("referrer_domain", "string", "Host of the referrer without `www.`; null where it is the site itself."),
+    Column("referrer_domain", "string", "Host of the referrer without `www.`; null for the site itself."),
     Column(
         "channel",
         "string",
         "Where the visit came from: Direct, Organic Search, Paid Search, Email, Referral and so on.",
     ),
-    Column("utm_source", "string", "UTM parameter `utm_source` of the URL or the sender's campaign context."),
+    Column("utm_source", "string", "UTM parameter `utm_source`, from the URL or the campaign in the context."),
     Column("utm_medium", "string", "UTM parameter `utm_medium`."),
     Column("utm_campaign", "string", "UTM parameter `utm_campaign`."),
     Column("utm_term", "string", "UTM parameter `utm_term`."),
@@ -74,31 +79,34 @@ _CHANNEL = (
 )
 
 _CLIENT = (
-    Column("browser", "string", "Family of the browser, such as `Chrome Mobile`."),
-    Column("os", "string", "Family of the operating system, such as `Windows`."),
-    Column("device_type", "string", "desktop, mobile, tablet or bot."),
-    Column("country", "string", "ISO 3166-1 alpha-2 code, where the sender gave one."),
+    Column("browser", "string", "Browser family, such as `Chrome Mobile`."),
+    Column("os", "string", "Operating system family, such as `Windows`."),
+    Column("device_type", "string", "`desktop`, `mobile`, `tablet` or `bot`."),
+    Column("country", "string", "ISO 3166-1 alpha-2 code, if the sender gave one."),
     Column(
-        "is_bot", "boolean", "Whether it is not a person's: a bot's, or a server's word on a group.", nullable=False
+        "is_bot",
+        "boolean",
+        "Whether the event comes from a bot, or from a server about a group, and not from a person.",
+        nullable=False,
     ),
 )
 
 EVENTS = Table(
     name="events",
-    description="Accepted events, each counted once, enriched with what a web analyst expects.",
+    description="Accepted events, each counted once, enriched with page, channel, campaign, browser, device and country.",
     columns=(
         Column("event_id", "string", "The sender's id of the event; unique within a project.", nullable=False),
-        Column("project_id", "string", "The project that the event belongs to.", nullable=False),
-        Column("type", "string", "track, page, screen, identify, group or alias.", nullable=False),
-        Column("event", "string", "Name of the event; `page_view` for pages.", nullable=False),
-        Column("category", "string", "Free grouping by the sender."),
-        Column("user_id", "string", "The sender's id of a known user."),
+        Column("project_id", "string", "Project of the event.", nullable=False),
+        Column("type", "string", "`track`, `page`, `screen`, `identify`, `group` or `alias`.", nullable=False),
+        Column("event", "string", "Name of the event, such as `page_view`.", nullable=False),
+        Column("category", "string", "Category chosen by the sender."),
+        Column("user_id", "string", "The sender's id of a signed-in user."),
         Column("anonymous_id", "string", "The sender's id of a device or browser."),
         Column("visitor_id", "string", "`anonymous_id`, else `user_id`.", nullable=False),
-        Column("session_id", "string", "The sender's id of the session, where it keeps one."),
-        Column("event_time", "timestamp", "When it happened, corrected for the sender's clock.", nullable=False),
-        Column("sent_at", "timestamp", "When the sender sent it, by its own clock."),
-        Column("received_at", "timestamp", "When the collector took it.", nullable=False),
+        Column("session_id", "string", "The sender's session id, if it has one."),
+        Column("event_time", "timestamp", "When the event happened, corrected for the sender's clock.", nullable=False),
+        Column("sent_at", "timestamp", "When the event was sent, by the sender's clock."),
+        Column("received_at", "timestamp", "When the collector received the event.", nullable=False),
         Column("url", "string", "URL of the page."),
         Column("host", "string", "Host of the page, in lower case."),
         Column("path", "string", "Path of the page, without query and fragment."),
@@ -106,12 +114,10 @@ EVENTS = Table(
         *_CHANNEL,
         *_CLIENT,
         Column("browser_version", "string", "Major version of the browser."),
-        Column(
-            "revenue", "decimal(18,4)", "`properties.revenue`, in the currency that the sender uses.", unit="currency"
-        ),
-        Column("properties", "string", "JSON object: what the event says of itself."),
-        Column("context", "string", "JSON object: what the event says of its surroundings."),
-        Column("protocol", "string", "The door it came in by."),
+        Column("revenue", "decimal(18,4)", "`properties.revenue`, in the sender's currency.", unit="currency"),
+        Column("properties", "string", "JSON object with the properties of the event."),
+        Column("context", "string", "JSON object with the context, such as page, campaign and user agent."),
+        Column("protocol", "string", "Name of the door that received the event, such as `segment`."),
         *_ORIGIN,
     ),
     partition_by=(("event_time", "hour"),),
@@ -122,28 +128,26 @@ EVENTS = Table(
 
 SESSIONS = Table(
     name="sessions",
-    description="Visits: runs of events of one visitor, by the day on which they start.",
+    description="Visits: events of one visitor without a long gap, by the day on which they start.",
     columns=(
-        Column(
-            "session_id", "string", "Id of the session: a digest of its project, visitor and start.", nullable=False
-        ),
-        Column("project_id", "string", "The project that the session belongs to.", nullable=False),
-        Column("visitor_id", "string", "`anonymous_id`, else `user_id`, of its events.", nullable=False),
+        Column("session_id", "string", "Hash of project, visitor and start.", nullable=False),
+        Column("project_id", "string", "Project of the session.", nullable=False),
+        Column("visitor_id", "string", "Visitor of the session: `anonymous_id`, else `user_id`.", nullable=False),
         Column("user_id", "string", "The first user id seen in the session."),
-        Column("sender_session_id", "string", "The sender's own id of the session, where it keeps one."),
+        Column("sender_session_id", "string", "The sender's session id, if it has one."),
         Column("started_at", "timestamp", "Time of the first event.", nullable=False),
         Column("ended_at", "timestamp", "Time of the last event.", nullable=False),
-        Column("duration_s", "double", "From the first event to the last.", nullable=False, unit="s"),
+        Column("duration_s", "double", "Time from the first event to the last.", nullable=False, unit="s"),
         Column("events", "long", "Events in the session.", nullable=False, unit="events"),
         Column(
             "events_after_midnight",
             "long",
-            "Those of them that fall on the following day.",
+            "Events of the session that fall on the following day.",
             nullable=False,
             unit="events",
         ),
         Column("page_views", "long", "Page views in the session.", nullable=False, unit="page views"),
-        Column("is_bounce", "boolean", "Whether it is one page view and no other event.", nullable=False),
+        Column("is_bounce", "boolean", "Whether the session is one page view and no other event.", nullable=False),
         Column(
             "is_new_visitor", "boolean", "Whether the visitor started no session in the 30 days before.", nullable=False
         ),

@@ -25,14 +25,16 @@ class Metric(BaseModel):
     """A number that each project has for each hour or day.
 
     Attributes:
-        name: in the column `metric` of the tables.
-        source: the table that it aggregates: all events, or the sessions that are not those of bots. A session belongs
-            to a day, so metrics of sessions have no hourly values.
-        expression: SQL aggregate over the columns of the source, over `visitor` (the user that the visitor was seen as
-            within the hour or day, else `visitor_id`) and, for events, over `event_name` (`event` in lower case, with
-            underscores for spaces and dashes).
-        unit: what the value counts, None for a plain number.
-        good: the direction of a change for the better, None where there is none.
+        name: snake case; the value of the column `metric`.
+        source: the table to aggregate: all events, or the sessions that are not from bots. Metrics of sessions have daily
+            values only.
+        expression: SQL aggregate over the columns of the source and `visitor` (the user id seen for the visitor within the
+            hour or day, else `visitor_id`); for events also `event_name` (`event` in lower case, with underscores for spaces
+            and dashes).
+        unit: what the value counts; omit it for a plain number.
+        title: display name. Derived from `name` by default.
+        description: what the metric means. The expression by default.
+        good: the direction that is an improvement, if any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,14 +92,14 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="events",
         title="Events",
-        description="All events, those of bots included.",
+        description="All events, including those of bots.",
         expression="count(*)",
         unit="events",
     ),
     Metric(
         name="page_views",
         title="Page views",
-        description="Events named `page_view`, without those of bots.",
+        description="Events named `page_view`, without bots.",
         expression="count(*) filter (where event = 'page_view' and not is_bot)",
         unit="page views",
         good="up",
@@ -105,7 +107,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="visitors",
         title="Visitors",
-        description="Distinct visitors, without bots; who is seen with a user id within the hour or day is that user.",
+        description="Distinct visitors without bots. A visitor seen with a user id within the hour or day counts as that user.",
         expression="count(distinct visitor) filter (where not is_bot)",
         unit="visitors",
         good="up",
@@ -121,7 +123,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="signups",
         title="Sign-ups",
-        description=f"Events with one of the names {', '.join(SIGNUPS)}, however they are capitalised and divided.",
+        description=f"Events with one of the names {', '.join(SIGNUPS)}, in any capitalisation, with any word separators.",
         expression=f"count(*) filter (where {_named(SIGNUPS)})",
         unit="events",
         good="up",
@@ -129,7 +131,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="conversions",
         title="Conversions",
-        description=f"Events with one of the names {', '.join(CONVERSIONS)}, however they are capitalised and divided.",
+        description=f"Events with one of the names {', '.join(CONVERSIONS)}, in any capitalisation, with any word separators.",
         expression=f"count(*) filter (where {_named(CONVERSIONS)})",
         unit="events",
         good="up",
@@ -137,7 +139,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="revenue",
         title="Revenue",
-        description="Sum of `revenue` over all events, in the currency that the sender uses.",
+        description="Sum of `revenue` over all events, in the sender's currency.",
         expression="sum(revenue)",
         unit="currency",
         good="up",
@@ -145,7 +147,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="errors",
         title="Errors",
-        description=f"Events with one of the names {', '.join(ERRORS)}, however they are capitalised and divided.",
+        description=f"Events with one of the names {', '.join(ERRORS)}, in any capitalisation, with any word separators.",
         expression=f"count(*) filter (where {_named(ERRORS)})",
         unit="events",
         good="down",
@@ -161,7 +163,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="sessions",
         title="Sessions",
-        description="Sessions that start on the day, without those of bots.",
+        description="Sessions that start on the day, without bots.",
         source="sessions",
         expression="count(*)",
         unit="sessions",
@@ -170,7 +172,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="new_visitors",
         title="New visitors",
-        description="Distinct visitors of the day's sessions that started none in the 30 days before, without bots.",
+        description="Distinct visitors of the day who had no session in the 30 days before, without bots.",
         source="sessions",
         expression="count(distinct visitor) filter (where is_new_visitor)",
         unit="visitors",
@@ -188,7 +190,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="session_duration_avg_s",
         title="Average session duration",
-        description="Mean time from the first event of a session to its last; one of a single event counts as 0 s.",
+        description="Mean time from the first event of a session to its last. Sessions of a single event count as 0 s.",
         source="sessions",
         expression="sum(duration_s) / count(*)",
         unit="s",
@@ -209,7 +211,7 @@ _TAKEN = frozenset({"project_id", "hour", "date", *(metric.name for metric in ST
 
 
 class CustomMetric(Metric):
-    """A metric that a team declares in `radar.yaml`; its expression is checked when it is made."""
+    """A metric declared in `radar.yaml`. The expression is validated when the file is read."""
 
     title: str = ""
     description: str = ""

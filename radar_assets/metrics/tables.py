@@ -5,11 +5,11 @@ from radar_assets.lakehouse.contract import Column, Table
 
 HOURLY_METRICS = Table(
     name="hourly_metrics",
-    description="Metrics of each project and hour, one row a metric.",
+    description="Metrics of each project and hour, one row per metric.",
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
         Column("hour", "timestamp", "Start of the hour.", nullable=False),
-        Column("metric", "string", "Name of the metric in the registry.", nullable=False),
+        Column("metric", "string", "Name of the metric.", nullable=False),
         Column("value", "double", "Value in the metric's unit.", nullable=False),
     ),
     partition_by=(("hour", "hour"),),
@@ -19,11 +19,11 @@ HOURLY_METRICS = Table(
 
 DAILY_METRICS = Table(
     name="daily_metrics",
-    description="Metrics of each project and day, one row a metric; distinct counts are of the day, not sums of hours.",
+    description="Metrics of each project and day, one row per metric. Distinct counts are of the day, not sums of hours.",
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
         Column("date", "date", "The day.", nullable=False),
-        Column("metric", "string", "Name of the metric in the registry.", nullable=False),
+        Column("metric", "string", "Name of the metric.", nullable=False),
         Column("value", "double", "Value in the metric's unit.", nullable=False),
     ),
     partition_by=(("date", "day"),),
@@ -33,21 +33,21 @@ DAILY_METRICS = Table(
 
 DAILY_BREAKDOWNS = Table(
     name="daily_breakdowns",
-    description="What each day consists of, by page, channel, browser and so on: the top 1,000 values, the rest as `(other)`.",
+    description="Each day by page, channel, browser and other dimensions: the top 1,000 values, the rest as `(other)`.",
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
         Column("date", "date", "The day.", nullable=False),
-        Column("dimension", "string", "What is broken down by, such as `page` or `channel`.", nullable=False),
+        Column("dimension", "string", "Dimension, such as `page` or `channel`.", nullable=False),
         Column(
             "value",
             "string",
-            "Value of the dimension; `(none)` where there is none, `(other)` for the rest.",
+            "Value of the dimension; `(none)` if it is missing, `(other)` for the rest.",
             nullable=False,
         ),
         Column("events", "long", "Events.", nullable=False, unit="events"),
         Column("page_views", "long", "Page views.", nullable=False, unit="page views"),
         Column("visitors", "long", "Distinct visitors.", nullable=False, unit="visitors"),
-        Column("sessions", "long", "Sessions; null for the dimensions of single events.", unit="sessions"),
+        Column("sessions", "long", "Sessions; null for dimensions of single events.", unit="sessions"),
     ),
     partition_by=(("date", "day"),),
     key=("project_id", "date", "dimension", "value"),

@@ -1,4 +1,4 @@
-"""The simulator's planted incidents, through real tables and the rules of the README: each is told once, and nothing else is.
+"""The simulator's planted incidents, through real tables and the rules of the docs: each alerts once, and nothing else does.
 
 Windows are judged in the order of time, each a minute after its end. `--seeds 5` has more traffic of the same kind judged.
 """
@@ -60,9 +60,9 @@ class Months:
 
 
 def sample(folder: Path) -> Config:
-    """The file of the README's section on alerts."""
-    readme = (Path(radar_assets.__file__).parents[1] / "README.md").read_text()
-    found = re.search(r"## Add an alert\n.*?```yaml\n(.*?)```", readme, re.DOTALL)
+    """The file that the docs on alerts start with."""
+    page = (Path(radar_assets.__file__).parents[1] / "docs" / "how-to" / "add-an-alert.md").read_text()
+    found = re.search(r"```yaml[^\n]*\n(.*?)```", page, re.DOTALL)
     assert found
     file = folder / "radar.yaml"
     file.write_text(found[1])

@@ -251,11 +251,13 @@ def test_dagster_materialize_in_a_clone_with_nothing_set_finds_the_same_home(tmp
         assert [run.status for run in i.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
 
 
-def test_the_backfill_of_the_readme_is_asked_of_the_same_home(tmp_path: Path) -> None:
+def test_the_backfill_of_the_docs_is_asked_of_the_same_home(tmp_path: Path) -> None:
     project, user = instance_yaml().parent, tmp_path / "user"
     environment = bare_environment(user)
     commands = re.search(
-        r"^export DAGSTER_HOME.*\nuv run dagster job backfill .*$", (project / "README.md").read_text(), re.M
+        r"^export DAGSTER_HOME.*\nuv run dagster job backfill .*$",
+        (project / "docs" / "how-to" / "backfill.md").read_text(),
+        re.M,
     )
     assert commands
     with (
