@@ -1,6 +1,6 @@
-"""The sources of visits that make a channel of their own, read from `referrer_sources.yaml` beside this module.
+"""The referrers that make a traffic channel of their own (search, social, ...), read from `referrer_sources.yaml`.
 
-What a source and a medium mean together, the channel, is told in `sql/events.sql`.
+How source and medium together decide the channel of a visit is in `sql/events.sql`.
 """
 
 import string
