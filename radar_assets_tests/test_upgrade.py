@@ -21,9 +21,9 @@ from radar_assets.metrics.registry import STANDARD_METRICS
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import load_settings
 from radar_assets.store.database import existing_store
-from radar_assets_tests.alerts.channels.test_email import Inbox, mail_server
-from radar_assets_tests.alerts.endpoint import endpoint
 from radar_assets_tests.fixtures.make_home import HOME
+from radar_assets_tests.messaging.channels.test_email import Inbox, mail_server
+from radar_assets_tests.messaging.endpoint import endpoint
 from radar_assets_tests.platform import Platform, instance_of
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "home_0003.tar.xz"
@@ -64,7 +64,7 @@ def rows(url: str, table: str) -> dict[str, dict[str, Any]]:
 def test_a_home_of_an_earlier_release_keeps_everything_and_delivers_what_waited(
     expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RADAR_ALERT_ALLOWED_HOSTS", "127.0.0.1")
+    monkeypatch.setenv("RADAR_ALLOWED_HOSTS", "127.0.0.1")
     settings = load_settings().prepare()
     with instance_of(settings) as instance:
         # The operator had removed the first line of dagster.yaml, which named modules that have moved.

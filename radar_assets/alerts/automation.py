@@ -8,11 +8,12 @@ from typing import Any
 
 import dagster as dg
 
-from radar_assets.alerts import outbox, relations
+from radar_assets.alerts import relations
 from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.rules import Rule
 from radar_assets.alerts.watchers import watch_now
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.messaging import outbox
 from radar_assets.orchestration.automation import INCREMENTAL, TICK_S, Settled
 from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests
 from radar_assets.store.database import Store

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from radar_assets.alerts.channels import ChannelSpec
 from radar_assets.alerts.rules import Rule
+from radar_assets.messaging.channel import ChannelSpec
 from radar_assets.store.database import Store
 from radar_assets.store.models import AlertRule, Channel
 

@@ -25,7 +25,7 @@ from radar_assets.windows import DAY, Window, contiguous
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from radar_assets.alerts.messages import Notice
+    from radar_assets.alerts.notices import Notice
 
 LAYER = "radar_assets.alerts"
 TABLE: dict[WindowName, str] = {"5m": "events", "1h": "hourly_metrics", "1d": "daily_metrics"}

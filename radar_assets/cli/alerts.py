@@ -20,7 +20,7 @@ deliveries_app = App(
     group_parameters=OPTIONS,
 )
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
-_STATES = {"dead": "red", "pending": "yellow", "delivered": "green", "dropped": "dim"}
+_STATES = {"dead": "red", "pending": "yellow", "delivered": "green", "dropped": "dim", "suppressed": "dim"}
 
 
 @alerts_app.command(name="list")
@@ -39,7 +39,7 @@ def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 5
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.alerts.ledger import list_alerts as listed
+    from radar_assets.alerts.records import list_alerts as listed
 
     table = Table("id", "rule", "severity", "project", "since", "state", show_edge=False)
     now = utc_now()
@@ -67,7 +67,7 @@ def show(alert: str, /) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.alerts.ledger import describe
+    from radar_assets.alerts.records import describe
 
     found, breaches, deliveries = describe(open_projects(), alert)
     now = utc_now()
@@ -96,7 +96,7 @@ def show(alert: str, /) -> None:
         console.print()
         told = Table("delivery", "channel", "told", "state", "at", show_edge=False)
         for row in deliveries:
-            reasons = ", ".join(sorted({notice["reason"] for notice in row.notices if notice["alert_id"] == found.id}))
+            reasons = ", ".join(sorted({notice["reason"] for notice in row.contents if notice["alert_id"] == found.id}))
             at = row.delivered_at or row.next_attempt_at
             state = Text(row.state, style=_STATES.get(row.state, ""))
             told.add_row(row.id[:8], Text(printable(row.channel)), reasons, state, f"{at:%Y-%m-%d %H:%M}")
@@ -114,7 +114,7 @@ def ack(alert: str, /, *, by: str | None = None) -> None:
     by
         Who does; the user of this machine by default.
     """
-    from radar_assets.alerts.ledger import acknowledge
+    from radar_assets.alerts.records import acknowledge
 
     found = acknowledge(open_projects(), alert, (by or getpass.getuser())[:200], utc_now())
     out().print(
@@ -133,7 +133,7 @@ def snooze(alert: str, /, duration: str = "4h") -> None:
     duration
         Such as 30m, 4h or 2d.
     """
-    from radar_assets.alerts.ledger import snooze as snoozed
+    from radar_assets.alerts.records import snooze as snoozed
     from radar_assets.alerts.rules import parse_span
 
     now = utc_now()
@@ -144,7 +144,7 @@ def snooze(alert: str, /, duration: str = "4h") -> None:
     )
 
 
-State = Literal["pending", "delivered", "dead", "dropped"]
+State = Literal["pending", "delivered", "dead", "dropped", "suppressed"]
 
 
 @deliveries_app.default
@@ -161,7 +161,7 @@ def list_deliveries(*, state: Annotated[list[State] | None, Parameter(negative="
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.alerts.outbox import latest
+    from radar_assets.messaging.outbox import latest
 
     table = Table("id", "channel", "state", "alerts", "attempts", "since", "why", show_edge=False)
     for row in latest(open_projects(), state or (), limit):
@@ -169,7 +169,7 @@ def list_deliveries(*, state: Annotated[list[State] | None, Parameter(negative="
             row.id[:8],
             Text(printable(row.channel)),
             Text(row.state, style=_STATES.get(row.state, "")),
-            str(len(row.notices)),
+            str(len(row.contents)),
             str(row.attempts),
             f"{row.created_at:%Y-%m-%d %H:%M}",
             Text(printable(row.error or ""), overflow="fold"),
@@ -186,7 +186,7 @@ def retry(delivery: str, /) -> None:
     delivery
         Its id, or the start of it.
     """
-    from radar_assets.alerts.outbox import retry as sent_again
+    from radar_assets.messaging.outbox import retry as sent_again
 
     row = sent_again(open_projects(), delivery, utc_now())
     out().print(f"Message {row.id[:8]} to {printable(row.channel)} is due again.", markup=False)
@@ -201,7 +201,7 @@ def drop(delivery: str, /) -> None:
     delivery
         Its id, or the start of it.
     """
-    from radar_assets.alerts.outbox import drop as dropped
+    from radar_assets.messaging.outbox import drop as dropped
 
     row = dropped(open_projects(), delivery)
     out().print(f"Dropped message {row.id[:8]} to {printable(row.channel)}.", markup=False)

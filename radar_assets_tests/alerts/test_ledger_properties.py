@@ -49,7 +49,7 @@ def check_told_once(store: Store) -> None:
         fired = [
             (notice["window_start"], notice["alert_id"])
             for row in deliveries(store)
-            for notice in row.notices
+            for notice in row.contents
             if notice["reason"] == "fired" and notice["project_id"] == project
         ]
         assert len({start for start, _ in fired}) == len(fired)
@@ -122,7 +122,7 @@ def test_processes_that_record_at_once_make_one_alert_and_tell_it_once(database_
     fired = [
         (notice["project_id"], notice["window_start"])
         for row in deliveries(store)
-        for notice in row.notices
+        for notice in row.contents
         if notice["reason"] == "fired"
     ]
     # An hour that comes before those between is an alert of its own until these join them.
