@@ -6,16 +6,26 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from radar_assets.settings import MAIL_ADDRESS
 from radar_assets.store.database import Store
-from radar_assets.store.models import Suppression
+from radar_assets.store.models import FieldError, Suppression
 
 Reason = Literal["bounced", "unsubscribed", "complained"]
 EVERYTHING = ""
 """The group of addresses that get no mail at all."""
+MAX_GROUP = 64
 
 
 def suppress(store: Store, address: str, reason: Reason, now: datetime, group: str = EVERYTHING) -> None:
-    """Send nothing more to an address, or nothing more of a group."""
+    """Send nothing more to an address, or nothing more of a group.
+
+    Raises:
+        FieldError: it is not a mail address, or the name of the group is too long.
+    """
+    if not MAIL_ADDRESS.fullmatch(address) or len(address) > 254:
+        raise FieldError("address", address, "is not a mail address; e.g. ann@shop.example")
+    if len(group) > MAX_GROUP:
+        raise FieldError("group", group, f"is longer than {MAX_GROUP} characters")
     with store.session() as session:
         session.merge(Suppression(address=_key(address), group=group, reason=reason, at=now))
 
@@ -50,4 +60,4 @@ def suppressions(store: Store) -> list[Suppression]:
 
 def _key(address: str) -> str:
     """Addresses are compared without case: servers that tell `Ann@` from `ann@` are practically extinct."""
-    return address.strip().lower()
+    return address.lower()

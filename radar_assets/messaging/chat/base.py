@@ -5,9 +5,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
 from radar_assets.messaging.channel import ChannelSpec, Transport
-from radar_assets.messaging.chat.markup import PLAIN, Markup
+from radar_assets.messaging.chat.markup import PLAIN, Markup, fitting
 from radar_assets.messaging.message import Message
-from radar_assets.messaging.secrets import Shape
+from radar_assets.messaging.secrets import Shape, hidden, resolve
 from radar_assets.messaging.transport.addresses import AllowedHosts, check_host
 
 Token = Annotated[SecretStr, Shape(r"[A-Za-z0-9._~+=-]{8,400}", "token")]
@@ -36,9 +36,19 @@ class Chat(ChannelSpec):
 
     def send(self, message: Message, transport: Transport) -> None:
         """Send a message."""
-        from radar_assets.messaging.chat.through_apprise import send
+        from radar_assets.messaging.chat.through_apprise import Notification, send
 
-        send(self, message, transport)
+        resolved = resolve(self, transport.allowed_hosts)
+        notification = Notification(
+            plugin=self.plugin,
+            options=resolved.options(message),
+            title=self.markup.escape(message.subject) if self.titled else "",
+            text=fitting(self.markup, message),
+            urgency=message.urgency,
+            is_good=message.is_good,
+            secrets=tuple(hidden(resolved)),
+        )
+        send(notification, transport)
 
 
 class HostedChat(Chat):

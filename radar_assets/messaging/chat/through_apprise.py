@@ -8,17 +8,16 @@ import contextvars
 import json
 import logging
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.messaging.channel import Transport
-from radar_assets.messaging.chat.base import Chat
-from radar_assets.messaging.chat.markup import fitting
 from radar_assets.messaging.failures import PermanentError, SendError, TemporaryError
-from radar_assets.messaging.message import Message
+from radar_assets.messaging.message import Priority
 from radar_assets.messaging.plain_text import line
-from radar_assets.messaging.secrets import hidden, resolve
 
 if TYPE_CHECKING:
     from radar_assets.messaging.transport.http import Exchange, Session
@@ -27,7 +26,26 @@ _BUSY = {"ratelimited", "rate_limited", "internal_error", "fatal_error", "servic
 """Errors that Slack returns with status 200 and that are temporary."""
 
 
-def send(channel: Chat, message: Message, transport: Transport) -> None:
+@dataclass(frozen=True)
+class Notification:
+    """A message as apprise takes it.
+
+    Attributes:
+        plugin: module and class of apprise.
+        options: arguments of the class.
+        secrets: removed from what the other side answers.
+    """
+
+    plugin: tuple[str, str]
+    options: Mapping[str, Any]
+    title: str
+    text: str
+    urgency: Priority
+    is_good: bool
+    secrets: tuple[str, ...]
+
+
+def send(notification: Notification, transport: Transport) -> None:
     """Send a message.
 
     Raises:
@@ -35,16 +53,13 @@ def send(channel: Chat, message: Message, transport: Transport) -> None:
     """
     from radar_assets.messaging.transport.http import guarded
 
-    resolved = resolve(channel, transport.allowed_hosts)
-    text = fitting(resolved.markup, message)
-    title = resolved.markup.escape(message.subject) if resolved.titled else ""
     with guarded(transport.allowed_hosts, transport.timeout_s) as session:
         token = _session.set(session)
         try:
-            accepted = _notify(resolved, message, text, title)
+            accepted = _notify(notification)
         finally:
             _session.reset(token)
-    failure = _outcome(accepted, session.exchanges, tuple(hidden(resolved)))
+    failure = _outcome(accepted, session.exchanges, notification.secrets)
     if failure:
         raise failure
 
@@ -85,24 +100,24 @@ def _plugin(module: str, name: str) -> Any:
     return plugin
 
 
-def _notify(channel: Chat, message: Message, text: str, title: str) -> bool:
+def _notify(notification: Notification) -> bool:
     from apprise import AppriseAsset, NotifyType
 
     # Keeps nothing on disk.
     asset = AppriseAsset(app_id="Radar", app_desc="Radar", storage_mode="memory", secure_logging=True)
     try:
-        target = _plugin(*channel.plugin)(asset=asset, schema="radar", **channel.options(message))
+        target = _plugin(*notification.plugin)(asset=asset, schema="radar", **notification.options)
     except TypeError:
         # The text of the error would repeat the field.
         return False
     # apprise would sleep for as long as the other side asks; retries are up to the outbox.
     target.throttle = lambda *_, **__: None
     kind = NotifyType.FAILURE
-    if message.is_good:
+    if notification.is_good:
         kind = NotifyType.SUCCESS
-    elif message.urgency in ("low", "medium"):
+    elif notification.urgency in ("low", "medium"):
         kind = NotifyType.WARNING
-    return bool(target.notify(body=text, title=title, notify_type=kind))
+    return bool(target.notify(body=notification.text, title=notification.title, notify_type=kind))
 
 
 def _outcome(accepted: bool, exchanges: "list[Exchange]", secrets: tuple[str, ...]) -> SendError | None:
