@@ -1,4 +1,4 @@
-"""The assets of the alerts layer: what fired, as a table for reports, and one pass of the deliverer over the outbox."""
+"""The assets of the alerts layer: the table of alerts, and the deliveries of messages about them."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 
 LAYER = "radar_assets.alerts"
 POOL = "deliveries"
-"""How many runs may be at it is said in `dagster.yaml`, how many messages at once in `outbox.MAX_IN_FLIGHT`."""
-COMPLAINED_FOR = timedelta(days=30)
-"""How long what did not arrive is complained about, unless somebody sends it again or drops it."""
+"""`dagster.yaml` limits how many runs are in it, `outbox.MAX_IN_FLIGHT` how many messages are sent at once."""
+REPORTED_FOR = timedelta(days=30)
+"""How long the check fails because of a message that did not arrive, unless it is retried or dropped."""
 
 
 def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
@@ -87,7 +87,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
         description="No message of the last 30 days was given up. `radar deliveries` lists, retries and drops them.",
     )
     def every_delivery_arrived(store: dg.ResourceParam[Store]) -> dg.AssetCheckResult:
-        since = utc_now() - COMPLAINED_FOR
+        since = utc_now() - REPORTED_FOR
         dead = [row for row in outbox.latest(store, ["dead"], limit=1000) if row.created_at >= since]
         metadata: dict[str, Any] = {"dead": len(dead)}
         if dead:

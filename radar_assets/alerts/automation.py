@@ -1,4 +1,4 @@
-"""What triggers the alerts layer: messages that are due, alerts that have changed, failed runs, and the clock for rules."""
+"""Triggers of the alerts layer: due messages, changed alerts, failed runs, and the clock for rules."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
     deliver_alerts_job = dg.define_asset_job(
         DELIVER_JOB,
         selection=dg.AssetSelection.assets(deliveries).without_checks() | dg.AssetSelection.checks(arrived),
-        # Before whatever else is queued: it is short, and somebody waits for it.
+        # Before everything else in the queue: it is short, and people wait for it.
         tags={"dagster/priority": "10"},
         description="One pass over the outbox of alerts.",
     )

@@ -1,7 +1,7 @@
 """The outbox: messages that wait, who is sending them, and what became of them. `deliverer.py` sends them.
 
 Each row is sent at least once, always under the same id. A sender holds a lease; when it dies, the lease expires and the row is
-sent again, because a message that arrived cannot be told from one that didn't if the sender died before it noted the result.
+sent again, because no one knows whether a message arrived whose sender died before it recorded the result.
 """
 
 import random

@@ -8,7 +8,7 @@ from radar_assets_tests.messaging.channels.servers import NOON, notice
 HISTORY = [(NOON + timedelta(hours=hour), 0.02 if hour < 0 else 0.12) for hour in range(-48, 3)]
 
 
-def test_a_chart_is_drawn_where_there_are_values() -> None:
+def test_a_chart_is_drawn_if_there_are_values() -> None:
     assert draw(notice(), ()) is None
     assert draw(notice(), HISTORY[:1]) is None
     assert draw(notice(metric=None), HISTORY) is None

@@ -196,7 +196,7 @@ def test_what_is_over_the_limit_goes_with_the_first_hour_whose_message_is_not_on
     assert sorted(row.next_attempt_at for row in together) == [at(10), at(11), at(12), at(13)]
 
 
-def test_nobody_gets_a_mail_for_what_is_of_low_severity(store: Store) -> None:
+def test_low_severity_alerts_are_never_emailed(store: Store) -> None:
     add_channels(store, [{"name": "mail", "type": "email"}, {"name": "chat", "type": "slack"}])
     note(store, rule(severity="low", channels=("mail", "chat")), {8: 50}, at(9))
     assert [row.channel for row in deliveries(store)] == ["chat"]

@@ -29,14 +29,14 @@ SHIPPED = json.loads((resources.files("radar_assets.alerts") / "webhook.schema.j
         [notice(operator="change_pct", baseline=0.02), notice(severity="low")],
     ],
 )
-def test_a_body_is_as_the_schema_says(notices: list) -> None:
+def test_a_body_matches_the_schema(notices: list) -> None:
     body = json.loads(Body.of(message(*notices)).model_dump_json())
     jsonschema.Draft202012Validator(SHIPPED, format_checker=jsonschema.FormatChecker()).validate(body)
     assert body["type"] == ("alerts.digest" if len(notices) > 1 else f"alert.{notices[0].reason}")
     assert body["data"]["alerts"][0]["started_at"] == "2026-05-12T12:00:00Z"
 
 
-def test_the_schema_in_the_package_is_that_of_the_model() -> None:
+def test_the_shipped_schema_is_that_of_the_model() -> None:
     """Written with `json.dumps(schema(), indent=2)`."""
     assert schema() == SHIPPED
     jsonschema.Draft202012Validator.check_schema(SHIPPED)

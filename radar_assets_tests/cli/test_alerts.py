@@ -62,7 +62,7 @@ def test_what_a_project_is_called_drives_no_terminal(radar: Radar, store: Store)
 
 
 def test_messages_are_listed_sent_again_and_dropped(radar: Radar, store: Store) -> None:
-    assert "no such message" in radar("deliveries").out
+    assert "No messages" in radar("deliveries").out
     fire(store)
     claim = outbox.claim(store, "chat", utc_now())
     assert claim
@@ -71,7 +71,7 @@ def test_messages_are_listed_sent_again_and_dropped(radar: Radar, store: Store) 
     listed = radar("deliveries --state dead").out
     assert "404: no such channel" in listed
     assert radar(f"deliveries retry {id[:8]}").code == 0
-    assert radar("deliveries --state dead").out == "There is no such message.\n"
+    assert radar("deliveries --state dead").out == "No messages.\n"
     assert outbox.due_rows(store, utc_now()) == [(id, 1)]
     assert radar(f"deliveries drop {id[:8]}").code == 0
     assert [row.state for row in deliveries(store)] == ["dropped"]

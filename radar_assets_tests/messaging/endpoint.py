@@ -1,4 +1,4 @@
-"""HTTP endpoints that a channel sends to, in a process of the test: one that keeps what it got, and some that don't behave."""
+"""HTTP endpoints in the test's process: they keep what they receive, and can misbehave."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Channels of tests: webhooks to endpoints on this machine, which they may send to."""
+"""Channels for tests: webhooks to endpoints on this machine."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The deliverer against real endpoints: a channel that hangs, refuses or is broken holds up nobody else."""
+"""The deliverer against real endpoints: a channel that hangs, refuses or is broken delays no other."""
 
 import time
 from datetime import timedelta
@@ -23,7 +23,7 @@ def test_each_channel_gets_its_message_once(store: Store) -> None:
     assert {row.state for row in deliveries(store)} == {"delivered"}
 
 
-def test_a_hanging_and_a_dead_destination_hold_up_nobody_and_not_the_next_pass(store: Store) -> None:
+def test_a_hanging_and_a_dead_channel_delay_neither_others_nor_the_next_pass(store: Store) -> None:
     with endpoint(is_hanging=True) as hanging, endpoint() as good:
         to = channels({"hanging": hanging.url, "dead": "http://127.0.0.1:9/", "good": good.url})
         put(store, "good", "0", now=utc_now())
@@ -51,7 +51,7 @@ def test_a_hanging_and_a_dead_destination_hold_up_nobody_and_not_the_next_pass(s
     assert len(ids) > len(set(ids)) == 3
 
 
-def test_failures_are_told_apart(store: Store) -> None:
+def test_temporary_and_permanent_failures_are_handled_differently(store: Store) -> None:
     with endpoint(answers=[(429, "600"), (200, None)]) as busy, endpoint(answers=[(451, None)]) as refusing:
         to = channels({"busy": busy.url, "refusing": refusing.url})
         put(store, "busy", "1", "2", now=utc_now())
@@ -68,7 +68,7 @@ def test_failures_are_told_apart(store: Store) -> None:
     assert {row.error for row in deliveries(store) if row.state == "dead"} != {None}
 
 
-def test_a_fault_of_ours_is_kept_without_its_text_and_tried_again(store: Store) -> None:
+def test_an_internal_error_is_retried_and_recorded_without_its_text(store: Store) -> None:
     put(store, "hook", "1", now=utc_now())
 
     def broken(_channel: object, _draft: Draft) -> None:
@@ -80,7 +80,7 @@ def test_a_fault_of_ours_is_kept_without_its_text_and_tried_again(store: Store) 
     assert (row.state, row.error) == ("pending", attempt.error)
 
 
-def test_what_arrives_after_its_pass_has_ended_is_noted(store: Store) -> None:
+def test_a_message_that_arrives_after_its_pass_is_recorded(store: Store) -> None:
     put(store, "hook", "1", now=utc_now())
     done = deliver(store, {"hook": None}, lambda *_: time.sleep(1), limit=timedelta(seconds=0.2))
     assert [type(attempt) for attempt in done.attempts] == [Attempt]

@@ -1,12 +1,13 @@
-"""The outbox: who may send what, and what follows when it fails."""
+"""The outbox: who may send what, and what happens when it fails."""
 
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from radar_assets.messaging import outbox
 from radar_assets.store.database import Store
-from radar_assets.store.models import FieldError
+from radar_assets.store.models import Delivery, FieldError
 from radar_assets_tests.alerts.records import at, deliveries
 from radar_assets_tests.messaging.sending import put
 
@@ -14,7 +15,7 @@ NOON = at(12)
 SECOND = timedelta(seconds=1)
 
 
-def test_a_row_is_taken_once_and_again_when_its_lease_runs_out_under_the_same_id(store: Store) -> None:
+def test_a_row_is_claimed_once_and_again_under_the_same_id_when_its_lease_expires(store: Store) -> None:
     (id,) = put(store, "hook", "1", now=NOON)
     first = outbox.claim(store, "hook", NOON, timedelta(seconds=60))
     assert first and (first.draft.id, first.attempt) == (id, 1)
@@ -28,7 +29,7 @@ def test_a_row_is_taken_once_and_again_when_its_lease_runs_out_under_the_same_id
     assert deliveries(store)[0].state == "delivered"
 
 
-def test_pauses_grow_and_differ_and_after_a_day_and_a_half_it_is_given_up(store: Store) -> None:
+def test_retries_back_off_with_jitter_and_end_after_a_day_and_a_half(store: Store) -> None:
     put(store, "hook", "1", now=NOON)
     now, pauses = NOON, []
     while claim := outbox.claim(store, "hook", now):
@@ -46,7 +47,7 @@ def test_pauses_grow_and_differ_and_after_a_day_and_a_half_it_is_given_up(store:
     assert row.attempts < outbox.MAX_ATTEMPTS
 
 
-def test_who_is_asked_to_wait_waits_with_all_that_goes_to_the_channel(store: Store) -> None:
+def test_retry_after_holds_up_the_whole_channel(store: Store) -> None:
     put(store, "hook", "1", "2", now=NOON)
     put(store, "other", "1", now=NOON)
     claim = outbox.claim(store, "hook", NOON)
@@ -56,7 +57,7 @@ def test_who_is_asked_to_wait_waits_with_all_that_goes_to_the_channel(store: Sto
     assert len(outbox.due_rows(store, NOON + timedelta(minutes=10))) == 3
 
 
-def test_a_permanent_failure_is_given_up_at_once_and_can_be_sent_again_by_hand(store: Store) -> None:
+def test_a_permanent_failure_is_dead_at_once_and_can_be_retried_by_hand(store: Store) -> None:
     (id,) = put(store, "hook", "1", now=NOON)
     claim = outbox.claim(store, "hook", NOON)
     assert claim and outbox.failed(store, claim, "no such address", NOON, is_permanent=True)
@@ -71,14 +72,14 @@ def test_a_permanent_failure_is_given_up_at_once_and_can_be_sent_again_by_hand(s
         outbox.retry(store, "nothing", NOON)
 
 
-def test_what_was_given_up_can_be_dropped_by_hand(store: Store) -> None:
+def test_a_dead_message_can_be_dropped_by_hand(store: Store) -> None:
     (id,) = put(store, "hook", "1", now=NOON)
     claim = outbox.claim(store, "hook", NOON)
     assert claim and outbox.failed(store, claim, "no such address", NOON, is_permanent=True)
     assert (outbox.drop(store, id).state, outbox.latest(store, ["dead"])) == ("dropped", [])
 
 
-def test_what_ends_its_process_every_time_is_given_up(store: Store) -> None:
+def test_a_message_that_kills_its_process_every_time_is_given_up(store: Store) -> None:
     put(store, "hook", "1", now=NOON)
     put(store, "hook", "2", now=NOON + SECOND)
     now = NOON + SECOND
@@ -90,7 +91,7 @@ def test_what_ends_its_process_every_time_is_given_up(store: Store) -> None:
     assert [row.state for row in deliveries(store)] == ["dead", "delivered"]
 
 
-def test_many_that_wait_become_one_and_what_was_tried_keeps_its_id(store: Store) -> None:
+def test_many_waiting_messages_are_merged_except_those_already_tried(store: Store) -> None:
     (tried,) = put(store, "hook", "0", now=NOON - SECOND)
     claim = outbox.claim(store, "hook", NOON - SECOND)
     assert claim
@@ -108,14 +109,28 @@ def test_many_that_wait_become_one_and_what_was_tried_keeps_its_id(store: Store)
     assert outbox.claim(store, "hook", NOON + outbox.LEASE) is None
 
 
-def test_five_that_wait_are_sent_one_by_one_in_their_order(store: Store) -> None:
+def test_a_digest_holds_messages_of_one_kind(store: Store) -> None:
+    put(store, "hook", *"1234567", now=NOON)
+    with store.session() as session:
+        last = session.scalars(sa.select(Delivery).where(Delivery.thread_id == "alert-7")).one()
+        last.kind, last.priority = "report", "critical"
+    digest = outbox.claim(store, "hook", NOON)
+    single = outbox.claim(store, "hook", NOON)
+    if digest and digest.draft.kind == "report":
+        digest, single = single, digest
+    assert digest and (digest.draft.kind, len(digest.draft.contents)) == ("alert", 6)
+    assert single and (single.draft.kind, len(single.draft.contents)) == ("report", 1)
+    assert {row.priority for row in deliveries(store) if row.id == digest.draft.id} == {"high"}
+
+
+def test_five_waiting_messages_are_sent_one_by_one_in_order(store: Store) -> None:
     ids = put(store, "hook", "1", now=NOON) + put(store, "hook", *"2345", now=NOON + SECOND)
     taken = [claim.draft.id for _ in range(5) if (claim := outbox.claim(store, "hook", NOON + SECOND))]
     assert taken[0] == ids[0]
     assert sorted(taken) == sorted(ids)
 
 
-def test_the_end_of_an_alert_waits_for_its_beginning(store: Store) -> None:
+def test_messages_of_a_thread_are_sent_in_order(store: Store) -> None:
     put(store, "hook", "1", now=NOON)
     beginning = outbox.claim(store, "hook", NOON)
     put(store, "hook", "1", now=NOON + SECOND, reason="recovered")
@@ -130,7 +145,7 @@ def test_the_end_of_an_alert_waits_for_its_beginning(store: Store) -> None:
     assert end and end.draft.contents[0]["reason"] == "recovered"
 
 
-def test_no_more_than_so_many_are_on_their_way_at_once(store: Store) -> None:
+def test_the_number_of_messages_in_flight_is_limited(store: Store) -> None:
     for place in range(outbox.MAX_IN_FLIGHT + 1):
         put(store, f"hook-{place}", "1", now=NOON)
     claims = [outbox.claim(store, f"hook-{place}", NOON) for place in range(outbox.MAX_IN_FLIGHT + 1)]
@@ -140,14 +155,14 @@ def test_no_more_than_so_many_are_on_their_way_at_once(store: Store) -> None:
     assert outbox.claim(store, f"hook-{outbox.MAX_IN_FLIGHT}", NOON)
 
 
-def test_what_waits_for_a_channel_that_is_gone_is_dropped(store: Store) -> None:
+def test_messages_of_a_removed_channel_are_dropped(store: Store) -> None:
     put(store, "gone", "1", now=NOON)
     put(store, "hook", "1", now=NOON)
     assert outbox.drop_without_channel(store, ["hook"]) == 1
     assert {row.channel: row.state for row in deliveries(store)} == {"gone": "dropped", "hook": "pending"}
 
 
-def test_what_is_done_with_is_removed_after_three_months(store: Store) -> None:
+def test_finished_rows_are_removed_after_three_months(store: Store) -> None:
     put(store, "hook", "arrived", now=NOON)
     claim = outbox.claim(store, "hook", NOON)
     assert claim

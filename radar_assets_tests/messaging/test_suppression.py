@@ -33,7 +33,7 @@ def send_due(store: Store, inbox: Inbox, hook: str) -> PassResult:
         return deliver(store, channels, rendering({KIND: render}, transport))
 
 
-def test_mail_goes_to_the_addresses_that_are_left_and_to_none_if_none_is(store: Store) -> None:
+def test_suppressed_addresses_are_left_out_of_a_mail(store: Store) -> None:
     inbox = Inbox()
     suppress(store, ANN, "bounced", utc_now())
     with endpoint() as hook:

@@ -56,6 +56,8 @@ class Email(ChannelSpec):
 
         A mail that only some of the recipients' servers accepted is not sent again, as the others would get it twice.
         """
+        from radar_assets.messaging.transport.smtp import send_mail
+
         smtp = transport.smtp
         if smtp.url is None or smtp.sender is None:
             raise PermanentError("no mail server is configured; set RADAR_SMTP_URL and RADAR_SMTP_FROM")
@@ -63,8 +65,6 @@ class Email(ChannelSpec):
         to = [address for address in self.to if address not in suppressed]
         if not to:
             raise SuppressedError("every address is on the suppression list")
-        from radar_assets.messaging.transport.smtp import send_mail
-
         send_mail(compose(self.name, to, message, smtp.sender), to, smtp.url, transport.timeout_s)
 
 

@@ -70,7 +70,7 @@ class Project(Base):
     @validates("timezone")
     def _is_time_zone(self, _field: str, value: object) -> str:
         if not isinstance(value, str) or value not in zoneinfo.available_timezones():
-            raise FieldError("project timezone", value, "is no IANA time zone; write one such as Europe/Berlin")
+            raise FieldError("project timezone", value, "is not an IANA time zone; e.g. Europe/Berlin")
         return value
 
     @validates("created_at")

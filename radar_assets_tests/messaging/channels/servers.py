@@ -1,4 +1,4 @@
-"""What messages are sent to in tests: HTTP servers that answer as a test says, also badly, and a resolver of the test's own."""
+"""Destinations for tests: HTTP servers that answer as a test wants, also badly, and a resolver of the test's own."""
 
 import socket
 import socketserver

@@ -1,4 +1,4 @@
-"""No message goes to a host inside, however its address is written or looked up."""
+"""No message goes to an internal host, however its address is written or resolved."""
 
 import ipaddress
 import re
@@ -50,7 +50,7 @@ def webhook(url: str, allowed: tuple[str, ...] = ()) -> Any:
 
 
 @pytest.mark.parametrize("host", WRITTEN)
-def test_an_address_inside_is_refused_at_save(host: str) -> None:
+def test_an_internal_address_is_refused_when_declared(host: str) -> None:
     with pytest.raises(ValidationError):
         webhook(f"https://{host}/hook")
     with pytest.raises(ValidationError):
@@ -58,7 +58,7 @@ def test_an_address_inside_is_refused_at_save(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", WRITTEN)
-def test_an_address_inside_is_refused_at_send(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_address_is_refused_when_sending(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK", f"https://{host}/hook")
     with pytest.raises(PermanentError):
         send(webhook("env:HOOK"), message(), Transport(timeout_s=5))
@@ -69,7 +69,7 @@ BRACKETED = [host.strip("[]").replace("%25", "%") for host in WRITTEN if host.st
 
 
 @pytest.mark.parametrize("address", DOTTED + BRACKETED)
-def test_a_public_name_with_an_address_inside_is_refused_at_send(address: str, resolver: Resolver) -> None:
+def test_a_public_name_with_an_internal_address_is_refused_when_sending(address: str, resolver: Resolver) -> None:
     for host in ("hook.example", "hook.example."):
         resolver.add(host, [("93.184.216.34", 0), (address, 0)])
         with pytest.raises(PermanentError, match="not public"):
@@ -77,7 +77,7 @@ def test_a_public_name_with_an_address_inside_is_refused_at_send(address: str, r
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "2a00:1450:4001::1"])
-def test_addresses_of_the_internet_are_public(address: str) -> None:
+def test_public_addresses_are_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -91,7 +91,7 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
         ("https://wiki.corp/hook", ("WIKI.corp",)),
     ],
 )
-def test_an_allowed_host_inside_is_taken(url: str, allowed: tuple[str, ...]) -> None:
+def test_an_allowed_internal_host_is_accepted(url: str, allowed: tuple[str, ...]) -> None:
     assert webhook(url, allowed).where
     with pytest.raises(ValidationError, match="RADAR_ALLOWED_HOSTS"):
         webhook(url, ("other.corp",))
@@ -129,19 +129,19 @@ def test_an_allowed_host_inside_is_taken(url: str, allowed: tuple[str, ...]) -> 
         ),
     ],
 )
-def test_what_is_no_plain_url_of_a_host_is_refused(url: str) -> None:
+def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         webhook(url)
 
 
-def test_without_tls_a_name_has_to_lead_to_an_allowed_network(resolver: Resolver) -> None:
+def test_without_tls_a_name_must_resolve_to_an_allowed_network(resolver: Resolver) -> None:
     resolver.add("hook.example", [("93.184.216.34", 80)])
     with pytest.raises(PermanentError, match="without TLS"):
         resolve("hook.example", 80, AllowedHosts(["10.0.0.0/8"]), 1, plain=True)
     assert resolve("hook.example", 443, AllowedHosts(["10.0.0.0/8"]), 1)
 
 
-def test_what_was_looked_at_is_what_is_connected_to(server: Server, resolver: Resolver) -> None:
+def test_the_checked_address_is_the_one_connected_to(server: Server, resolver: Resolver) -> None:
     """A name that answers otherwise when it is asked again, as for DNS rebinding, is not asked again."""
     resolver.add("hook.example", [("127.0.0.1", server.port)], [("127.0.0.2", server.port)])
     allowed = ("127.0.0.1/32",)
@@ -161,6 +161,6 @@ def test_the_next_address_is_tried_when_one_does_not_answer(server: Server, reso
     assert len(server.requests) == 1
 
 
-def test_a_wrong_name_passes(resolver: Resolver) -> None:
+def test_an_unknown_name_is_a_temporary_failure(resolver: Resolver) -> None:
     with pytest.raises(TemporaryError, match=r"nowhere\.example can't be resolved"):
         send(webhook("https://nowhere.example/"), message(), Transport(timeout_s=5))

@@ -74,5 +74,5 @@ def test_a_chat_has_all_blocks_that_are_text(markup: Any) -> None:
         assert shown in text, shown
 
 
-def test_plain_text_starts_with_the_headline_and_parts_the_blocks() -> None:
+def test_plain_text_starts_with_the_headline() -> None:
     assert plain_text(REPORT).startswith("Visitors up 12% <week> 48\n\nA quiet week.\n\nPage")

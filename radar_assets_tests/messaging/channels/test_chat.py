@@ -1,4 +1,4 @@
-"""Chats get what they understand at the hosts that are theirs, and nothing that somebody wrote is markup there."""
+"""Chats get messages in their own format at their own hosts."""
 
 import json
 import re
@@ -94,7 +94,7 @@ def test_a_chat_gets_the_message_at_its_own_host(kind: str, tls_server: Server) 
 
 
 @KINDS
-def test_a_recovery_and_a_digest_are_understood(kind: str, tls_server: Server) -> None:
+def test_a_recovery_and_a_digest_are_rendered(kind: str, tls_server: Server) -> None:
     over = notice(reason="recovered", ended_at=notice().window_end)
     assert "no longer above 5%" in sent(tls_server, kind, over)
     digest = sent(tls_server, kind, *(notice(project_name=f"{'Shop' * 20} {number}") for number in range(50)), over)
@@ -124,7 +124,7 @@ def test_the_longest_names_fit(kind: str, tls_server: Server) -> None:
         (503, TemporaryError),
     ],
 )
-def test_a_refusal_is_told_apart(kind: str, code: int, failure: Any, tls_server: Server) -> None:
+def test_refusals_are_temporary_or_permanent_by_status(kind: str, code: int, failure: Any, tls_server: Server) -> None:
     tls_server.answer(status(code, b'{"description": "no such chat", "error": "no such chat"}', Retry_After="9"))
     with pytest.raises(failure, match=rf"answered {code} \(no such chat\)") as failed:
         send(channel(kind), message(), Transport(("127.0.0.1",)))
@@ -133,7 +133,7 @@ def test_a_refusal_is_told_apart(kind: str, code: int, failure: Any, tls_server:
     assert tls_server.connections == 1
 
 
-def test_a_wait_that_is_asked_for_in_the_body_is_left_to_who_sends_again(tls_server: Server) -> None:
+def test_a_retry_after_in_the_body_is_passed_on_to_the_outbox(tls_server: Server) -> None:
     reset = {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": str(time.time() + 35)}
     for kind, body, headers in (
         ("telegram", b'{"ok": false, "parameters": {"retry_after": 35}}', {}),
@@ -148,7 +148,7 @@ def test_a_wait_that_is_asked_for_in_the_body_is_left_to_who_sends_again(tls_ser
         assert time.monotonic() - started < 10
 
 
-def test_a_no_with_the_status_of_a_yes_is_no_yes(tls_server: Server) -> None:
+def test_an_error_with_status_200_is_a_failure(tls_server: Server) -> None:
     for said, failure in ((b"invalid_token", PermanentError), (b"ratelimited", TemporaryError)):
         tls_server.answer(status(200, said))
         with pytest.raises(failure, match=said.decode()):

@@ -1,4 +1,4 @@
-"""A mail arrives whole by a real mail server, also through TLS, and its failures are told apart."""
+"""Mails go through a real mail server, with and without TLS; temporary and permanent failures are distinguished."""
 
 import socket
 import ssl
@@ -30,7 +30,7 @@ TEAM = {"type": "email", "name": "team", "to": ["ann@shop.example", "bob@shop.ex
 
 
 class Inbox:
-    """Takes mails in, or says no as a test wants it."""
+    """Accepts mails, or refuses them as a test wants."""
 
     def __init__(self) -> None:
         self.mails: list[tuple[Any, EmailMessage]] = []
@@ -125,7 +125,7 @@ def test_a_mail_has_text_html_and_a_chart(post: Callable[..., None], inbox: Inbo
     )
 
 
-def test_what_is_told_of_an_alert_is_one_thread(post: Callable[..., None], inbox: Inbox) -> None:
+def test_mails_about_an_alert_are_one_thread(post: Callable[..., None], inbox: Inbox) -> None:
     post(notice())
     post(notice(reason="recovered", ended_at=NOON + timedelta(hours=3)))
     assert len({mail["References"] for _, mail in inbox.mails}) == 1
@@ -148,7 +148,7 @@ def test_implicit_tls_works(authority: trustme.CA, trusted: None, resolver: Reso
     assert len(inbox.mails) == 1
 
 
-def test_without_tls_only_where_it_is_said(resolver: Resolver, inbox: Inbox) -> None:
+def test_tls_is_required_unless_the_url_disables_it(resolver: Resolver, inbox: Inbox) -> None:
     with mail_server(inbox, None) as port:
         transport = Transport(smtp=Smtp(SecretStr(f"smtp://127.0.0.1:{port}"), "alerts@shop.example"))
         with pytest.raises(PermanentError, match="no TLS"):
@@ -159,7 +159,7 @@ def test_without_tls_only_where_it_is_said(resolver: Resolver, inbox: Inbox) -> 
     assert len(inbox.mails) == 1
 
 
-def test_a_stranger_s_certificate_gets_no_password(resolver: Resolver, inbox: Inbox) -> None:
+def test_no_password_is_sent_to_a_server_with_an_untrusted_certificate(resolver: Resolver, inbox: Inbox) -> None:
     with mail_server(inbox, server_context(trustme.CA(), "mail.example"), password="secret") as port:
         resolver.add("mail.example", [("127.0.0.1", port)])
         smtp = Smtp(SecretStr("smtp://radar:secret@mail.example"), "alerts@shop.example")
@@ -183,7 +183,7 @@ def test_a_stranger_s_certificate_gets_no_password(resolver: Resolver, inbox: In
         ({"ann@shop.example": "452 mailbox full"}, "250 OK", PermanentError, 1),
     ],
 )
-def test_a_refusal_is_told_apart(
+def test_refusals_are_temporary_or_permanent_by_status(
     post: Callable[..., None], inbox: Inbox, recipients: dict[str, str], data: str, failure: Any, arrived: int
 ) -> None:
     inbox.recipients, inbox.data = recipients, data
@@ -199,7 +199,7 @@ def test_a_wrong_password_is_permanent_and_not_repeated(post: Callable[..., None
 
 
 @pytest.mark.parametrize("answer", [hang, drip(b"220-"), drip(b"220 mail\r\n")], ids=["hangs", "drips", "drips later"])
-def test_a_mail_server_that_stalls_is_given_up_in_time(answer: Any) -> None:
+def test_a_stalling_mail_server_times_out(answer: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         import threading
 
@@ -216,7 +216,7 @@ def test_a_mail_server_that_stalls_is_given_up_in_time(answer: Any) -> None:
         assert time.monotonic() - started < 10
 
 
-def test_nobody_there_and_no_server_at_all() -> None:
+def test_an_unreachable_and_a_missing_mail_server_fail() -> None:
     with serving() as gone:
         pass
     smtp = Smtp(SecretStr(f"smtp://127.0.0.1:{gone.port}"), "alerts@shop.example")

@@ -1,4 +1,4 @@
-"""Whatever the other side does, a message takes a bounded time, and its failure is told apart by whether trying again may help."""
+"""Whatever the other side does, a message takes limited time, and its failure is temporary or permanent."""
 
 import socket
 import threading
@@ -60,7 +60,7 @@ ROADS = pytest.mark.parametrize("road", [hook, chat])
 
 @ROADS
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 410, 413, 422, 451, 301, 302, 307, 308, 304])
-def test_what_stays_wrong_is_permanent(road: Any, code: int, server: Server) -> None:
+def test_these_statuses_are_permanent_failures(road: Any, code: int, server: Server) -> None:
     server.answer(status(code, Location="http://169.254.169.254/latest/meta-data"))
     with pytest.raises(PermanentError, match=str(code)):
         road(server)
@@ -69,7 +69,7 @@ def test_what_stays_wrong_is_permanent(road: Any, code: int, server: Server) -> 
 
 @ROADS
 @pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504, 599])
-def test_what_may_pass_is_tried_again_when_the_other_side_says(road: Any, code: int, server: Server) -> None:
+def test_these_statuses_are_temporary_failures_with_retry_after(road: Any, code: int, server: Server) -> None:
     server.answer(status(code, Retry_After="7"))
     with pytest.raises(TemporaryError, match=str(code)) as failed:
         road(server)
@@ -93,7 +93,7 @@ def test_what_may_pass_is_tried_again_when_the_other_side_says(road: Any, code: 
         ),
     ],
 )
-def test_a_wait_is_read_in_both_forms_and_bounded(header: str | None, wait: timedelta | None) -> None:
+def test_retry_after_is_read_in_both_forms_and_limited(header: str | None, wait: timedelta | None) -> None:
     assert retry_after(header, datetime(2026, 5, 12, 12, tzinfo=UTC)) == wait
 
 
@@ -103,7 +103,7 @@ def test_a_wait_is_read_in_both_forms_and_bounded(header: str | None, wait: time
     [hang, drip(b""), drip(b"HTTP/1.1 2"), drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 9)],
     ids=["hangs", "drips", "drips a status", "continues"],
 )
-def test_an_answer_that_does_not_come_is_given_up_in_time(road: Any, answer: Answer, server: Server) -> None:
+def test_a_missing_response_times_out(road: Any, answer: Answer, server: Server) -> None:
     server.answer(answer)
     started = time.monotonic()
     with pytest.raises(TemporaryError, match=r"within 0\.6 s|closed the connection"):
@@ -121,7 +121,7 @@ def test_an_answer_that_does_not_come_is_given_up_in_time(road: Any, answer: Ans
     ],
     ids=["body", "body without end", "headers"],
 )
-def test_what_does_not_end_after_it_changes_nothing_of_a_yes(road: Any, answer: Answer, server: Server) -> None:
+def test_an_endless_body_does_not_change_a_success(road: Any, answer: Answer, server: Server) -> None:
     server.answer(answer)
     started = time.monotonic()
     road(server, 3)
@@ -132,7 +132,7 @@ def test_what_does_not_end_after_it_changes_nothing_of_a_yes(road: Any, answer: 
 @pytest.mark.parametrize(
     ("code", "failure"), [(200, None), (500, TemporaryError), (404, PermanentError), (302, PermanentError)]
 )
-def test_of_a_body_of_130_mb_only_a_start_is_taken(road: Any, code: int, failure: Any, server: Server) -> None:
+def test_only_the_start_of_a_large_body_is_read(road: Any, code: int, failure: Any, server: Server) -> None:
     answer = large(code)
     server.answer(answer)
     if failure:
@@ -145,7 +145,7 @@ def test_of_a_body_of_130_mb_only_a_start_is_taken(road: Any, code: int, failure
 
 
 @ROADS
-def test_a_dropped_connection_passes(road: Any, server: Server) -> None:
+def test_a_dropped_connection_is_a_temporary_failure(road: Any, server: Server) -> None:
     server.answer(drop)
     with pytest.raises(TemporaryError, match="closed the connection"):
         road(server)
@@ -155,14 +155,14 @@ def test_a_dropped_connection_passes(road: Any, server: Server) -> None:
 @pytest.mark.parametrize(
     "answer", [b"what?\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 500 + b"\r\n"]
 )
-def test_an_answer_that_is_no_http_passes(road: Any, answer: bytes, server: Server) -> None:
+def test_a_response_that_is_not_http_is_a_temporary_failure(road: Any, answer: bytes, server: Server) -> None:
     server.answer(lambda connection: connection.sendall(answer))
     with pytest.raises(TemporaryError):
         road(server)
 
 
 @ROADS
-def test_nobody_there_passes(road: Any) -> None:
+def test_a_refused_connection_is_a_temporary_failure(road: Any) -> None:
     with serving() as server:
         pass
     with pytest.raises(TemporaryError, match="refused"):
@@ -191,7 +191,7 @@ def test_tls_is_verified_against_the_name(tls_server: Server, resolver: Resolver
     assert len(tls_server.requests) == 1
 
 
-def test_a_certificate_of_a_stranger_is_permanent(resolver: Resolver) -> None:
+def test_an_untrusted_certificate_is_a_permanent_failure(resolver: Resolver) -> None:
     with serving(server_context(trustme.CA(), "hook.example")) as server:
         resolver.add("hook.example", [("127.0.0.1", server.port)])
         with pytest.raises(PermanentError, match="invalid certificate"):
@@ -199,7 +199,7 @@ def test_a_certificate_of_a_stranger_is_permanent(resolver: Resolver) -> None:
         assert not server.requests
 
 
-def test_a_handshake_that_breaks_or_stalls_passes(server: Server, resolver: Resolver) -> None:
+def test_a_broken_or_stalled_handshake_is_a_temporary_failure(server: Server, resolver: Resolver) -> None:
     # A server without TLS waits for the end of a request that it can't read.
     resolver.add("hook.example", [("127.0.0.1", server.port)])
     with pytest.raises(TemporaryError, match="within"):

@@ -1,4 +1,4 @@
-"""No secret of a channel is seen anywhere but in the store, however sending fails."""
+"""Secrets of channels appear nowhere but in the store, however sending fails."""
 
 import json
 import logging
@@ -150,7 +150,7 @@ def test_a_reference_is_looked_up_when_something_is_sent(
 
 
 @pytest.mark.parametrize("reference", ["env:", "env:1A", "env:A B", "env:A\n", "env:$(x)"])
-def test_a_reference_that_names_no_variable_is_refused(reference: str) -> None:
+def test_an_invalid_reference_to_a_variable_is_refused(reference: str) -> None:
     with pytest.raises(ValidationError):
         parse_channel({"type": "slack", "name": "team", "token": reference})
 
