@@ -47,11 +47,12 @@ def record(store: Store, findings: Findings, context: Context) -> Recorded:
                 return Recorded()
     with store.session() as session:
         lock(session)
+        reach = _reach(session, rule, span)
         alerts: dict[Key, list[Alert]] = defaultdict(list)
-        for alert in session.scalars(sa.select(Alert).where(_concerned(rule, span, context))):
+        for alert in session.scalars(sa.select(Alert).where(_concerned(rule, reach, context))):
             alerts[alert.project_id, alert.subject].append(alert)
         before = {alert.id: (alert.fired_at, alert.state) for known in alerts.values() for alert in known}
-        stretches = _stored_stretches(session, rule, span, context) if span else {}
+        stretches = _stored_stretches(session, span, _concerned(rule, reach, context)) if span else {}
         changes = Changes([], [], [], [], [])
         growing: set[str] = set()
         with session.no_autoflush:
@@ -110,8 +111,20 @@ def _span(findings: Findings) -> Window | None:
     return Window(min(start for start, _ in ends), max(end for _, end in ends)) if ends else None
 
 
-def _concerned(rule: Rule, span: Window | None, context: Context) -> sa.ColumnElement[bool]:
-    """The alerts of a rule that a judgement of these windows may change, or that may be due for an announcement."""
+def _reach(session: Session, rule: Rule, span: Window | None) -> Window | None:
+    """The span together with the alerts that touch it, since a new breach joins them."""
+    if span is None:
+        return None
+    start, end = session.execute(
+        sa.select(sa.func.min(Alert.fired_at), sa.func.max(Alert.ended_at)).where(
+            Alert.rule == rule.name, Alert.ended_at >= span.start, Alert.fired_at <= span.end
+        )
+    ).one()
+    return Window(min(start or span.start, span.start), max(end or span.end, span.end))
+
+
+def _concerned(rule: Rule, reach: Window | None, context: Context) -> sa.ColumnElement[bool]:
+    """The alerts of a rule that a judgement may change, or that may be due for an announcement."""
     clauses = [
         Alert.state == "firing",
         sa.and_(
@@ -120,16 +133,18 @@ def _concerned(rule: Rule, span: Window | None, context: Context) -> sa.ColumnEl
             Alert.resolved_at >= context.now - context.max_age,
         ),
     ]
-    if span:
-        # Alerts that touch the span, since a new breach joins them.
-        clauses.append(sa.and_(Alert.ended_at >= span.start, Alert.fired_at <= span.end))
-        clauses.append(sa.and_(Alert.covered_until > span.start, Alert.covered_from < span.end))
+    if reach:
+        clauses.append(sa.and_(Alert.ended_at >= reach.start, Alert.fired_at <= reach.end))
+        # Alerts that have announced these windows, even if none of them is theirs any more.
+        clauses.append(sa.and_(Alert.covered_until > reach.start, Alert.covered_from < reach.end))
     return sa.and_(Alert.rule == rule.name, sa.or_(*clauses))
 
 
-def _stored_stretches(session: Session, rule: Rule, span: Window, context: Context) -> dict[str, list[StoredStretch]]:
+def _stored_stretches(
+    session: Session, span: Window, concerned: sa.ColumnElement[bool]
+) -> dict[str, list[StoredStretch]]:
     """The stretches of the concerned alerts, by id: the windows in the span, and those before and after it as one each."""
-    ids = sa.select(Alert.id).where(_concerned(rule, span, context))
+    ids = sa.select(Alert.id).where(concerned)
     stretches: dict[str, list[StoredStretch]] = defaultdict(list)
     start, end = AlertBreach.window_start, AlertBreach.window_end
     inside = sa.select(AlertBreach.alert_id, start, end, AlertBreach.value, AlertBreach.threshold).where(
@@ -198,7 +213,9 @@ def _make_keys_unique(session: Session, rule: Rule, changes: Changes, changed: S
     first, last = min(alert.started_at for alert in wanted), max(alert.started_at for alert in wanted)
     stored = session.execute(
         sa.select(Alert.id, Alert.project_id, Alert.subject, Alert.started_at).where(
-            Alert.rule == rule.name, Alert.started_at.between(first, last)
+            # Beyond the last: other alerts may have been shifted to just after it.
+            Alert.rule == rule.name,
+            Alert.started_at.between(first, last + timedelta(seconds=1)),
         )
     )
     taken = {(project, subject, start) for id, project, subject, start in stored if id not in gone}

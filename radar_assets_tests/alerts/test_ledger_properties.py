@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from radar_assets.alerts.ledger import record
@@ -59,6 +59,16 @@ def check_told_once(store: Store) -> None:
 
 
 hours = st.integers(0, HOURS - 1)
+BEFORE = [
+    {7: 50, 0: 1, 11: 1, 6: 1, 10: 1, 5: 50},
+    {0: 1, 1: 1, 11: 1, 2: 1, 6: 50, 8: 50},
+    {6: 1, 7: 1, 0: 1, 1: 1, 2: 1, 3: 1},
+    {9: 1, 8: 50, 0: 1, 3: 50, 1: 1},
+    {9: 1, 3: 1, 0: 1},
+    {7: 50},
+]
+AFTER = [{6: 50}, {3: 50}, {7: 1}]
+"""Steps around one that has broken the ledger."""
 batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_size=12)
 
 
@@ -94,6 +104,14 @@ def test_the_same_values_in_any_order_and_batching_make_the_same_episodes(
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=6), min_size=1, max_size=15)
+)
+@example(
+    # An hour was announced by an alert that no longer has it and that the judgement does not touch.
+    steps=[*BEFORE, {4: 50, 0: 1, 3: 1}, *AFTER],
+)
+@example(
+    # Two alerts are shifted to just after the same start.
+    steps=[*BEFORE, {4: 50, 0: 1, 3: 50, 8: 1}, *AFTER],
 )
 def test_values_that_late_data_change_again_and_again_end_as_the_last_and_are_told_once(
     shared: Store, steps: list[dict[int, int]]
