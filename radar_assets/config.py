@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from radar_assets.alerts.channels import ChannelSpec
 from radar_assets.alerts.rules import Rule
+from radar_assets.messaging.channel import ChannelSpec
+from radar_assets.messaging.channels import AnyChannel
 from radar_assets.metrics.registry import CustomMetric, registry
 
 _MESSAGES = {
@@ -41,7 +42,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
     metrics: tuple[CustomMetric, ...] = ()
-    channels: tuple[ChannelSpec, ...] = ()
+    channels: tuple[AnyChannel, ...] = ()
     rules: tuple[Rule, ...] = ()
 
     @field_validator("metrics")

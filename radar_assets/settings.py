@@ -7,15 +7,16 @@ A setting belongs here when an operator changes it between deployments. What cha
 import grp
 import os
 import re
+import sys
 import tempfile
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from radar_assets import permissions, urls
 from radar_assets.masking import masked
@@ -27,6 +28,10 @@ MAIL_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1
 
 class SettingsError(Exception):
     """A setting has a value that Radar can't start with; the message names the variable and the fix."""
+
+
+def _comma_separated(value: object) -> object:
+    return tuple(entry.strip() for entry in value.split(",") if entry.strip()) if isinstance(value, str) else value
 
 
 def local_path(url: str) -> Path:
@@ -130,9 +135,9 @@ class Settings(BaseSettings):
     smtp_from: str | None = Field(
         default=None, description="Address that mails come from, such as alerts@shop.example."
     )
-    alert_allowed_hosts: str = Field(
-        default="",
-        description="Hosts, addresses and networks that alerts may be sent to although they are not public, with commas.",
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        default=(),
+        description="Hosts, addresses and networks that may be sent to although they are not public, separated by commas.",
     )
 
     @field_validator("smtp_from")
@@ -174,11 +179,6 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", value):
             raise ValueError("is no size; write a number and a unit, such as 1GB or 512MB")
         return value
-
-    @cached_property
-    def allowed_hosts(self) -> tuple[str, ...]:
-        """The entries of `alert_allowed_hosts`."""
-        return tuple(entry.strip() for entry in self.alert_allowed_hosts.split(",") if entry.strip())
 
     @cached_property
     def landing_zone(self) -> Path | ObjectPath:
@@ -310,6 +310,11 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: a value is wrong; the message names each variable, its value unless that is a secret, and what is expected.
     """
+    for field, old in _FORMER_NAMES.items():
+        new = f"RADAR_{field.upper()}"
+        if old in os.environ and new not in os.environ:
+            _note_former_name(old, new)
+            overrides.setdefault(field, os.environ[old])
     try:
         return Settings(**overrides)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
@@ -318,6 +323,16 @@ def load_settings(**overrides: object) -> Settings:
     raise SettingsError(
         "\n".join(_told(str(problem["loc"][0]), problem["input"], problem["msg"]) for problem in problems)
     )
+
+
+_FORMER_NAMES = {"allowed_hosts": "RADAR_ALERT_ALLOWED_HOSTS"}
+"""Variables that were renamed, by field. They still work unless the new one is set too."""
+
+
+@cache
+def _note_former_name(old: str, new: str) -> None:
+    """Print a notice, once per process."""
+    print(f"{old} is deprecated; set {new} instead.", file=sys.stderr)
 
 
 def _told(field: str, value: object, problem: str) -> str:

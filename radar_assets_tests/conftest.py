@@ -31,7 +31,7 @@ LONGEST = (
     "benchmarks/test_benchmarks.py",
     "faults/test_kills.py",
     "events/test_contract.py",
-    "alerts/channels/test_http.py",
+    "messaging/channels/test_http.py",
     "lakehouse/test_catalog.py",
     "faults/test_overlap.py",
 )

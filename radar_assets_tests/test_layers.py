@@ -23,6 +23,7 @@ GROUND = {
     "store": {*ROOT},
     "lakehouse": {*ROOT},
     "orchestration": {*ROOT, "lakehouse", "store"},
+    "messaging": {*ROOT, "store"},
 }
 """What the layers stand on, and what each of these may import."""
 ENTRANCES = {"cli", "config", "definitions", "simulator", "tables"}

@@ -1,37 +1,61 @@
-"""Announcements: what people are told of an alert, when, and how much of it at once; each is a row of the outbox.
+"""Announcements: when an alert is announced, how often, and how much of it at once. Each one is a row of the outbox.
 
-Everything is decided by what the alert's row says, in the transaction that changes it, so that nothing is told twice however
-often windows are judged. What waits (for the end of quiet hours or of a snooze) is decided again at the next judgement of the rule.
+Everything is decided from the alert's row, in the transaction that changes it, so that nothing is announced twice however often
+windows are judged. What waits for the end of quiet hours or of a snooze is decided again at the next judgement of the rule.
 """
 
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from radar_assets.alerts.episodes import overlaps_told
-from radar_assets.alerts.messages import Notice, Reason
-from radar_assets.alerts.outbox import TOGETHER, new_delivery
-from radar_assets.alerts.rules import Rule
-from radar_assets.store.models import Alert, Channel, Delivery
+from radar_assets.alerts.episodes import overlaps_announced
+from radar_assets.alerts.findings import Key
+from radar_assets.alerts.notices import KIND, Notice, Reason
+from radar_assets.alerts.rendering import thread_id
+from radar_assets.alerts.rules import Rule, Severity
+from radar_assets.messaging.channels import taking
+from radar_assets.messaging.outbox import TOGETHER, new_delivery
+from radar_assets.metrics.registry import Metric
+from radar_assets.store.models import Alert, Delivery
 from radar_assets.windows import HOUR, Window
 
-if TYPE_CHECKING:
-    from radar_assets.alerts.ledger import Context, Key
-
 ORDER = timedelta(microseconds=1)
-"""What is between the announcements of one judgement, so that they are sent in their order."""
+"""Distance between the announcements of one judgement, so that they are sent in their order."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What announcing needs besides the findings.
+
+    Attributes:
+        max_age: alerts whose latest window ended longer ago are recorded but not announced.
+        throttle_per_hour: limit of single announcements an hour for each project, kind and severity.
+        ui_url: address of the UI, for links; None if unknown.
+        metrics: the registry by name.
+        project_names: names of the projects, by id.
+        asset: the asset that the rule's check is on.
+    """
+
+    now: datetime
+    max_age: timedelta
+    throttle_per_hour: int
+    ui_url: str | None
+    metrics: Mapping[str, Metric]
+    project_names: Mapping[str, str]
+    asset: str
 
 
 def announce(
-    session: Session, rule: Rule, alerts: "Mapping[Key, Sequence[Alert]]", growing: Collection[str], context: "Context"
+    session: Session, rule: Rule, alerts: Mapping[Key, Sequence[Alert]], growing: Collection[str], context: Context
 ) -> list[tuple[Alert, Reason]]:
-    """Put into the outbox what is due to be told of a rule's alerts.
+    """Put the announcements that are due for a rule's alerts into the outbox.
 
     Args:
         alerts: all that this judgement may concern, by project and subject.
@@ -40,7 +64,7 @@ def announce(
     for alert in (alert for known in alerts.values() for alert in known):
         if alert.announced_at and alert.recovered_at is None:
             _cover(alert)
-    channels = _channels(session, rule) if rule.enabled else []
+    channels = taking(session, rule.channels, rule.severity) if rule.enabled else []
     if not channels or (rule.severity != "critical" and rule.is_quiet(context.now)):
         return []
     due: list[tuple[Alert, Reason]] = [
@@ -50,33 +74,33 @@ def announce(
         for reason in _due(alert, known, rule, alert.id in growing, context)
     ]
     sent = _sent_this_hour(session, {topic(alert) for alert, _ in due}, context)
-    outbox = _Outbox(session, channels, sent, context)
+    batch = _Batch(session, channels, sent, context)
     for alert, reason in due:
-        outbox.add(alert, reason, _notice(alert, rule, reason, context))
-    outbox.write()
+        batch.add(alert, reason, _notice(alert, rule, reason, context))
+    batch.write()
     return due
 
 
 def topic(alert: Alert) -> str:
-    """What announcements are counted by."""
+    """What announcements are counted by for the hourly limit."""
     return f"{alert.kind}:{alert.severity}:{alert.project_id}"
 
 
-def _due(alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, context: "Context") -> list[Reason]:
-    """What is to be told of an alert now, noting in its row that it is told."""
-    found: list[Reason] = []
+def _due(alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, context: Context) -> list[Reason]:
+    """The announcements of an alert that are due now, recorded in its row."""
+    due: list[Reason] = []
     now = context.now
     if alert.snoozed_until and alert.snoozed_until > now:
         return []
     is_firing, is_recent = alert.state == "firing", alert.ended_at >= now - context.max_age
     if alert.announced_at is None:
-        if is_recent and (is_firing or is_growing) and not _was_told(alert, known):
-            found.append("fired")
+        if is_recent and (is_firing or is_growing) and not _was_announced(alert, known):
+            due.append("fired")
             alert.announced_at = now
     elif (
         alert.recovered_at and is_firing and is_recent and alert.covered_until and alert.ended_at > alert.covered_until
     ):
-        found.append("still_firing")
+        due.append("still_firing")
         alert.recovered_at = alert.acknowledged_at = alert.acknowledged_by = None
     elif (
         rule.renotify_every
@@ -86,8 +110,8 @@ def _due(alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, con
         and alert.acknowledged_at is None
         and now - (alert.renotified_at or alert.announced_at) >= rule.renotify_every
     ):
-        found.append("still_firing")
-    if found:
+        due.append("still_firing")
+    if due:
         alert.renotified_at = now
         _cover(alert)
     if (
@@ -96,38 +120,31 @@ def _due(alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, con
         and alert.recovered_at is None
         and alert.resolved_at
         and alert.resolved_at >= now - context.max_age
-        and not any(other.state == "firing" and overlaps_told(alert, other.fired_at, other.ended_at) for other in known)
+        and not any(
+            other.state == "firing" and overlaps_announced(alert, other.fired_at, other.ended_at) for other in known
+        )
     ):
-        found.append("recovered")
+        due.append("recovered")
         alert.recovered_at = now
-    return found
+    return due
 
 
-def _was_told(alert: Alert, known: Iterable[Alert]) -> bool:
-    """Whether people were told of its latest window, as a part of another alert."""
+def _was_announced(alert: Alert, known: Iterable[Alert]) -> bool:
+    """Whether its latest window was announced as part of another alert."""
     start = alert.ended_at - ORDER
-    return any(other is not alert and overlaps_told(other, start, alert.ended_at) for other in known)
+    return any(other is not alert and overlaps_announced(other, start, alert.ended_at) for other in known)
 
 
 def _cover(alert: Alert) -> None:
-    """Count all its windows among those that people were told of."""
+    """Count all its windows as announced."""
     covered_from = min(alert.covered_from or alert.fired_at, alert.fired_at)
     covered_until = max(alert.covered_until or alert.ended_at, alert.ended_at)
     if (covered_from, covered_until) != (alert.covered_from, alert.covered_until):
         alert.covered_from, alert.covered_until = covered_from, covered_until
 
 
-def _channels(session: Session, rule: Rule) -> list[str]:
-    """The rule's channels; nobody gets a mail for what is of low severity."""
-    if rule.severity != "low" or not rule.channels:
-        return list(rule.channels)
-    specs = session.execute(sa.select(Channel.name, Channel.spec).where(Channel.name.in_(rule.channels))).all()
-    mails = {name for name, spec in specs if spec.get("type") == "email"}
-    return [channel for channel in rule.channels if channel not in mails]
-
-
-def _sent_this_hour(session: Session, topics: Collection[str], context: "Context") -> Counter[str]:
-    hour, listed, found = Window.of_hour(context.now).start, sorted(topics), Counter[str]()
+def _sent_this_hour(session: Session, topics: Collection[str], context: Context) -> Counter[str]:
+    hour, listed, sent = Window.of_hour(context.now).start, sorted(topics), Counter[str]()
     for start in range(0, len(listed), 500):
         counts = session.execute(
             sa.select(Delivery.topic, sa.func.count(sa.distinct(Delivery.dedupe_key)))
@@ -140,55 +157,59 @@ def _sent_this_hour(session: Session, topics: Collection[str], context: "Context
             .group_by(Delivery.topic)
         )
         for name, count in counts:
-            found[name] = count
-    return found
+            sent[name] = count
+    return sent
 
 
-class _Outbox:
-    """Gathers rows, then writes them at once."""
+class _Batch:
+    """Collects the announcements of one judgement, then writes them to the outbox."""
 
-    def __init__(self, session: Session, channels: Sequence[str], sent: Counter[str], context: "Context") -> None:
+    def __init__(self, session: Session, channels: Sequence[str], sent: Counter[str], context: Context) -> None:
         self._session, self._channels, self._sent, self._context = session, channels, sent, context
         self._rows: list[Delivery] = []
-        self._together: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        self._together: dict[tuple[str, str, Severity], list[dict[str, Any]]] = {}
 
     def add(self, alert: Alert, reason: Reason, notice: Notice) -> None:
         """Put an announcement into the outbox, once for each channel."""
-        subject, told = topic(alert), notice.model_dump(mode="json")
-        if self._sent[subject] >= self._context.throttle_per_hour:
+        counted_by, content = topic(alert), notice.model_dump(mode="json")
+        if self._sent[counted_by] >= self._context.throttle_per_hour:
             for channel in self._channels:
-                self._together.setdefault((channel, subject, alert.severity), []).append(told)
+                self._together.setdefault((channel, counted_by, notice.severity), []).append(content)
             return
-        self._sent[subject] += 1
+        self._sent[counted_by] += 1
         created_at = self._context.now + len(self._rows) * ORDER
-        # An end is told again only after more windows were, and what lasts only when time has passed.
+        # A recovery is announced again only after further windows were, and a reminder only after time has passed.
         stamp = "" if reason == "fired" else f":{alert.covered_until:%Y%m%dT%H%M%S}"
         stamp += f":{self._context.now:%Y%m%dT%H%M%S}" if reason == "still_firing" else ""
         for channel in self._channels:
             key = f"{alert.id}:{reason}{stamp}"
-            self._rows.append(new_delivery(channel, key, alert.severity, subject, [told], created_at))
+            thread = thread_id(alert.id)
+            row = new_delivery(KIND, channel, key, notice.severity, counted_by, [content], created_at, thread_id=thread)
+            self._rows.append(row)
 
     def write(self) -> None:
-        """Write them. What is over the limit is added to the row that is sent at the end of the hour."""
+        """Write the rows. What exceeds the limit is added to the row that is sent at the end of the hour."""
         self._session.add_all(self._rows)
         hour = Window.of_hour(self._context.now).start
-        for (channel, subject, severity), told in self._together.items():
-            # A row that is being sent is complete; what comes then goes with the next hour's that is not.
+        for (channel, counted_by, severity), contents in self._together.items():
+            # A row that is being sent is complete; further announcements go to a later hour's row.
             for later in itertools.count(1):
                 end = hour + later * HOUR
-                key = f"{TOGETHER}{end:%Y-%m-%dT%H}:{subject}"
+                key = f"{TOGETHER}{end:%Y-%m-%dT%H}:{counted_by}"
                 waiting = sa.select(Delivery).where(Delivery.channel == channel, Delivery.dedupe_key == key)
                 row = self._session.scalar(waiting.with_for_update())
                 if row is None:
-                    row = new_delivery(channel, key, severity, subject, told, self._context.now, not_before=end)
+                    row = new_delivery(
+                        KIND, channel, key, severity, counted_by, contents, self._context.now, not_before=end
+                    )
                     self._session.add(row)
                     break
                 if row.state == "pending" and row.attempts == 0:
-                    row.notices = [*row.notices, *told]
+                    row.contents = [*row.contents, *contents]
                     break
 
 
-def _notice(alert: Alert, rule: Rule, reason: Reason, context: "Context") -> Notice:
+def _notice(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Notice:
     details = alert.details
     metric = context.metrics.get(rule.metric) if rule.metric else None
     check = f"/assets/{quote(context.asset)}?view=checks&checkDetail={quote(rule.name)}"

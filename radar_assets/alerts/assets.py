@@ -1,17 +1,18 @@
-"""The assets of the alerts layer: what fired, as a table for reports, and one pass of the deliverer over the outbox."""
+"""The assets of the alerts layer: the table of alerts, and the deliveries of messages about them."""
 
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from radar_assets.alerts import outbox
 from radar_assets.alerts.relations import alerts_lineage, rebuild_alerts, stale_hours
 from radar_assets.alerts.tables import ALERTS
 from radar_assets.lakehouse.files import from_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.messaging import outbox
 from radar_assets.metrics.registry import Metric
 from radar_assets.orchestration.checks import EXAMPLES, checks_of
 from radar_assets.orchestration.factory import OWNERS, table_options
@@ -21,15 +22,15 @@ from radar_assets.store.models import Delivery
 from radar_assets.windows import HOUR, Grids, contiguous, utc_now
 
 if TYPE_CHECKING:
-    from radar_assets.alerts.deliverer import Pass
+    from radar_assets.messaging.deliverer import PassResult
 
 logger = logging.getLogger(__name__)
 
 LAYER = "radar_assets.alerts"
 POOL = "deliveries"
-"""How many runs may be at it is said in `dagster.yaml`, how many messages at once in `outbox.MOST_IN_FLIGHT`."""
-COMPLAINED_FOR = timedelta(days=30)
-"""How long what did not arrive is complained about, unless somebody sends it again or drops it."""
+"""`dagster.yaml` limits how many runs are in it, `outbox.MAX_IN_FLIGHT` how many messages are sent at once."""
+REPORTED_FOR = timedelta(days=30)
+"""How long the check fails because of a message that did not arrive, unless it is retried or dropped."""
 
 
 def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
@@ -69,6 +70,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefin
                 "failed": done.count("failed"),
                 "dead": done.count("dead"),
                 "dropped": done.dropped,
+                "suppressed": done.count("suppressed"),
                 "waiting": outbox.count_waiting(store),
                 "latest": _shown(outbox.latest(store, limit=EXAMPLES)),
             }
@@ -85,7 +87,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
         description="No message of the last 30 days was given up. `radar deliveries` lists, retries and drops them.",
     )
     def every_delivery_arrived(store: dg.ResourceParam[Store]) -> dg.AssetCheckResult:
-        since = utc_now() - COMPLAINED_FOR
+        since = utc_now() - REPORTED_FOR
         dead = [row for row in outbox.latest(store, ["dead"], limit=1000) if row.created_at >= since]
         metadata: dict[str, Any] = {"dead": len(dead)}
         if dead:
@@ -95,27 +97,26 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
     return [checks_of(ALERTS, []), every_delivery_arrived]
 
 
-def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric]) -> "Pass":
+def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric]) -> "PassResult":
     """Send what is due in the outbox: one pass of the deliverer over the channels that were applied."""
-    from radar_assets.alerts.channels import ChannelSpec, Sending, load_channels, send
-    from radar_assets.alerts.deliverer import deliver
     from radar_assets.alerts.evaluation import history
-    from radar_assets.alerts.messages import Message, Notice
+    from radar_assets.alerts.notices import KIND, Notice
+    from radar_assets.alerts.rendering import renderer
+    from radar_assets.messaging.channel import Transport
+    from radar_assets.messaging.channels import load_channels
+    from radar_assets.messaging.deliverer import deliver, rendering
+    from radar_assets.messaging.suppression import suppressed
 
     def values(notice: Notice) -> Sequence[tuple[datetime, float]]:
         try:
             return history(lakehouse, notice, metrics)
         except Exception:
-            # Without its chart, a message is still a message.
-            logger.exception("The values around the breach of %s can't be read", notice.rule)
+            # The message is worth sending without its chart.
+            logger.exception("The values around the breach of %s could not be read", notice.rule)
             return ()
 
-    sending = Sending.of(lakehouse.settings, values)
-
-    def send_one(channel: ChannelSpec, message: Message) -> None:
-        send(channel, message, sending)
-
-    return deliver(store, load_channels(store), send_one)
+    transport = Transport.of(lakehouse.settings, partial(suppressed, store))
+    return deliver(store, load_channels(store), rendering({KIND: renderer(values)}, transport))
 
 
 def _shown(rows: Sequence[Delivery]) -> dg.TableMetadataValue:
@@ -126,7 +127,7 @@ def _shown(rows: Sequence[Delivery]) -> dg.TableMetadataValue:
                 "delivery": row.id,
                 "channel": row.channel,
                 "state": row.state,
-                "notices": len(row.notices),
+                "notices": len(row.contents),
                 "attempts": row.attempts,
                 "created_at": f"{row.created_at:%Y-%m-%d %H:%M:%S}",
                 "error": row.error or "",

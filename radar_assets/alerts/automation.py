@@ -1,4 +1,4 @@
-"""What triggers the alerts layer: messages that are due, alerts that have changed, failed runs, and the clock for rules."""
+"""Triggers of the alerts layer: due messages, changed alerts, failed runs, and the clock for rules."""
 
 import hashlib
 import json
@@ -8,11 +8,12 @@ from typing import Any
 
 import dagster as dg
 
-from radar_assets.alerts import outbox, relations
+from radar_assets.alerts import relations
 from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.rules import Rule
 from radar_assets.alerts.watchers import watch_now
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.messaging import outbox
 from radar_assets.orchestration.automation import INCREMENTAL, TICK_S, Settled
 from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests
 from radar_assets.store.database import Store
@@ -46,7 +47,7 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
     deliver_alerts_job = dg.define_asset_job(
         DELIVER_JOB,
         selection=dg.AssetSelection.assets(deliveries).without_checks() | dg.AssetSelection.checks(arrived),
-        # Before whatever else is queued: it is short, and somebody waits for it.
+        # Before everything else in the queue: it is short, and people wait for it.
         tags={"dagster/priority": "10"},
         description="One pass over the outbox of alerts.",
     )

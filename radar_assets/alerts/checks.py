@@ -102,10 +102,11 @@ def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> 
         store: dg.ResourceParam[Store],
     ) -> Iterator[dg.AssetCheckResult]:
         from radar_assets.alerts import ledger
+        from radar_assets.alerts.announcements import Context
 
         selected = [by_name[key.name] for key in sorted(context.selected_asset_check_keys)]
         now, settings = utc_now(), lakehouse.settings
-        ledger_context = ledger.Context(
+        ledger_context = Context(
             now=now,
             max_age=timedelta(hours=settings.alert_max_age_h),
             throttle_per_hour=settings.alert_throttle_per_hour,
@@ -212,9 +213,9 @@ def _watched(
     context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, store: Store, rule: Rule, now: datetime
 ) -> Verdict:
     """What a check says of the platform itself."""
-    from radar_assets.alerts import ledger, watchers
+    from radar_assets.alerts import records, watchers
 
-    findings = watchers.find(rule, context.instance, lakehouse, now, ledger.firing_subjects(store, rule.name))
+    findings = watchers.find(rule, context.instance, lakehouse, now, records.firing_subjects(store, rule.name))
     latest = {key: windows[-1] for key, windows in findings.judged.items() if windows}
     broken = [
         breach for breach in findings.breaches if breach.window == latest.get((breach.project_id, breach.subject))

@@ -1,4 +1,4 @@
-"""What `radar apply` does to the store: afterwards its rules and channels are those of the file, and no others."""
+"""Applying `radar.yaml`: replaces the rules and channels in the store by those of the file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from radar_assets.alerts.channels import ChannelSpec
 from radar_assets.alerts.rules import Rule
+from radar_assets.messaging.channel import ChannelSpec
 from radar_assets.store.database import Store
 from radar_assets.store.models import AlertRule, Channel
 
@@ -16,7 +16,7 @@ What = Literal["rule", "channel"]
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a rule or channel; what it says is not in here, since channels hold secrets."""
+    """A rule or channel that was added, changed or removed; without its fields, since channels contain secrets."""
 
     what: What
     name: str
@@ -27,7 +27,7 @@ def declare(store: Store, rules: Sequence[Rule], channels: Sequence[ChannelSpec]
     """Put rules and channels into the store, in one transaction.
 
     Returns:
-        What is different from before, removals last.
+        The differences, removals last.
     """
     changes: list[Change] = []
     sections: list[tuple[What, type[Channel | AlertRule], Sequence[Any]]] = [
@@ -39,7 +39,7 @@ def declare(store: Store, rules: Sequence[Rule], channels: Sequence[ChannelSpec]
             before: dict[str, Any] = {row.name: row.spec for row in session.scalars(sa.select(model))}
             after: Mapping[str, Any] = {item.name: item.model_dump(mode="json", by_alias=True) for item in items}
             session.execute(sa.delete(model))
-            rows = [{"name": name, "place": place, "spec": spec} for place, (name, spec) in enumerate(after.items())]
+            rows = [{"name": name, "place": index, "spec": spec} for index, (name, spec) in enumerate(after.items())]
             if rows:
                 session.execute(sa.insert(model), rows)
             for name, spec in after.items():

@@ -1,6 +1,6 @@
 """Episodes: the runs of adjacent windows that breaches make, and which alert each of them is.
 
-Pure functions over stretches of time and alerts; what is stored and told belongs to `ledger.py` and `announcements.py`.
+Pure functions over spans of time and alerts. `ledger.py` stores the result, `announcements.py` announces it.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from radar_assets.store.models import Alert
 
 @dataclass(frozen=True, order=True)
 class Stretch:
-    """Windows without a gap that an alert has, or one that nothing has yet.
+    """Adjacent windows of an alert, or a single window that belongs to none yet.
 
     Attributes:
         owner: id of the alert; None for a breach that is new.
@@ -46,32 +46,34 @@ class Episode:
 
 
 def episodes(stretches: Sequence[Stretch]) -> list[Episode]:
-    """The episodes that stretches make, in order. Windows between which nothing is known, or nothing broke the rule, are apart."""
-    found: list[list[Stretch]] = []
+    """The episodes that stretches make, in order. Gaps, whether unknown or without a breach, separate them."""
+    runs: list[list[Stretch]] = []
     end = datetime.min
     for stretch in sorted(stretches, key=lambda stretch: (stretch.start, stretch.end)):
-        if found and stretch.start <= end:
-            found[-1].append(stretch)
+        if runs and stretch.start <= end:
+            runs[-1].append(stretch)
         else:
-            found.append([stretch])
+            runs.append([stretch])
         end = max(end, stretch.end)
-    return [Episode(tuple(parts)) for parts in found]
+    return [Episode(tuple(parts)) for parts in runs]
 
 
 def assign(found: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Episode, Alert | None]]:
     """Which of a project's alerts each episode is; None for a new one.
 
-    An alert that people were told of stays, before one that they weren't, and the one that they were told of first before others.
-    Where windows in its middle turn out to break no rule, it stays with the latest part, which is what goes on. An alert that people
-    were told of and that had no window left is taken up again when one of those that they were told of breaks the rule after all.
+    Announced alerts are kept in preference to others, the one announced first before all. If windows in the middle of an alert turn
+    out to break no rule, it stays with the latest part, which goes on. An announced alert that had no window left is taken up again
+    if one of its announced windows breaks the rule after all.
     """
     owners = {owner for episode in found for owner in episode.owners}
     idle = [alert for alert in alerts if alert.announced_at and alert.id not in owners]
     taken: set[str] = set()
     assigned: dict[Episode, Alert | None] = {}
     for episode in reversed(found):
-        again = [alert for alert in idle if overlaps_told(alert, episode.start, episode.end) and alert.id not in taken]
-        # An idle alert keeps its start, which is part of its key: no other may take it.
+        again = [
+            alert for alert in idle if overlaps_announced(alert, episode.start, episode.end) and alert.id not in taken
+        ]
+        # An idle alert keeps its start, which is part of its key, so no other alert may take it.
         same = [alert for alert in again if alert.fired_at == episode.start]
         own = [alert for alert in alerts if alert.id in episode.owners - taken]
         chosen = min(same or [*own, *again], key=_rank, default=None)
@@ -81,8 +83,8 @@ def assign(found: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Epis
     return [(episode, assigned[episode]) for episode in found]
 
 
-def overlaps_told(alert: Alert, start: datetime, end: datetime) -> bool:
-    """Whether people were told of any window in a stretch, by this alert."""
+def overlaps_announced(alert: Alert, start: datetime, end: datetime) -> bool:
+    """Whether any window in a span was announced as part of this alert."""
     return (
         alert.covered_from is not None
         and alert.covered_until is not None

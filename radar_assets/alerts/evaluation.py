@@ -26,8 +26,8 @@ from radar_assets.windows import DAY, Window, contiguous
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from radar_assets.alerts.messages import Notice
-    from radar_assets.lakehouse.engines.duckdb import Inputs
+    from radar_assets.alerts.notices import Notice
+    from radar_assets.lakehouse.inputs import Inputs
     from radar_assets.lakehouse.sql import Model
 
 LAYER = "radar_assets.alerts"

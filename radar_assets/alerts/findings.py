@@ -1,4 +1,4 @@
-"""What an evaluation of a rule found: the language between those that judge and the ledger that keeps and announces."""
+"""The result of evaluating a rule, which the ledger records and announces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from datetime import datetime
 
 from radar_assets.alerts.rules import Rule
 from radar_assets.windows import Window
+
+Key = tuple[str, str]
+"""Project id and subject."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,5 @@ class Findings:
     """
 
     rule: Rule
-    judged: dict[tuple[str, str], Sequence[Window]]
-    """By project id and subject."""
+    judged: dict[Key, Sequence[Window]]
     breaches: Sequence[Breach]

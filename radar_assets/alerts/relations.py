@@ -95,15 +95,15 @@ def stored_alerts(store: Store, windows: Sequence[Window]) -> "tuple[int, pa.Tab
 
 
 def deliveries(store: Store) -> "pa.Table":
-    """The outbox as it stands, without what the messages say."""
+    """The outbox, without the contents of the messages."""
     with store.session(read_only=True) as session:
         found = session.execute(
             sa.select(
                 Delivery.id,
                 Delivery.channel,
-                Delivery.severity,
+                Delivery.priority,
                 Delivery.state,
-                Delivery.notices,
+                Delivery.contents,
                 Delivery.attempts,
                 Delivery.created_at,
                 Delivery.next_attempt_at,
@@ -111,7 +111,7 @@ def deliveries(store: Store) -> "pa.Table":
                 Delivery.error,
             ).order_by(Delivery.created_at)
         )
-        rows = [{**dict(zip(DELIVERIES, row, strict=True)), "notices": len(row.notices)} for row in found]
+        rows = [{**dict(zip(DELIVERIES, row, strict=True)), "notices": len(row.contents)} for row in found]
     return _relation(DELIVERIES, rows)
 
 

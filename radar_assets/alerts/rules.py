@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from radar_assets.markdown import refuse_images
+from radar_assets.messaging.message import PRIORITIES, Priority
 
 if TYPE_CHECKING:
     from radar_assets.metrics.registry import Metric
@@ -26,8 +27,8 @@ WINDOWS: dict[WindowName, timedelta] = {
     "1d": timedelta(days=1),
 }
 Operator = Literal["gt", "gte", "lt", "lte", "eq", "change_pct"]
-Severity = Literal["low", "medium", "high", "critical"]
-SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
+Severity = Priority
+SEVERITIES = PRIORITIES
 Kind = Literal["threshold", "error", "anomaly"]
 Watch = Literal["failed_runs", "stuck_runs", "late_partitions", "daemon"]
 ALL_PROJECTS = "*"

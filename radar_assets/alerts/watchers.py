@@ -79,10 +79,11 @@ def watch_now(
     Returns:
         How many announcements that made.
     """
-    from radar_assets.alerts import ledger
+    from radar_assets.alerts import ledger, records
+    from radar_assets.alerts.announcements import Context
 
     settings = lakehouse.settings
-    context = ledger.Context(
+    context = Context(
         now=now or utc_now(),
         max_age=timedelta(hours=settings.alert_max_age_h),
         throttle_per_hour=settings.alert_throttle_per_hour,
@@ -95,7 +96,7 @@ def watch_now(
     for rule in load_rules(store):
         if rule.watch not in watched or not rule.enabled:
             continue
-        firing = ledger.firing_subjects(store, rule.name)
+        firing = records.firing_subjects(store, rule.name)
         findings = find(rule, instance, lakehouse, context.now, firing)
         announced += ledger.record(store, findings, context).announced
     return announced

@@ -30,6 +30,7 @@ from radar_assets.cli.serve import serve
 from radar_assets.cli.simulate import simulate
 from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
+from radar_assets.cli.suppressions import suppressions_app
 from radar_assets.cli.terminal import OPTIONS
 from radar_assets.cli.watch import watch
 from radar_assets.permissions import keep_private
@@ -69,6 +70,7 @@ for group_of_commands, group in (
     (channels_app, ALERTS),
     (alerts_app, ALERTS),
     (deliveries_app, ALERTS),
+    (suppressions_app, ALERTS),
 ):
     app.command(group_of_commands)
     group_of_commands.group = group

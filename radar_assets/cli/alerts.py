@@ -1,4 +1,4 @@
-"""`radar alerts` and `radar deliveries`: what fired, who looks after it, and what became of the messages about it."""
+"""`radar alerts` and `radar deliveries`: alerts, what people do about them, and the messages that were sent."""
 
 import getpass
 from datetime import datetime
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 alerts_app = App(name="alerts", help="List, show, acknowledge and snooze alerts.", group_parameters=OPTIONS)
 deliveries_app = App(
     name="deliveries",
-    help="List the messages about alerts, and send again or drop what was given up.",
+    help="List messages, and retry or drop those that were given up.",
     group_parameters=OPTIONS,
 )
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
-_STATES = {"dead": "red", "pending": "yellow", "delivered": "green", "dropped": "dim"}
+_STATES = {"dead": "red", "pending": "yellow", "delivered": "green", "dropped": "dim", "suppressed": "dim"}
 
 
 @alerts_app.command(name="list")
 def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 50) -> None:
-    """List the alerts that are firing, the latest first.
+    """List firing alerts, the latest first.
 
     Parameters
     ----------
     all
-        Those that have ended, too.
+        Include alerts that have ended.
     project
-        Only those of a project.
+        Only alerts of this project.
     limit
-        Most alerts to print.
+        Maximum number of alerts.
     """
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.alerts.ledger import list_alerts as listed
+    from radar_assets.alerts.records import list_alerts as listed
 
     table = Table("id", "rule", "severity", "project", "since", "state", show_edge=False)
     now = utc_now()
@@ -51,13 +51,17 @@ def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 5
             alert.id[:8], Text(printable(alert.rule)), severity, where, since, Text(printable(_state(alert, now)))
         )
     out().print(
-        table if table.row_count else "No alert." if all else "No alert is firing; --all lists those that have ended."
+        table
+        if table.row_count
+        else "No alerts."
+        if all
+        else "No alert is firing; --all includes those that have ended."
     )
 
 
 @alerts_app.command
 def show(alert: str, /) -> None:
-    """Show an alert: its numbers, its windows and what was told of it.
+    """Show an alert: its numbers, its windows and the messages about it.
 
     Parameters
     ----------
@@ -67,7 +71,7 @@ def show(alert: str, /) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.alerts.ledger import describe
+    from radar_assets.alerts.records import describe
 
     found, breaches, deliveries = describe(open_projects(), alert)
     now = utc_now()
@@ -94,74 +98,75 @@ def show(alert: str, /) -> None:
     console.print(table)
     if deliveries:
         console.print()
-        told = Table("delivery", "channel", "told", "state", "at", show_edge=False)
+        sent = Table("delivery", "channel", "about", "state", "at", show_edge=False)
         for row in deliveries:
-            reasons = ", ".join(sorted({notice["reason"] for notice in row.notices if notice["alert_id"] == found.id}))
+            reasons = ", ".join(sorted({notice["reason"] for notice in row.contents if notice["alert_id"] == found.id}))
             at = row.delivered_at or row.next_attempt_at
             state = Text(row.state, style=_STATES.get(row.state, ""))
-            told.add_row(row.id[:8], Text(printable(row.channel)), reasons, state, f"{at:%Y-%m-%d %H:%M}")
-        console.print(told)
+            sent.add_row(row.id[:8], Text(printable(row.channel)), reasons, state, f"{at:%Y-%m-%d %H:%M}")
+        console.print(sent)
 
 
 @alerts_app.command
 def ack(alert: str, /, *, by: str | None = None) -> None:
-    """Say that somebody looks after an alert; it is not announced again while it lasts.
+    """Acknowledge an alert; no reminders of it are sent while it lasts.
 
     Parameters
     ----------
     alert
         Its id, or the start of it.
     by
-        Who does; the user of this machine by default.
+        Your name. Default: the user of this machine.
     """
-    from radar_assets.alerts.ledger import acknowledge
+    from radar_assets.alerts.records import acknowledge
 
     found = acknowledge(open_projects(), alert, (by or getpass.getuser())[:200], utc_now())
     out().print(
-        f"{printable(str(found.acknowledged_by))} looks after {printable(found.rule)} ({found.id[:8]}).", markup=False
+        f"Acknowledged {printable(found.rule)} ({found.id[:8]}) as {printable(str(found.acknowledged_by))}.",
+        markup=False,
     )
 
 
 @alerts_app.command
 def snooze(alert: str, /, duration: str = "4h") -> None:
-    """Announce nothing of an alert for a while.
+    """Silence an alert for a while.
 
     Parameters
     ----------
     alert
         Its id, or the start of it.
     duration
-        Such as 30m, 4h or 2d.
+        How long, such as 30m, 4h or 2d.
     """
-    from radar_assets.alerts.ledger import snooze as snoozed
+    from radar_assets.alerts.records import snooze as snoozed
     from radar_assets.alerts.rules import parse_span
 
     now = utc_now()
     found = snoozed(open_projects(), alert, now + parse_span(duration), now)
     out().print(
-        f"{printable(found.rule)} ({found.id[:8]}) is quiet until {found.snoozed_until:%Y-%m-%d %H:%M} UTC.",
+        f"Snoozed {printable(found.rule)} ({found.id[:8]}) until {found.snoozed_until:%Y-%m-%d %H:%M} UTC.",
         markup=False,
     )
 
 
-State = Literal["pending", "delivered", "dead", "dropped"]
+State = Literal["pending", "delivered", "dead", "dropped", "suppressed"]
 
 
 @deliveries_app.default
 def list_deliveries(*, state: Annotated[list[State] | None, Parameter(negative="")] = None, limit: int = 50) -> None:
-    """List the messages about alerts, the newest first.
+    """List messages, the newest first.
 
     Parameters
     ----------
     state
-        Only those in this state; may be given again. What was given up is dead.
+        Only messages in this state; can be repeated. Messages that were given up are dead.
     limit
-        Most messages to print.
+        Maximum number of messages.
     """
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.alerts.outbox import latest
+    from radar_assets.messaging.outbox import latest
 
     table = Table("id", "channel", "state", "alerts", "attempts", "since", "why", show_edge=False)
     for row in latest(open_projects(), state or (), limit):
@@ -169,39 +174,39 @@ def list_deliveries(*, state: Annotated[list[State] | None, Parameter(negative="
             row.id[:8],
             Text(printable(row.channel)),
             Text(row.state, style=_STATES.get(row.state, "")),
-            str(len(row.notices)),
+            str(len(row.contents)),
             str(row.attempts),
             f"{row.created_at:%Y-%m-%d %H:%M}",
             Text(printable(row.error or ""), overflow="fold"),
         )
-    out().print(table if table.row_count else "There is no such message.")
+    out().print(table if table.row_count else "No messages.")
 
 
 @deliveries_app.command
 def retry(delivery: str, /) -> None:
-    """Send again what was given up or dropped, under the same id.
+    """Send a dead, dropped or suppressed message again, under the same id.
 
     Parameters
     ----------
     delivery
         Its id, or the start of it.
     """
-    from radar_assets.alerts.outbox import retry as sent_again
+    from radar_assets.messaging.outbox import retry as sent_again
 
     row = sent_again(open_projects(), delivery, utc_now())
-    out().print(f"Message {row.id[:8]} to {printable(row.channel)} is due again.", markup=False)
+    out().print(f"Message {row.id[:8]} to {printable(row.channel)} will be sent again.", markup=False)
 
 
 @deliveries_app.command
 def drop(delivery: str, /) -> None:
-    """Give up a message for good, which ends the complaint about it.
+    """Give up a message for good; the check every_delivery_arrived no longer fails because of it.
 
     Parameters
     ----------
     delivery
         Its id, or the start of it.
     """
-    from radar_assets.alerts.outbox import drop as dropped
+    from radar_assets.messaging.outbox import drop as dropped
 
     row = dropped(open_projects(), delivery)
     out().print(f"Dropped message {row.id[:8]} to {printable(row.channel)}.", markup=False)

@@ -63,9 +63,9 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
             remarks.print(f"{rule.name}: no project is called {printable(', '.join(unknown))}", style="yellow")
     if config.metrics and path.absolute() != settings.config_file.absolute():
         remarks.print(f"Metrics are still read from {settings.config_file}; set RADAR_CONFIG.", markup=False)
-    mails = [channel.name for channel in config.channels if channel.type == "email"]
-    if mails and settings.smtp_url is None:
-        remarks.print(f"{', '.join(mails)}: no mail is sent until RADAR_SMTP_URL is set", style="yellow")
+    for channel in config.channels:
+        if problem := channel.missing_setting(settings):
+            remarks.print(f"{channel.name}: {problem}", style="yellow")
     # What people reach may be behind a proxy that wants a login; on the same machine there is none in between.
     local = find_ui(settings)
     urls = list(dict.fromkeys(url for url in (local, settings.ui_url) if url))

@@ -80,7 +80,9 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
         }
         effective["database_url"] = "SQLite in the home"
         source = "environment" if field in settings.model_fields_set else "default"
-        shown = effective.get(field) if value is None else masked(value)
+        shown = (
+            effective.get(field) if value is None else masked(", ".join(value) if isinstance(value, tuple) else value)
+        )
         yield Finding("ok", f"RADAR_{field.upper()} = {shown} ({source})")
     if settings.config and not settings.config.exists():
         yield Finding("error", f"there is no file {settings.config}", "Write it, or unset RADAR_CONFIG.")

@@ -19,7 +19,7 @@ ENRICHMENT_RELATIONS = {
 
 def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
     """Rebuild windows of hours of `events` from the accepted lines, copies left out."""
-    from radar_assets.events.channels import referrer_sources
+    from radar_assets.events.traffic_sources import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
 
     def inputs(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:

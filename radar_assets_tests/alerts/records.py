@@ -6,8 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from radar_assets.alerts.announcements import Context
 from radar_assets.alerts.findings import Breach, Findings
-from radar_assets.alerts.ledger import Context, Recorded, record
+from radar_assets.alerts.ledger import Recorded, record
 from radar_assets.alerts.rules import Rule
 from radar_assets.metrics.registry import STANDARD_METRICS
 from radar_assets.store.database import Store
@@ -92,7 +93,7 @@ def told(store: Store) -> list[tuple[str, int]]:
     return [
         (notice["reason"], (datetime.fromisoformat(notice["window_start"]) - DAY) // HOUR)
         for row in deliveries(store)
-        for notice in row.notices
+        for notice in row.contents
     ]
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from radar_assets.alerts.checks import verdict_of
 from radar_assets.alerts.evaluation import evaluate, history
-from radar_assets.alerts.messages import Notice
+from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import Rule
 from radar_assets.events.tables import EVENTS
 from radar_assets.lakehouse.sql import Model, load_model

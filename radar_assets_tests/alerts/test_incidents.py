@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 import radar_assets
 from radar_assets.alerts import ledger
-from radar_assets.alerts.channels import ChannelSpec
+from radar_assets.alerts.announcements import Context
 from radar_assets.alerts.declaration import declare
 from radar_assets.alerts.evaluation import Judgement, evaluate, history
-from radar_assets.alerts.messages import Notice
+from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import Rule
 from radar_assets.config import Config, load_config
 from radar_assets.events.enrichment import rebuild_events
@@ -28,6 +28,7 @@ from radar_assets.events.sessionization import rebuild_sessions
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
+from radar_assets.messaging.channel import ChannelSpec
 from radar_assets.metrics.registry import Grain, Metric, compose, registry
 from radar_assets.settings import load_settings
 from radar_assets.simulator.incidents import Incident, incidents
@@ -121,7 +122,7 @@ def record(months: Months, judgement: Judgement, now: datetime, window: Window |
         judged = {key: [window] for key, windows in findings.judged.items() if window in windows}
         breaches = [breach for breach in findings.breaches if breach.window == window]
         findings = replace(findings, judged=judged, breaches=breaches)
-    context = ledger.Context(
+    context = Context(
         now=now,
         max_age=timedelta(hours=24),
         throttle_per_hour=10,
@@ -137,7 +138,7 @@ def told(months: Months) -> list[tuple[str, str, str]]:
     """Rule, project and reason of all that people are told, in order."""
     with months.store.session(read_only=True) as session:
         rows = session.scalars(sa.select(Delivery).order_by(Delivery.created_at, Delivery.id)).all()
-    notices: list[dict[str, Any]] = [notice for row in rows for notice in row.notices]
+    notices: list[dict[str, Any]] = [notice for row in rows for notice in row.contents]
     return [(notice["rule"], notice["project_id"], notice["reason"]) for notice in notices]
 
 

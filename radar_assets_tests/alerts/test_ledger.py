@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from radar_assets.alerts.ledger import acknowledge, record, retire, snooze
-from radar_assets.alerts.outbox import TOGETHER
+from radar_assets.alerts.ledger import record, retire
+from radar_assets.alerts.records import acknowledge, snooze
+from radar_assets.messaging.outbox import TOGETHER
 from radar_assets.store.database import Store
 from radar_assets.store.models import Delivery, FieldError
 from radar_assets_tests.alerts.records import (
@@ -43,7 +44,7 @@ def test_a_notice_says_what_where_since_when_and_where_to_look(store: Store) -> 
     lasting = rule(**{"for": 3})
     record(store, judged(lasting, {8: 50.0}), context(at(9)))
     (row,) = deliveries(store)
-    (notice,) = row.notices
+    (notice,) = row.contents
     assert notice["project_name"] == "The Shop"
     assert notice["metric_title"] == "Errors"
     assert notice["started_at"] == at(6).isoformat()
@@ -175,9 +176,9 @@ def test_what_is_over_the_limit_of_an_hour_is_told_together_at_its_end(store: St
     for place in range(5):
         note(store, rule(name=f"rule_{place}", channels=("chat", "mail")), {8: 50}, at(9.1), throttle_per_hour=2)
     rows = deliveries(store)
-    single, together = [row for row in rows if len(row.notices) == 1], [row for row in rows if len(row.notices) > 1]
+    single, together = [row for row in rows if len(row.contents) == 1], [row for row in rows if len(row.contents) > 1]
     assert len(single) == 4
-    assert [(row.channel, len(row.notices), row.next_attempt_at) for row in together] == [
+    assert [(row.channel, len(row.contents), row.next_attempt_at) for row in together] == [
         ("chat", 3, at(10)),
         ("mail", 3, at(10)),
     ]
@@ -195,7 +196,7 @@ def test_what_is_over_the_limit_goes_with_the_first_hour_whose_message_is_not_on
     assert sorted(row.next_attempt_at for row in together) == [at(10), at(11), at(12), at(13)]
 
 
-def test_nobody_gets_a_mail_for_what_is_of_low_severity(store: Store) -> None:
+def test_low_severity_alerts_are_never_emailed(store: Store) -> None:
     add_channels(store, [{"name": "mail", "type": "email"}, {"name": "chat", "type": "slack"}])
     note(store, rule(severity="low", channels=("mail", "chat")), {8: 50}, at(9))
     assert [row.channel for row in deliveries(store)] == ["chat"]

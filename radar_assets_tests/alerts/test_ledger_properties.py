@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from radar_assets.alerts.ledger import record
@@ -49,7 +49,7 @@ def check_told_once(store: Store) -> None:
         fired = [
             (notice["window_start"], notice["alert_id"])
             for row in deliveries(store)
-            for notice in row.notices
+            for notice in row.contents
             if notice["reason"] == "fired" and notice["project_id"] == project
         ]
         assert len({start for start, _ in fired}) == len(fired)
@@ -59,6 +59,16 @@ def check_told_once(store: Store) -> None:
 
 
 hours = st.integers(0, HOURS - 1)
+BEFORE = [
+    {7: 50, 0: 1, 11: 1, 6: 1, 10: 1, 5: 50},
+    {0: 1, 1: 1, 11: 1, 2: 1, 6: 50, 8: 50},
+    {6: 1, 7: 1, 0: 1, 1: 1, 2: 1, 3: 1},
+    {9: 1, 8: 50, 0: 1, 3: 50, 1: 1},
+    {9: 1, 3: 1, 0: 1},
+    {7: 50},
+]
+AFTER = [{6: 50}, {3: 50}, {7: 1}]
+"""Steps around one that has broken the ledger."""
 batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_size=12)
 
 
@@ -95,6 +105,14 @@ def test_the_same_values_in_any_order_and_batching_make_the_same_episodes(
 @given(
     steps=st.lists(st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=6), min_size=1, max_size=15)
 )
+@example(
+    # An hour was announced by an alert that no longer has it and that the judgement does not touch.
+    steps=[*BEFORE, {4: 50, 0: 1, 3: 1}, *AFTER],
+)
+@example(
+    # Two alerts are shifted to just after the same start.
+    steps=[*BEFORE, {4: 50, 0: 1, 3: 50, 8: 1}, *AFTER],
+)
 def test_values_that_late_data_change_again_and_again_end_as_the_last_and_are_told_once(
     shared: Store, steps: list[dict[int, int]]
 ) -> None:
@@ -122,7 +140,7 @@ def test_processes_that_record_at_once_make_one_alert_and_tell_it_once(database_
     fired = [
         (notice["project_id"], notice["window_start"])
         for row in deliveries(store)
-        for notice in row.notices
+        for notice in row.contents
         if notice["reason"] == "fired"
     ]
     # An hour that comes before those between is an alert of its own until these join them.

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from radar_assets.alerts.messages import describe, number, subject, text
-from radar_assets_tests.alerts.channels.servers import NOON, message, notice
+from radar_assets.alerts.wording import describe, number
+from radar_assets.messaging.plain_text import plain_text
+from radar_assets_tests.messaging.channels.servers import NOON, message, notice
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_it_says_how_unusual_it_is(fields: dict[str, Any], said: str) -> None:
 
 
 def test_a_text_says_all_that_is_known() -> None:
-    said = text(message())
+    said = plain_text(message())
     for part in (
         "Firing: Error rate of Shop at 12.4%, above 5%",
         "Where: Shop",
@@ -116,15 +117,15 @@ def test_a_text_says_all_that_is_known() -> None:
 
 def test_a_recovery_says_how_long_it_was() -> None:
     over = notice(reason="recovered", ended_at=NOON + timedelta(hours=3))
-    said = text(message(over))
+    said = plain_text(message(over))
     assert "When: Tue 12 May 2026, 12:00 UTC to 15:00 UTC (3 h)" in said
     assert "snooze" not in said
-    assert subject(message(over)) == "[recovered] Error rate of Shop no longer above 5%"
+    assert message(over).subject == "[recovered] Error rate of Shop no longer above 5%"
 
 
 def test_a_digest_counts_and_lists_the_worst_first() -> None:
     many = [notice(severity="low", project_name=f"Shop {place}") for place in range(30)]
-    said = text(message(*many, notice(severity="high", project_name="Blog")))
+    said = plain_text(message(*many, notice(severity="high", project_name="Blog")))
     assert said.startswith(
         "31 alerts: 1 high, 30 low in Blog, Shop 0, Shop 1 and 28 more\n\n- Firing, high: Error rate of Blog"
     )
@@ -136,6 +137,6 @@ def test_a_subject_is_one_line_of_bounded_length() -> None:
         message(notice(project_name="x\r\nBcc: a@b.example " * 99)),
         message(*[notice(project_name="y\n" * 99)] * 3),
     ):
-        assert len(subject(told)) <= 150
-        assert "\n" not in subject(told)
-        assert "\r" not in subject(told)
+        assert len(told.subject) <= 150
+        assert "\n" not in told.subject
+        assert "\r" not in told.subject

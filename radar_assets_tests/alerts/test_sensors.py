@@ -9,14 +9,14 @@ import dagster as dg
 import pytest
 import time_machine
 
-from radar_assets.alerts import outbox
+from radar_assets.messaging import outbox
 from radar_assets.settings import load_settings
 from radar_assets.store.database import Store
 from radar_assets.store.models import AlertRule
 from radar_assets.windows import utc_now
-from radar_assets_tests.alerts.endpoint import endpoint
 from radar_assets_tests.alerts.records import add_channels, alerts, at, deliveries, note, rule
-from radar_assets_tests.alerts.sending import put, webhook
+from radar_assets_tests.messaging.endpoint import endpoint
+from radar_assets_tests.messaging.sending import put, webhook
 from radar_assets_tests.platform import Platform
 
 NOW = "2026-03-10T12:30:00Z"
@@ -25,7 +25,7 @@ NOW = "2026-03-10T12:30:00Z"
 @pytest.fixture(params=["sqlite", "postgres"])
 def platform(request: pytest.FixtureRequest, radar_home: Path, tmp_path: Path) -> Iterator[Platform]:
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-    settings = load_settings(home=radar_home, database_url=url, alert_allowed_hosts="127.0.0.1").prepare()
+    settings = load_settings(home=radar_home, database_url=url, allowed_hosts="127.0.0.1").prepare()
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield Platform(settings, instance)
 
@@ -149,4 +149,4 @@ def test_a_run_that_failed_for_good_is_recorded_by_the_rule_that_watches_for_it(
     (alert,) = alerts(store)
     assert (alert.rule, alert.subject, alert.state) == ("runs_fail", "hourly_job", "firing")
     (row,) = deliveries(store)
-    assert "1 run of hourly_job failed" in row.notices[0]["text"]
+    assert "1 run of hourly_job failed" in row.contents[0]["text"]

@@ -25,7 +25,7 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     import pyarrow as pa
     import sqlglot  # noqa: F401 - what composes the metrics is loaded before, too
 
-    from radar_assets.events.channels import referrer_sources
+    from radar_assets.events.traffic_sources import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
     from radar_assets.lakehouse.sql import load_model
     from radar_assets.metrics.registry import compose, registry

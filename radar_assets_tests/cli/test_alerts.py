@@ -7,18 +7,18 @@ import pytest
 from dagster import DagsterInstance
 from dagster._daemon.types import DaemonHeartbeat
 
-from radar_assets.alerts import outbox
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.ledger import record
+from radar_assets.messaging import outbox
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import AlertRule
 from radar_assets.windows import Window, utc_now
-from radar_assets_tests.alerts.endpoint import endpoint
 from radar_assets_tests.alerts.records import add_channels, alerts, context, deliveries, rule
-from radar_assets_tests.alerts.sending import webhook
 from radar_assets_tests.cli.conftest import HOUR, Radar
+from radar_assets_tests.messaging.endpoint import endpoint
+from radar_assets_tests.messaging.sending import webhook
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ def test_what_a_project_is_called_drives_no_terminal(radar: Radar, store: Store)
 
 
 def test_messages_are_listed_sent_again_and_dropped(radar: Radar, store: Store) -> None:
-    assert "no such message" in radar("deliveries").out
+    assert "No messages" in radar("deliveries").out
     fire(store)
     claim = outbox.claim(store, "chat", utc_now())
     assert claim
     outbox.failed(store, claim, "404: no such channel", utc_now(), is_permanent=True)
-    id = claim.message.id
+    id = claim.draft.id
     listed = radar("deliveries --state dead").out
     assert "404: no such channel" in listed
     assert radar(f"deliveries retry {id[:8]}").code == 0
-    assert radar("deliveries --state dead").out == "There is no such message.\n"
+    assert radar("deliveries --state dead").out == "No messages.\n"
     assert outbox.due_rows(store, utc_now()) == [(id, 1)]
     assert radar(f"deliveries drop {id[:8]}").code == 0
     assert [row.state for row in deliveries(store)] == ["dropped"]
@@ -81,7 +81,7 @@ def test_messages_are_listed_sent_again_and_dropped(radar: Radar, store: Store) 
 def test_the_daemon_is_watched_from_outside_and_what_is_due_is_sent_while_it_is_gone(
     radar: Radar, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RADAR_ALERT_ALLOWED_HOSTS", "127.0.0.1")
+    monkeypatch.setenv("RADAR_ALLOWED_HOSTS", "127.0.0.1")
     watching = rule(name="daemon_lives", kind="error", watch="daemon", metric=None, threshold=None, channels=("hook",))
 
     def beat(age: timedelta) -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from radar_assets.alerts.channels import parse_channel
 from radar_assets.cli import main
+from radar_assets.messaging.channels import parse_channel
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Channel
-from radar_assets_tests.alerts.channels.servers import KEY, serving, status
+from radar_assets_tests.messaging.channels.servers import KEY, serving, status
 
 
 def apply(settings: Settings, *specs: dict) -> None:
@@ -22,7 +22,7 @@ def apply(settings: Settings, *specs: dict) -> None:
 def test_channels_are_listed_and_tried(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("RADAR_ALERT_ALLOWED_HOSTS", "10.0.0.0/8, 127.0.0.1")
+    monkeypatch.setenv("RADAR_ALLOWED_HOSTS", "10.0.0.0/8, 127.0.0.1")
     with serving() as server:
         url = f"http://127.0.0.1:{server.port}/CANARY"
         apply(

@@ -10,7 +10,7 @@ from radar_assets.cli import app
 from radar_assets_tests.cli.conftest import Radar, in_a_process
 
 COMMANDS = ["demo", "dev", "serve", "import", "simulate", "replay-rejected"]
-COMMANDS += ["apply", "rules", "channels", "alerts", "deliveries", "watch"]
+COMMANDS += ["apply", "rules", "channels", "alerts", "deliveries", "suppressions", "watch"]
 COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
 COMMANDS += ["channels"]
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radar_assets.events.channels import referrer_sources
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
+from radar_assets.events.traffic_sources import referrer_sources
 from radar_assets.events.user_agents import client, describe_user_agents
 from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import column_lineage, load_model

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets.alerts import outbox
-from radar_assets.alerts.deliverer import deliver
+from radar_assets.messaging import outbox
+from radar_assets.messaging.deliverer import deliver
 from radar_assets.store.database import open_store
 from radar_assets.windows import utc_now
-from radar_assets_tests.alerts.endpoint import endpoint
 from radar_assets_tests.alerts.records import deliveries
-from radar_assets_tests.alerts.sending import channels, put, send
 from radar_assets_tests.faults import workers
+from radar_assets_tests.messaging.endpoint import endpoint
+from radar_assets_tests.messaging.sending import channels, put, send
 
 CHANNELS = 3
 LEASE = timedelta(seconds=1)
@@ -63,7 +63,7 @@ def test_no_message_is_lost_and_extra_copies_have_the_same_id(database_url: str,
         copies = Counter(receiver.ids)
     assert died >= kills / 2
     rows = {row.id: row for row in deliveries(store)}
-    told = {row.id: {(row.channel, str(notice["alert_id"])) for notice in row.notices} for row in rows.values()}
+    told = {row.id: {(row.channel, str(notice["alert_id"])) for notice in row.contents} for row in rows.values()}
     # Those that waited together became one message; every announcement is in one that arrived.
     arrived = set().union(*(told[id] for id in copies))
     assert arrived == set().union(*(told[id] for id in sent))

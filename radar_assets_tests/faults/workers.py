@@ -20,7 +20,7 @@ def context() -> ForkServerContext:
     """Processes that start in milliseconds."""
     forks = multiprocessing.get_context("forkserver")
     preloaded = ["radar_assets_tests.faults.workers", "pyiceberg.catalog.sql", "duckdb", "sqlglot"]
-    preloaded += ["alembic.command", "radar_assets.alerts.channels.http", "standardwebhooks"]
+    preloaded += ["alembic.command", "radar_assets.messaging.transport.http", "standardwebhooks"]
     forks.set_forkserver_preload(preloaded)
     return forks
 

@@ -5,6 +5,7 @@ What the instance does (limits, retries, retention) is said in `dagster.yaml`; w
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,6 +28,11 @@ from radar_assets.store.database import PATIENCE_S, startup_lock
 
 POOLS_APPLIED = "radar/pools"
 """Under this key the instance remembers the pool limits of the `dagster.yaml` that it last saw."""
+MOVED = {
+    "radar_assets.instance": "radar_assets.orchestration.runtime.instance",
+    "radar_assets.launcher": "radar_assets.orchestration.runtime.launcher",
+}
+"""Modules that a `dagster.yaml` of an earlier release names, and where they are now."""
 STAMP = "# Written by Radar at every start. To keep changes of your own, remove this line.\n"
 
 
@@ -151,7 +157,8 @@ def dagster_home(settings: Settings) -> Path:
 def prepare_instance(settings: Settings) -> Path:
     """Make the home ready for Dagster: configuration, schema and pools. Any number of processes may do so at once.
 
-    Its `dagster.yaml` follows Radar's, until the operator removes the first line of it.
+    Its `dagster.yaml` follows Radar's until the operator removes its first line. From then on only the names of modules that
+    have moved are changed.
 
     Returns:
         What DAGSTER_HOME has to be, for this process and those that it starts.
@@ -182,13 +189,19 @@ def instance_yaml() -> Path:
 
 def _install_yaml(home: Path) -> None:
     file = home / "dagster.yaml"
-    text = STAMP + instance_yaml().read_text()
     present = file.read_text() if file.exists() else STAMP
-    if present == text or not present.startswith(STAMP):
+    text = STAMP + instance_yaml().read_text() if present.startswith(STAMP) else _with_moved_modules(present)
+    if text == present:
         return
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
     fresh.write_text(text)
     fresh.replace(file)
+
+
+def _with_moved_modules(text: str) -> str:
+    for module, moved in MOVED.items():
+        text = re.sub(rf"(?m)^(\s*module:\s*['\"]?){re.escape(module)}(?=['\"]?\s*(#|$))", rf"\g<1>{moved}", text)
+    return text
 
 
 def _postgres(url: str, inst_data: ConfigurableClassData | None) -> DagsterStorage:

@@ -1,0 +1,69 @@
+"""Notices: the facts of an announcement, as the outbox stores them. Their words are in `wording.py`."""
+
+from datetime import datetime
+from typing import Literal
+
+from radar_assets.alerts.rules import Kind, Model, Operator, Severity, WindowName
+
+KIND = "alert"
+"""Kind of the deliveries whose contents are notices."""
+Reason = Literal["fired", "still_firing", "recovered", "test"]
+
+
+class Notice(Model):
+    """One announcement of one alert, with everything that is said about it. Times are naive, UTC.
+
+    Attributes:
+        reason: `test` for messages that try out a channel.
+        project_id, project_name: empty for platform alerts.
+        metric, metric_title, unit: None for platform alerts.
+        window_start, window_end: the latest window that broke the rule.
+        usual: lowest and highest value of the same hour and weekday in the four weeks before.
+        text: what happened, for platform alerts.
+        check_url: the rule's check in the UI; None if RADAR_UI_URL is not set.
+    """
+
+    reason: Reason
+    alert_id: str
+    rule: str
+    description: str = ""
+    kind: Kind
+    severity: Severity
+    project_id: str = ""
+    project_name: str = ""
+    subject: str = ""
+    metric: str | None = None
+    metric_title: str | None = None
+    unit: str | None = None
+    window: WindowName = "1h"
+    operator: Operator = "gt"
+    against: Literal["previous", "same_weekday"] = "same_weekday"
+    started_at: datetime
+    window_start: datetime
+    window_end: datetime
+    ended_at: datetime | None = None
+    value: float | None = None
+    threshold: float = 0
+    baseline: float | None = None
+    usual: tuple[float, float] | None = None
+    text: str = ""
+    check_url: str | None = None
+
+
+def trial_notice(now: datetime) -> Notice:
+    """The notice for trying out a channel.
+
+    Args:
+        now: naive, UTC.
+    """
+    return Notice(
+        reason="test",
+        alert_id="test",
+        rule="test",
+        description="A test message, sent with radar channels test.",
+        kind="threshold",
+        severity="low",
+        started_at=now,
+        window_start=now,
+        window_end=now,
+    )

@@ -1,0 +1,125 @@
+"""Alerts in the store: finding and listing them, the lock under which they change, and what people change: acknowledge, snooze."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from radar_assets.alerts.rendering import thread_id
+from radar_assets.store.database import Store
+from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery, FieldError
+from radar_assets.windows import Window
+
+LOCK_KEY = 0x414C455254
+"""Postgres advisory lock for changing alerts: ALERT in ASCII. One for all rules, since the hourly limit counts all announcements."""
+
+
+def acknowledge(store: Store, alert_id: str, by: str, now: datetime) -> Alert:
+    """Acknowledge an alert; no reminders of it are sent while it lasts.
+
+    Args:
+        alert_id: its id, or an unambiguous start of it.
+
+    Raises:
+        FieldError: the id is unknown or ambiguous.
+    """
+    with store.session() as session:
+        alert = _changed_by_hand(session, alert_id, now)
+        alert.acknowledged_at, alert.acknowledged_by = now, by
+        return alert
+
+
+def snooze(store: Store, alert_id: str, until: datetime, now: datetime) -> Alert:
+    """Announce nothing about an alert until a time.
+
+    Raises:
+        FieldError: the id is unknown or ambiguous.
+    """
+    with store.session() as session:
+        alert = _changed_by_hand(session, alert_id, now)
+        alert.snoozed_until = until
+        return alert
+
+
+def find_alert(session: Session, alert_id: str) -> Alert:
+    """The alert with an id, or the only one whose id starts with it.
+
+    Raises:
+        FieldError: the id is unknown or ambiguous.
+    """
+    # Not `like`, which would read wildcards.
+    matches = session.scalars(
+        sa.select(Alert).where(sa.func.substr(Alert.id, 1, len(alert_id)) == alert_id).limit(2)
+    ).all()
+    if len(matches) != 1 or not alert_id:
+        problem = "is ambiguous; give more characters" if len(matches) > 1 else "is unknown"
+        raise FieldError("alert id", alert_id, f"{problem}; radar alerts list --all lists them")
+    return matches[0]
+
+
+def list_alerts(store: Store, *, with_ended: bool, project_id: str | None = None, limit: int = 50) -> list[Alert]:
+    """Alerts, the latest first: those that are firing, or all."""
+    query = sa.select(Alert).order_by(Alert.started_at.desc(), Alert.id).limit(limit)
+    if not with_ended:
+        query = query.where(Alert.state == "firing")
+    if project_id is not None:
+        query = query.where(Alert.project_id == project_id)
+    with store.session(read_only=True) as session:
+        return list(session.scalars(query))
+
+
+def describe(store: Store, alert_id: str) -> tuple[Alert, list[AlertBreach], list[Delivery]]:
+    """An alert, its windows in order, and the deliveries about it alone.
+
+    Raises:
+        FieldError: the id is unknown or ambiguous.
+    """
+    with store.session(read_only=True) as session:
+        alert = find_alert(session, alert_id)
+        breaches = sa.select(AlertBreach).where(AlertBreach.alert_id == alert.id).order_by(AlertBreach.window_start)
+        own = Delivery.thread_id == thread_id(alert.id)
+        deliveries = sa.select(Delivery).where(own).order_by(Delivery.created_at, Delivery.channel)
+        return alert, list(session.scalars(breaches)), list(session.scalars(deliveries))
+
+
+def firing_subjects(store: Store, rule: str) -> list[str]:
+    """Subjects of the platform alerts of a rule that are firing."""
+    with store.session(read_only=True) as session:
+        return sorted(
+            session.scalars(
+                sa.select(Alert.subject).where(Alert.rule == rule, Alert.project_id == "", Alert.state == "firing")
+            )
+        )
+
+
+def lock(session: Session) -> None:
+    """Exclude other processes that change alerts until the transaction ends. On SQLite, every writing transaction does."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
+
+
+def mark(session: Session, moments: Collection[datetime]) -> None:
+    """Mark the hours of these moments as ones in which alerts have changed."""
+    hours = sorted({Window.of_hour(moment).start for moment in moments})
+    if not hours:
+        return
+    version = (session.scalar(sa.select(sa.func.max(AlertHour.version))) or 0) + 1
+    statement = insert(session, AlertHour)
+    statement = statement.on_conflict_do_update(index_elements=["hour"], set_={"version": statement.excluded.version})
+    session.execute(statement, [{"hour": hour, "version": version} for hour in hours])
+
+
+def insert(session: Session, table: type) -> Any:
+    """An insert that supports `on_conflict_*`, in the dialect of the session's database."""
+    return (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def _changed_by_hand(session: Session, alert_id: str, now: datetime) -> Alert:
+    lock(session)
+    alert = find_alert(session, alert_id)
+    alert.updated_at = now
+    mark(session, [alert.fired_at])
+    return alert

@@ -1,0 +1,61 @@
+"""`radar suppressions`: mail addresses that get no messages."""
+
+from cyclopts import App
+
+from radar_assets.cli.projects import open_projects
+from radar_assets.cli.terminal import OPTIONS, out, printable
+from radar_assets.windows import utc_now
+
+suppressions_app = App(
+    name="suppressions", help="List, add and remove mail addresses that get no messages.", group_parameters=OPTIONS
+)
+
+
+@suppressions_app.command(name="list")
+def list_suppressions() -> None:
+    """List the suppressed addresses."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from radar_assets.messaging.suppression import suppressions
+
+    table = Table("address", "messages", "reason", "since", show_edge=False)
+    for row in suppressions(open_projects()):
+        table.add_row(Text(printable(row.address)), row.group or "all", row.reason, f"{row.at:%Y-%m-%d %H:%M}")
+    out().print(table if table.row_count else "No address is suppressed.")
+
+
+@suppressions_app.command
+def add(address: str, /, *, group: str = "") -> None:
+    """Send nothing more to an address.
+
+    Parameters
+    ----------
+    address
+        The mail address.
+    group
+        Only messages of this group, such as alerts. By default, all messages.
+    """
+    from radar_assets.messaging.suppression import suppress
+
+    suppress(open_projects(), address, "unsubscribed", utc_now(), group)
+    out().print(f"{printable(address)} gets no more {printable(group) or 'messages'}.", markup=False)
+
+
+@suppressions_app.command
+def remove(address: str, /, *, group: str = "") -> None:
+    """Send to an address again.
+
+    Parameters
+    ----------
+    address
+        The mail address.
+    group
+        The group that it was suppressed for.
+    """
+    from radar_assets.messaging.suppression import allow
+    from radar_assets.store.models import FieldError
+
+    if not allow(open_projects(), address, group):
+        raise FieldError("address", address, "is not suppressed; radar suppressions list shows those that are")
+    out().print(f"{printable(address)} gets {printable(group) or 'messages'} again.", markup=False)

@@ -1,0 +1,1 @@
+"""What chats share: their base, their markup, and sending through apprise."""

@@ -1,0 +1,1 @@
+"""How messages leave: to addresses that were checked, for a bounded time, with TLS that verifies."""

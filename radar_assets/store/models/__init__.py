@@ -1,0 +1,24 @@
+"""The tables of the operational store, one module an area. Each table is a declarative class together with a migration."""
+
+from radar_assets.store.models.access import ApiKey, Project
+from radar_assets.store.models.alerts import Alert, AlertBreach, AlertHour, AlertRule
+from radar_assets.store.models.base import MAX_NAME, Base, FieldError
+from radar_assets.store.models.collector import DailySalt, MonthlyUsage
+from radar_assets.store.models.messaging import Channel, Delivery, Suppression
+
+__all__ = [
+    "MAX_NAME",
+    "Alert",
+    "AlertBreach",
+    "AlertHour",
+    "AlertRule",
+    "ApiKey",
+    "Base",
+    "Channel",
+    "DailySalt",
+    "Delivery",
+    "FieldError",
+    "MonthlyUsage",
+    "Project",
+    "Suppression",
+]

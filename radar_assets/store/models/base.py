@@ -1,0 +1,28 @@
+"""The base of all tables, and the error for a value that the store does not take."""
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase
+
+MAX_NAME = 200
+
+
+class FieldError(ValueError):
+    """A field has an invalid value; the message names the field and the problem."""
+
+    def __init__(self, field: str, value: object, problem: str) -> None:
+        super().__init__(f"{field} {value!r:.80} {problem}")
+        self.field = field
+
+
+class Base(DeclarativeBase):
+    """Base of all tables. Constraints have names, so that migrations can drop them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )

@@ -1,0 +1,87 @@
+"""Channels, the outbox, and the suppression list."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from radar_assets.store.models.base import MAX_NAME, Base
+
+
+class Channel(Base):
+    """A destination of messages as `radar apply` read it from `radar.yaml`, its secrets as they are written there.
+
+    Attributes:
+        place: its position in the file.
+        spec: its declaration, validated by the channel's model in `messaging.channels`.
+    """
+
+    __tablename__ = "channels"
+
+    name: Mapped[str] = mapped_column(String(MAX_NAME), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer)
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Delivery(Base):
+    """One message for one channel: a row of the outbox, kept with its outcome. Times are naive, UTC.
+
+    Attributes:
+        id: UUID; the message's id at the channel, the same on every attempt.
+        kind: the layer whose contents these are, such as `alert`; decides how they are rendered.
+        dedupe_key: what is announced, such as an alert's id and the reason; unique within the channel.
+        topic: what announcements are counted by for the hourly limit.
+        contents: JSON of the layer; several make a digest.
+        thread_id: messages with the same one are sent in their order, and shown as a conversation.
+        state: `pending`, `delivered`, `dead` (given up), `suppressed` (every recipient is on the suppression list) or `dropped`
+            (became part of a digest, the channel was removed, or by hand).
+        attempts: how often sending was begun.
+        next_attempt_at: not before then.
+        leased_until, leased_by: which process is sending it, and until when others leave it alone.
+        error: why the last attempt failed, without any secret.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("channel", "dedupe_key", name="uq_deliveries_key"),
+        Index("ix_deliveries_due", "state", "next_attempt_at"),
+        Index("ix_deliveries_topic", "topic", "created_at"),
+        Index("ix_deliveries_created_at", "created_at"),
+        Index("ix_deliveries_thread_id", "thread_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    channel: Mapped[str] = mapped_column(String(MAX_NAME))
+    dedupe_key: Mapped[str] = mapped_column(String(300))
+    priority: Mapped[str] = mapped_column(String(8))
+    topic: Mapped[str] = mapped_column(String(230))
+    contents: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    thread_id: Mapped[str | None] = mapped_column(String(100))
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[datetime] = mapped_column(DateTime)
+    next_attempt_at: Mapped[datetime] = mapped_column(DateTime)
+    leased_until: Mapped[datetime | None] = mapped_column(DateTime)
+    leased_by: Mapped[str | None] = mapped_column(String(36))
+    delivered_at: Mapped[datetime | None] = mapped_column(DateTime)
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class Suppression(Base):
+    """A mail address that gets nothing, or nothing of an unsubscribe group.
+
+    Attributes:
+        address: in lower case.
+        group: empty for all mail.
+        reason: `bounced`, `unsubscribed` or `complained`.
+        at: naive, UTC.
+    """
+
+    __tablename__ = "suppressions"
+
+    address: Mapped[str] = mapped_column(String(254), primary_key=True)
+    group: Mapped[str] = mapped_column("unsubscribe_group", String(64), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(16))
+    at: Mapped[datetime] = mapped_column("suppressed_at", DateTime)

@@ -1,0 +1,60 @@
+"""Fixtures of the tests of channels."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from radar_assets_tests.messaging.channels.servers import Resolver, Server, serving
+
+HOSTS = (
+    *("hooks.slack.com", "discord.com", "api.telegram.org", "chat.googleapis.com", "prod-1.westeurope.logic.azure.com"),
+    *("hook.example", "chat.example", "mail.example"),
+)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who signs the certificates of the tests."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an operator has a certificate authority of their own trusted."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+
+def server_context(authority: trustme.CA, *hosts: str) -> ssl.SSLContext:
+    """For a server that has a certificate for these hosts."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(*hosts).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """An HTTP server without TLS."""
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    """What names resolve to; nothing else leaves the machine."""
+    own = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", own.getaddrinfo)
+    return own
+
+
+@pytest.fixture
+def tls_server(authority: trustme.CA, trusted: None, resolver: Resolver) -> Iterator[Server]:
+    """An HTTPS server that all hosts of the tests lead to."""
+    with serving(server_context(authority, *HOSTS)) as running:
+        for host in HOSTS:
+            resolver.add(host, [("127.0.0.1", running.port)])
+        yield running

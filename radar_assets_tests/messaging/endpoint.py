@@ -1,0 +1,77 @@
+"""HTTP endpoints in the test's process: they keep what they receive, and can misbehave."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Endpoint:
+    """What came in, and how it is answered.
+
+    Attributes:
+        answers: statuses (with `Retry-After`, if any) of the next requests; 200 once they are used up.
+        received: for each request the message's id and body, in order.
+        is_hanging: whether requests are held without an answer until the test ends.
+        delay_s: how long others wait for theirs.
+    """
+
+    url: str
+    answers: list[tuple[int, str | None]] = field(default_factory=list)
+    received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    is_hanging: bool = False
+    delay_s: float = 0
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the messages, in the order in which they came."""
+        return [id for id, _ in self.received]
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 100
+    endpoint: Endpoint
+    ended: threading.Event
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        endpoint = self.server.endpoint
+        endpoint.received.append((str(self.headers["webhook-id"]), json.loads(body)))
+        if endpoint.is_hanging:
+            self.server.ended.wait(120)
+            return
+        time.sleep(endpoint.delay_s)
+        status, retry_after = endpoint.answers.pop(0) if endpoint.answers else (200, None)
+        self.send_response(status)
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the terminal is the test's."""
+
+
+@contextmanager
+def endpoint(**fields: Any) -> Iterator[Endpoint]:
+    """An endpoint on a port of its own."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.daemon_threads, server.ended = True, threading.Event()
+    server.endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/", **fields)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield server.endpoint
+    finally:
+        server.ended.set()
+        server.shutdown()
+        server.server_close()
