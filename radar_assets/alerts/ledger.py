@@ -16,9 +16,10 @@ from radar_assets.alerts.announcements import Context, announce
 from radar_assets.alerts.evaluation import MEMORY
 from radar_assets.alerts.findings import Breach, Findings, Key
 from radar_assets.alerts.merging import Changes, StoredStretch, merge, set_field
-from radar_assets.alerts.records import insert, lock, mark
+from radar_assets.alerts.records import LOCK_KEY, mark
 from radar_assets.alerts.rules import Rule
 from radar_assets.store.database import Store
+from radar_assets.store.dialects import insert, lock
 from radar_assets.store.models import Alert, AlertBreach
 from radar_assets.windows import Window
 
@@ -46,7 +47,7 @@ def record(store: Store, findings: Findings, context: Context) -> Recorded:
             if session.scalar(sa.select(Alert.id).where(_concerned(rule, span, context)).limit(1)) is None:
                 return Recorded()
     with store.session() as session:
-        lock(session)
+        lock(session, LOCK_KEY)
         reach = _reach(session, rule, span)
         alerts: dict[Key, list[Alert]] = defaultdict(list)
         for alert in session.scalars(sa.select(Alert).where(_concerned(rule, reach, context))):
@@ -93,7 +94,7 @@ def retire(store: Store, rules: Iterable[Rule], now: datetime) -> int:
     by_name = {rule.name: rule for rule in rules if rule.enabled}
     retired = 0
     with store.session() as session:
-        lock(session)
+        lock(session, LOCK_KEY)
         for alert in session.scalars(sa.select(Alert).where(Alert.state == "firing")):
             rule = by_name.get(alert.rule)
             if rule and (rule.watch or rule.judges(alert.project_id)):

@@ -2,14 +2,13 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from radar_assets.alerts.rendering import thread_id
 from radar_assets.store.database import Store
+from radar_assets.store.dialects import insert, lock
 from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery, FieldError
 from radar_assets.windows import Window
 
@@ -95,12 +94,6 @@ def firing_subjects(store: Store, rule: str) -> list[str]:
         )
 
 
-def lock(session: Session) -> None:
-    """Exclude other processes that change alerts until the transaction ends. On SQLite, every writing transaction does."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
-
-
 def mark(session: Session, moments: Collection[datetime]) -> None:
     """Mark the hours of these moments as ones in which alerts have changed."""
     hours = sorted({Window.of_hour(moment).start for moment in moments})
@@ -112,13 +105,8 @@ def mark(session: Session, moments: Collection[datetime]) -> None:
     session.execute(statement, [{"hour": hour, "version": version} for hour in hours])
 
 
-def insert(session: Session, table: type) -> Any:
-    """An insert that supports `on_conflict_*`, in the dialect of the session's database."""
-    return (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(table)
-
-
 def _changed_by_hand(session: Session, alert_id: str, now: datetime) -> Alert:
-    lock(session)
+    lock(session, LOCK_KEY)
     alert = find_alert(session, alert_id)
     alert.updated_at = now
     mark(session, [alert.fired_at])

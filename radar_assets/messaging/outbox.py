@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from radar_assets.messaging.message import PRIORITIES, Draft, Priority
 from radar_assets.store.database import Store
+from radar_assets.store.dialects import lock
 from radar_assets.store.models import Delivery, FieldError
 
 MAX_IN_FLIGHT = 50
@@ -110,7 +111,7 @@ def claim(store: Store, channel: str, now: datetime, lease: timedelta = LEASE) -
     """
     with store.session() as session:
         # One claim at a time, so that the count holds. Rows that are locked are being added to, and can wait.
-        _lock(session)
+        lock(session, LOCK_KEY)
         in_flight = sa.select(sa.func.count()).where(Delivery.state == "pending", Delivery.leased_until > now)
         if (session.scalar(in_flight) or 0) >= MAX_IN_FLIGHT:
             return None
@@ -180,7 +181,7 @@ def failed(
     """
     with store.session() as session:
         # Two processes postponing the rows of one channel would wait for each other's rows.
-        _lock(session)
+        lock(session, LOCK_KEY)
         held = sa.select(Delivery).where(Delivery.id == claim.draft.id, Delivery.leased_by == claim.lease)
         row = session.scalar(held.with_for_update())
         if row is None or row.state != "pending":
@@ -280,11 +281,6 @@ def count_waiting(store: Store) -> int:
     """How many messages wait to be sent or are being sent."""
     with store.session(read_only=True) as session:
         return session.scalar(sa.select(sa.func.count()).where(Delivery.state == "pending")) or 0
-
-
-def _lock(session: Session) -> None:
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
 
 
 def _is_due(now: datetime) -> sa.ColumnElement[bool]:
