@@ -258,7 +258,7 @@ def test_a_window_is_counted_once_wherever_the_past_is_cut(
     [
         ("rules test nothing", "has no rule nothing; there are many_events, few_events"),
         ("rules test many_events --since yesterday", "'yesterday' is no length of time"),
-        ("apply -f missing.yaml", "missing.yaml: there is no such file"),
+        ("apply -f missing.yaml", "missing.yaml: file not found"),
     ],
 )
 def test_what_can_not_be_done_is_told_in_a_line(radar: Radar, settings: Settings, command: str, says: str) -> None:
