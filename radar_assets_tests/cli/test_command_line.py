@@ -1,5 +1,6 @@
 """The command line as a whole: its help is quick and complete, and an error is a line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from radar_assets.cli import app
+from radar_assets.config import Config
 from radar_assets_tests.cli.conftest import Radar, in_a_process
 
 COMMANDS = ["demo", "dev", "serve", "import", "simulate", "replay-rejected"]
-COMMANDS += ["apply", "rules", "channels", "alerts", "deliveries", "watch"]
+COMMANDS += ["apply", "schema", "rules", "channels", "alerts", "deliveries", "watch"]
 COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
 COMMANDS += ["channels"]
 
@@ -54,6 +56,12 @@ except SystemExit:
     assert not {"dagster", "duckdb", "pyarrow", "pyiceberg", "sqlalchemy", "pydantic", "numpy", "markdown_it"} & {
         *imported
     }
+
+
+def test_the_schema_of_radar_yaml_is_printed_for_editors(radar: Radar) -> None:
+    run = radar("schema")
+    assert (run.code, run.err) == (0, "")
+    assert set(json.loads(run.out)["properties"]) == set(Config.model_fields)
 
 
 @pytest.mark.parametrize(
