@@ -211,7 +211,7 @@ rules:
   - {{name: f, metric: events, threshold: 1, description: "Wow! [The runbook](https://shop.example) says <5"}}
 """,
     )
-    says = "contains an image, which the browser of every reader would load; describe it or link to it"
+    says = "contains an image, which every reader's browser would load; link to it instead"
     assert mistakes(path) == [
         f"line 2: metrics[0].title of a: {says}",
         f"line 3: metrics[1].description of b: {says}",

@@ -87,14 +87,14 @@ def test_a_wrong_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: py
     monkeypatch.setenv("RADAR_MEMORY", "plenty")
     run = radar("project list")
     assert (run.code, run.out) == (2, "")
-    assert run.err == "radar: RADAR_MEMORY=plenty: is no size; write a number and a unit, such as 1GB or 512MB\n"
+    assert run.err == "radar: RADAR_MEMORY=plenty: not a size; use a number and a unit, e.g. 1GB\n"
 
 
 @pytest.mark.parametrize("url", ["user:hunter2@mail.shop.example:587", "smtp://u:p#hunter2@h:25"])
 def test_a_wrong_setting_that_is_secret_is_not_shown(tmp_path: Path, url: str) -> None:
     for command in ("project list", "project list --debug", "doctor"):
         run = in_a_process(command, tmp_path, RADAR_SMTP_URL=url)
-        assert "RADAR_SMTP_URL: is not a mail server" in run.stdout + run.stderr
+        assert "RADAR_SMTP_URL: not a mail server URL" in run.stdout + run.stderr
         assert "hunter2" not in run.stdout + run.stderr
 
 
