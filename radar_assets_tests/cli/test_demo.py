@@ -28,7 +28,7 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     assert first.code == 0, first.err
     for project in ("lumen-shop", "harbor-crm", "pico-games"):
         assert re.search(rf"^{project} +[\d,]+ +[\d,]+ +[\d,]+ ", first.out, re.MULTILINE)
-        assert f"{project}: visitors a day" in first.out
+        assert f"{project}: visitors per day" in first.out
     counts = re.search(r"([\d,]+) lines landed = ([\d,]+) events \+ ([\d,]+) copies \+ ([\d,]+) rejected", first.out)
     assert counts
     lines, events, copies, rejected = (int(count.replace(",", "")) for count in counts.groups())
@@ -77,13 +77,13 @@ def test_the_same_arguments_write_the_same_segments_once(radar: Radar, settings:
     landed = files(settings.landing)
     assert {day for day, _ in simulated_names(settings)} == {TODAY - timedelta(days=3)}
     assert [project.name for project in open_store(settings.database).projects()] == ["Harbor CRM", "Lumen Shop"]
-    assert radar(command).out.startswith("0 new segments")
+    assert radar(command).out.startswith("Wrote 0 new segments")
     assert files(settings.landing) == landed
 
     hour = min(list_hours(settings.landing))
     (segment,) = list_segments(settings.landing, hour)
     segment.local_path.unlink()
-    assert radar(command).out.startswith("1 new segments")
+    assert radar(command).out.startswith("Wrote 1 new segments")
     assert files(settings.landing) == landed
 
     assert radar(f"{command} --seed 1").code == 0

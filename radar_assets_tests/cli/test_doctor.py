@@ -1,4 +1,4 @@
-"""`radar doctor`: each thing that can be wrong is found, and each finding says how to mend it."""
+"""`radar doctor`: each problem is found, and each finding suggests a fix."""
 
 import os
 import socket
@@ -83,7 +83,7 @@ def test_links_and_pipes_in_the_landing_zone_are_named(radar: Radar, settings: S
     assert f"{segment.parent / 'link.ndjson'} is a symbolic link and is not read" in warnings
     assert f"{settings.landing / 'dt=2026-03-02'} is a symbolic link and is not read" in warnings
     assert f"{segment.parent / 'pipe.ndjson'} is a named pipe and is not read" in warnings
-    assert f"1 segments have further hard links, such as {segment}" in warnings
+    assert f"1 segments have additional hard links, e.g. {segment}" in warnings
 
 
 def test_a_port_in_use_and_another_home_of_dagster_are_found(

@@ -1,4 +1,4 @@
-"""`radar import`: what is asked for reaches the importer, and what it did is told."""
+"""`radar import`: arguments reach the importer, and its results are printed."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_file_lands_once_and_what_is_no_event_is_counted(radar: Radar, setting
     assert first.code == 0, first.err
     assert "1 of 2 lines" in first.out
     segments = [one for hour in sorted(list_hours(settings.landing)) for one in list_segments(settings.landing, hour)]
-    assert "were there already" in radar(command).out
+    assert "imported before" in radar(command).out
     assert segments == [
         one for hour in sorted(list_hours(settings.landing)) for one in list_segments(settings.landing, hour)
     ]

@@ -9,10 +9,10 @@ from radar_assets_tests.platform import event, line
 
 
 def test_counts_are_shown_by_reason_and_lines_land_once(radar: Radar, settings: Settings) -> None:
-    assert "no such rejected lines" in radar("replay-rejected").out
+    assert "No matching rejected lines" in radar("replay-rejected").out
     land(settings, [line(event("1", HOUR)), b"not json\n"], "a")
     load(settings)
-    assert "nothing to land" in radar("replay-rejected").out
+    assert "Nothing to land" in radar("replay-rejected").out
     radar("project add shop")
 
     trial = radar("replay-rejected --dry-run --reason unknown_project")

@@ -1,4 +1,4 @@
-"""`radar apply` and `radar rules`: what the file says takes effect, a UI that runs is told, and a rule is tried on the past."""
+"""`radar apply` and `radar rules`: the file takes effect, also in a running UI, and rules are tested on past data."""
 
 import json
 import subprocess
@@ -86,16 +86,16 @@ def test_what_is_applied_is_in_the_store_and_what_is_not_any_more_goes(radar: Ra
     assert run.out.splitlines() == [
         "added    rule many_events",
         "added    rule few_events",
-        "No UI of this home runs on this machine; the next start has them.",
+        "No UI of this home runs on this machine; they are loaded when it starts.",
     ]
-    assert "many_events: no project is called nowhere, shop" in run.err
+    assert "many_events: unknown project nowhere, shop" in run.err
     store = open_store(settings.database)
     first, second = load_rules(store)
     assert (first.name, first.renotify_every, second.enabled) == ("many_events", timedelta(hours=4), False)
     assert first.quiet_hours is not None
     assert f"{first.quiet_hours.start:%H:%M} {first.quiet_hours.end:%H:%M}" == "22:00 07:00"
     assert stored_rules(settings.database) == [first, second]
-    assert radar("apply").out.startswith("Rules and channels are as they were.")
+    assert radar("apply").out.startswith("Rules and channels are unchanged.")
     written(settings, RULES.replace("threshold: 2", "threshold: 3").split("  - name: few")[0])
     assert radar("apply").out.splitlines()[:2] == ["changed  rule many_events", "removed  rule few_events"]
     store.close()
@@ -108,7 +108,7 @@ def test_nothing_is_applied_of_a_file_with_a_mistake(radar: Radar, settings: Set
     run = radar("apply")
     assert run.code == 1
     assert run.err.splitlines() == [
-        f"radar: {path}, line 4: rules[0].operator of many_events: Input should be 'gt', 'gte', 'lt', 'lte', 'eq' or "
+        f"radar: {path}, line 4: rules[0].operator of many_events: must be 'gt', 'gte', 'lt', 'lte', 'eq' or "
         "'change_pct'",
         f"{path}, line 14: rules[1].threshold of few_events: is no number",
     ]
@@ -132,9 +132,9 @@ def test_a_ui_that_runs_loads_what_was_applied(
     written(settings, RULES)
     with ui(SOUND, instance_id) as (url, asked):
         monkeypatch.setenv("RADAR_UI_URL", url)
-        assert f"The UI at {url} shows them." in radar("apply").out
+        assert f"The UI at {url} has loaded them." in radar("apply").out
     assert "reloadWorkspace" in asked[0]["query"]
-    assert f"No UI answers at {url}; the next start has them." in radar("apply").out
+    assert f"No UI responds at {url}; they are loaded when it starts." in radar("apply").out
     failed = {"__typename": "PythonError", "message": "it is\nbroken"}
     answer = {"data": {"reloadWorkspace": {"locationEntries": [{"name": "radar", "locationOrLoadError": failed}]}}}
     with ui(answer, instance_id) as (url, _):
@@ -142,7 +142,7 @@ def test_a_ui_that_runs_loads_what_was_applied(
         run = radar("apply")
     assert (run.code, run.err.splitlines()[-1]) == (
         1,
-        "radar: The rules are in place, but radar does not load: it is broken",
+        "radar: The rules are stored, but radar failed to load: it is broken",
     )
 
 
@@ -151,7 +151,7 @@ def test_a_ui_of_another_home_is_left_alone(radar: Radar, settings: Settings, mo
     with ui(SOUND, "another-instance") as (url, asked):
         monkeypatch.setenv("RADAR_UI_URL", url)
         run = radar("apply")
-        assert (run.code, f"what answers at {url} is not the UI of this home" in run.err) == (1, True)
+        assert (run.code, f"{url} is not the UI of this home" in run.err) == (1, True)
         monkeypatch.delenv("RADAR_UI_URL")
         with recorded_ui(settings, url):
             assert radar("apply").code == 1
@@ -168,9 +168,9 @@ def test_the_ui_of_this_machine_comes_first_and_by_no_proxy(
     with ui(SOUND, instance_id) as (local, _), ui(SOUND, instance_id) as (public, asked):
         monkeypatch.setenv("RADAR_UI_URL", public)
         with recorded_ui(settings, local):
-            assert f"The UI at {local} shows them." in radar("apply").out
+            assert f"The UI at {local} has loaded them." in radar("apply").out
             assert asked == []
-        assert f"The UI at {public} shows them." in radar("apply").out
+        assert f"The UI at {public} has loaded them." in radar("apply").out
 
 
 def test_a_record_of_a_ui_counts_while_the_process_lives_that_wrote_it(
@@ -189,7 +189,7 @@ def test_a_record_of_a_ui_counts_while_the_process_lives_that_wrote_it(
         dead = json.loads(record.read_text())
         with recorded_ui(settings, url):
             own = json.loads(record.read_text())
-            assert f"The UI at {url} shows them." in radar("apply").out
+            assert f"The UI at {url} has loaded them." in radar("apply").out
         assert not record.exists()
         del asked[:]
         later = {**own, "started": own["started"] - 60}
@@ -217,7 +217,7 @@ def test_quiet_hours_are_not_guessed(radar: Radar, settings: Settings, written_a
 
 
 def test_rules_are_listed_in_words(radar: Radar, settings: Settings) -> None:
-    assert "There are no rules yet" in radar("rules list").out
+    assert "No rules yet" in radar("rules list").out
     written(settings, RULES)
     radar("apply")
     lines = radar("rules list").out.splitlines()
@@ -242,7 +242,7 @@ def test_a_rule_is_tried_on_the_past_without_a_trace(radar: Radar, in_shop: Path
 def test_a_window_is_counted_once_wherever_the_past_is_cut(
     radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("radar_assets.cli.rules.MOST_WINDOWS", 3)
+    monkeypatch.setattr("radar_assets.cli.rules.MAX_WINDOWS", 3)
     written(settings, RULES.replace("projects: [shop, nowhere]", "projects: [shop]").replace("for: 1", "for: 2"))
     hours = [NOON - place * timedelta(hours=1) for place in range(1, 11)]
     fill(open_lakehouse(settings), "1h", series({"shop": dict.fromkeys(hours)}))
@@ -256,7 +256,7 @@ def test_a_window_is_counted_once_wherever_the_past_is_cut(
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("rules test nothing", "has no rule nothing; there are many_events, few_events"),
+        ("rules test nothing", "unknown rule nothing; known rules: many_events, few_events"),
         ("rules test many_events --since yesterday", "'yesterday' is no length of time"),
         ("apply -f missing.yaml", "missing.yaml: file not found"),
     ],

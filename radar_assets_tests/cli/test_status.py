@@ -22,7 +22,7 @@ def test_a_fresh_home_has_nothing_and_waits_for_what_has_landed(radar: Radar, se
     assert run.code == 0
     assert cells(run.out)["raw_events"] == ["none", "0", "0 B", "never", "1"]
     assert cells(run.out)["daily_metrics"][-1] == "0"
-    assert "No check failed" in run.out
+    assert "No failed checks" in run.out
 
 
 @pytest.mark.usefixtures("in_shop")
