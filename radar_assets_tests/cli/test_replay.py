@@ -17,7 +17,7 @@ def test_counts_are_shown_by_reason_and_lines_land_once(radar: Radar, settings: 
 
     trial = radar("replay-rejected --dry-run --reason unknown_project")
     assert [cell.strip() for cell in trial.out.splitlines()[2].split("│")] == ["unknown_project", "1", "0", "0", "1"]
-    assert "Nothing was landed" in trial.out
+    assert "nothing was landed" in trial.out
     assert list(list_hours(settings.landing)) == [HOUR]
 
     assert "Landed as" in radar("replay-rejected").out

@@ -45,7 +45,7 @@ def test_every_worker_answers_for_all_of_them_within_a_second_and_a_new_one_too(
         assert "/0" in run.out
     assert (refused.code, gone.code) == (1, 1)
     assert "rejected the key" in refused.err
-    assert "can't be asked" in gone.err
+    assert "can't reach" in gone.err
 
 
 def test_a_project_that_there_is_not_is_told_from_a_silent_one(radar_home: Path, radar: Radar) -> None:
