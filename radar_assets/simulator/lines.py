@@ -70,7 +70,7 @@ class Lines:
         on_site, viewing = ~in_app & ~on_server, step <= LAST_VIEW
         landing = np.where(on_site & viewing & (events["previous"] < 0), events["source"] + 1, 0)
         country = pick(self._countries, draw(visitor, "country"), project)
-        tells_session = self._sends_session_id[project] & ~on_server
+        sends_session = self._sends_session_id[project] & ~on_server
         pieces = [
             '{"event_id":"',
             column(hexadecimal(events["key"], 16), hexadecimal(draw(events["key"], "id"), 8)),
@@ -78,7 +78,7 @@ class Lines:
             self._headings.take(_indices((project * len(Step) + step) * 2 + in_app)),
             column(b',"user_id":"u-', hexadecimal(draw(visitor, "user"), 10), b'"', where=events["known"]),
             column(b',"anonymous_id":"', hexadecimal(visitor, 16), b'"', where=~on_server),
-            column(b',"session_id":"', hexadecimal(session, 12), b'"', where=tells_session),
+            column(b',"session_id":"', hexadecimal(session, 12), b'"', where=sends_session),
             column(
                 *(b',"timestamp":"', times(events["happened"])),
                 *(b'","sent_at":"', times(events["sent"])),
