@@ -1,4 +1,4 @@
-"""The command line as a whole: its help is quick and complete, and an error is a line."""
+"""The command line as a whole: the help is fast and complete, and errors are one line."""
 
 import json
 import subprocess
@@ -75,7 +75,7 @@ def test_the_schema_of_radar_yaml_is_printed_for_editors(radar: Radar) -> None:
         ("import f --format csv --map timestamp", "--map timestamp"),
     ],
 )
-def test_wrong_use_is_told_in_a_line_and_exits_with_2(radar: Radar, command: str, says: str) -> None:
+def test_invalid_usage_is_reported_on_one_line_and_exits_with_2(radar: Radar, command: str, says: str) -> None:
     run = radar(command)
     assert (run.code, run.out) == (2, "")
     assert len(run.err.splitlines()) == 1
@@ -83,7 +83,7 @@ def test_wrong_use_is_told_in_a_line_and_exits_with_2(radar: Radar, command: str
     assert says in run.err
 
 
-def test_a_wrong_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADAR_MEMORY", "plenty")
     run = radar("project list")
     assert (run.code, run.out) == (2, "")
@@ -91,7 +91,7 @@ def test_a_wrong_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: py
 
 
 @pytest.mark.parametrize("url", ["user:hunter2@mail.shop.example:587", "smtp://u:p#hunter2@h:25"])
-def test_a_wrong_setting_that_is_secret_is_not_shown(tmp_path: Path, url: str) -> None:
+def test_an_invalid_secret_setting_is_not_shown(tmp_path: Path, url: str) -> None:
     for command in ("project list", "project list --debug", "doctor"):
         run = in_a_process(command, tmp_path, RADAR_SMTP_URL=url)
         assert "RADAR_SMTP_URL: not a mail server URL" in run.stdout + run.stderr
@@ -99,14 +99,14 @@ def test_a_wrong_setting_that_is_secret_is_not_shown(tmp_path: Path, url: str) -
 
 
 @pytest.mark.parametrize("url", ["radar:secret@db.shop.example/radar", "postgres://radar:secret@db.shop.example/radar"])
-def test_a_wrong_database_is_not_shown(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_database_url_is_not_shown(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("RADAR_DATABASE_URL", url)
     run = radar("project list")
     assert run.err.startswith("radar: RADAR_DATABASE_URL: ")
     assert "secret" not in run.err
 
 
-def test_a_database_out_of_reach_is_a_line_without_password_and_exits_with_1(
+def test_an_unreachable_database_is_reported_without_password_and_exits_with_1(
     radar: Radar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RADAR_DATABASE_URL", "postgresql://radar:secret@127.0.0.1:1/radar")
@@ -118,7 +118,7 @@ def test_a_database_out_of_reach_is_a_line_without_password_and_exits_with_1(
 
 
 @pytest.mark.parametrize(("flag", "variable"), [(" --debug", {}), ("", {"RADAR_DEBUG": "1"})])
-def test_the_traceback_is_shown_on_request_alone(tmp_path: Path, flag: str, variable: dict[str, str]) -> None:
+def test_the_traceback_is_shown_only_on_request(tmp_path: Path, flag: str, variable: dict[str, str]) -> None:
     home = tmp_path / "file"
     home.write_text("a file where a folder should be")
     plain = in_a_process("project list", home)
@@ -130,7 +130,7 @@ def test_the_traceback_is_shown_on_request_alone(tmp_path: Path, flag: str, vari
     assert plain.stderr.removeprefix("radar: ").strip() in asked.stderr
 
 
-def test_a_reader_that_goes_away_is_no_error(in_shop: Path) -> None:
+def test_a_closed_output_pipe_is_not_an_error(in_shop: Path) -> None:
     script = "from radar_assets.cli import main; main(['sql', 'from range(10000000)', '--format', 'csv'])"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""`radar replay-rejected`: what it says of what it does."""
+"""`radar replay-rejected`: what it prints and lands."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_counts_are_shown_by_reason_and_lines_land_once(radar: Radar, settings: 
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01"])
-def test_a_time_that_is_none_is_refused(radar: Radar, since: str) -> None:
+def test_an_invalid_time_is_refused(radar: Radar, since: str) -> None:
     run = radar(f"replay-rejected --since {since}")
     assert run.code == 2
     assert "--since" in run.err

@@ -79,7 +79,7 @@ def ui(answer: dict[str, Any], instance_id: str) -> Iterator[tuple[str, list[dic
         server.server_close()
 
 
-def test_what_is_applied_is_in_the_store_and_what_is_not_any_more_goes(radar: Radar, settings: Settings) -> None:
+def test_apply_stores_what_is_in_the_file_and_removes_the_rest(radar: Radar, settings: Settings) -> None:
     written(settings, RULES)
     run = radar("apply")
     assert run.code == 0
@@ -101,7 +101,7 @@ def test_what_is_applied_is_in_the_store_and_what_is_not_any_more_goes(radar: Ra
     store.close()
 
 
-def test_nothing_is_applied_of_a_file_with_a_mistake(radar: Radar, settings: Settings) -> None:
+def test_nothing_of_an_invalid_file_is_applied(radar: Radar, settings: Settings) -> None:
     path = written(settings, RULES)
     radar("apply")
     written(settings, RULES.replace("operator: gt", "operator: above").replace("threshold: 1", "threshold: plenty"))
@@ -126,7 +126,7 @@ def instance_id(settings: Settings) -> str:
 SOUND = {"data": {"reloadWorkspace": {"locationEntries": []}}}
 
 
-def test_a_ui_that_runs_loads_what_was_applied(
+def test_a_running_ui_loads_what_was_applied(
     radar: Radar, settings: Settings, instance_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, RULES)
@@ -158,7 +158,7 @@ def test_a_ui_of_another_home_is_left_alone(radar: Radar, settings: Settings, mo
         assert asked == []
 
 
-def test_the_ui_of_this_machine_comes_first_and_by_no_proxy(
+def test_a_ui_on_this_machine_is_preferred_and_reached_without_proxy(
     radar: Radar, settings: Settings, instance_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, RULES)
@@ -173,9 +173,7 @@ def test_the_ui_of_this_machine_comes_first_and_by_no_proxy(
         assert f"The UI at {public} has loaded them." in radar("apply").out
 
 
-def test_a_record_of_a_ui_counts_while_the_process_lives_that_wrote_it(
-    radar: Radar, settings: Settings, instance_id: str
-) -> None:
+def test_the_recorded_ui_is_used_while_its_process_lives(radar: Radar, settings: Settings, instance_id: str) -> None:
     written(settings, RULES)
     record = settings.home / "ui.json"
     with ui(SOUND, instance_id) as (url, asked):
@@ -199,7 +197,7 @@ def test_a_record_of_a_ui_counts_while_the_process_lives_that_wrote_it(
         assert asked == []
 
 
-def test_a_mail_channel_without_a_mail_server_is_remarked(
+def test_a_mail_channel_without_a_mail_server_prints_a_warning(
     radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, "channels:\n  - {name: team, type: email, to: [ann@shop.example]}\n")
@@ -225,7 +223,7 @@ def test_rules_are_listed_in_words(radar: Radar, settings: Settings) -> None:
     assert "few_events (off)" in lines[-1]
 
 
-def test_a_rule_is_tried_on_the_past_without_a_trace(radar: Radar, in_shop: Path, tmp_path: Path) -> None:
+def test_testing_a_rule_on_past_data_stores_nothing(radar: Radar, in_shop: Path, tmp_path: Path) -> None:
     file = tmp_path / "other.yaml"
     file.write_text(RULES)
     run = radar(f"rules test many_events --since 2d -f {file}")
@@ -239,7 +237,7 @@ def test_a_rule_is_tried_on_the_past_without_a_trace(radar: Radar, in_shop: Path
     assert f"{HOUR:%Y}" in run.out
 
 
-def test_a_window_is_counted_once_wherever_the_past_is_cut(
+def test_each_window_is_counted_once_however_the_past_is_split(
     radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("radar_assets.cli.rules.MAX_WINDOWS", 3)
@@ -261,7 +259,9 @@ def test_a_window_is_counted_once_wherever_the_past_is_cut(
         ("apply -f missing.yaml", "missing.yaml: file not found"),
     ],
 )
-def test_what_can_not_be_done_is_told_in_a_line(radar: Radar, settings: Settings, command: str, says: str) -> None:
+def test_impossible_requests_are_reported_on_one_line(
+    radar: Radar, settings: Settings, command: str, says: str
+) -> None:
     written(settings, RULES)
     run = radar(command)
     assert run.code == 1
