@@ -1,7 +1,7 @@
-"""Fills the generated parts of the docs, and `.env.example`, from the code: `uv run python docs/generate.py`.
+"""Generates parts of the docs, `.env.example` and the JSON schema of `radar.yaml` from the code: `uv run python docs/generate.py`.
 
 A page marks such a part with `<!-- begin generated: NAME -->` and `<!-- end generated -->`; everything around it is written by hand.
-With `--check` nothing is written, and the exit code says whether everything is current.
+`--check` writes nothing, and exits with 1 if anything is out of date.
 """
 
 import difflib
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from parts import cli, events, metrics, radar_yaml, settings, tables
+from parts import cli, events, metrics, radar_schema, radar_yaml, settings, tables
 
 PROJECT = Path(__file__).resolve().parents[1]
 DOCS = PROJECT / "docs"
@@ -34,8 +34,11 @@ PARTS: Mapping[str, Callable[[], str]] = {
 
 
 def generated() -> dict[Path, str]:
-    """Every file that has a generated part, as it has to be."""
-    files = {PROJECT / ".env.example": settings.env_example()}
+    """Every file that is generated or has generated parts, with its current text."""
+    files = {
+        PROJECT / ".env.example": settings.env_example(),
+        PROJECT / "radar_assets" / "radar.schema.json": radar_schema.radar_json_schema(),
+    }
     for page in sorted(DOCS.rglob("*.md")):
         text = page.read_text(encoding="utf-8")
         if PART.search(text):
@@ -44,7 +47,7 @@ def generated() -> dict[Path, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write what is not current, or with `--check` show it; 1 where something was not."""
+    """Update what is out of date, or show it with `--check`. Returns the exit code."""
     outdated = 0
     for path, text in generated().items():
         before = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
             path.write_text(text, encoding="utf-8")
             print(f"Wrote {name}")
     if outdated and "--check" in arguments:
-        print("Not current; run: uv run python docs/generate.py", file=sys.stderr)
+        print("Out of date; run: uv run python docs/generate.py", file=sys.stderr)
         return 1
     return 0
 

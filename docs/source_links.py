@@ -1,4 +1,4 @@
-"""A Markdown extension of the site: links to files outside of these pages, which only code hosts can follow, become plain text."""
+"""A Markdown extension for the site: links to files outside of docs/, which work only on code hosts, become plain text."""
 
 import re
 from pathlib import Path
@@ -12,10 +12,10 @@ DOCS = Path(__file__).parent
 
 
 class SourceLinks(Extension):
-    """The extension; `zensical.toml` names its module."""
+    """The extension. `zensical.toml` refers to its module."""
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - the name is Markdown's
-        """Register the processor, after those that make links."""
+        """Register the processor after those that create links."""
         md.treeprocessors.register(_SourceLinks(md), "source_links", 0)
 
 

@@ -1,15 +1,18 @@
-"""The configuration file `radar.yaml`: what teams declare about the meaning of their data, validated when it is read.
+"""The configuration file `radar.yaml`, in which teams declare what their data means. It is validated when it is read.
 
-The model of a section is in the layer that it is for; what an operator changes between deployments is in `settings.py`. Metrics are
-read wherever definitions load; rules and channels by `radar apply`, which puts them into the store.
+Each section has its model in the layer that uses it; what operators change between deployments belongs in `settings.py`. Metrics are
+read whenever definitions load, rules and channels only by `radar apply`, which writes them to the store.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 from radar_assets.alerts.rules import Rule
 from radar_assets.messaging.channel import ChannelSpec
@@ -17,27 +20,37 @@ from radar_assets.messaging.channels import AnyChannel
 from radar_assets.metrics.registry import CustomMetric, registry
 
 _MESSAGES = {
-    "missing": "is missing",
-    "extra_forbidden": "is no field that there is here",
-    "model_type": "is not written as fields with values",
-    "tuple_type": "is not written as a list",
-    "string_type": "is no text; put it in quotes",
-    "union_tag_not_found": "has no type",
+    "missing": "required field is missing",
+    "model_type": "must be a mapping of fields to values",
+    "tuple_type": "must be a list",
+    "string_type": "must be text; put the value in quotes",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "union_tag_not_found": 'required field "type" is missing',
 }
+"""Messages by pydantic's error type, where its own is unclear to people who write YAML."""
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class ConfigError(Exception):
-    """The configuration file is wrong; the message has a line for each mistake, with file, line and field."""
+    """The configuration file is invalid. The message has one line per mistake, with file, line and field."""
 
 
 class Config(BaseModel):
-    """What `radar.yaml` holds. Every section may be missing.
+    """The content of `radar.yaml`. All sections are optional.
 
-    The order of the fields is that in which they are validated: rules name metrics and channels.
+    Attributes:
+        metrics: your own metrics, in addition to the standard ones.
+        channels: destinations of alerts.
+        rules: alert rules.
     """
+
+    # Fields are validated in this order: rules refer to metrics and channels.
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
@@ -47,24 +60,24 @@ class Config(BaseModel):
 
     @field_validator("metrics")
     @classmethod
-    def _can_be_named(cls, metrics: tuple[CustomMetric, ...], info: ValidationInfo) -> tuple[CustomMetric, ...]:
+    def _share_with_rules(cls, metrics: tuple[CustomMetric, ...], info: ValidationInfo) -> tuple[CustomMetric, ...]:
         if info.context is not None:
             info.context["metrics"] = {metric.name: metric for metric in registry(metrics)}
         return metrics
 
     @field_validator("channels")
     @classmethod
-    def _are_told_apart(cls, channels: tuple[ChannelSpec, ...], info: ValidationInfo) -> tuple[ChannelSpec, ...]:
+    def _have_unique_names(cls, channels: tuple[ChannelSpec, ...], info: ValidationInfo) -> tuple[ChannelSpec, ...]:
         names = [channel.name for channel in channels]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"the name {sorted(twice)[0]} is there twice")
+        if duplicates := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"duplicate name {min(duplicates)}")
         if info.context is not None:
             info.context["channels"] = names
         return channels
 
 
 class _Metrics(BaseModel):
-    """The section that definitions need; what others say is not looked at."""
+    """The section that definitions need; the others are not validated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,20 +87,20 @@ class _Metrics(BaseModel):
 
 
 def load_config(path: Path, *, required: bool = False, allowed_hosts: Sequence[str] = ()) -> Config:
-    """Read the configuration file; without one, nothing is configured.
+    """Read the configuration file. A missing file is an empty configuration.
 
     Args:
-        required: whether the file has to exist, because someone named it.
+        required: whether a missing file is an error, because the user named it.
         allowed_hosts: hosts and networks that channels may send to although they are not public.
 
     Raises:
-        ConfigError: the file can't be read, or what it says is wrong.
+        ConfigError: the file can't be read, or is invalid.
     """
     return _load(path, Config, {"names": set(), "rules": set(), "allowed_hosts": allowed_hosts}, required=required)
 
 
 def load_metrics(path: Path, *, required: bool = False) -> tuple[CustomMetric, ...]:
-    """Read the metrics of the configuration file alone, as `load_config` does."""
+    """Like `load_config`, but read only the metrics."""
     return _load(path, _Metrics, {"names": set()}, required=required).metrics
 
 
@@ -96,45 +109,85 @@ def _load(path: Path, model: type[_Model], context: dict[str, Any], *, required:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         if required:
-            raise ConfigError(f"{path}: there is no such file") from error
+            raise ConfigError(f"{path}: file not found; create it, or name another one") from error
         return model()
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"{path}: can't be read ({error})") from error
+        raise ConfigError(f"{path}: can't read the file: {error}") from error
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        repeated = [f"{path}, line {_line(key)}: {key.value} is there twice" for key in _repeated_keys(root)]
-        if repeated:
-            raise ConfigError("\n".join(repeated))
+        duplicates = [f'{path}, line {_line(key)}: duplicate key "{key.value}"' for key in _duplicate_keys(root)]
+        if duplicates:
+            raise ConfigError("\n".join(duplicates))
         content = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}: is no YAML ({error.problem})") from None
+        raise ConfigError(f"{path}, line {line}: invalid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
     try:
         return model.model_validate({} if content is None else content, context=context)
     except ValidationError as error:
-        problems = [_problem(path, root, problem) for problem in error.errors()]
+        problems = [_problem(path, root, model, problem) for problem in error.errors()]
         raise ConfigError("\n".join(problems)) from None
 
 
-def _problem(path: Path, root: yaml.Node | None, problem: Any) -> str:
-    """One mistake: file, line, field, what is wrong."""
-    node, field, owner = root, "", ""
+def _problem(path: Path, root: yaml.Node | None, model: type[BaseModel], problem: Any) -> str:
+    """The message for one mistake: file, line, field, what is wrong."""
+    node, owner = root, ""
+    place: list[str] = []
     for step in problem["loc"]:
         if isinstance(node, yaml.MappingNode) and _child(node, step) is None and step in _tags(node):
-            continue  # what pydantic says of which member of a union it is at
-        name = _child(node, "name")
-        owner = f" of {name.value}" if isinstance(name, yaml.ScalarNode) else owner
-        field += f"[{step}]" if isinstance(step, int) else f".{step}" if field else step
+            continue  # pydantic adds which member of a union it validated
+        owner = _name_of(node) or owner
+        place.append(f"[{step}]" if isinstance(step, int) else f".{step}")
         node = _child(node, step) or node
+    owner = _name_of(node) or owner
+    if problem["type"] == "extra_forbidden":
+        message = _unknown_field(place.pop()[1:], _known_fields(model, problem["loc"][:-1]))
+    elif problem["type"] == "union_tag_invalid":
+        message = f'unknown type "{problem["ctx"]["tag"]:.80}"; use one of {problem["ctx"]["expected_tags"]}'
+    else:
+        message = _MESSAGES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
+        message = re.sub("^Input should be", "must be", message)
+    where = f"{''.join(place)[1:]}{f' of {owner}' if owner else ''}: " if place else ""
+    return f"{path}, line {_line(node)}: {where}{message}"
+
+
+def _unknown_field(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"known fields: {', '.join(known)}"
+    return f'unknown field "{name:.80}"; {hint}'
+
+
+def _known_fields(model: type[BaseModel], place: Iterable[str | int]) -> list[str]:
+    """The fields of the model that validates a place in the file, by the names that they have there."""
+    models = [model]
+    for step in place:
+        inner = [one for each in models if (field := _fields(each).get(step)) for one in _models_in(field.annotation)]
+        # Any other step is an index, a key of the user's, or the tag of a union's member.
+        models = inner or [each for each in models if step in _tags_of(each)] or models
+    return list(dict.fromkeys(str(name) for each in models for name in _fields(each)))
+
+
+def _fields(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if parts := get_args(annotation):
+        return [model for part in parts for model in _models_in(part)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+
+
+def _tags_of(model: type[BaseModel]) -> tuple[Any, ...]:
+    kind = model.model_fields.get("type")
+    return get_args(kind.annotation) if kind else ()
+
+
+def _name_of(node: yaml.Node | None) -> str:
     name = _child(node, "name")
-    owner = f" of {name.value}" if isinstance(name, yaml.ScalarNode) else owner
-    message = _MESSAGES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "union_tag_invalid":
-        message = f"there is no type {problem['ctx']['tag']:.80}; there are {problem['ctx']['expected_tags']}"
-    return f"{path}, line {_line(node)}: {field or 'the file'}{owner}: {message}"
+    return name.value if isinstance(name, yaml.ScalarNode) else ""
 
 
 def _tags(node: yaml.Node) -> list[str]:
@@ -150,14 +203,14 @@ def _child(node: yaml.Node | None, step: str | int) -> yaml.Node | None:
     return None
 
 
-def _repeated_keys(root: yaml.Node | None) -> Iterator[yaml.Node]:
-    """Keys that their mapping has already, of which YAML would silently take the last."""
-    waiting, met = [root], set()
+def _duplicate_keys(root: yaml.Node | None) -> Iterator[yaml.Node]:
+    """Keys that their mapping already has. YAML would silently use the last one."""
+    waiting, visited = [root], set()
     while waiting:
         node = waiting.pop()
-        if id(node) in met:  # an alias, which may even stand within what it stands for
+        if id(node) in visited:  # an alias, which may refer to a node that contains it
             continue
-        met.add(id(node))
+        visited.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             waiting += node.value
         elif isinstance(node, yaml.MappingNode):

@@ -1,4 +1,4 @@
-"""The contents page: the layers in the order of the flow, and what keeps their tables up to date."""
+"""The contents page: merges the definitions of all layers, in the order of the flow, with the automation of their tables."""
 
 import warnings
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from radar_assets.windows import Grids
 
 @contextmanager
 def _without_beta_warnings() -> Iterator[None]:
-    """Backfill policies have been in beta for years; one warning for each asset and process hides what matters."""
+    """Suppress beta warnings: backfill policies have been in beta for years, and each process would print one per asset."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         yield
@@ -34,7 +34,7 @@ def _without_beta_warnings() -> Iterator[None]:
 
 @_without_beta_warnings()
 def build_defs(settings: Settings) -> dg.Definitions:
-    """The definitions of the platform."""
+    """Build the definitions of all layers."""
     grids = Grids(settings.start_date)
     registered = registry(load_metrics(settings.config_file, required=settings.config is not None))
     rules = stored_rules(settings.database)
@@ -43,11 +43,11 @@ def build_defs(settings: Settings) -> dg.Definitions:
         metrics.build_definitions(grids, registered),
         alerts.build_definitions(grids, registered, rules),
     )
-    apart = {check_key(rule) for rule in rules if not runs_with_asset(rule)}
+    separate = {check_key(rule) for rule in rules if not runs_with_asset(rule)}
     checks: list[Any] = list(layers.asset_checks or ())
-    with_assets = sorted(key for check in checks for key in check.check_keys if key not in apart)
+    with_assets = sorted(key for check in checks for key in check.check_keys if key not in separate)
     triggers = dg.Definitions(
-        jobs=automation.build_jobs(TABLES, grids, sorted(apart)),
+        jobs=automation.build_jobs(TABLES, grids, sorted(separate)),
         sensors=[
             *landing.build_sensors(grids, with_assets),
             *automation.build_sensors(TABLES, grids, with_assets, definitions_of(registered)),
@@ -57,7 +57,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     lakehouse, store = open_lakehouse(settings), cache(lambda: open_store(settings.database))
     platform = dg.Definitions(
         resources={
-            # One of each in a process: a tick of a sensor would otherwise open connections, and read tables, that the last one had.
+            # Shared by the whole process. Otherwise each sensor tick would open connections and read tables again.
             "lakehouse": dg.ResourceDefinition(lambda _: lakehouse),
             "store": dg.ResourceDefinition(lambda _: store()),
         },
@@ -68,5 +68,5 @@ def build_defs(settings: Settings) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The platform as the environment sets it."""
+    """The definitions that Dagster loads, with settings from the environment."""
     return build_defs(load_settings().prepare())

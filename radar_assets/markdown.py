@@ -1,8 +1,8 @@
-"""Texts of teams where Dagster's UI shows them as Markdown: they load no image, which would tell its host who looks at them."""
+"""Makes text that users write safe for Dagster's UI, which shows it as Markdown: a remote image would reveal each reader."""
 
 import re
 
-# Every way to write an image in Markdown, with an address or with a reference, begins so.
+# Every Markdown image starts like this, whether with an address or a reference.
 _IMAGE = re.compile(r"!(?=\[)")
 _TAG = re.compile(
     r"<\s*(?:audio|embed|frame|iframe|image|img|input|link|object|picture|source|style|svg|video)\b", re.I
@@ -10,16 +10,16 @@ _TAG = re.compile(
 
 
 def refuse_images(text: str) -> str:
-    """A text as it is.
+    """Return the text unchanged.
 
     Raises:
-        ValueError: it contains an image.
+        ValueError: the text contains an image.
     """
     if _IMAGE.search(text) or _TAG.search(text):
-        raise ValueError("contains an image, which the browser of every reader would load; describe it or link to it")
+        raise ValueError("contains an image, which every reader's browser would load; link to it instead")
     return text
 
 
 def escape_images(text: str) -> str:
-    """A text in which images are shown as they are written. Tags need nothing: the UI shows those so anyway."""
+    """The text with its image syntax escaped, so that it is shown literally. The UI already escapes HTML tags."""
     return _IMAGE.sub(r"!\\", text)

@@ -1,7 +1,7 @@
-"""Radar's settings: one class, read from `RADAR_*` environment variables and validated at the start.
+"""Radar's settings: one class, read from `RADAR_*` environment variables and validated when a process starts.
 
-A setting belongs here when an operator changes it between deployments. What changes the meaning of a number is configuration
-(`radar.yaml`) and lives with its layer.
+What operators change between deployments belongs here. What changes the meaning of a number is configuration (`radar.yaml`) and
+belongs in its layer.
 """
 
 import grp
@@ -27,7 +27,7 @@ MAIL_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1
 
 
 class SettingsError(Exception):
-    """A setting has a value that Radar can't start with; the message names the variable and the fix."""
+    """A setting is invalid. The message names the variable and the fix."""
 
 
 def _comma_separated(value: object) -> object:
@@ -38,31 +38,31 @@ def local_path(url: str) -> Path:
     """The local folder of a `file://` URL.
 
     Raises:
-        SettingsError: the URL is not a local one.
+        SettingsError: not the URL of a local folder.
     """
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise SettingsError(f"{masked(url)} is not a local folder; write file:///an/absolute/path")
+        raise SettingsError(f"{masked(url)} is not a local folder; use file:///an/absolute/path")
     return Path(unquote(parts.path))
 
 
 class Settings(BaseSettings):
-    """What an operator sets. Every field is the environment variable `RADAR_<FIELD>`; unset ones have the value shown."""
+    """The settings and their defaults. Each field is read from the environment variable `RADAR_<FIELD>`."""
 
     model_config = SettingsConfigDict(
         env_prefix="RADAR_", frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True
     )
 
-    home: Path = Field(default=Path("~/.radar"), description="Folder for everything that Radar keeps on this machine.")
+    home: Path = Field(default=Path("~/.radar"), description="Folder for everything Radar stores on this machine.")
     landing_url: Annotated[str | None, shown_url("file", "s3")] = Field(
-        default=None, description="Landing zone for segments, file:// or s3://bucket/prefix. Default: <home>/landing."
+        default=None, description="Landing zone for segments: file:// or s3://bucket/prefix. Default: <home>/landing."
     )
     landing_group: str | None = Field(
         default=None,
         description="Group of this machine whose members may add segments to the landing zone. Default: none.",
     )
     warehouse_url: Annotated[str | None, shown_url("file")] = Field(
-        default=None, description="Where the Iceberg tables live. Default: <home>/warehouse."
+        default=None, description="Location of the Iceberg tables: file://. Default: <home>/warehouse."
     )
     database_url: Annotated[SecretStr | None, AfterValidator(urls.database_url)] = Field(
         default=None,
@@ -72,72 +72,79 @@ class Settings(BaseSettings):
         default=None, description="Configuration file. Default: <home>/radar.yaml, if it exists."
     )
     start_date: date = Field(
-        default=date(2026, 1, 1), description="First day of the platform (UTC); older events are rejected."
+        default=date(2026, 1, 1), description="First day of data (UTC). Older events are rejected."
     )
-    engine: Literal["duckdb"] = Field(default="duckdb", description="What runs the SQL models.")
-    memory: str = Field(default="1300MB", description="Memory limit of the engine, such as 1GB or 512MB.")
+    engine: Literal["duckdb"] = Field(default="duckdb", description="Engine that runs the SQL models.")
+    memory: str = Field(default="1300MB", description="Memory limit of the engine, e.g. 1GB or 512MB.")
     threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Threads of the engine."
+        default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Number of threads of the engine."
     )
 
     collector_delay_ms: float = Field(
-        default=0, ge=0, le=20, description="How long requests wait for company that shares their write to the disk."
+        default=0, ge=0, le=20, description="How many milliseconds requests wait so that several share one disk sync."
     )
-    segment_mb: int = Field(default=64, ge=1, le=1024, description="Size at which the collector closes a segment.")
-    segment_age_s: float = Field(default=10, ge=1, le=3600, description="Age at which it does so.")
+    segment_mb: int = Field(
+        default=64, ge=1, le=1024, description="Size at which the collector closes a segment, in MB."
+    )
+    segment_age_s: float = Field(
+        default=10, ge=1, le=3600, description="Age at which the collector closes a segment, in seconds."
+    )
 
-    body_timeout_s: float = Field(default=30, gt=0, description="Seconds in which the body of a request has to arrive.")
+    body_timeout_s: float = Field(
+        default=30, gt=0, description="Timeout for receiving the body of a request, in seconds."
+    )
     events_per_second: int | None = Field(
         default=None,
         ge=1,
-        description="Events a second that a project may send, unless it has a limit of its own. Default: any.",
+        description="Maximum events per second for each project without a limit of its own. Default: unlimited.",
     )
     events_per_month: int | None = Field(
         default=None,
         ge=1,
-        description="Events in a calendar month (UTC) that a project may send, likewise. Default: any.",
+        description="Maximum events per calendar month (UTC) for each project without a limit of its own. Default: unlimited.",
     )
     redis_url: Annotated[SecretStr | None, AfterValidator(urls.redis_url)] = Field(
         default=None,
-        description="Where workers share what they count for events_per_second. Default: each counts its own.",
+        description="Redis server on which workers share their counts for events_per_second. Default: each worker counts for itself.",
     )
     client_address: Literal["truncated", "full", "none"] = Field(
         default="truncated",
-        description="What is kept of IP addresses; truncated to the network: /24 of IPv4, /48 of IPv6. The README says where.",
+        description="What is stored of client IP addresses: truncated (the /24 network for IPv4, /48 for IPv6), full or none. "
+        "See Client addresses in docs/reference/settings.md.",
     )
     respect_do_not_track: bool = Field(
-        default=False, description="Whether events of browsers that ask for it (DNT, Sec-GPC) are dropped."
+        default=False, description="Whether to drop events of browsers that send DNT or Sec-GPC."
     )
     trusted_proxies: str = Field(
         default="127.0.0.1",
-        description="Proxies whose X-Forwarded-For is believed: addresses or networks, with commas.",
+        description="Proxies whose X-Forwarded-For header is trusted: addresses or networks, separated by commas.",
     )
 
     # Alerts
     ui_url: Annotated[str | None, shown_url("http", "https")] = Field(
         default=None,
-        description="Address of the UI as people reach it: the only host besides this machine's names that the UI answers to. "
-        "Also for the links in alerts, and for radar apply to have it load the rules where the same machine serves no UI of this "
-        "home. Default: no links.",
+        description="Public address of the UI. The UI answers only to its host and to the names of this machine. Alerts link to it, "
+        "and radar apply reloads it if no UI of this home runs on this machine. Default: none; alerts have no links.",
     )
     alert_max_age_h: float = Field(
-        default=24, gt=0, description="Alerts whose latest window ended longer ago are recorded and not announced."
+        default=24,
+        gt=0,
+        description="Alerts whose latest window ended more than this many hours ago are recorded but not announced.",
     )
     alert_throttle_per_hour: int = Field(
         default=10,
         ge=1,
-        description="Announcements an hour of one project, kind and severity; the rest comes together at the end of the hour.",
+        description="Maximum announcements per hour of one project, kind and severity. "
+        "The rest follows as a digest at the end of the hour.",
     )
     smtp_url: Annotated[SecretStr | None, AfterValidator(urls.smtp_url)] = Field(
         default=None,
-        description="Mail server, smtp://user:password@host:587 (with STARTTLS; ?starttls=no for one without) or smtps://.",
+        description="Mail server: smtp://user:password@host:587 for STARTTLS (?starttls=no turns it off), or smtps:// for TLS.",
     )
-    smtp_from: str | None = Field(
-        default=None, description="Address that mails come from, such as alerts@shop.example."
-    )
+    smtp_from: str | None = Field(default=None, description="Sender address of mails, e.g. alerts@shop.example.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
         default=(),
-        description="Hosts, addresses and networks that may be sent to although they are not public, separated by commas.",
+        description="Hosts, addresses and networks that messages may be sent to although they are not public, separated by commas.",
     )
 
     @field_validator("smtp_from")
@@ -151,7 +158,7 @@ class Settings(BaseSettings):
         groups = () if header.defects else header.groups
         addresses = [address for group in groups for address in group.addresses if group.display_name is None]
         if len(groups) != 1 or not addresses or not MAIL_ADDRESS.fullmatch(addresses[0].addr_spec):
-            raise ValueError("is no mail address; write alerts@shop.example or Radar <alerts@shop.example>")
+            raise ValueError("not a mail address; use alerts@shop.example or Radar <alerts@shop.example>")
         return value
 
     @field_validator("landing_group")
@@ -165,7 +172,7 @@ class Settings(BaseSettings):
     @classmethod
     def _local(cls, value: Path | None) -> Path | None:
         if value is not None and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(value)):
-            raise ValueError("is a URL; write a path")
+            raise ValueError("must be a path, not a URL")
         return value
 
     @field_validator("home")
@@ -177,7 +184,7 @@ class Settings(BaseSettings):
     @classmethod
     def _memory_size(cls, value: str) -> str:
         if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", value):
-            raise ValueError("is no size; write a number and a unit, such as 1GB or 512MB")
+            raise ValueError("not a size; use a number and a unit, e.g. 1GB")
         return value
 
     @cached_property
@@ -198,22 +205,22 @@ class Settings(BaseSettings):
 
     @cached_property
     def landing_gid(self) -> int | None:
-        """Number of the group that the landing zone is open to."""
+        """Id of the group that the landing zone is open to."""
         return None if self.landing_group is None else _gid(self.landing_group)
 
     @cached_property
     def warehouse(self) -> str:
-        """Iceberg location of the warehouse folder: `file://` and the path as it is, which Iceberg doesn't percent-encode."""
+        """Iceberg location of the warehouse folder: `file://` and the path, which Iceberg doesn't percent-encode."""
         return f"file://{local_path(self.warehouse_url) if self.warehouse_url else self.home / 'warehouse'}"
 
     @cached_property
     def database(self) -> str:
-        """SQLAlchemy URL of the operational database, with its driver written out.
+        """SQLAlchemy URL of the operational database, with an explicit driver.
 
         The driver is named because SQLAlchemy 2.1 changed what plain `postgresql://` means.
         """
-        given = self.database_url
-        url = given.get_secret_value() if given else f"sqlite:///{self.home / 'radar.db'}"
+        secret = self.database_url
+        url = secret.get_secret_value() if secret else f"sqlite:///{self.home / 'radar.db'}"
         return re.sub(r"^postgresql://", "postgresql+psycopg2://", url)
 
     @property
@@ -223,7 +230,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def config_file(self) -> Path:
-        """Path of the configuration file, which need not exist unless `RADAR_CONFIG` names it."""
+        """Path of the configuration file. It must exist only if `RADAR_CONFIG` names it."""
         return self.config or self.home / "radar.yaml"
 
     @cached_property
@@ -232,24 +239,24 @@ class Settings(BaseSettings):
         return self.home / "tmp"
 
     def close_home(self) -> "Settings":
-        """Make the home, and keep it and what this process makes from now on from other users.
+        """Create the home, readable by its owner only, like every file that this process creates from now on.
 
         Raises:
-            SettingsError: the home can't be made.
+            SettingsError: the home can't be created.
         """
         try:
             permissions.close_home(self.home, self.landing_gid)
         except OSError as error:
             raise SettingsError(
-                f"RADAR_HOME: {self.home} can't be written to ({error.strerror}); choose another"
+                f"RADAR_HOME: can't write to {self.home} ({error.strerror}); fix its permissions or choose another folder"
             ) from error
         return self
 
     def prepare(self) -> "Settings":
-        """Make the folders that everything else expects to exist, closed to other users.
+        """Create the folders that everything else expects to exist, readable by their owner only.
 
         Raises:
-            SettingsError: a folder can't be made or written to.
+            SettingsError: a folder can't be created or written to.
         """
         self.close_home()
         zone = self.landing_zone
@@ -263,11 +270,11 @@ class Settings(BaseSettings):
             try:
                 zone.check()
             except OSError as error:
-                raise SettingsError(f"RADAR_LANDING_URL: {error}; see the bucket and the AWS_* variables") from error
+                raise SettingsError(f"RADAR_LANDING_URL: {error}; check the bucket and the AWS_* variables") from error
             return self
         is_new = not zone.exists()
         _make_folder("RADAR_LANDING_URL", zone)
-        # A folder elsewhere that was there already is the operator's to open; radar doctor says how.
+        # Existing folders outside the home are left to the operator; radar doctor prints the command.
         if self.landing_gid is not None and (is_new or zone.parent == self.home):
             self._share_landing(self.landing_gid)
         return self
@@ -277,8 +284,8 @@ class Settings(BaseSettings):
             permissions.open_to_group(self.landing, self.home, gid)
         except OSError as error:
             raise SettingsError(
-                f"RADAR_LANDING_GROUP={self.landing_group}: {self.landing} can't be given to the group ({error.strerror}); "
-                "make the user that runs Radar a member of it"
+                f"RADAR_LANDING_GROUP={self.landing_group}: can't give {self.landing} to the group ({error.strerror}); "
+                "add the user that runs Radar to the group"
             ) from error
 
 
@@ -288,27 +295,29 @@ def _make_folder(variable: str, path: Path) -> None:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise SettingsError(f"{variable}: {path} can't be written to ({error.strerror}); choose another") from error
+        raise SettingsError(
+            f"{variable}: can't write to {path} ({error.strerror}); fix its permissions or choose another folder"
+        ) from error
 
 
 def _gid(group: str) -> int:
-    """Number of a group of this machine, given by its name or its number."""
+    """Id of a group of this machine, from its name or its id."""
     if group.isascii() and group.isdecimal():
         return int(group)
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        raise ValueError("is not a group of this machine; see getent group") from None
+        raise ValueError("not a group on this machine; getent group lists them") from None
 
 
 def load_settings(**overrides: object) -> Settings:
     """Read the settings from the environment.
 
     Args:
-        overrides: fields to use instead of what the environment says.
+        overrides: values that take precedence over the environment.
 
     Raises:
-        SettingsError: a value is wrong; the message names each variable, its value unless that is a secret, and what is expected.
+        SettingsError: a value is invalid. The message has each variable, its value unless that is secret, and what is expected.
     """
     for field, old in _FORMER_NAMES.items():
         new = f"RADAR_{field.upper()}"
@@ -318,10 +327,10 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
-        # The error is left behind, as it holds the values that it is about.
+        # Raised outside, without the validation error as context: it contains the values.
         problems = error.errors()
     raise SettingsError(
-        "\n".join(_told(str(problem["loc"][0]), problem["input"], problem["msg"]) for problem in problems)
+        "\n".join(_message(str(problem["loc"][0]), problem["input"], problem["msg"]) for problem in problems)
     )
 
 
@@ -335,9 +344,10 @@ def _note_former_name(old: str, new: str) -> None:
     print(f"{old} is deprecated; set {new} instead.", file=sys.stderr)
 
 
-def _told(field: str, value: object, problem: str) -> str:
-    """What is wrong with a setting. How a secret looks that is none can't be known, so nothing of it is shown."""
+def _message(field: str, value: object, problem: str) -> str:
+    """The message for an invalid setting. Masking relies on a valid format, so nothing of an invalid secret is shown."""
     known = Settings.model_fields.get(field)
     is_secret = known is not None and SecretStr in (known.annotation, *get_args(known.annotation))
     shown = "" if is_secret else f"={masked(value)}"
-    return f"RADAR_{field.upper()}{shown}: {problem.removeprefix('Value error, ')}"
+    problem = re.sub("^Input should be", "must be", problem.removeprefix("Value error, "))
+    return f"RADAR_{field.upper()}{shown}: {problem}"

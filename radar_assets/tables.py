@@ -1,4 +1,4 @@
-"""The tables of all layers, and the lakehouse that holds them."""
+"""The tables of all layers, and the lakehouse that stores them."""
 
 from radar_assets.alerts import tables as alert_tables
 from radar_assets.events import tables as event_tables
@@ -11,5 +11,5 @@ TABLES = Graph((*event_tables.TABLES, *metric_tables.TABLES, *alert_tables.TABLE
 
 
 def open_lakehouse(settings: Settings) -> Lakehouse:
-    """The lakehouse of the settings, with all tables."""
+    """The lakehouse with all tables, as the settings configure it."""
     return Lakehouse(settings, TABLES)

@@ -1,6 +1,6 @@
-"""What the URLs among the settings have to look like; none of the messages repeats anything of a value that may be secret.
+"""Validation of the URLs among the settings. Messages never repeat a part of a value that may be secret.
 
-How a URL is shown is in `masking.py`.
+How URLs are shown is in `masking.py`.
 """
 
 import re
@@ -8,11 +8,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-_ENCODED = "special characters of the password percent-encoded"
+_ENCODED = "with special characters in the password percent-encoded"
 
 
 def shown_url(*schemes: str) -> AfterValidator:
-    """For a URL that is shown to people, and therefore may hold no secret."""
+    """A validator for URLs that are shown to people and therefore must not contain secrets."""
 
     def check(url: str | None) -> str | None:
         if url is None:
@@ -20,22 +20,22 @@ def shown_url(*schemes: str) -> AfterValidator:
         _check_scheme(url, schemes)
         parts = urlsplit(url)
         if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
-            raise ValueError("is not a local folder; write file:///an/absolute/path")
+            raise ValueError("not a local folder; use file:///an/absolute/path")
         if parts.scheme in ("http", "https") and not parts.hostname:
-            raise ValueError(f"has no host; write {parts.scheme}://radar.shop.example")
-        # A slash in a password ends what is parsed as the host.
-        place = parts.netloc if parts.scheme in ("file", "s3") else url
-        if "@" in place or (parts.scheme == "s3" and ":" in place):
-            raise ValueError("has a user or a password, which would be shown; leave them out")
+            raise ValueError(f"has no host; use e.g. {parts.scheme}://radar.shop.example")
+        # The whole URL is searched, because a slash in a password ends what is parsed as the host.
+        searched = parts.netloc if parts.scheme in ("file", "s3") else url
+        if "@" in searched or (parts.scheme == "s3" and ":" in searched):
+            raise ValueError("contains a user or a password, which would be shown; remove them")
         if "?" in url or "#" in url:
-            raise ValueError("has a query or a fragment, which would be ignored; leave it out")
+            raise ValueError("contains a query or a fragment, which would be ignored; remove it")
         return url
 
     return AfterValidator(check)
 
 
 def database_url(secret: SecretStr | None) -> SecretStr | None:
-    """Check the URL of a SQLite file or a Postgres database."""
+    """Validate the URL of a SQLite file or a Postgres database."""
     if secret is None:
         return None
     from sqlalchemy import make_url
@@ -48,54 +48,54 @@ def database_url(secret: SecretStr | None) -> SecretStr | None:
         url = None
     if url and url.get_backend_name() == "sqlite":
         if url.host or url.username or url.password:
-            raise ValueError("names a host; write sqlite:////an/absolute/path.db")
+            raise ValueError("SQLite takes no host or user; use sqlite:////an/absolute/path.db")
         return secret
-    # What follows an @ within the password would be taken for the host or the database, and errors would show it.
+    # The part of a password after an @ would be parsed as the host or the database, and errors would show it.
     if not url or "@" in f"{url.host}{url.database}":
-        raise ValueError(f"is not a database; write postgresql://user:password@host:5432/database, {_ENCODED}")
+        raise ValueError(f"not a database URL; use postgresql://user:password@host:5432/database, {_ENCODED}")
     return secret
 
 
 def redis_url(secret: SecretStr | None) -> SecretStr | None:
-    """Check the URL of a Redis server."""
+    """Validate the URL of a Redis server."""
     if secret is None:
         return None
     _check_scheme(secret.get_secret_value(), ("redis", "rediss"))
     try:
-        sound = _has_host(urlsplit(secret.get_secret_value()))
+        is_valid = _has_host(urlsplit(secret.get_secret_value()))
     except ValueError:
-        sound = False
-    if not sound:
-        raise ValueError(f"is not a Redis server; write redis://:password@host:6379/0, {_ENCODED}")
+        is_valid = False
+    if not is_valid:
+        raise ValueError(f"not a Redis URL; use redis://:password@host:6379/0, {_ENCODED}")
     return secret
 
 
 def smtp_url(secret: SecretStr | None) -> SecretStr | None:
-    """Check the URL of a mail server."""
+    """Validate the URL of a mail server."""
     if secret is None:
         return None
     try:
         parts = urlsplit(secret.get_secret_value())
-        sound = parts.scheme in ("smtp", "smtps") and _has_host(parts)
+        is_valid = parts.scheme in ("smtp", "smtps") and _has_host(parts)
     except ValueError:
-        sound = False
-    if not sound:
-        raise ValueError(f"is not a mail server; write smtp://user:password@host:587, {_ENCODED}")
+        is_valid = False
+    if not is_valid:
+        raise ValueError(f"not a mail server URL; use smtp://user:password@host:587, {_ENCODED}")
     if parts.query not in ("", "starttls=no") or (parts.query and parts.scheme == "smtps"):
-        raise ValueError("has an unknown query; only smtp:// takes one, ?starttls=no")
+        raise ValueError("has an unknown query; only ?starttls=no is supported, for smtp://")
     if parts.query and parts.username:
-        raise ValueError("would send a password without TLS; leave out ?starttls=no or the user")
+        raise ValueError("would send the password without TLS; remove ?starttls=no or the user")
     return secret
 
 
 def _check_scheme(url: str, schemes: tuple[str, ...]) -> None:
     scheme, separator, _ = url.partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
-        raise ValueError(f"is not a URL; write {' or '.join(f'{one}://...' for one in schemes)}")
+        raise ValueError(f"not a URL; use {' or '.join(f'{one}://...' for one in schemes)}")
     if scheme.split("+")[0] not in schemes:
-        raise ValueError(f"has the scheme {scheme}; use one of {', '.join(schemes)}")
+        raise ValueError(f"unsupported scheme {scheme}; use one of {', '.join(schemes)}")
 
 
 def _has_host(parts: SplitResult) -> bool:
-    # Where a password has a slash or a hash sign, what comes before is taken for the host and what follows is left over.
+    # A slash or a hash sign in a password splits it: the part before is parsed as the host, the rest as path or fragment.
     return bool(parts.hostname) and parts.port != 0 and not parts.fragment and "@" not in parts.path

@@ -1,6 +1,6 @@
-"""The time grids of the platform and the windows they cut out of time.
+"""Windows of time and the partition grids, in UTC.
 
-Everything is UTC. A window is half open, `[start, end)`, and its bounds are naive datetimes in UTC, as the tables store them.
+Windows are half open, `[start, end)`. Their bounds are naive datetimes in UTC, as the tables store them.
 """
 
 from collections.abc import Iterable
@@ -27,11 +27,11 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.end < self.start:
-            raise ValueError(f"a window ends ({self.end}) before it starts ({self.start})")
+            raise ValueError(f"window ends ({self.end}) before it starts ({self.start})")
 
     @classmethod
     def of_hour(cls, hour: datetime) -> "Window":
-        """The window of the hour that `hour` falls in."""
+        """The window of the hour that contains `hour`."""
         start = hour.replace(minute=0, second=0, microsecond=0)
         return cls(start, start + HOUR)
 
@@ -42,19 +42,19 @@ class Window:
         return cls(start, start + DAY)
 
     def widen(self, before: timedelta, after: timedelta | None = None) -> "Window":
-        """The window with `before` more at its start and `after` (the same, unless given) at its end."""
+        """The window extended by `before` at its start and by `after` at its end (default: the same)."""
         return Window(self.start - before, self.end + (before if after is None else after))
 
     def overlaps(self, other: "Window") -> bool:
-        """Whether the two share any instant."""
+        """Whether the windows overlap."""
         return self.start < other.end and other.start < self.end
 
     def hours(self) -> list[datetime]:
-        """The hours that the window touches, in order."""
+        """Starts of the hours that overlap the window, in order."""
         return self._steps(self.start.replace(minute=0, second=0, microsecond=0), HOUR)
 
     def days(self) -> list[date]:
-        """The days that the window touches, in order."""
+        """The days that overlap the window, in order."""
         return [step.date() for step in self._steps(datetime(*self.start.timetuple()[:3]), DAY)]
 
     def _steps(self, first: datetime, step: timedelta) -> list[datetime]:
@@ -63,17 +63,17 @@ class Window:
 
 
 def utc_now() -> datetime:
-    """The present as a naive datetime in UTC."""
+    """The current time as a naive datetime in UTC."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def hour_key(hour: datetime) -> str:
-    """Partition key of an hour, such as `2026-11-02-03:00`."""
+    """Partition key of an hour, e.g. `2026-11-02-03:00`."""
     return hour.strftime(HOUR_KEY)
 
 
 def day_key(day: date) -> str:
-    """Partition key of a day, such as `2026-11-02`."""
+    """Partition key of a day, e.g. `2026-11-02`."""
     return day.strftime(DAY_KEY)
 
 
@@ -89,7 +89,7 @@ def parse_day(key: str) -> date:
 
 @dataclass(frozen=True)
 class Grids:
-    """Dagster's partition definitions of the platform; the running hour and day exist already."""
+    """Dagster's partition definitions. They include the current hour and day."""
 
     start_date: date
 
@@ -108,7 +108,7 @@ class Grids:
         return DailyPartitionsDefinition(self.start_date.strftime(DAY_KEY), end_offset=1)
 
     def of(self, unit: str) -> "HourlyPartitionsDefinition | DailyPartitionsDefinition":
-        """The grid of hours or of days."""
+        """The grid of a unit, `hour` or `day`."""
         return self.hourly if unit == "hour" else self.daily
 
     @property
@@ -118,7 +118,7 @@ class Grids:
 
 
 def contiguous(starts: Iterable[datetime], step: timedelta, longest: int) -> list[Window]:
-    """Join hours or days that follow each other into windows of at most `longest` of them."""
+    """Join consecutive hours or days into windows of at most `longest` of them."""
     windows: list[Window] = []
     for start in sorted(starts):
         last = windows[-1] if windows else None

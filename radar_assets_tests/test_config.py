@@ -1,4 +1,4 @@
-"""The configuration file: what is in it, and how mistakes in it are told."""
+"""The configuration file: what is in it, and how mistakes in it are reported."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def mistakes(path: Path) -> list[str]:
     return [line.removeprefix(f"{path}").removeprefix(", ").removeprefix(": ") for line in lines]
 
 
-def test_a_metric_of_a_team_is_in_the_registry_after_the_standard_ones(tmp_path: Path) -> None:
+def test_custom_metrics_follow_the_standard_ones_in_the_registry(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         """\
@@ -48,19 +48,19 @@ def test_a_metric_of_a_team_is_in_the_registry_after_the_standard_ones(tmp_path:
     assert registry([searches, pages]) == (*STANDARD_METRICS, searches, pages)
 
 
-def test_nothing_is_configured_without_a_file_or_with_an_empty_one(tmp_path: Path) -> None:
+def test_a_missing_or_empty_file_configures_nothing(tmp_path: Path) -> None:
     assert load_config(tmp_path / "radar.yaml") == Config()
     assert load_config(written(tmp_path, "")) == Config()
     assert load_config(written(tmp_path, "# nothing yet\n")) == Config()
     assert load_config(written(tmp_path, "metrics: []\n")) == Config()
 
 
-def test_a_file_that_someone_named_has_to_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"radar\.yaml: there is no such file"):
+def test_a_file_named_by_the_user_has_to_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"radar\.yaml: file not found; create it"):
         load_config(tmp_path / "radar.yaml", required=True)
 
 
-def test_each_mistake_is_told_with_line_field_and_metric(tmp_path: Path) -> None:
+def test_each_mistake_is_reported_with_line_field_and_metric(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         """\
@@ -89,21 +89,22 @@ alarms: []
         "line 5: metrics[1].expression of Bad Name: line 2, column 17: events have no column evnt; do you mean event?",
         "line 8: metrics[2].name of searches: the name searches is taken",
         "line 9: metrics[2].expression of searches: line 1, column 5: expecting )",
-        "line 10: metrics[2].good of searches: Input should be 'up' or 'down'",
-        "line 11: metrics[3].name: is missing",
-        "line 13: metrics[3].colour: is no field that there is here",
+        "line 10: metrics[2].good of searches: must be 'up' or 'down'",
+        "line 11: metrics[3].name: required field is missing",
+        'line 13: metrics[3]: unknown field "colour"; known fields: '
+        "name, source, expression, title, description, unit, good",
         "line 14: metrics[4].name of events: the name events is taken",
-        "line 16: metrics[4].source of events: Input should be 'events' or 'sessions'",
-        "line 15: metrics[4].expression of events: is no text; put it in quotes",
-        "line 17: metrics[5]: is not written as fields with values",
-        "line 18: alarms: is no field that there is here",
+        "line 16: metrics[4].source of events: must be 'events' or 'sessions'",
+        "line 15: metrics[4].expression of events: must be text; put the value in quotes",
+        "line 17: metrics[5]: must be a mapping of fields to values",
+        'line 18: unknown field "alarms"; known fields: metrics, channels, rules',
     ]
 
 
 @pytest.mark.parametrize(
     "name", ["revenue", "project_id", "hour", "date", "x; drop", "a__b", "_a", "1a", "é", "a" * 61]
 )
-def test_names_that_are_taken_or_no_names_are_refused(tmp_path: Path, name: str) -> None:
+def test_taken_and_invalid_names_are_refused(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, f"metrics:\n- name: '{name}'\n  expression: count(*)\n")
     [mistake] = mistakes(path)
     assert mistake.startswith(f"line 2: metrics[0].name of {name}: ")
@@ -112,33 +113,33 @@ def test_names_that_are_taken_or_no_names_are_refused(tmp_path: Path, name: str)
 @pytest.mark.parametrize(
     "text, mistake",
     [
-        ("metrics: [", "line 1: is no YAML"),
-        ("metrics:\n\t- x", "line 2: is no YAML"),
-        ("metrics: []\nmetrics: []\n", "line 2: metrics is there twice"),
-        ("metrics:\n- name: a\n  expression: count(*)\n  name: b\n", "line 4: name is there twice"),
-        ("- 1", "line 1: the file: is not written as fields with values"),
-        ("metrics: 5", "line 1: metrics: is not written as a list"),
-        ("&a [*a]", "line 1: the file: is not written as fields with values"),
-        ("--- 1\n--- 2", "line 2: is no YAML"),
-        ("metrics: !!python/object/apply:os.system ['true']", "line 1: is no YAML"),
-        ("? [a]\n: 1", "line 1: is no YAML"),
-        ("\x00", "is no YAML"),
+        ("metrics: [", "line 1: invalid YAML"),
+        ("metrics:\n\t- x", "line 2: invalid YAML"),
+        ("metrics: []\nmetrics: []\n", 'line 2: duplicate key "metrics"'),
+        ("metrics:\n- name: a\n  expression: count(*)\n  name: b\n", 'line 4: duplicate key "name"'),
+        ("- 1", "line 1: must be a mapping of fields to values"),
+        ("metrics: 5", "line 1: metrics: must be a list"),
+        ("&a [*a]", "line 1: must be a mapping of fields to values"),
+        ("--- 1\n--- 2", "line 2: invalid YAML"),
+        ("metrics: !!python/object/apply:os.system ['true']", "line 1: invalid YAML"),
+        ("? [a]\n: 1", "line 1: invalid YAML"),
+        ("\x00", "invalid YAML"),
     ],
 )
-def test_what_is_no_configuration_is_told_with_its_line(tmp_path: Path, text: str, mistake: str) -> None:
+def test_invalid_yaml_is_reported_with_its_line(tmp_path: Path, text: str, mistake: str) -> None:
     assert mistakes(written(tmp_path, text))[0].startswith(mistake)
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "radar.yaml"
     path.write_bytes(b"\xff\xfe")
-    assert mistakes(path)[0].startswith("can't be read")
+    assert mistakes(path)[0].startswith("can't read the file: ")
     path.unlink()
     path.mkdir()
-    assert mistakes(path)[0].startswith("can't be read")
+    assert mistakes(path)[0].startswith("can't read the file: ")
 
 
-def test_mistakes_in_rules_and_channels_are_told_with_their_place(tmp_path: Path) -> None:
+def test_mistakes_in_rules_and_channels_are_reported_with_their_place(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         """\
@@ -165,15 +166,15 @@ rules:
   - {name: schema_equals_contract, metric: searches, operator: gt, threshold: 1}
   - {name: m, metric: searches, kind: anomaly}
   - {name: n, watch: daemon}
-  - {name: o, metric: searches, operator: gt, threshold: 1, colour: red}
+  - {name: o, metric: searches, operator: gt, threshold: 1, treshold: 2}
 """,
     )
     found = mistakes(path)
     expected = [
         "line 5: channels[0].url of hook: ",
-        "line 6: channels[1] of pigeon: ",
+        "line 6: channels[1] of pigeon: unknown type \"pigeon\"; use one of 'webhook', ",
         "line 8: rules[0].metric of a: there is no metric seaches; do you mean searches?",
-        "line 9: rules[1].operator of b: Input should be 'gt'",
+        "line 9: rules[1].operator of b: must be 'gt'",
         "line 10: rules[2].threshold of c: is no number",
         "line 11: rules[3].threshold of d: is no finite number",
         "line 13: rules[5].name of a: the name a is taken",
@@ -183,11 +184,11 @@ rules:
         "line 17: rules[9].threshold of i: is no number",
         'line 18: rules[10].projects of j: is no list of project ids; write "*" for all projects',
         "line 19: rules[11].renotify_every of k: 'often' is no length of time; write it as 30m, 4h or 2d",
-        "line 20: rules[12].for of l: Input should be greater than or equal to 1",
+        "line 20: rules[12].for of l: must be greater than or equal to 1",
         "line 21: rules[13].name of schema_equals_contract: the name schema_equals_contract is taken",
         "line 22: rules[14].kind of m: nothing finds anomalies yet",
         "line 23: rules[15] of n: watch is for rules of kind error",
-        "line 24: rules[16].colour of o: is no field that there is here",
+        'line 24: rules[16] of o: unknown field "treshold"; did you mean "threshold"?',
     ]
     assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
     assert "whsec_Mf" not in "".join(found)
@@ -210,7 +211,7 @@ rules:
   - {{name: f, metric: events, threshold: 1, description: "Wow! [The runbook](https://shop.example) says <5"}}
 """,
     )
-    says = "contains an image, which the browser of every reader would load; describe it or link to it"
+    says = "contains an image, which every reader's browser would load; link to it instead"
     assert mistakes(path) == [
         f"line 2: metrics[0].title of a: {says}",
         f"line 3: metrics[1].description of b: {says}",
@@ -219,11 +220,41 @@ rules:
     ]
 
 
-def test_a_channel_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_an_undeclared_channel_is_reported(tmp_path: Path) -> None:
     path = written(tmp_path, "rules:\n- {name: e, metric: events, operator: gt, threshold: 1, channels: [nobody]}\n")
     assert mistakes(path) == [
         "line 2: rules[0].channels of e: the channel nobody is not there; declare it under channels"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("rule: []", 'line 1: unknown field "rule"; did you mean "rules"?'),
+        (
+            "channels:\n- {name: a, type: email, too: [team@shop.example], to: [team@shop.example]}",
+            'line 2: channels[0] of a: unknown field "too"; did you mean "to"?',
+        ),
+        (
+            "channels:\n- {name: a, type: slack, token: T0/B0/abcdefgh, webhook_id: 12345}",
+            'line 2: channels[0] of a: unknown field "webhook_id"; known fields: name, type, token',
+        ),
+        (
+            "rules:\n- {name: a, metric: events, threshold: 1, overrides: {shop: {treshold: 2}}}",
+            'line 2: rules[0].overrides.shop of a: unknown field "treshold"; did you mean "threshold"?',
+        ),
+        (
+            "rules:\n- {name: a, metric: events, threshold: 1, quiet_hours: {from: '1:00', start: '1:00', end: '2:00'}}",
+            'line 2: rules[0].quiet_hours of a: unknown field "from"; known fields: start, end, timezone',
+        ),
+        (
+            "rules:\n- {name: a, metric: events, threshold: 1, four: 2}",
+            'line 2: rules[0] of a: unknown field "four"; did you mean "for"?',
+        ),
+    ],
+)
+def test_unknown_fields_are_reported_with_the_fields_of_their_own_section(tmp_path: Path, text: str, hint: str) -> None:
+    assert hint in mistakes(written(tmp_path, text))
 
 
 def test_definitions_read_the_metrics_whatever_the_other_sections_say(tmp_path: Path) -> None:

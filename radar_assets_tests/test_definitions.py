@@ -70,4 +70,4 @@ def test_a_wrong_setting_stops_the_start_and_names_it(settings: Settings, monkey
     script = "from radar_assets.definitions import defs; defs()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "RADAR_MEMORY=plenty: is no size" in done.stderr
+    assert "RADAR_MEMORY=plenty: not a size" in done.stderr

@@ -33,7 +33,7 @@ def event_type(field: FieldInfo) -> str:
 
 
 def rejection_reasons() -> str:
-    """The reasons for which lines are rejected, in the order in which they are tried."""
+    """The reasons for rejecting lines, in the order in which they are checked."""
     return enum_table(Reason, "reason")
 
 
@@ -44,7 +44,7 @@ def enum_table(members: type[StrEnum], heading: str) -> str:
 
 
 def event_names() -> str:
-    """The names of events that have a meaning of their own."""
+    """Event names with a special meaning."""
     rows = [[code(name), f"The default name of events of type `{kind}`."] for kind, name in DEFAULT_EVENTS.items()]
     rows[0][1] += " Counted by `page_views`, and by everything about pages."
     for metric, names in (("signups", SIGNUPS), ("conversions", CONVERSIONS), ("errors", ERRORS)):
@@ -53,10 +53,10 @@ def event_names() -> str:
 
 
 def doors_table() -> str:
-    """The protocols that the collector takes, with their routes."""
+    """The protocols that the collector accepts, with their routes."""
     rows = []
     for door in DOORS:
-        # Senders may add a slash, which says nothing.
+        # A trailing slash makes no difference.
         routes = dict.fromkeys(f"{method} {path.rstrip('/')}" for method, path in door.routes)
         rows.append([code(door.name), "<br>".join(map(code, routes))])
     return markdown_table(("protocol", "routes"), rows)

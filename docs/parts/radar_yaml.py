@@ -1,4 +1,4 @@
-"""The sections of `radar.yaml`, from the models that validate it."""
+"""The sections of `radar.yaml`, from the models that it is validated with."""
 
 import inspect
 from collections.abc import Mapping
@@ -19,6 +19,15 @@ WORDS: Mapping[str, str] = {
     "timedelta": "span such as `4h`",
     "time": "time such as `22:00`",
 }
+COMMON_FIELDS: Mapping[str, str] = {
+    "name": "Name of the channel, which rules refer to. Lower case, with hyphens or underscores between words.",
+    "type": "Kind of channel.",
+    "host": "Host name or address of the server.",
+    "port": "Port of the server. Default: that of HTTPS, or HTTP without `tls`.",
+    "token": "Access token.",
+    "power_automate": "Whether the URL is one of Power Automate.",
+}
+"""Fields that several channels have, described once. Docstrings of models take precedence."""
 
 
 def radar_yaml_reference() -> str:
@@ -36,7 +45,7 @@ def radar_yaml_reference() -> str:
 
 
 def flattened(annotation: Any) -> list[Any]:
-    """The members of a union, and of those in it; anything else stands for itself."""
+    """The members of a union, recursively; any other annotation as a list of itself."""
     if get_origin(annotation) is dict:
         return flattened(get_args(annotation)[1])
     if get_origin(annotation) is Literal:
@@ -47,26 +56,34 @@ def flattened(annotation: Any) -> list[Any]:
 
 def model_reference(model: Any, *, nested: bool) -> list[str]:
     """A table of the fields of a model; after it those of the models in its fields."""
-    docs: dict[str, str] = {}
-    for base in reversed(model.__mro__):
-        docs |= (
-            described_attributes(inspect.cleandoc(base.__doc__ or "")) if base.__module__.startswith("radar_") else {}
-        )
+    docs = field_docs(model)
     rows, inside = [], []
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else code(default_in_yaml(field.default))
-        text = field.description or docs.get(name, "")
-        rows.append([code(field.alias or name), type_in_yaml(field), default, sentence(text)])
+        rows.append([code(field.alias or name), type_in_yaml(field), default, sentence(docs[name])])
         inside += [one for one in flattened(field.annotation) if nested and hasattr(one, "model_fields")]
-    summary = " ".join(inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0].split())
-    parts = [summary, markdown_table(("field", "type", "default", "description"), rows)]
+    parts = [summary(model), markdown_table(("field", "type", "default", "description"), rows)]
     for one in inside:
         parts += [f"### {one.__name__}", *model_reference(one, nested=False)]
     return parts
 
 
+def summary(model: Any) -> str:
+    """The first paragraph of a model's docstring."""
+    return " ".join(inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0].split())
+
+
+def field_docs(model: Any) -> dict[str, str]:
+    """The description of each field of a model."""
+    docs = dict(COMMON_FIELDS)
+    for base in reversed(model.__mro__):
+        if base.__module__.startswith("radar_"):
+            docs |= described_attributes(inspect.cleandoc(base.__doc__ or ""))
+    return docs | {name: field.description for name, field in model.model_fields.items() if field.description}
+
+
 def default_in_yaml(value: object) -> str:
-    """A default as it would stand in the file; empty for what is absent."""
+    """A default as it is written in the file; empty if the field is simply absent."""
     if value is None or value in ("", (), {}):
         return ""
     return str(value).lower() if isinstance(value, bool) else f'"{value}"' if value == "*" else str(value)
@@ -86,4 +103,4 @@ def type_in_yaml(field: FieldInfo) -> str:
     words = " or ".join(dict.fromkeys([*map(code, choices), *filter(None, names)]))
     if "tuple[" in shape or "list[" in shape:
         return f"{' or '.join(map(code, choices))} or list of text" if choices else f"list of {words}"
-    return f"{words} by project id" if "dict[" in shape else words
+    return f"mapping to {words}" if "dict[" in shape else words

@@ -19,7 +19,7 @@ ENV_HEADER = """\
 
 
 def default_of(field: FieldInfo) -> str:
-    """What a setting is when it is not set, as one would write it; empty where the description says it."""
+    """The default of a setting, as it would be written; empty if the description states it."""
     if field.default_factory is not None:
         return "number of CPUs"
     if field.default in (None, ""):
@@ -55,5 +55,5 @@ def env_example() -> str:
 
 
 def wrapped(text: str) -> str:
-    """Text as lines of a comment."""
+    """Text as comment lines."""
     return textwrap.fill(" ".join(text.split()), WIDTH, initial_indent="# ", subsequent_indent="# ")

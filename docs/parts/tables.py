@@ -25,7 +25,7 @@ def definitions() -> dg.Definitions:
 
 @cache
 def built_by(job: str) -> set[str]:
-    """The assets that a job builds."""
+    """The assets that a job materializes."""
     return {key.to_user_string() for key in definitions().resolve_job_def(job).asset_layer.executable_asset_keys}
 
 
@@ -37,18 +37,18 @@ def triggers_of(table: Table) -> list[str]:
 
 
 def layer_of(table: Table) -> Path:
-    """Folder of the layer that a table belongs to: where its SQL is."""
+    """Folder of the layer that owns a table: the one with its SQL."""
     [model] = PROJECT.glob(f"radar_assets/*/sql/{table.name}.sql")
     return model.parents[1].relative_to(PROJECT)
 
 
 def source(path: Path, text: str = "") -> str:
-    """A link from a page of the reference to a file of the repository."""
+    """A link from a reference page to a file in the repository."""
     return f"[`{text or path.name}`](../../{path.as_posix()})"
 
 
 def tables_reference() -> str:
-    """Every table: where it is declared and built, what it is built from, and its columns."""
+    """Every table: its columns, its inputs, and where it is declared and built."""
     return "\n\n".join(table_reference(table) for table in TABLES.values())
 
 
@@ -89,7 +89,7 @@ def table_reference(table: Table) -> str:
 
 
 def checks_table() -> str:
-    """The checks of the assets, without those that every table has and those of rules."""
+    """The checks of the assets, without those that every table has and those of alert rules."""
     specs = [spec for check in definitions().asset_checks or () for spec in getattr(check, "check_specs", ())]
     order = list(TABLES)
     rows = [

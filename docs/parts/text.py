@@ -1,4 +1,4 @@
-"""Markdown, and what docstrings say."""
+"""Markdown formatting, and parsing of docstrings."""
 
 import ast
 import inspect
@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; line breaks, bars and placeholders such as `<home>` in cells are made safe."""
+    """A Markdown table, in which line breaks, bars and placeholders such as `<home>` are escaped."""
     lines = [headings, ["---"] * len(headings), *rows]
     cells = (
         [re.sub(r"<(?=\w+>(?!`))(?!br>)", "&lt;", " ".join(cell.split()).replace("|", "\\|")) for cell in line]
@@ -43,13 +43,13 @@ def attribute_docs(owner: type) -> dict[str, str]:
 
 
 def described_attributes(docstring: str) -> dict[str, str]:
-    """What the section `Attributes:` of a docstring says of each."""
+    """The entries of the section `Attributes:` of a docstring."""
     section = re.search(r"^Attributes:\n((?:[ ]{4}.*\n?|\n)+)", docstring, re.MULTILINE)
     entries = re.findall(r"^ {4}(\w[\w, ]*): (.*(?:\n {8}.*)*)", section[1], re.MULTILINE) if section else []
     return {name: " ".join(text.split()) for names, text in entries for name in re.split(r",\s*", names)}
 
 
 def literals(annotation: Any) -> list[str]:
-    """The texts that a `Literal` allows, also inside a union."""
+    """The strings that a `Literal` allows, also inside a union."""
     texts = [one for one in get_args(annotation) if isinstance(one, str)]
     return texts + [text for one in get_args(annotation) if not isinstance(one, str) for text in literals(one)]

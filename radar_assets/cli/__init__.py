@@ -1,7 +1,7 @@
-"""The command line `radar`: its commands in the order of its help, and how an error reaches the person at the terminal.
+"""The command line `radar`: its commands, in the order of the help, and how errors are printed.
 
-Each command is a function in a module of its own. Those modules import what is heavy inside their functions, so that
-`radar --help` answers at once.
+Each command is a function in a module of its own. These modules import heavy libraries inside their functions, so that
+`radar --help` is fast.
 """
 
 import os
@@ -26,6 +26,7 @@ from radar_assets.cli.live import live
 from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
 from radar_assets.cli.rules import rules_app
+from radar_assets.cli.schema import schema
 from radar_assets.cli.serve import serve
 from radar_assets.cli.simulate import simulate
 from radar_assets.cli.sql import sql
@@ -37,20 +38,20 @@ from radar_assets.permissions import keep_private
 
 START = Group("Start", sort_key=1)
 EVENTS = Group("Events", sort_key=2)
-LOOK = Group("Look", sort_key=3)
-ALERTS = Group("Alerts", sort_key=4)
+INSPECT = Group("Inspect", sort_key=3)
+CONFIGURATION = Group("Configuration and alerts", sort_key=4)
 
 
 def _shown_default(value: object) -> str | None:
-    """What the help says of a default: nothing where it is that nothing was asked for."""
+    """The default shown in the help; None for those that mean "not given"."""
     return None if value is False or value in (None, "", ()) else str(value)
 
 
 app = App(
     name="radar",
-    help="Product analytics as a Dagster asset graph. RADAR_* variables set it up, and radar doctor shows them.",
+    help="Product analytics as a Dagster asset graph. Configured by RADAR_* environment variables; radar doctor shows them.",
     version=lambda: metadata.version("radar-assets"),
-    help_format="plaintext",  # Markdown would double the time that --help takes
+    help_format="plaintext",  # Markdown doubles the time of --help
     group_parameters=OPTIONS,
     default_parameter=Parameter(negative="", show_default=_shown_default),
 )
@@ -58,19 +59,19 @@ app["--help"].group = app["--version"].group = OPTIONS
 for group, commands in {
     START: [demo, dev, serve],
     EVENTS: [collect, import_, simulate, replay_rejected],
-    LOOK: [live, sql, status, doctor],
-    ALERTS: [apply, watch],
+    INSPECT: [live, sql, status, doctor],
+    CONFIGURATION: [apply, schema, watch],
 }.items():
-    for place, command in enumerate(commands):
-        app.command(command, group=group, sort_key=place)
+    for position, command in enumerate(commands):
+        app.command(command, group=group, sort_key=position)
 for group_of_commands, group in (
     (project_app, EVENTS),
     (key_app, EVENTS),
-    (rules_app, ALERTS),
-    (channels_app, ALERTS),
-    (alerts_app, ALERTS),
-    (deliveries_app, ALERTS),
-    (suppressions_app, ALERTS),
+    (rules_app, CONFIGURATION),
+    (channels_app, CONFIGURATION),
+    (alerts_app, CONFIGURATION),
+    (deliveries_app, CONFIGURATION),
+    (suppressions_app, CONFIGURATION),
 ):
     app.command(group_of_commands)
     group_of_commands.group = group
@@ -86,16 +87,16 @@ def launch(
     Parameters
     ----------
     debug
-        Show the whole traceback of an error.
+        Print the full traceback on errors.
     """
-    # That much of Dagster is still called beta or preview says nothing to who uses Radar.
+    # Dagster warns about every beta or preview feature in use, which users of Radar can't act on.
     warnings.filterwarnings("ignore", module="dagster")
     if debug:
         return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
     try:
         return app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except BrokenPipeError:
-        # Whoever read the output has had enough of it. What is still buffered must not fail once more at the exit.
+        # The reader has closed the pipe, as head does. What is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -105,7 +106,7 @@ def launch(
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Run the command that the arguments name, and exit: 0 done, 1 failed, 2 asked for in a wrong way."""
+    """Run a command and exit with 0 on success, 1 on failure, or 2 for invalid usage or settings."""
     keep_private()
     try:
         code = app.meta(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -115,14 +116,16 @@ def main(tokens: Sequence[str] | None = None) -> None:
 
 
 def _report(error: Exception) -> int:
-    """Tell of an error in a line, without its traceback; what the process exits with."""
+    """Print the error on one line, without its traceback. Returns the exit code."""
     from radar_assets.settings import SettingsError
 
-    wrong_use = isinstance(error, CycloptsError | SettingsError)
+    is_usage_error = isinstance(error, CycloptsError | SettingsError)
     module = type(error).__module__.partition(".")[0]
-    known = wrong_use or isinstance(error, OSError | ValueError) or module in ("radar_assets", "duckdb", "_duckdb")
+    is_known = (
+        is_usage_error or isinstance(error, OSError | ValueError) or module in ("radar_assets", "duckdb", "_duckdb")
+    )
     text = str(error).strip() or type(error).__name__
-    print(f"radar: {text if known else f'{type(error).__name__}: {text}'}", file=sys.stderr)
-    if not known:
-        print("radar: --debug shows where it came from", file=sys.stderr)
-    return 2 if wrong_use else 1
+    print(f"radar: {text if is_known else f'{type(error).__name__}: {text}'}", file=sys.stderr)
+    if not is_known:
+        print("radar: run with --debug to see the traceback", file=sys.stderr)
+    return 2 if is_usage_error else 1

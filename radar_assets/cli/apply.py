@@ -1,4 +1,4 @@
-"""`radar apply`: the rules and channels of `radar.yaml` take effect, also in a UI that runs."""
+"""`radar apply`: puts the rules and channels of `radar.yaml` into effect, also in a running UI."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from radar_assets.cli.ui_address import find_ui
 if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
-SLOWEST_RELOAD_S = 60
+RELOAD_TIMEOUT_S = 60
 RELOAD = """
 mutation { reloadWorkspace { __typename ... on Workspace { locationEntries { name
   locationOrLoadError { __typename ... on PythonError { message } } } } } }
@@ -20,22 +20,22 @@ mutation { reloadWorkspace { __typename ... on Workspace { locationEntries { nam
 
 
 class ReloadFailedError(Exception):
-    """The store has the rules, but a UI that runs could not load them.
+    """The rules are stored, but a running UI could not load them.
 
-    That is a failure although the rules are in place: no check of theirs runs there until somebody has looked into it.
+    This is a failure, because none of their checks runs until the UI has loaded them.
     """
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"The rules are in place, but {why}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The rules are stored, but {reason}")
 
 
 def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None) -> None:
-    """Validate radar.yaml and put its rules and channels in place; what it doesn't have any more goes.
+    """Validate radar.yaml and apply its channels and rules, removing those that are no longer in it.
 
     Parameters
     ----------
     file
-        The file. By default that of RADAR_CONFIG, else radar.yaml in the home.
+        Path of the file. Default: RADAR_CONFIG, else radar.yaml in the home.
     """
     from radar_assets.alerts.declaration import declare
     from radar_assets.alerts.ledger import retire
@@ -53,33 +53,33 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     for change in changes:
         console.print(f"{change.how:8} {change.what} {change.name}", markup=False)
     if not changes:
-        console.print("Rules and channels are as they were.")
+        console.print("Rules and channels are unchanged.")
     if ended := retire(store, config.rules, utc_now()):
-        console.print(f"Alerts ended that no rule judges any more: {ended:,}.", markup=False)
+        console.print(f"Ended {ended:,} alerts of rules that were removed or changed.", markup=False)
     projects = {project.id for project in store.projects()}
     for rule in config.rules:
         named = [*(rule.projects if rule.projects != "*" else ()), *rule.overrides]
         if unknown := sorted(set(named) - projects):
-            remarks.print(f"{rule.name}: no project is called {printable(', '.join(unknown))}", style="yellow")
+            remarks.print(f"{rule.name}: unknown project {printable(', '.join(unknown))}", style="yellow")
     if config.metrics and path.absolute() != settings.config_file.absolute():
-        remarks.print(f"Metrics are still read from {settings.config_file}; set RADAR_CONFIG.", markup=False)
+        remarks.print(f"Metrics are still read from {settings.config_file}; set RADAR_CONFIG={path}.", markup=False)
     for channel in config.channels:
         if problem := channel.missing_setting(settings):
             remarks.print(f"{channel.name}: {problem}", style="yellow")
-    # What people reach may be behind a proxy that wants a login; on the same machine there is none in between.
+    # The public address may be behind a proxy that asks for a login, so a UI on this machine is tried first.
     local = find_ui(settings)
     urls = list(dict.fromkeys(url for url in (local, settings.ui_url) if url))
     ui_id = _instance_id(settings) if urls else ""
     if url := next((url for url in urls if reload_definitions(url, ui_id, is_local=url == local)), None):
-        console.print(f"The UI at {url} shows them.", markup=False)
+        console.print(f"The UI at {url} has loaded them.", markup=False)
     elif urls:
-        console.print(f"No UI answers at {' or '.join(urls)}; the next start has them.", markup=False)
+        console.print(f"No UI responds at {' or '.join(urls)}; they are loaded when it starts.", markup=False)
     else:
-        console.print("No UI of this home runs on this machine; the next start has them.")
+        console.print("No UI of this home runs on this machine; they are loaded when it starts.")
 
 
 def _instance_id(settings: "Settings") -> str:
-    """What tells the Dagster instance of the home from others; the pages of its UI have it."""
+    """The id of the home's Dagster instance, which the pages of its UI contain."""
     from dagster import DagsterInstance
     from dagster._core.storage.runs import SqlRunStorage
 
@@ -91,13 +91,13 @@ def _instance_id(settings: "Settings") -> str:
 
 
 def reload_definitions(url: str, instance_id: str, *, is_local: bool) -> bool:
-    """Have the UI of an instance load the definitions anew; False where nothing answers.
+    """Make the UI of an instance reload its definitions. Returns False if nothing responds.
 
     Args:
-        is_local: it is on this machine, where no proxy is asked.
+        is_local: whether it runs on this machine, and no proxy is used.
 
     Raises:
-        ReloadFailedError: it did, and they don't load; or something else answers.
+        ReloadFailedError: the definitions don't load, or the response is not that of this home's UI.
     """
     from http.client import HTTPException
     from urllib.error import HTTPError
@@ -109,21 +109,21 @@ def reload_definitions(url: str, instance_id: str, *, is_local: bool) -> bool:
     body = json.dumps({"query": RELOAD}).encode()
     request = Request(f"{url.rstrip('/')}/graphql", body, {"Content-Type": "application/json"})
     try:
-        with opener.open(url, timeout=SLOWEST_RELOAD_S) as page:
+        with opener.open(url, timeout=RELOAD_TIMEOUT_S) as page:
             if instance_id.encode() not in page.read():
-                raise ReloadFailedError(f"what answers at {url} is not the UI of this home; check RADAR_UI_URL")
-        with opener.open(request, timeout=SLOWEST_RELOAD_S) as answer:
-            reloaded = json.load(answer)["data"]["reloadWorkspace"]
+                raise ReloadFailedError(f"{url} is not the UI of this home; check RADAR_UI_URL")
+        with opener.open(request, timeout=RELOAD_TIMEOUT_S) as response:
+            reloaded = json.load(response)["data"]["reloadWorkspace"]
     except HTTPError as error:
         raise ReloadFailedError(
-            f"{url} answered with {error.code} and has not loaded them; reload them there"
+            f"{url} responded with {error.code} to the reload; reload definitions in the UI"
         ) from error
     except (OSError, HTTPException):
         return False
     except (ValueError, KeyError, TypeError) as error:
-        raise ReloadFailedError(f"the UI at {url} gave an unknown answer; reload them there") from error
+        raise ReloadFailedError(f"the UI at {url} gave an unexpected response; reload definitions in the UI") from error
     for entry in reloaded.get("locationEntries", ()):
         problem = entry["locationOrLoadError"] or {}
         if problem.get("__typename") == "PythonError":
-            raise ReloadFailedError(f"{entry['name']} does not load: {' '.join(problem['message'].split())}")
+            raise ReloadFailedError(f"{entry['name']} failed to load: {' '.join(problem['message'].split())}")
     return True

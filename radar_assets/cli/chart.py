@@ -1,4 +1,4 @@
-"""Charts in the terminal: a series of numbers as columns of block characters."""
+"""Column charts for the terminal, drawn with block characters."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def columns(values: Sequence[float], height: int = 5, width: int = 2) -> list[str]:
-    """The lines of a column chart from 0 to the largest value, its top line first.
+    """The lines of a column chart from 0 to the largest value, top line first.
 
     Args:
-        height: lines.
-        width: characters of a column, the gap to the next included.
+        height: number of lines.
+        width: characters per column, including the gap to the next one.
     """
     top = max(values, default=0) or 1
     eighths = [round(max(value, 0) / top * height * 8) for value in values]

@@ -1,4 +1,4 @@
-"""`radar demo`: a month of synthetic traffic, taken through the whole graph, and what it amounts to."""
+"""`radar demo`: simulates a month of traffic, runs the whole graph over it and prints the results."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOST, PORT = "127.0.0.1", 3000
 CHARTED = "visitors"
 SUMMED = ("page_views", "sessions", "conversions", "revenue")
-"""Metrics of which the sum over days says something."""
+"""Metrics that can be summed over days."""
 
 
 def demo(
@@ -31,20 +31,20 @@ def demo(
     seed: int = 0,
     open: bool = False,
 ) -> int:
-    """Simulate the days before today, take them through the whole graph and show what comes out.
+    """Simulate traffic for the days before today, run the whole graph over it and print the results.
 
     Parameters
     ----------
     days
-        Number of days. Those that hold simulated traffic already are left as they are.
+        Number of days. Days that already have simulated traffic are kept.
     projects
         Number of projects.
     events
-        About how many events in all.
+        Approximate number of events in total.
     seed
-        Another seed gives other traffic.
+        Random seed. Each seed gives different traffic.
     open
-        Start the UI afterwards, like radar dev, and open it in the browser.
+        Afterwards start the UI, like radar dev, and open it in the browser.
     """
     from dagster import DagsterInstance
 
@@ -77,10 +77,10 @@ def demo(
 
 
 def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:
-    """What of the traffic is to be simulated, so that no day is simulated twice.
+    """The part of the traffic that is still to be simulated, so that no day is simulated twice.
 
-    That is all of it when none is there, or when it is this very traffic that is there, whole or in part; otherwise the
-    days that hold no simulated traffic, as after a demo some days ago.
+    This is all of it if the landing zone has no simulated traffic for these days, or has parts of this same traffic. Otherwise, as
+    after a demo some days ago, it is the days without simulated traffic.
     """
     from radar_assets.simulator.traffic import simulate
 
@@ -91,7 +91,7 @@ def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:
     first = next(simulate(whole.start, whole.days, projects=whole.projects, events=whole.events, seed=whole.seed), None)
     if first and first.name in {name for _, name in present}:
         return [whole]
-    starts = [Window.of_day(whole.start).start + place * DAY for place in range(whole.days)]
+    starts = [Window.of_day(whole.start).start + index * DAY for index in range(whole.days)]
     spans = contiguous([start for start in starts if start.date() not in days], DAY, whole.days)
     return [
         Traffic(
@@ -106,7 +106,7 @@ def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:
 
 
 def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffic: Traffic) -> None:
-    """A row and a chart for each project."""
+    """Print a table row and a chart for each project."""
     from rich.table import Table
     from rich.text import Text
 
@@ -137,11 +137,11 @@ def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffi
             " and date >= $first and date < $end order by date",
             {**span, "project": project, "metric": CHARTED},
         ).fetchall()
-        _print_chart(console, f"{printable(project)}: {CHARTED} a day", [value for (value,) in daily], traffic)
+        _print_chart(console, f"{printable(project)}: {CHARTED} per day", [value for (value,) in daily], traffic)
 
 
 def _print_chart(console: "Console", title: str, values: Sequence[float], traffic: Traffic) -> None:
-    """A chart of the days of the traffic, of the last ones if there are more than fit."""
+    """Print a chart of the daily values; of the latest ones if not all fit."""
     from rich.text import Text
 
     room = max(console.width - 12, 10)
@@ -150,15 +150,15 @@ def _print_chart(console: "Console", title: str, values: Sequence[float], traffi
     console.print()
     console.print(Text(title, style="bold"))
     label = f"{max(values, default=0):,.0f}"
-    for place, line in enumerate(columns(values, width=width)):
-        console.print(Text.assemble(f"{label if place == 0 else '':>9} ", (line, "cyan")), soft_wrap=True)
+    for index, line in enumerate(columns(values, width=width)):
+        console.print(Text.assemble(f"{label if index == 0 else '':>9} ", (line, "cyan")), soft_wrap=True)
     first, last = (f"{traffic.end - timedelta(days=days):%-d %b}" for days in (len(values), 1))
     gap = max(width * len(values) - len(first) - len(last), 1)
     console.print(Text(f"{'':9} {first}{'':{gap}}{last}", style="dim"), soft_wrap=True)
 
 
 def _print_lines(console: "Console", connection: "DuckDBPyConnection") -> None:
-    """What became of all landed lines."""
+    """Print how many landed lines became events, copies or rejected lines."""
     row = connection.execute(
         "select (select count(*) from raw_events), (select count(*) from events),"
         " (select count(*) from rejected_events)"
@@ -179,10 +179,10 @@ def _print_lines(console: "Console", connection: "DuckDBPyConnection") -> None:
 def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
     from radar_assets.simulator.incidents import incidents
 
-    planted = [one for part in plan for one in incidents(part.start, part.days, projects=part.projects)]
+    planted = [incident for part in plan for incident in incidents(part.start, part.days, projects=part.projects)]
     if planted:
         console.print()
-        console.print("Planted for you to find (UTC):")
+        console.print("Incidents in the simulated traffic (UTC):")
     for incident in planted:
         end = (
             f"{incident.end:%H:%M}" if incident.end.date() == incident.start.date() else f"{incident.end:%-d %b %H:%M}"
@@ -193,7 +193,7 @@ def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
 def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
     console.print()
     if not failed:
-        console.print("Every check passed.", style="green")
+        console.print("All checks passed.", style="green")
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
         console.print(f"{mark} {check.asset}: {check.name}", soft_wrap=True)
@@ -203,7 +203,7 @@ def _print_next(console: "Console") -> None:
     console.print()
     for command, what in (
         ("radar dev", "the asset graph in Dagster's UI, and the daemon that keeps it up to date"),
-        ("radar status", "how far each table has come"),
-        ('radar sql "from daily_metrics"', "any question to the tables"),
+        ("radar status", "the state of each table"),
+        ('radar sql "from daily_metrics"', "query the tables"),
     ):
         console.print(f"[bold]{command:30}[/]  {what}", soft_wrap=True)

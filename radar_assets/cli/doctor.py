@@ -1,4 +1,4 @@
-"""`radar doctor`: looks over everything that Radar stands on, from settings to projects, and says how to mend it."""
+"""`radar doctor`: diagnoses the setup, from settings to projects, and suggests fixes."""
 
 import os
 import shutil
@@ -15,17 +15,17 @@ from radar_assets.cli.terminal import age, out, printable, size
 if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
-LEAST_FREE = 1e9
-ENOUGH_FREE = 10e9
-SILENT_DAEMON = timedelta(minutes=5)
+MIN_FREE_BYTES = 1e9
+LOW_FREE_BYTES = 10e9
+MAX_HEARTBEAT_AGE = timedelta(minutes=5)
 UI_PORT = 3000
-SHOWN = 10
+MAX_LISTED = 10
 PACKAGES = ("dagster", "dagster-webserver", "dagster-postgres", "duckdb", "pyarrow", "pyiceberg", "sqlalchemy")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `remedy` says how to mend it."""
+    """The result of one check; `remedy` suggests a fix."""
 
     level: Literal["ok", "warning", "error"]
     what: str
@@ -33,7 +33,7 @@ class Finding:
 
 
 def doctor() -> int:
-    """Check settings, folders, database, versions and Dagster, and say how to mend what is wrong."""
+    """Diagnose the setup (settings, folders, database, versions, Dagster, projects) and suggest fixes."""
     from radar_assets.settings import SettingsError, load_settings
 
     console = out()
@@ -54,18 +54,18 @@ def doctor() -> int:
         for line in str(error).splitlines():
             show(Finding("error", line))
         return 1
-    for look in (_settings, _folders, _access, _versions, _database, _dagster, _port, _landing, _projects):
-        for finding in _guarded(look, settings):
+    for check in (_settings, _folders, _access, _versions, _database, _dagster, _port, _landing, _projects):
+        for finding in _findings(check, settings):
             show(finding)
     return worst
 
 
-def _guarded(look: "Callable[[Settings], Iterator[Finding]]", settings: "Settings") -> Iterator[Finding]:
-    """The findings of a look; one that breaks is a finding as well, and doesn't keep the others from looking."""
+def _findings(check: "Callable[[Settings], Iterator[Finding]]", settings: "Settings") -> Iterator[Finding]:
+    """The findings of a check. If it raises, that is a finding too, and the other checks still run."""
     try:
-        yield from look(settings)
+        yield from check(settings)
     except Exception as error:
-        yield Finding("error", f"{look.__name__.strip('_')}: {type(error).__name__}: {error}")
+        yield Finding("error", f"{check.__name__.strip('_')}: {type(error).__name__}: {error}")
 
 
 def _settings(settings: "Settings") -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
         )
         yield Finding("ok", f"RADAR_{field.upper()} = {shown} ({source})")
     if settings.config and not settings.config.exists():
-        yield Finding("error", f"there is no file {settings.config}", "Write it, or unset RADAR_CONFIG.")
+        yield Finding("error", f"RADAR_CONFIG={settings.config}: file not found", "Create it, or unset RADAR_CONFIG.")
 
 
 def _folders(settings: "Settings") -> Iterator[Finding]:
@@ -100,16 +100,16 @@ def _folders(settings: "Settings") -> Iterator[Finding]:
             continue
         free = shutil.disk_usage(folder).free
         text = f"{name} {folder} is writable, {size(free)} free"
-        if free < LEAST_FREE:
-            yield Finding("error", text, "Free some space; a run that finds the disk full fails.")
-        elif free < ENOUGH_FREE:
+        if free < MIN_FREE_BYTES:
+            yield Finding("error", text, "Free some space; runs fail when the disk is full.")
+        elif free < LOW_FREE_BYTES:
             yield Finding("warning", text, "Free some space before the next backfill.")
         else:
             yield Finding("ok", text)
 
 
 def _access(settings: "Settings") -> Iterator[Finding]:
-    """What other users of this machine can look into, where prepare may not close it or could not."""
+    """Places that other users of this machine can read: those outside the home, and those that prepare could not close."""
     from sqlalchemy import make_url
 
     from radar_assets.permissions import is_open_to_group, openness
@@ -123,18 +123,18 @@ def _access(settings: "Settings") -> Iterator[Finding]:
     is_closed = openness(settings.home) is None
     is_shared = isinstance(zone, Path) and gid is not None and is_open_to_group(zone, gid)
     allowed = {"home": 0o010, "landing zone": 0o070} if is_shared else {}
-    found = False
+    is_any_open = False
     for name, place in places.items():
         mode = openness(place, allowed.get(name, 0))
         if mode is None or (is_closed and place.resolve().is_relative_to(settings.home.resolve())):
             continue
-        found = True
+        is_any_open = True
         closed = f"{mode & (0o700 | allowed.get(name, 0)):o}"
         yield Finding("warning", f"{name} {place} is open to other users ({mode:04o})", f"Run chmod {closed} {place}.")
     if isinstance(zone, Path) and gid is not None and not is_shared:
         remedy = f"Run chgrp {settings.landing_group} {zone} && chmod 2770 {zone}."
         yield Finding("warning", f"the group {settings.landing_group} can't add segments to {zone}", remedy)
-    elif not found:
+    elif not is_any_open:
         yield Finding("ok", "home, database, landing zone and warehouse are closed to other users")
 
 
@@ -145,16 +145,18 @@ def _versions(_: "Settings") -> Iterator[Finding]:
     wanted = metadata.metadata("radar-assets")["Requires-Python"]
     python = ".".join(map(str, sys.version_info[:3]))
     fits = SpecifierSet(wanted).contains(python)
-    yield Finding("ok" if fits else "error", f"Python {python}, wanted {wanted}", "" if fits else "Use another Python.")
+    yield Finding(
+        "ok" if fits else "error", f"Python {python}, requires {wanted}", "" if fits else "Install a supported Python."
+    )
     for requirement in map(Requirement, metadata.requires("radar-assets") or []):
         if requirement.marker and not requirement.marker.evaluate():
             continue
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            yield Finding("error", f"{requirement.name} is not installed", "Install Radar again.")
+            yield Finding("error", f"{requirement.name} is not installed", "Reinstall Radar.")
             continue
-        text = f"{requirement.name} {version}, wanted {requirement.specifier}"
+        text = f"{requirement.name} {version}, requires {requirement.specifier}"
         if not requirement.specifier.contains(version, prereleases=True):
             yield Finding("error", text, f'Install "{requirement.name}{requirement.specifier}".')
         elif requirement.name in PACKAGES:
@@ -167,11 +169,11 @@ def _database(settings: "Settings") -> Iterator[Finding]:
     try:
         store = open_store(settings.database)
     except StoreError as error:
-        yield Finding("error", str(error), "Start the database, or mend RADAR_DATABASE_URL.")
+        yield Finding("error", str(error), "Start the database, or fix RADAR_DATABASE_URL.")
         return
     store.close()
     kind = "Postgres" if settings.on_postgres else "SQLite"
-    yield Finding("ok", f"the database ({kind}) can be reached and its schema is up to date")
+    yield Finding("ok", f"the database ({kind}) is reachable and its schema is up to date")
 
 
 def _dagster(settings: "Settings") -> Iterator[Finding]:
@@ -186,28 +188,30 @@ def _dagster(settings: "Settings") -> Iterator[Finding]:
     with DagsterInstance.from_config(str(home)) as instance:
         heartbeats = instance.get_daemon_heartbeats().values()
     if (home / "dagster.yaml").read_text().startswith(STAMP):
-        yield Finding("ok", f"Dagster's instance in {home} follows Radar's dagster.yaml")
+        yield Finding("ok", f"the Dagster instance in {home} uses Radar's dagster.yaml")
     else:
         remedy = f"Compare it with {instance_yaml()} after each upgrade."
-        yield Finding("warning", f"Dagster's instance in {home} has a dagster.yaml of your own", remedy)
+        yield Finding("warning", f"the Dagster instance in {home} uses a dagster.yaml of your own", remedy)
     elsewhere = os.environ.get("DAGSTER_HOME")
     if elsewhere and Path(elsewhere).absolute() != home:
-        remedy = f"Dagster's own commands work on another instance: set DAGSTER_HOME={home} for them."
+        remedy = f"Dagster's own commands use another instance; set DAGSTER_HOME={home}."
         yield Finding("warning", f"DAGSTER_HOME={elsewhere} is not Radar's", remedy)
     last = max((heartbeat.timestamp for heartbeat in heartbeats), default=None)
     silence = None if last is None else utc_now() - datetime(1970, 1, 1) - timedelta(seconds=last)
     if silence is None:
         yield Finding(
-            "warning", "the daemon has never run", "Start it: radar dev. Until then nothing is loaded by itself."
+            "warning",
+            "the daemon has never run",
+            "Start it with radar dev. Until then nothing is loaded automatically.",
         )
-    elif silence > SILENT_DAEMON:
-        yield Finding("warning", f"the daemon was last seen {age(silence)} ago", "Start it: radar dev.")
+    elif silence > MAX_HEARTBEAT_AGE:
+        yield Finding("warning", f"the daemon was last seen {age(silence)} ago", "Start it with radar dev.")
     else:
         yield Finding("ok", f"the daemon was seen {age(silence)} ago")
     for heartbeat in heartbeats:
         for error in heartbeat.errors or []:
             yield Finding(
-                "warning", f"{heartbeat.daemon_type} daemon: {error.message.strip()}", "See the UI, Deployment."
+                "warning", f"{heartbeat.daemon_type} daemon: {error.message.strip()}", "See Deployment in the UI."
             )
 
 
@@ -217,7 +221,7 @@ def _port(_: "Settings") -> Iterator[Finding]:
     try:
         check_port("127.0.0.1", UI_PORT)
     except PortTakenError:
-        remedy = "If that is not Radar's UI, start it on another port: radar dev --port 3001."
+        remedy = "If another program uses it, choose another port: radar dev --port 3001."
         yield Finding("warning", f"port {UI_PORT} is in use", remedy)
     else:
         yield Finding("ok", f"port {UI_PORT} is free for the UI")
@@ -234,25 +238,28 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
     else:
         count = len(list_segments(settings.landing_zone, latest))
         yield Finding(
-            "ok", f"the landing zone has {len(hours):,} hours, the latest {latest:%Y-%m-%d %H:%M} ({count} segments)"
+            "ok",
+            f"the landing zone has {len(hours):,} hours; the latest is {latest:%Y-%m-%d %H:%M} with {count} segments",
         )
     early = sorted(hour for hour in hours if hour.date() < settings.start_date)
     if early:
-        remedy = f"Set RADAR_START_DATE={early[0]:%Y-%m-%d} to have them loaded."
+        remedy = f"To load them, set RADAR_START_DATE={early[0]:%Y-%m-%d}."
         yield Finding(
-            "warning", f"{len(early):,} landed hours lie before RADAR_START_DATE={settings.start_date}", remedy
+            "warning",
+            f"{len(early):,} landed hours are before RADAR_START_DATE={settings.start_date} and are not loaded",
+            remedy,
         )
     segments = (segment.path for hour in hours for segment in list_segments(settings.landing_zone, hour))
     linked = [path for path in segments if isinstance(path, Path) and path.lstat().st_nlink > 1]
     if linked:
-        remedy = "They are read, as backups are often made so. Remove any that you did not expect."
-        yield Finding("warning", f"{len(linked):,} segments have further hard links, such as {linked[0]}", remedy)
-    for stray in list_strays(settings.landing_zone)[:SHOWN]:
+        remedy = "They are read, because backups often use hard links. Remove any that you don't expect."
+        yield Finding("warning", f"{len(linked):,} segments have additional hard links, e.g. {linked[0]}", remedy)
+    for stray in list_strays(settings.landing_zone)[:MAX_LISTED]:
         if isinstance(stray, Path) and (kind := oddity(stray)):
-            remedy = "Only regular files in regular folders are read; move or copy the content there, or remove it."
+            remedy = "Only regular files in regular folders are read. Copy its content there, or remove it."
             yield Finding("warning", f"{stray} is {kind} and is not read", remedy)
             continue
-        remedy = "Segments are dt=YYYY-MM-DD/hr=HH/<name>.ndjson, .ndjson.gz or .ndjson.zst; move or remove it."
+        remedy = "Rename it to dt=YYYY-MM-DD/hr=HH/<name>.ndjson, .ndjson.gz or .ndjson.zst, or remove it."
         yield Finding("warning", f"{stray} is not a segment and is not read", remedy)
 
 
@@ -266,19 +273,23 @@ def _projects(settings: "Settings") -> Iterator[Finding]:
         seen = {row[0] for row in connection.execute("select distinct project_id from events").fetchall()}
         unknown = connection.execute(
             "select project_id, count(*) from rejected_events where reason = 'unknown_project'"
-            f" group by project_id order by count(*) desc limit {SHOWN}"
+            f" group by project_id order by count(*) desc limit {MAX_LISTED}"
         ).fetchall()
     if not projects:
-        yield Finding("warning", "there are no projects", "Add one: radar project add ID; or try radar demo.")
+        yield Finding("warning", "no projects yet", "Add one with radar project add ID, or try radar demo.")
     elif projects & seen:
         yield Finding("ok", f"{len(projects & seen):,} of {len(projects):,} projects have events")
-    for project in sorted(projects - seen)[:SHOWN]:
-        yield Finding("warning", f"project {project} has no events", f"Do its senders write project_id {project!r}?")
-    for project, count in unknown:
-        known = project in projects
-        remedy = "Land them again: radar replay-rejected --reason unknown_project."
+    for project in sorted(projects - seen)[:MAX_LISTED]:
         yield Finding(
             "warning",
-            f"{count:,} lines of project {project} were rejected, as it was not known then",
-            remedy if known else f"Add it: radar project add {project!r}. {remedy}",
+            f"project {project} has no events",
+            f"Check that its senders use project_id {project!r}, or a key of this project.",
+        )
+    for project, count in unknown:
+        exists = project in projects
+        remedy = "Land them again with radar replay-rejected --reason unknown_project."
+        yield Finding(
+            "warning",
+            f"{count:,} lines of project {project} were rejected because it did not exist",
+            remedy if exists else f"Add it with radar project add {project!r}. {remedy}",
         )

@@ -1,4 +1,4 @@
-"""`radar import`: files of other systems as segments in the landing zone, and their projects in the store."""
+"""`radar import`: converts files of other systems to segments in the landing zone, and adds their projects to the store."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from radar_assets.events.importer import ImportResult
     from radar_assets.store.database import Store
 
-PROJECTS_SHOWN = 10
+MAX_PROJECTS_SHOWN = 10
 
 ONE_A_TIME = Parameter(consume_multiple=False)
 
@@ -27,25 +27,25 @@ def import_(
     set: Annotated[Sequence[str], ONE_A_TIME] = (),
     site: str = "",
 ) -> None:
-    """Turn a file of another system into segments; importing it again lands nothing twice.
+    """Import a file of another system. Importing the same file again adds no events.
 
-    Columns that are called like fields need no --map. What is neither mapped nor a field becomes a property.
-    Events are received when their column received_at says so, and now if there is none.
+    Columns named like fields of the event need no --map. All other unmapped columns become properties.
+    The column received_at says when an event was received. Default: now.
 
     Parameters
     ----------
     file
-        Plain or compressed with gzip or zstd, of any size; - is the standard input. Named here, a link or a pipe is read too.
+        The file, of any size, plain or compressed with gzip or zstd; - reads standard input. Links and pipes are read too.
     format
-        JSON objects a line each, CSV with a header, or a web server's access log (common or combined).
+        ndjson: one JSON object per line. csv: with a header line. apache: access log, common or combined.
     project
-        The project of all its events. It is added if it is new, as are those that a column names.
+        Project of all events, if no column has it. New projects are added.
     map
-        What a field comes from, such as timestamp=created_at or context.country=geo; for each field once.
+        FIELD=COLUMN, e.g. timestamp=created_at or context.country=geo. Can be repeated.
     set
-        A field that is the same for all events, such as event=commit; for each field once.
+        FIELD=VALUE for all events, e.g. event=commit. Can be repeated.
     site
-        For access logs: what the paths are relative to, such as https://example.com.
+        Base URL of the paths in an access log, e.g. https://example.com.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -66,7 +66,7 @@ def import_(
             progress.update(task, completed=state.read_bytes, total=state.total_bytes, lines=state.lines)
 
         def register(projects: Iterable[str]) -> None:
-            # Before their events land, as a running daemon may load those at once.
+            # Before their events land, because a running daemon may load them at once.
             added.extend(_register(store, projects))
 
         result = importer.import_file(
@@ -91,13 +91,13 @@ def _pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise CycloptsError(msg=f"{option} {text}: write name=value")
+            raise CycloptsError(msg=f"{option} {text}: use name=value")
         pairs[name] = value
     return pairs
 
 
 def _register(store: "Store", ids: Iterable[str]) -> list[str]:
-    """Add the projects that aren't there yet; an id that none can have is for the contract to reject."""
+    """Add new projects. Invalid ids are skipped: the contract rejects their events."""
     from radar_assets.store.models import FieldError, Project
 
     projects = []
@@ -117,20 +117,20 @@ def _print_result(result: "ImportResult", added: list[str]) -> None:
     table.add_column(style="bold")
     table.add_row("events", f"{result.events:,}")
     if result.unreadable:
-        table.add_row("not readable", f"{result.unreadable:,} of {result.lines:,} lines; the contract will reject them")
-    there = f", {result.segments_there:,} were there already" if result.segments_there else ""
-    table.add_row("segments", f"{result.segments:,} new{there}")
+        table.add_row("unreadable", f"{result.unreadable:,} of {result.lines:,} lines; they will be rejected")
+    skipped = f", {result.segments_there:,} imported before" if result.segments_there else ""
+    table.add_row("segments", f"{result.segments:,} new{skipped}")
     if result.hours:
         first, last = result.hours[0], result.hours[-1]
         table.add_row("received", f"{first:%Y-%m-%d %H:00} to {last:%Y-%m-%d %H:59} UTC, {len(result.hours):,} hours")
-    for name, count in list(result.projects.items())[:PROJECTS_SHOWN]:
+    for name, count in list(result.projects.items())[:MAX_PROJECTS_SHOWN]:
         if name is None:
-            table.add_row("no project", f"{count:,} events; they will be rejected, so import with --project")
+            table.add_row("no project", f"{count:,} events, which will be rejected; use --project")
         else:
             new = " (new)" if name in added else ""
             table.add_row("project", Text(f"{printable(name)}: {count:,} events{new}"))
-    if len(result.projects) > PROJECTS_SHOWN:
-        table.add_row("", f"and {len(result.projects) - PROJECTS_SHOWN:,} more projects")
+    if len(result.projects) > MAX_PROJECTS_SHOWN:
+        table.add_row("", f"and {len(result.projects) - MAX_PROJECTS_SHOWN:,} more projects")
     console = out()
     console.print(table)
-    console.print("Next: radar dev loads them; radar status shows how far that has come.")
+    console.print("Next: radar dev loads them; radar status shows the progress.")

@@ -1,4 +1,4 @@
-"""`radar key`: the keys by which the collector knows whose events it takes in."""
+"""`radar key`: the keys that authenticate senders and readers at the collector."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from cyclopts import App
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, err, out, printable
 
-key_app = App(name="key", help="Create, revoke and list the keys of the collector.", group_parameters=OPTIONS)
+key_app = App(name="key", help="Create, revoke and list keys of the collector.", group_parameters=OPTIONS)
 
 
 @key_app.command
@@ -19,36 +19,34 @@ def create(
     origin: list[str] | None = None,
     value: str | None = None,
 ) -> None:
-    """Create a key and print it, this once.
+    """Create a key and print it. It is not shown again.
 
     Parameters
     ----------
     project
         Id of the project.
     kind
-        write brings events in; read asks for the live numbers.
+        write: send events. read: read live numbers.
     origin
-        A web origin that it is for, such as https://shop.example; may be given again. Wildcards are not supported. Any sender by
-        default.
+        Web origin that may use the key, e.g. https://shop.example. Can be repeated; wildcards are not supported. Default: any.
     value
-        The key itself, for senders that have an id which is no secret: the website id of Umami, the domain of Plausible, the
-        app id of Snowplow.
+        Use this value as the key: Umami's website id, Plausible's domain or Snowplow's app id. Default: random.
     """
     from radar_assets.collector.keys import create_key
 
     key = create_key(open_projects(), project, kind, value=value, origins=origin or ())
-    err().print(f"A {kind} key of {printable(project)}; it is not shown again:", markup=False)
+    err().print(f"New {kind} key of {printable(project)}, not shown again:", markup=False)
     print(key)
 
 
 @key_app.command
 def revoke(key: str, /) -> None:
-    """Revoke a key; within seconds it opens nothing.
+    """Revoke a key. It stops working within seconds.
 
     Parameters
     ----------
     key
-        Its id, as radar key list shows it, or the key itself.
+        Id of the key, as shown by radar key list, or the key itself.
     """
     from radar_assets.collector.keys import revoke_key
 
@@ -58,7 +56,7 @@ def revoke(key: str, /) -> None:
 
 @key_app.command(name="list")
 def list_them() -> None:
-    """List the keys: what they are for, not what they are."""
+    """List the keys, without their values."""
     from rich.table import Table
     from rich.text import Text
 
@@ -69,4 +67,4 @@ def list_them() -> None:
         revoked = f"{key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
         origins = "\n".join(key.origins) or "any"
         table.add_row(key.id, Text(printable(key.project_id)), key.kind, origins, f"{key.created_at:%Y-%m-%d}", revoked)
-    out().print(table if table.row_count else "There are no keys yet; radar key create PROJECT makes one.")
+    out().print(table if table.row_count else "No keys yet; create one with radar key create PROJECT.")

@@ -1,4 +1,4 @@
-"""`radar live`: what happens in a project right now, from the landing zone of this home or from a collector elsewhere."""
+"""`radar live`: the live traffic of a project, read from the landing zone of this home or from a remote collector."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from radar_assets.collector.live import Counts
 
-PAUSE_S = 1.0
+REFRESH_S = 1.0
 TIMEOUT_S = 10
 
 
 class LiveError(Exception):
-    """The numbers can't be had; the message says why and what to do."""
+    """The live numbers are not available. The message says why, and what to do."""
 
 
 def live(
@@ -30,18 +30,18 @@ def live(
     url: Annotated[str | None, Parameter(env_var="RADAR_URL")] = None,
     key: Annotated[str | None, Parameter(env_var="RADAR_READ_KEY")] = None,
 ) -> None:
-    """Show what happens in a project right now, until it is interrupted.
+    """Show the live traffic of a project until interrupted.
 
     Parameters
     ----------
     project
         Id of the project.
     once
-        Print the numbers once, as is done anyway where the output is no terminal.
+        Print the numbers once and exit. Always done if the output is not a terminal.
     url
-        Address of a collector on another machine, such as https://collect.example; by default this home is looked at.
+        URL of a collector on another machine, e.g. https://collect.example. Default: read from this home.
     key
-        A read key of the project, which that collector asks for.
+        Read key of the project, needed with --url.
     """
     from rich.live import Live
 
@@ -54,7 +54,7 @@ def live(
         return
     stop = StopSignals()
     with Live(picture(counts), console=console, auto_refresh=False, screen=True) as screen:
-        while not stop.wait(PAUSE_S):
+        while not stop.wait(REFRESH_S):
             problem = None
             try:
                 counts = read()
@@ -64,22 +64,22 @@ def live(
 
 
 def _home(project: str, once: bool) -> "Callable[[], Counts]":
-    """Reads the landing zone of this home."""
+    """A reader of the landing zone of this home."""
     from radar_assets.cli.projects import open_projects
     from radar_assets.collector.live import Live, live_counts
     from radar_assets.settings import load_settings
 
-    ids = [known.id for known in open_projects().projects()]
+    ids = [each.id for each in open_projects().projects()]
     if project not in ids:
-        known = ", ".join(map(printable, ids[:10])) or "none yet; radar project add ID makes one"
-        raise LiveError(f"there is no project {printable(project)}; the projects here: {known}")
+        hint = f"known projects: {', '.join(map(printable, ids[:10]))}" if ids else "add it with radar project add ID"
+        raise LiveError(f"unknown project {printable(project)}; {hint}")
     landing = load_settings().landing_zone
     zone = Live(landing)
     return lambda: live_counts(landing, project) if once else zone.read(project)
 
 
 def _collector(url: str, key: str | None, project: str) -> "Callable[[], Counts]":
-    """Asks a collector."""
+    """A reader that requests the numbers from a collector."""
     import urllib.error
     import urllib.parse
     import urllib.request
@@ -89,43 +89,43 @@ def _collector(url: str, key: str | None, project: str) -> "Callable[[], Counts]
     from radar_assets.collector.live import Counts
 
     if not url.startswith(("http://", "https://")):
-        raise LiveError(f"--url {printable(url)} is no address of a collector; write it as https://collect.example")
+        raise LiveError(f"--url {printable(url)}: not a URL; use e.g. https://collect.example")
     if not key:
         raise LiveError(
-            f"a collector asks for a read key: --key or RADAR_READ_KEY (radar key create {printable(project)} --kind read)"
+            f"--url needs a read key in --key or RADAR_READ_KEY; radar key create {printable(project)} --kind read creates one"
         )
     address = f"{url.rstrip('/')}/v1/live?{urllib.parse.urlencode({'project': project})}"
     request = urllib.request.Request(address, headers={"Authorization": f"Bearer {key}"})
 
     def read() -> Counts:
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                return msgspec.json.decode(answer.read(), type=Counts)
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+                return msgspec.json.decode(response.read(), type=Counts)
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
                 raise LiveError(
-                    f"{url} refuses the key; it takes a read key of the project {printable(project)}"
+                    f"{url} rejected the key; use a read key of the project {printable(project)}"
                 ) from error
-            raise LiveError(f"{url} answers {error.code} {error.reason}") from error
+            raise LiveError(f"{url} responded with {error.code} {error.reason}") from error
         except (OSError, ValueError) as error:
-            raise LiveError(f"{url} can't be asked: {getattr(error, 'reason', None) or error}") from error
+            raise LiveError(f"can't reach {url}: {getattr(error, 'reason', None) or error}") from error
 
     return read
 
 
 def picture(counts: "Counts", problem: str | None = None) -> "RenderableType":
-    """The numbers as they are shown.
+    """The numbers, rendered for the terminal.
 
     Args:
-        problem: why they are not those of now.
+        problem: why they are out of date, if they are.
     """
     from rich.columns import Columns
     from rich.console import Group
     from rich.text import Text
 
-    seen = [minute.events for minute in counts.minutes]
+    events_by_minute = [minute.events for minute in counts.minutes]
     first, last = (f"{minute.at:%H:%M}" for minute in (counts.minutes[0], counts.minutes[-1]))
-    head = Text.assemble((printable(counts.project), "bold"), f" at {counts.at:%H:%M:%S} UTC, in the last 5 minutes:")
+    head = Text.assemble((printable(counts.project), "bold"), f" at {counts.at:%H:%M:%S} UTC, last 5 minutes:")
     figures = Text("   ").join(
         Text.assemble((f"{number:,}", "bold green"), f" {what}")
         for number, what in (
@@ -134,16 +134,16 @@ def picture(counts: "Counts", problem: str | None = None) -> "RenderableType":
             (counts.events, "events"),
         )
     )
-    chart = [Text("\nevents a minute", style="bold")]
-    for place, line in enumerate(columns(seen)):
-        chart.append(Text.assemble(f"{f'{max(seen):,}' if place == 0 else '':>9} ", (line, "cyan")))
-    chart.append(Text(f"{'':9} {first}{'':{2 * len(seen) - 11}}{last}\n", style="dim"))
-    pages = _table("top pages of 30 min", "views", [(page.page, page.page_views) for page in counts.top_pages])
-    events = _table("top events of 30 min", "events", [(name.event, name.events) for name in counts.top_events])
+    chart = [Text("\nevents per minute", style="bold")]
+    for index, line in enumerate(columns(events_by_minute)):
+        chart.append(Text.assemble(f"{f'{max(events_by_minute):,}' if index == 0 else '':>9} ", (line, "cyan")))
+    chart.append(Text(f"{'':9} {first}{'':{2 * len(events_by_minute) - 11}}{last}\n", style="dim"))
+    pages = _table("top pages, 30 min", "views", [(page.page, page.page_views) for page in counts.top_pages])
+    events = _table("top events, 30 min", "events", [(name.event, name.events) for name in counts.top_events])
     parts = [head, figures, *chart, Columns([pages, events], padding=(0, 4))]
     if counts.complete_since > counts.minutes[0].at:
         parts.append(
-            Text(f"\nNot all of the events before {counts.complete_since:%H:%M:%S} are counted.", style="yellow")
+            Text(f"\nEvents before {counts.complete_since:%H:%M:%S} are counted only in part.", style="yellow")
         )
     if problem:
         parts.append(Text(f"\n{problem}", style="red"))

@@ -1,4 +1,4 @@
-"""`radar project`: the projects whose events are taken in."""
+"""`radar project`: the projects whose events are accepted."""
 
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from radar_assets.store.database import Store
 
 project_app = App(
-    name="project", help="Add, limit and list the projects whose events are taken in.", group_parameters=OPTIONS
+    name="project",
+    help="Add, limit and list projects. Only events of known projects are accepted.",
+    group_parameters=OPTIONS,
 )
 
 
 def open_projects() -> "Store":
-    """The store of the settings, where projects are kept."""
+    """The store, as the settings configure it."""
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
 
@@ -32,20 +34,20 @@ def add(
     events_per_second: int | None = None,
     events_per_month: int | None = None,
 ) -> None:
-    """Add a project; its events are accepted from then on.
+    """Add a project. Its events are accepted from then on.
 
     Parameters
     ----------
     id
-        What senders call it, in each event's project_id.
+        Id of the project, as senders use it in project_id.
     name
-        What people call it; the id by default.
+        Display name. Default: the id.
     timezone
-        Where its people live, such as Europe/Berlin. Tables stay in UTC.
+        IANA time zone of the project, e.g. Europe/Berlin. Tables stay in UTC.
     events_per_second
-        How many the collector takes in; as RADAR_EVENTS_PER_SECOND says by default.
+        Maximum events per second. Default: RADAR_EVENTS_PER_SECOND.
     events_per_month
-        How many it takes in within a calendar month; as RADAR_EVENTS_PER_MONTH says by default.
+        Maximum events per calendar month (UTC). Default: RADAR_EVENTS_PER_MONTH.
     """
     from radar_assets.store.models import Project
 
@@ -56,16 +58,16 @@ def add(
 
 @project_app.command
 def limit(id: str, /, *, events_per_second: int | None = None, events_per_month: int | None = None) -> None:
-    """Set how many events of a project the collector takes in; what is not given is as the settings say from now on.
+    """Set the limits of a project. A limit that is not given goes back to the default in the settings.
 
     Parameters
     ----------
     id
         Id of the project.
     events_per_second
-        On average over ten seconds.
+        Maximum events per second, averaged over ten seconds.
     events_per_month
-        In a calendar month in UTC.
+        Maximum events per calendar month (UTC).
     """
     from radar_assets.store.models import FieldError, Project
 
@@ -74,10 +76,10 @@ def limit(id: str, /, *, events_per_second: int | None = None, events_per_month:
         if project is None:
             raise FieldError("project id", id, "is unknown; radar project list shows them")
         project.events_per_second, project.events_per_month = events_per_second, events_per_month
-    per_second, per_month = (
-        f"{limit:,}" if limit else "the settings'" for limit in (events_per_second, events_per_month)
+    per_second, per_month = (f"{limit:,}" if limit else "default" for limit in (events_per_second, events_per_month))
+    out().print(
+        f"Limits of {printable(id)}: events per second: {per_second}, events per month: {per_month}.", markup=False
     )
-    out().print(f"Limits of {printable(id)}: {per_second} events a second, {per_month} a month.", markup=False)
 
 
 @project_app.command(name="list")
@@ -90,4 +92,4 @@ def list_projects() -> None:
     for project in open_projects().projects():
         cells = (project.id, project.name, project.timezone, f"{project.created_at:%Y-%m-%d}")
         table.add_row(*(Text(printable(cell)) for cell in cells), "yes" if project.is_active else "no")
-    out().print(table if table.row_count else "There are no projects yet; radar project add ID makes one.")
+    out().print(table if table.row_count else "No projects yet; add one with radar project add ID.")

@@ -1,4 +1,4 @@
-"""`radar replay-rejected`: lands again what the contract accepts now."""
+"""`radar replay-rejected`: lands rejected lines again that the contract accepts now."""
 
 from datetime import UTC, datetime
 
@@ -8,18 +8,18 @@ from radar_assets.cli.terminal import out, printable
 def replay_rejected(
     *, reason: str | None = None, since: datetime | None = None, project: str | None = None, dry_run: bool = False
 ) -> None:
-    """Land rejected lines again that are accepted now, because their project is known or the contract was mended.
+    """Land rejected lines again that are valid now, after a contract fix, or once their project exists.
 
     Parameters
     ----------
     reason
-        Only lines that were rejected for this reason, such as unknown_project.
+        Only lines rejected for this reason, e.g. unknown_project.
     since
-        Only lines received in this hour or later (UTC), such as 2026-11-02T03:00.
+        Only lines received in this hour or later (UTC), e.g. 2026-11-02T03:00.
     project
-        Only lines that name this project.
+        Only lines of this project.
     dry_run
-        Count the lines, but land none.
+        Count the lines without landing them.
     """
     from rich.table import Table
 
@@ -31,18 +31,18 @@ def replay_rejected(
     settings = load_settings().prepare()
     if since and since.tzinfo:
         since = since.astimezone(UTC).replace(tzinfo=None)
-    projects = [one.id for one in open_store(settings.database).projects()]
+    projects = [each.id for each in open_store(settings.database).projects()]
     replay = replay_rejected(
         open_lakehouse(settings), projects, reason=reason, project=project, since=since, dry_run=dry_run
     )
     console = out()
     if not replay.counts:
-        console.print("There are no such rejected lines.")
+        console.print("No matching rejected lines.")
         return
     table = Table("rejected for", show_edge=False)
     for heading in ("lines", "still rejected", "accepted before", "accepted now"):
         table.add_column(heading, justify="right")
-    for rejected_for in sorted({why for why, _ in replay.counts}):
+    for rejected_for in sorted({reason for reason, _ in replay.counts}):
         rejected, copies, accepted = (
             replay.counts.get((rejected_for, outcome), 0) for outcome in ("rejected", "copy", "accepted")
         )
@@ -50,9 +50,9 @@ def replay_rejected(
         table.add_row(printable(rejected_for), *(f"{count:,}" for count in row))
     console.print(table)
     if dry_run:
-        console.print("Nothing was landed.")
+        console.print("Dry run: nothing was landed.")
     elif replay.segment is None:
-        console.print("There is nothing to land.")
+        console.print("Nothing to land.")
     elif replay.is_new:
         console.print(f"Landed as {replay.segment.path}", markup=False, soft_wrap=True)
         console.print("Next: radar dev loads it.")

@@ -1,4 +1,4 @@
-"""`radar rules`: the rules that were applied, and what one would have done."""
+"""`radar rules`: lists the rules in effect, and tests rules on past data."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from radar_assets.alerts.findings import Breach
 
-rules_app = App(name="rules", help="List the rules of alerts, and try one on the past.", group_parameters=OPTIONS)
+rules_app = App(name="rules", help="List alert rules, and test one on past data.", group_parameters=OPTIONS)
 
-MOST_WINDOWS = 2000
-"""Windows that are judged at a time, which bounds what is read at once."""
+MAX_WINDOWS = 2000
+"""Windows per evaluation, which bounds how much is read at once."""
 
 
 class UnknownRuleError(Exception):
-    """The file has no such rule, or it is none that can be tried on the past."""
+    """The file has no such rule, or it can't be tested on past data."""
 
 
 @rules_app.command(name="list")
 def list_rules() -> None:
-    """List the rules that were applied."""
+    """List the rules in effect."""
     from rich.table import Table
     from rich.text import Text
 
@@ -44,7 +44,7 @@ def list_rules() -> None:
         name = rule.name if rule.enabled else f"{rule.name} (off)"
         words = Text(printable(summary(rule, metrics)))
         table.add_row(name, words, rule.severity, asset_of(rule), Text(printable(", ".join(rule.channels))))
-    out().print(table if table.row_count else "There are no rules yet; declare them in radar.yaml, then radar apply.")
+    out().print(table if table.row_count else "No rules yet; declare them in radar.yaml and run radar apply.")
 
 
 @rules_app.command
@@ -55,16 +55,16 @@ def test(
     since: str = "30d",
     file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None,
 ) -> None:
-    """Show when a rule of radar.yaml would have fired, whether it is applied or not. Nothing is written or sent.
+    """Show when a rule in radar.yaml would have fired in the past. Nothing is written or sent.
 
     Parameters
     ----------
     name
         Name of the rule.
     since
-        How far to look back, such as 12h or 30d.
+        How far to look back, e.g. 12h or 30d.
     file
-        The file that it is in. By default that of RADAR_CONFIG, else radar.yaml in the home.
+        Path of the file. Default: RADAR_CONFIG, else radar.yaml in the home.
     """
     from rich.table import Table
     from rich.text import Text
@@ -84,17 +84,17 @@ def test(
     config = load_config(path, required=True, allowed_hosts=settings.allowed_hosts)
     rule = next((rule for rule in config.rules if rule.name == name), None)
     if rule is None:
-        there = ", ".join(rule.name for rule in config.rules) or "none"
-        raise UnknownRuleError(f"{path} has no rule {name}; there are {there}")
+        names = ", ".join(rule.name for rule in config.rules) or "none"
+        raise UnknownRuleError(f"{path}: unknown rule {name}; known rules: {names}")
     if rule.watch:
-        raise UnknownRuleError(f"{name} watches the platform itself, of which there is no past to try it on")
+        raise UnknownRuleError(f"{name} watches Radar itself, which has no past data to test on")
     lakehouse, now = open_lakehouse(settings), utc_now()
     breaches: list[Breach] = []
     windows = unsettled = 0
     first = begin = EPOCH + (now - length - EPOCH) // rule.step * rule.step
     while begin < now:
-        # Cut where windows begin, so that each is in one part, with those before it that it depends on.
-        end = min(now, begin + MOST_WINDOWS * rule.step)
+        # Parts start where windows start, so that each window is evaluated in one part, with the windows it depends on.
+        end = min(now, begin + MAX_WINDOWS * rule.step)
         (judgement,) = evaluate(
             lakehouse, [rule], registry(config.metrics), Window(begin, end), min(now, end + settling_time(lakehouse))
         )
@@ -124,16 +124,16 @@ def test(
     fired = f"It would have fired {times}" if episodes else "It would not have fired"
     console.print(f"{fired} in {windows:,} windows since {first:%Y-%m-%d %H:%M} UTC.")
     if unsettled:
-        err().print(f"{unsettled} windows wait for what has landed to be loaded; radar status shows how far that is.")
+        err().print(f"{unsettled} windows were not evaluated: landed events are not loaded yet; see radar status.")
 
 
 def episodes_of(breaches: "Iterable[Breach]", step: "timedelta") -> "list[list[Breach]]":
-    """Breaches of one project in windows that follow each other, by their start."""
-    found: list[list[Breach]] = []
+    """Breaches grouped by project and consecutive windows, ordered by their start."""
+    episodes: list[list[Breach]] = []
     for breach in sorted(breaches, key=lambda breach: (breach.project_id, breach.window)):
-        last = found[-1][-1] if found else None
+        last = episodes[-1][-1] if episodes else None
         if last and last.project_id == breach.project_id and breach.window.start - last.window.start == step:
-            found[-1].append(breach)
+            episodes[-1].append(breach)
         else:
-            found.append([breach])
-    return sorted(found, key=lambda episode: (episode[0].window, episode[0].project_id))
+            episodes.append([breach])
+    return sorted(episodes, key=lambda episode: (episode[0].window, episode[0].project_id))

@@ -1,4 +1,4 @@
-"""Runs of the graph in this process, for whoever can't wait for the daemon: what is due, in as few runs as it lies together."""
+"""Runs the graph in this process, for commands that can't wait for the daemon. Due partitions share runs where they are close."""
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.settings import Settings
 
-MOST_ROUNDS = 5
-"""A round may leave something stale, as late lines do in hours outside its window, but each leaves less."""
+MAX_ROUNDS = 5
+"""A round can leave partitions stale, e.g. if late lines belong to hours outside its window, but each leaves fewer."""
 
 
 class RunFailedError(Exception):
@@ -33,7 +33,7 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
     """Load what has landed and rebuild what is stale, through Dagster and with a progress bar.
 
     Returns:
-        Partitions materialized.
+        The number of materialized partitions.
 
     Raises:
         RunFailedError: a run failed; Dagster's UI has its log.
@@ -53,7 +53,7 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
         grids = ((HOURLY_JOB, "hour", due_hours), (DAILY_JOB, "day", due_days))
         for job, grid, due in grids:
             assets = [table.name for table in grid_tables(lakehouse.tables, grid)]
-            for _ in range(MOST_ROUNDS):
+            for _ in range(MAX_ROUNDS):
                 windows = due(lakehouse)
                 if not windows:
                     break
@@ -65,7 +65,7 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
 
 
 def due_hours(lakehouse: "Lakehouse") -> list[Window]:
-    """The windows of the hours that have something to load or are stale."""
+    """Windows of hours that are stale or have segments to load."""
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
 
@@ -76,7 +76,7 @@ def due_hours(lakehouse: "Lakehouse") -> list[Window]:
 
 
 def due_days(lakehouse: "Lakehouse") -> list[Window]:
-    """The windows of the days that are stale."""
+    """Windows of stale days."""
     return _spans(_on_grid(lakehouse, _stale(lakehouse, "day")), "day")
 
 
@@ -95,7 +95,7 @@ def _on_grid(lakehouse: "Lakehouse", moments: Iterable[datetime]) -> list[dateti
 
 
 def _spans(moments: list[datetime], unit: str) -> list[Window]:
-    """Windows of due hours or days, those of hours joined where less than a day is between them: a run costs more than its gaps."""
+    """Windows of due hours or days. Hours less than a day apart are joined, because a run costs more than rebuilding the gap."""
     spans: list[Window] = []
     for window in contiguous(moments, STEP[unit], len(moments)):
         if unit == "hour" and spans and window.start - spans[-1].end < STEP["day"]:
@@ -106,7 +106,7 @@ def _spans(moments: list[datetime], unit: str) -> list[Window]:
 
 
 class _Bars:
-    """The progress of a run: a bar for its plan, which Dagster records before it starts, and one for each asset."""
+    """The progress bars of a run: one for its plan, which Dagster records first, and one per asset."""
 
     def __init__(self, progress: "Progress", assets: "Sequence[str]", partitions: int) -> None:
         self.materialized = 0
@@ -115,7 +115,7 @@ class _Bars:
         self._assets = {asset: progress.add_task(asset, total=partitions, start=False) for asset in assets}
 
     def follow(self, entry: "EventLogEntry") -> None:
-        """Advance by what an event of the run says."""
+        """Advance the bars for an event of the run."""
         from dagster import DagsterEventType
 
         event = entry.dagster_event
@@ -136,7 +136,7 @@ def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit
     """Run a job over a window.
 
     Raises:
-        RunFailedError: it failed.
+        RunFailedError: the run failed.
     """
     first, last = (moment.strftime(KEY[unit]) for moment in (window.start, window.end - STEP[unit]))
     tags = {INCREMENTAL_TAG: "true", "dagster/asset_partition_range_start": first}

@@ -1,4 +1,4 @@
-"""`radar simulate`: synthetic traffic in the landing zone, and its projects in the store."""
+"""`radar simulate`: writes synthetic traffic to the landing zone, and adds its projects to the store."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
 PREFIX = "simulated-"
-"""Start of the names of simulated segments."""
+"""Prefix of the names of simulated segments."""
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """What to simulate: the arguments of the simulator, which the same traffic comes from again."""
+    """The arguments of the simulator, which determine the traffic completely."""
 
     start: date
     days: int
@@ -34,20 +34,20 @@ class Traffic:
 def simulate(
     *, days: int = 30, projects: int = 3, events: int = 500_000, seed: int = 0, start: date | None = None
 ) -> None:
-    """Write synthetic traffic to the landing zone; the same arguments write the same segments, once.
+    """Write synthetic traffic to the landing zone. Running it again with the same arguments adds nothing.
 
     Parameters
     ----------
     days
         Number of days.
     projects
-        Number of projects; they are added to the store.
+        Number of projects. They are added to the store.
     events
-        About how many events in all.
+        Approximate number of events in total.
     seed
-        Another seed gives other traffic.
+        Random seed. Each seed gives different traffic.
     start
-        First day (UTC), such as 2026-10-01. By default the days are those before today.
+        First day (UTC), e.g. 2026-10-01. Default: the days before today.
     """
     from radar_assets.settings import load_settings
 
@@ -55,18 +55,18 @@ def simulate(
     settings = load_settings().prepare()
     written, lines = land(settings, [traffic])
     console = out()
-    console.print(f"{written:,} new segments with {lines:,} lines are in {settings.landing_zone}", markup=False)
-    console.print("Next: radar dev loads them; radar status shows how far that has come.", markup=False)
+    console.print(f"Wrote {written:,} new segments with {lines:,} lines to {settings.landing_zone}", markup=False)
+    console.print("Next: radar dev loads them; radar status shows the progress.", markup=False)
 
 
 def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
-    """Simulate traffic into the landing zone, with a progress bar; segments that are there already stay as they are.
+    """Write simulated traffic to the landing zone, with a progress bar. Existing segments are kept.
 
     Returns:
-        Segments and lines written.
+        The number of segments and lines written.
 
     Raises:
-        ValueError: an argument is out of range, or the traffic begins before the platform does.
+        ValueError: an argument is out of range, or the traffic starts before RADAR_START_DATE.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -79,7 +79,7 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
     for traffic in plan:
         if traffic.start < settings.start_date:
             raise ValueError(
-                f"the traffic begins on {traffic.start}, before RADAR_START_DATE={settings.start_date}; move either"
+                f"the traffic starts on {traffic.start}, before RADAR_START_DATE={settings.start_date}; change one of them"
             )
     segments = lines = 0
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -87,8 +87,10 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
         task = progress.add_task("simulate traffic", total=sum(traffic.days for traffic in plan))
         done = 0
         for traffic in plan:
-            cast = simulated_projects(traffic.projects)
-            open_store(settings.database).ensure_projects(Project(one.id, one.name, one.timezone) for one in cast)
+            products = simulated_projects(traffic.projects)
+            open_store(settings.database).ensure_projects(
+                Project(each.id, each.name, each.timezone) for each in products
+            )
             for segment in simulated(
                 traffic.start, traffic.days, projects=traffic.projects, events=traffic.events, seed=traffic.seed
             ):

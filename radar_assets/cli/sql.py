@@ -1,4 +1,4 @@
-"""`radar sql`: a select over the tables as they stand, in a DuckDB that can read the warehouse and do nothing else."""
+"""`radar sql`: queries the current tables, in a DuckDB that can read the warehouse and nothing else."""
 
 import csv
 import json
@@ -21,43 +21,43 @@ if TYPE_CHECKING:
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
 
-ROWS_OF_A_TABLE = 100
-BATCH = 10_000
+DEFAULT_TABLE_ROWS = 100
+BATCH_ROWS = 10_000
 
 
 def sql(statement: str, /, *, format: Literal["table", "csv", "json"] = "table", limit: int | None = None) -> None:
-    """Query the tables, read only: radar sql "select * from daily_metrics".
+    """Query the tables, read-only: radar sql "select * from daily_metrics".
 
     Parameters
     ----------
     statement
-        One select in DuckDB's SQL. "show tables" and "describe events" tell what there is.
+        A select statement in DuckDB SQL. "show tables" and "describe events" list tables and columns.
     format
-        How the rows are printed.
+        Output format.
     limit
-        Most rows to print. As a table 100 by default, otherwise all.
+        Maximum number of rows. Default: 100 as a table, otherwise all.
     """
     from radar_assets.settings import load_settings
     from radar_assets.tables import open_lakehouse
 
     if limit is None and format == "table":
-        limit = ROWS_OF_A_TABLE
+        limit = DEFAULT_TABLE_ROWS
     with reading(open_lakehouse(load_settings().prepare())) as connection:
         statements = connection.extract_statements(statement)
         if len(statements) != 1 or statements[0].type.name != "SELECT":
-            raise CycloptsError(msg="radar sql takes one select statement, and reads only")
+            raise CycloptsError(msg="radar sql is read-only; give exactly one select statement")
         cursor = connection.execute(statements[0])
         names = [column[0] for column in cursor.description]
         rows = _rows(cursor)
         shown = rows if limit is None else islice(rows, limit)
         {"table": _print_table, "csv": _print_csv, "json": _print_json}[format](names, shown)
         if next(rows, None) is not None:
-            err().print(f"There are more than these {limit} rows; --limit shows more.", style="dim")
+            err().print(f"Only the first {limit} rows are shown; --limit shows more.", style="dim")
 
 
 @contextmanager
 def reading(lakehouse: "Lakehouse") -> "Iterator[DuckDBPyConnection]":
-    """A connection with a view of every table and of the outbox; it reads no file but the warehouse's, whatever it is asked."""
+    """A connection with a view of each table and of the outbox. No statement can read files outside the warehouse."""
     from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
     from radar_assets.lakehouse.files import local_path_of
     from radar_assets.lakehouse.inputs import Files, Inputs
@@ -90,7 +90,7 @@ def _deliveries(lakehouse: "Lakehouse") -> "pa.Table":
 
 
 def _rows(cursor: "DuckDBPyConnection") -> Iterator[tuple[Any, ...]]:
-    while batch := cursor.fetchmany(BATCH):
+    while batch := cursor.fetchmany(BATCH_ROWS):
         yield from batch
 
 
@@ -102,19 +102,19 @@ def _print_table(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
     def cell(value: Any) -> Text:
         return Text("null", style="dim") if value is None else Text(printable(_text(value)), overflow="fold")
 
-    kept = list(rows)
+    shown = list(rows)
     console = out()
     table = Table(show_edge=False)
-    for place, name in enumerate(names):
-        is_number = any(isinstance(row[place], int | float | Decimal) for row in kept)
+    for index, name in enumerate(names):
+        is_number = any(isinstance(row[index], int | float | Decimal) for row in shown)
         table.add_column(Text(name), justify="right" if is_number else "left")
-    for row in kept:
+    for row in shown:
         table.add_row(*map(cell, row))
     if Measurement.get(console, console.options.update(max_width=10_000), table).minimum <= console.width:
         console.print(table)
         return
-    # Too many columns to be read side by side: one below the other, row by row.
-    for number, row in enumerate(kept, start=1):
+    # Too wide for a table: print each row as a list of columns.
+    for number, row in enumerate(shown, start=1):
         record = Table(title=f"row {number}", title_justify="left", box=None, show_header=False)
         for name, value in zip(names, row, strict=True):
             record.add_row(Text(name, style="bold"), cell(value))
@@ -128,7 +128,7 @@ def _print_csv(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 def _print_json(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """An array with an object a line, so that it can be read whole or line by line."""
+    """Print an array with one object per line, so that it can be read as a whole or line by line."""
     before = "["
     for row in rows:
         text = json.dumps({name: _plain(value) for name, value in zip(names, row, strict=True)}, ensure_ascii=False)
@@ -147,7 +147,7 @@ def _text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value in JSON's types; bytes are the lines of senders, UTF-8 for the most part."""
+    """A value as JSON types. Bytes are lines from senders, mostly UTF-8."""
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "backslashreplace")
     if isinstance(value, Decimal | float):

@@ -1,4 +1,4 @@
-"""`radar status`: how far each table has come, read off the lakehouse, and the checks that failed, read off Dagster."""
+"""`radar status`: the state of each table, from the lakehouse, and failed checks, from Dagster."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableStatus:
-    """How far a table has come.
+    """The state of a table.
 
     Attributes:
-        last_partition: the latest one that was built, with or without rows.
-        committed_at: when the table last changed, UTC.
-        stale: partitions that its input has changed since; for raw events, received hours with segments to load; for alerts,
-            hours whose alerts have changed in the store.
+        last_partition: the latest partition that was built, with or without rows.
+        committed_at: when the table last changed, in UTC.
+        stale: number of partitions whose input has changed since they were built. For raw events: received hours with segments
+            to load; for alerts: hours whose alerts have changed in the store.
     """
 
     name: str
@@ -45,7 +45,7 @@ class FailedCheck:
 
 
 def status() -> None:
-    """Show how far each table has come, and which checks failed."""
+    """Show the state of each table, and the checks that failed."""
     from dagster import DagsterInstance
     from rich.table import Table
 
@@ -73,7 +73,7 @@ def status() -> None:
         failed = failed_checks(instance, build_defs(settings))
     console.print()
     if not failed:
-        console.print("No check failed at its last evaluation.")
+        console.print("No failed checks.")
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
         when = f"{age(utc_now() - check.at)} ago"
@@ -81,7 +81,7 @@ def status() -> None:
 
 
 def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
-    """How far each table has come, in the order of the flow."""
+    """The state of each table, in the order of the flow."""
     from radar_assets.alerts.relations import stale_hours
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
@@ -92,7 +92,7 @@ def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
     start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
     landed = sorted(hour for hour in list_hours(lakehouse.settings.landing_zone) if start <= hour <= utc_now())
     missing = missing_segments(lakehouse, snapshots["raw_events"], landed)
-    found = []
+    statuses = []
     for name, snapshot in snapshots.items():
         files = snapshot.files()
         unit = snapshot.table.grid
@@ -107,24 +107,24 @@ def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
         current = snapshot.iceberg.metadata.current_snapshot()
         committed_at = EPOCH + timedelta(milliseconds=current.timestamp_ms) if current else None
         rows, size_bytes = sum(file.rows for file in files), sum(file.size_bytes for file in files)
-        found.append(TableStatus(name, key, rows, size_bytes, committed_at, waiting))
-    return found
+        statuses.append(TableStatus(name, key, rows, size_bytes, committed_at, waiting))
+    return statuses
 
 
 def failed_checks(instance: "DagsterInstance", definitions: "Definitions") -> list[FailedCheck]:
-    """The checks whose latest evaluation failed, in the order of the tables and errors first."""
+    """The checks whose latest evaluation failed: errors first, then in the order of the tables."""
     from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetKey
 
     graph = definitions.resolve_asset_graph()
-    order = {key: place for place, key in enumerate(graph.toposorted_asset_keys)}
+    order = {key: position for position, key in enumerate(graph.toposorted_asset_keys)}
     keys = list(graph.asset_check_keys)
-    found = []
+    failed = []
     for key, record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).items():
         event = record.event.dagster_event if record.event else None
         evaluation = event.event_specific_data if event else None
         if record.event and isinstance(evaluation, AssetCheckEvaluation) and not evaluation.passed:
             window = evaluation.metadata.get("window")
-            found.append(
+            failed.append(
                 FailedCheck(
                     asset=key.asset_key.to_user_string(),
                     name=key.name,
@@ -134,5 +134,5 @@ def failed_checks(instance: "DagsterInstance", definitions: "Definitions") -> li
                 )
             )
     return sorted(
-        found, key=lambda check: (check.is_warning, order[AssetKey.from_user_string(check.asset)], check.name)
+        failed, key=lambda check: (check.is_warning, order[AssetKey.from_user_string(check.asset)], check.name)
     )

@@ -1,4 +1,4 @@
-"""Synthetic traffic for the demo, the benchmarks and the tests: the same segments for the same arguments.
+"""Synthetic traffic for the demo, benchmarks and tests. The same arguments always give the same segments.
 
-`traffic.py` holds `simulate`, which everything else here serves. No part of the platform depends on it.
+`simulate` in `traffic.py` is the entry point. No part of the platform depends on the simulator.
 """

@@ -1,6 +1,6 @@
-"""What visitors come with: user agents and countries, with their shares of all visitors.
+"""Clients and countries of the simulated visitors, with their shares.
 
-The strings are of the shape that such clients send; versions are those of the time of writing.
+User agents have the format of real clients, with versions current when this was written.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """What sort of client sends the events; it decides their types and their context."""
+    """The kind of client that sends the events. It determines their types and context."""
 
     BROWSER = 0
     APP = 1
@@ -18,7 +18,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Client:
-    """A client; `share` is in parts of 1,000 of all new visitors, `browser` as the user agent parsers call it."""
+    """A client. `share` is per 1,000 new visitors; `browser` is its name in user agent parsers."""
 
     kind: Kind
     browser: str
@@ -85,7 +85,7 @@ CLIENTS = (
     Client(Kind.SERVER, "", 30, None, "analytics-python"),
 )
 
-# Country, language, parts of 1,000 of the visitors who do not come from the project's own country.
+# Country, language, share per 1,000 visitors from outside the project's own country.
 COUNTRIES = (
     ("US", "en-US", 260),
     ("DE", "de-DE", 110),

@@ -1,4 +1,4 @@
-"""How the simulator counts time: whole milliseconds from 1970, UTC."""
+"""Time in the simulator: integer milliseconds since 1970, UTC."""
 
 from datetime import datetime, timedelta
 
@@ -10,10 +10,10 @@ HOUR_MS = HOUR // _MILLISECOND
 
 
 def epoch_ms(moment: datetime) -> int:
-    """Milliseconds from 1970 to a naive UTC datetime."""
+    """Milliseconds since 1970 of a naive UTC datetime."""
     return (moment - _EPOCH) // _MILLISECOND
 
 
 def moment_of(epoch_ms: int) -> datetime:
-    """The naive UTC datetime so many milliseconds after 1970."""
+    """The naive UTC datetime of milliseconds since 1970."""
     return _EPOCH + epoch_ms * _MILLISECOND

@@ -1,6 +1,6 @@
-"""Columns of text made from whole columns of numbers: identifiers in hexadecimal and times as RFC 3339.
+"""Formats columns of numbers as columns of text: identifiers in hexadecimal, times as RFC 3339.
 
-Every value of a column has the same width here, which is what makes it fast.
+It is fast because all values of a column have the same width.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from radar_assets.simulator.clock import HOUR_MS
 from radar_assets.simulator.draws import Keys
 
 Characters = NDArray[np.uint8]
-"""A row of bytes for each value."""
+"""One row of bytes per value."""
 
 _HEX = np.array([f"{byte:02x}" for byte in range(256)], dtype="S2").view(np.uint16)
 _MINUTES = np.array([f"{second // 60:02d}:{second % 60:02d}." for second in range(3600)], dtype="S6")
@@ -19,7 +19,7 @@ _MILLISECONDS = np.array([f"{ms:03d}Z" for ms in range(1000)], dtype="S4")
 
 
 def column(*parts: bytes | Characters, where: NDArray[np.bool_] | None = None) -> pa.Array:
-    """The parts one after the other as a column of text; empty where `where` is false."""
+    """A column of text that concatenates the parts; empty where `where` is false."""
     count = next(len(part) for part in parts if not isinstance(part, bytes))
     blocks = [
         np.frombuffer(part, np.uint8)[None, :].repeat(count, 0) if isinstance(part, bytes) else part for part in parts
@@ -35,13 +35,13 @@ def column(*parts: bytes | Characters, where: NDArray[np.bool_] | None = None) -
 
 
 def hexadecimal(of: Keys, digits: int) -> Characters:
-    """The first so many of each key's 16 digits."""
+    """The first `digits` of each key's 16 digits."""
     pairs = _HEX[of.astype(">u8").view(np.uint8)]
     return pairs.view(np.uint8).reshape(len(of), 16)[:, :digits]
 
 
 def times(epoch_ms: NDArray[np.int64]) -> Characters:
-    """RFC 3339 in UTC, to the millisecond."""
+    """Times as RFC 3339 in UTC, with milliseconds."""
     hours, rest = np.divmod(epoch_ms, HOUR_MS)
     seconds, milliseconds = np.divmod(rest, 1000)
     first = hours.min()
@@ -54,7 +54,7 @@ def times(epoch_ms: NDArray[np.int64]) -> Characters:
 
 
 def data_of(texts: pa.StringArray) -> memoryview:
-    """The texts one after the other."""
+    """The concatenated bytes of the texts."""
     _, offsets, data = texts.buffers()
     bounds = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
     return memoryview(data)[int(bounds[0]) : int(bounds[-1])]

@@ -1,6 +1,6 @@
-"""How events reach the collector: network, devices that were offline, clocks that are off, copies and broken lines.
+"""How events reach the collector: network delay, offline devices, wrong clocks, copies and broken lines.
 
-What the events say is in `journeys.py` and `wording.py`.
+The content of events is in `journeys.py` and `wording.py`.
 """
 
 from dataclasses import dataclass
@@ -32,22 +32,22 @@ EVENT = np.dtype(
         ("received", np.int64),
     ]
 )
-"""One line to be: `happened` and `sent` by the sender's clock, `received` by the collector's (epoch milliseconds)."""
+"""A line to render. `happened` and `sent` are by the sender's clock, `received` by the collector's (epoch milliseconds)."""
 
 _WRONG_CLOCK_SHARE = 0.004
 _SOON_MS = 60_000
-_LONGEST_RETRY_MS = 2 * HOUR_MS
+_MAX_RETRY_MS = 2 * HOUR_MS
 _RETRY_LATE_SHARE = 0.1
-_LONGEST_OFFLINE_HOURS = 72
+_MAX_OFFLINE_HOURS = 72
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How much of the traffic has which flaw.
+    """Shares of the traffic with each kind of flaw.
 
     Attributes:
         offline: share of app sessions that are delivered hours or days after they happened.
-        duplicate: share of events that are sent a second time.
+        duplicate: share of events that are sent twice.
         malformed: share of events whose line is broken.
     """
 
@@ -57,8 +57,8 @@ class Shares:
 
 
 def deliver(sessions: NDArray, journeys: NDArray, shares: Shares) -> NDArray:
-    """The lines that the collector gets of these journeys, as records of `EVENT`, in no particular order."""
-    of = sessions.take(journeys["session"])  # some ten times as fast as indexing, for records
+    """The lines that the collector receives from these journeys, as unordered records of `EVENT`."""
+    of = sessions.take(journeys["session"])  # about ten times as fast as indexing, for records
     events = np.empty(len(journeys), EVENT)
     for name in ("visitor", "project", "client", "source"):
         events[name] = of[name]
@@ -70,8 +70,8 @@ def deliver(sessions: NDArray, journeys: NDArray, shares: Shares) -> NDArray:
 
     sent = journeys["clock"] + between(key, "batch", 5, 1_500)
     offline = happens(of["key"], "offline", shares.offline) & (KINDS[of["client"]] == Kind.APP)
-    # Squared, so that most come back within a day.
-    hours_offline = 1 + (_LONGEST_OFFLINE_HOURS - 2) * uniform(of["key"], "back online") ** 2
+    # Squared, so that most devices are back online within a day.
+    hours_offline = 1 + (_MAX_OFFLINE_HOURS - 2) * uniform(of["key"], "back online") ** 2
     back = of["start"] + (hours_offline * HOUR_MS).astype(np.int64)
     sent = np.where(offline, np.maximum(sent, back), sent)
     wrong = happens(of["visitor"], "wrong clock", _WRONG_CLOCK_SHARE)
@@ -84,10 +84,10 @@ def deliver(sessions: NDArray, journeys: NDArray, shares: Shares) -> NDArray:
 
 
 def _copies(events: NDArray, share: float) -> NDArray:
-    """What an SDK sends again because the answer to the first attempt was lost."""
+    """Events that an SDK sends again because the response to its first attempt was lost."""
     copies = events[~events["broken"] & happens(events["key"], "sent again", share)]
     soon = between(copies["key"], "retry", 1_000, _SOON_MS)
-    late = between(copies["key"], "late retry", _SOON_MS, _LONGEST_RETRY_MS)
+    late = between(copies["key"], "late retry", _SOON_MS, _MAX_RETRY_MS)
     wait = np.where(happens(copies["key"], "retries late", _RETRY_LATE_SHARE), late, soon)
     copies["sent"] += wait
     copies["received"] += wait

@@ -1,6 +1,6 @@
-"""How many sessions each project has in each hour: size, growth, time zone, hour of the week, luck and incidents.
+"""The number of sessions per project and hour, from size, growth, time zone, hour of the week, chance and incidents.
 
-Sessions are numbered through, project by project and hour by hour. Who they are is in `visitors.py`.
+Sessions are numbered consecutively, by project and hour. Their visitors are in `visitors.py`.
 """
 
 import math
@@ -33,8 +33,8 @@ class Demand:
 
     Attributes:
         start_ms: first hour, in epoch milliseconds.
-        first: number of each cell's first session, and after the last cell the number of sessions.
-        new_share: share of each cell's sessions by visitors who were never here before.
+        first: number of the first session of each cell, followed by the total number of sessions.
+        new_share: share of sessions by new visitors, per cell.
     """
 
     projects: Sequence[SimulatedProject]
@@ -47,15 +47,15 @@ class Demand:
 
     @property
     def sessions(self) -> int:
-        """Number of sessions in all."""
+        """Total number of sessions."""
         return int(self.first[-1])
 
     def cell_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The cell that each session falls in."""
+        """The cell of each session."""
         return np.searchsorted(self.first, numbers, side="right") - 1
 
     def numbers(self, from_hour: int, to_hour: int) -> NDArray[np.int64]:
-        """The sessions of all projects that start in these hours."""
+        """Numbers of the sessions of all projects that start in these hours."""
         edges = self.first[:-1].reshape(-1, self.hours)[:, from_hour]
         ends = self.first[np.arange(len(self.projects)) * self.hours + to_hour]
         return np.concatenate([np.arange(edge, end) for edge, end in zip(edges, ends, strict=True)])
@@ -70,14 +70,14 @@ def demand(
     days: int,
     sessions: float,
 ) -> Demand:
-    """Spread about this number of sessions over the projects and the hours of so many days."""
+    """Distribute approximately this number of sessions over the projects and hours."""
     hours = days * 24
     start_ms = epoch_ms(datetime.combine(start, time()))
     cells = np.arange(len(projects) * hours)
     project, clock = cells // hours, start_ms + cells % hours * HOUR_MS
     expected = np.concatenate([_expected(each, start, days) for each in projects])
-    luck = keys(seed_of(seed, "luck"), cells)
-    expected *= 0.9 + 0.2 * uniform(luck, "hour")
+    chance = keys(seed_of(seed, "luck"), cells)
+    expected *= 0.9 + 0.2 * uniform(chance, "hour")
     expected *= 0.95 + 0.1 * uniform(keys(seed_of(seed, "days"), cells // 24), "day")
     new_share = np.tile(
         _NEW_IN_THE_END
@@ -89,17 +89,17 @@ def demand(
     spike = struck(planted, "referrer_spike", projects, project, clock)
     expected[spike] *= SPIKE_TRAFFIC
     new_share[spike] = _NEW_AT_START
-    counts = np.floor(expected * scale + uniform(luck, "rounding")).astype(np.int64)
+    counts = np.floor(expected * scale + uniform(chance, "rounding")).astype(np.int64)
     return Demand(projects, planted, seed, start_ms, hours, np.concatenate([[0], np.cumsum(counts)]), new_share)
 
 
 def _expected(project: SimulatedProject, start: date, days: int) -> NDArray[np.float64]:
-    """The project's traffic in each hour, in relation to that of the first project in an average hour at the start."""
+    """The project's traffic per hour, relative to an average hour of the first project at the start."""
     by_hour, by_weekday = np.array(_HOURS[project.rhythm]), np.array(_WEEKDAYS[project.rhythm])
     week = np.outer(by_weekday, by_hour).ravel()
-    zone, place = ZoneInfo(project.timezone), []
+    zone, hours_of_week = ZoneInfo(project.timezone), []
     for day in (start + timedelta(days=i) for i in range(days)):
         offset = datetime.combine(day, time(12), zone).utcoffset() or timedelta()
-        place.append(day.weekday() * 24 + np.arange(24) + offset // timedelta(hours=1))
+        hours_of_week.append(day.weekday() * 24 + np.arange(24) + offset // timedelta(hours=1))
     growth = 1 + project.weekly_growth * np.arange(days * 24) / (7 * 24)
-    return project.size * growth * week[np.concatenate(place) % len(week)] * len(week) / week.sum()
+    return project.size * growth * week[np.concatenate(hours_of_week) % len(week)] * len(week) / week.sum()

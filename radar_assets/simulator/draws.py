@@ -1,7 +1,7 @@
-"""Chance as a function: each draw is a hash of what it is about, so it is the same in any order, batch and machine.
+"""Random draws as hashes of keys, so that they are the same in any order, batch size and on any machine.
 
-Only whole numbers and exactly rounded arithmetic belong here: numpy's own generators may change between versions, its
-`exp` and `log` between processors.
+Only integers and exactly rounded arithmetic belong here: numpy's generators may change between versions, and its `exp` and `log`
+differ between processors.
 """
 
 import hashlib
@@ -26,17 +26,17 @@ def _mix(values: Keys) -> Keys:
 
 @cache
 def seed_of(*parts: object) -> int:
-    """A 64-bit seed from anything that has a stable text."""
+    """A 64-bit seed from objects with a stable repr."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
 
 
 def keys(seed: int, numbers: NDArray[np.int64]) -> Keys:
-    """One key for each number."""
+    """A key for each number."""
     return _mix(np.uint64(seed) + numbers.astype(np.uint64) * _STEP)
 
 
 def draw(of: Keys, what: str, nth: int | NDArray[np.int64] = 0) -> Keys:
-    """64 uniform bits for each key; another `what` or another `nth` gives bits that have nothing to do with these."""
+    """64 uniform random bits for each key, independent for different `what` and `nth`."""
     salt = np.uint64(seed_of(what))
     return _mix((of ^ salt) + np.asarray(nth).astype(np.uint64) * _STEP + _STEP)
 
@@ -47,25 +47,25 @@ def uniform(of: Keys, what: str) -> NDArray[np.float64]:
 
 
 def happens(of: Keys, what: str, share: float | NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether something that befalls this share of all keys befalls each of these."""
+    """Whether an event that happens to this share of all keys happens to each of these."""
     return uniform(of, what) < share
 
 
 def between(of: Keys, what: str, low: int, high: int) -> NDArray[np.int64]:
-    """A whole number in [low, high) for each key."""
+    """An integer in [low, high) for each key."""
     return (draw(of, what) % np.uint64(high - low)).astype(np.int64) + low
 
 
 def odds(weights: Sequence[float]) -> NDArray[np.int16]:
-    """A table for `pick`, in which place i stands as often as its weight says (to one in 4096)."""
+    """A table for `pick`, in which index i occurs in proportion to its weight (to a precision of 1/4096)."""
     bounds = np.cumsum(np.asarray(weights, dtype=np.float64))
-    places = (np.arange(2**_TABLE_BITS) + 0.5) / 2**_TABLE_BITS * bounds[-1]
-    return np.searchsorted(bounds, places, side="right").astype(np.int16)
+    points = (np.arange(2**_TABLE_BITS) + 0.5) / 2**_TABLE_BITS * bounds[-1]
+    return np.searchsorted(bounds, points, side="right").astype(np.int16)
 
 
 def pick(
     tables: NDArray[np.int16], bits: Keys, row: NDArray[np.integer] | tuple[NDArray[np.integer], ...] = ()
 ) -> NDArray[np.int16]:
-    """A place for each draw, from one table of `odds` or, where `row` says which, from one of a stack of them."""
+    """An index for each draw, from a table of `odds`, or from row `row` of a stack of tables."""
     rows = row if isinstance(row, tuple) else (row,)
     return tables[(*rows, (bits >> np.uint64(64 - _TABLE_BITS)).astype(np.intp))]

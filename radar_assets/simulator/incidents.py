@@ -1,6 +1,6 @@
-"""What goes wrong in the simulated traffic: three incidents at known times, planted for alerting to find.
+"""Three incidents in the simulated traffic, at known times, for alerting to detect.
 
-Their place and wording belong here; how they change traffic is in `demand.py`, `visitors.py` and `journeys.py`.
+Their times and descriptions belong here; their effects on traffic are in `demand.py`, `visitors.py` and `journeys.py`.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from radar_assets.simulator.projects import SimulatedProject, simulated_projects
 
 IncidentName = Literal["outage", "checkout_failure", "referrer_spike"]
 
-FEWEST_DAYS = 14
+MIN_DAYS = 14
 OUTAGE_TRAFFIC = 0.1
 SPIKE_TRAFFIC = 8
 BROKEN_BROWSER = "Mobile Safari"
 SPIKE_REFERRER = "daily-dispatch.example"
 
-# Name, rank of its project, how far through the days it comes, local hour at which it starts, hours that it lasts.
+# Name, rank of its project, start as a share of the days, local hour of the start, duration in hours, description.
 _PLAN: tuple[tuple[IncidentName, int, float, int, int, str], ...] = (
-    ("outage", 1, 0.6, 13, 2, "the site is down; few events get through, most of them errors"),
-    ("checkout_failure", 0, 0.73, 8, 36, f"nobody can pay in {BROKEN_BROWSER}"),
-    ("referrer_spike", 2, 0.9, 17, 4, f"{SPIKE_REFERRER} raises traffic to {SPIKE_TRAFFIC} times the usual"),
+    ("outage", 1, 0.6, 13, 2, "the site is down; few events arrive, most of them errors"),
+    ("checkout_failure", 0, 0.73, 8, 36, f"payments fail in {BROKEN_BROWSER}"),
+    ("referrer_spike", 2, 0.9, 17, 4, f"{SPIKE_REFERRER} sends {SPIKE_TRAFFIC} times the usual traffic"),
 )
 
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that happened to one project in the hours from `start` to `end` (naive, UTC)."""
+    """An incident of one project, from `start` to `end` (naive, UTC, whole hours)."""
 
     name: IncidentName
     project: str
@@ -43,11 +43,11 @@ class Incident:
 
 
 def incidents(start: date, days: int, *, projects: int = 3) -> list[Incident]:
-    """The incidents that `simulate` plants when given the same arguments, in order.
+    """The incidents that `simulate` plants for the same arguments, in order.
 
-    There are none in fewer than 14 days, which would not show what is normal.
+    Traffic of fewer than 14 days has none, because it would not show what is normal.
     """
-    if days < FEWEST_DAYS:
+    if days < MIN_DAYS:
         return []
     cast = simulated_projects(projects)
     planted = []
@@ -56,7 +56,7 @@ def incidents(start: date, days: int, *, projects: int = 3) -> list[Incident]:
         local = datetime.combine(
             start + timedelta(days=int(days * through)), time(local_hour), ZoneInfo(project.timezone)
         )
-        # Cut to the hour, because some zones are half an hour off and demand is made by the hour.
+        # Truncated to the hour, because some time zones are half an hour off and demand is hourly.
         begins = local.astimezone(UTC).replace(tzinfo=None, minute=0)
         planted.append(Incident(name, project.id, begins, begins + timedelta(hours=hours), f"{project.name}: {what}"))
     return planted
@@ -69,10 +69,10 @@ def struck(
     project: NDArray[np.integer],
     clock: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Which moments the named incident strikes; `project` is a place in `cast`, `clock` epoch milliseconds."""
+    """Which times the named incident affects. `project` is an index into `cast`, `clock` is in epoch milliseconds."""
     hit = np.zeros(len(clock), dtype=bool)
     for incident in planted:
         if incident.name == name:
-            place = next(i for i, candidate in enumerate(cast) if candidate.id == incident.project)
-            hit |= (project == place) & (clock >= epoch_ms(incident.start)) & (clock < epoch_ms(incident.end))
+            index = next(i for i, candidate in enumerate(cast) if candidate.id == incident.project)
+            hit |= (project == index) & (clock >= epoch_ms(incident.start)) & (clock < epoch_ms(incident.end))
     return hit

@@ -1,7 +1,6 @@
-"""What visitors do: a walk from step to step until they leave, all sessions at once.
+"""What visitors do: a random walk over steps until they leave, computed for all sessions at once.
 
-The steps, the odds of going from one to the next and the time it takes belong here; how a step is told is in
-`wording.py`.
+The steps, their transition odds and the time between them belong here; the events of the steps are in `wording.py`.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from radar_assets.simulator.site import ARTICLES, FIRST_ARTICLE, FIRST_PRODUCT, 
 
 
 class Role(IntEnum):
-    """How a session goes about the site."""
+    """The role of a session, which determines its odds."""
 
     GUEST = 0
     NEWCOMER = 1
@@ -29,7 +28,7 @@ class Role(IntEnum):
 
 
 class Step(IntEnum):
-    """What one event is about. The first ones are views of a page or screen."""
+    """What one event is about. The first values are page or screen views."""
 
     HOME = 0
     ARTICLE = 1
@@ -56,9 +55,9 @@ class Step(IntEnum):
 
 S = Step
 LAST_VIEW = S.ACCOUNT
-MOST_STEPS = 200
+MAX_STEPS = 200
 
-# Parts of 1,000 of those at a step who go on to another; the rest leave.
+# Transitions per 1,000 from one step to others; the rest leave.
 _Odds = Mapping[Step, Mapping[Step, int]]
 
 _BROWSING: _Odds = {
@@ -91,7 +90,7 @@ _BROWSING: _Odds = {
 
 _ODDS: dict[Role, _Odds] = {
     Role.GUEST: _BROWSING,
-    # Nobody leaves before signing up: who signs up is settled beforehand, so that later sessions can know it.
+    # Newcomers always sign up before they leave: this is decided in advance, so that later sessions can rely on it.
     Role.NEWCOMER: {
         S.START: _BROWSING[S.START],
         S.HOME: {S.PRODUCT: 300, S.ARTICLE: 150, S.PRICING: 400, S.SIGN_UP_PAGE: 150},
@@ -136,20 +135,20 @@ def _next_steps(of: _Odds) -> NDArray[np.int16]:
 
 _NEXT = np.stack([_next_steps(_ODDS[role]) for role in Role])
 
-# Mean milliseconds that pass before a step, by step; bots and outages have a beat of their own.
+# Mean milliseconds before each step. Bots have their own pace.
 _MEAN_GAP = np.full(len(Step), 38_000, dtype=np.int64)
 _MEAN_GAP[[S.BUTTON, S.SEARCH, S.VIDEO, S.ADD_TO_CART, S.ERROR]] = 12_000
 _MEAN_GAP[[S.CHECKOUT, S.SIGN_UP, S.PURCHASE, S.PAYMENT_FAILED]] = 45_000
 _MEAN_GAP[[S.IDENTIFY, S.THANKS]] = 400
 
-# Quantiles of an exponential distribution in thousandths of its mean. Rounded, so that the last bit of a logarithm,
-# which differs between machines, can't matter.
+# Quantiles of an exponential distribution in thousandths of its mean. Rounded, because the last bit of a logarithm differs
+# between machines.
 _EXPONENTIAL = np.round(-np.log1p(-(np.arange(1024) + 0.5) / 1024) * 1000).astype(np.int64)
 
 _LONG_PAUSE_SHARE = 0.003
 _LONG_PAUSE_MS = 20 * 60_000, 90 * 60_000
 
-# By role: whom the site knows from the start, and who may leave a tab open for long.
+# By role: whose user id is known from the start, and who may pause for long.
 _KNOWN = np.isin(list(Role), (Role.MEMBER, Role.SERVER))
 _PAUSES = np.isin(list(Role), (Role.GUEST, Role.MEMBER))
 
@@ -176,11 +175,11 @@ JOURNEY = np.dtype(
         ("clock", np.int64),
     ]
 )
-"""One event: the place of its session, its own place in it, where it is on the site and when (epoch milliseconds)."""
+"""One event: the index of its session, its number in the session, its page and its time (epoch milliseconds)."""
 
 
 def walk(demand: Demand, sessions: NDArray) -> NDArray:
-    """What happens in these sessions (records of `visitors.SESSION`), as records of `JOURNEY`."""
+    """The events of these sessions (records of `visitors.SESSION`), as records of `JOURNEY`."""
     breaks_at_checkout = np.array([client.browser == BROKEN_BROWSER for client in CLIENTS])[sessions["client"]]
     now = np.zeros(len(sessions), JOURNEY)
     now["session"] = np.arange(len(sessions))
@@ -189,7 +188,7 @@ def walk(demand: Demand, sessions: NDArray) -> NDArray:
     now["clock"] = sessions["start"]
     now["product"] = _item(draw(sessions["key"], "product"), PRODUCTS)
     trail = []
-    for nth in range(MOST_STEPS):
+    for nth in range(MAX_STEPS):
         session = sessions.take(now["session"])
         bits = draw(session["key"], "step", nth)
         step = pick(_NEXT, bits, (now["role"], now["step"]))
@@ -214,7 +213,7 @@ def walk(demand: Demand, sessions: NDArray) -> NDArray:
 
 
 def _gap(session: NDArray, step: NDArray[np.int16], nth: int) -> NDArray[np.int64]:
-    """Milliseconds that pass before each step."""
+    """Milliseconds before each step."""
     bits = draw(session["key"], "gap", nth)
     gap = _MEAN_GAP[step] * _EXPONENTIAL[(bits >> np.uint64(54)).astype(np.intp)] // 1000 + 150
     machine = 1_500 + (bits % np.uint64(2_000)).astype(np.int64)
@@ -227,13 +226,13 @@ def _gap(session: NDArray, step: NDArray[np.int16], nth: int) -> NDArray[np.int6
 
 
 def _item(bits: NDArray[np.uint64], count: int) -> NDArray[np.int16]:
-    """One of so many items, the first ones more often."""
+    """An index below `count`, lower ones more often."""
     share = (bits >> np.uint64(40)) * 2.0**-24
     return (count * share * share).astype(np.int16)
 
 
 def _turn_page(now: NDArray, bits: NDArray[np.uint64]) -> None:
-    """Move those whose step is a view to its page."""
+    """Update the page of sessions whose step is a view."""
     step = now["step"]
     viewing = step <= LAST_VIEW
     product = step == S.PRODUCT

@@ -1,6 +1,6 @@
-"""Puts events together as NDJSON: finds the fragments of each line, formats its ids and times, joins them.
+"""Renders events as NDJSON: selects the fragments of each line, formats ids and times, and joins them.
 
-The fragments themselves are in `wording.py`; lines that are to be broken are broken here.
+The fragments are in `wording.py`. Malformed lines are made here.
 """
 
 import json
@@ -23,18 +23,18 @@ from radar_assets.simulator.site import PAGES
 from radar_assets.simulator.sources import SOURCES
 from radar_assets.simulator.visitors import KINDS
 
-Places = NDArray[np.integer]
+Indices = NDArray[np.integer]
 Flags = NDArray[np.bool_]
 
 _IS_SALE = np.isin(list(Step), wording.SALES)
 
 
 class Lines:
-    """Writes the lines of the given projects.
+    """Renders the lines of the given projects.
 
     Args:
-        lean: leave out what few would miss: the library, paths beside an address, referrers within the site.
-        more_bytes: by how much lines are to be longer, on average, than they are by themselves.
+        lean: omit less important content: the library, paths beside a URL, referrers within the site.
+        more_bytes: by how many bytes to lengthen lines on average.
     """
 
     def __init__(self, projects: Sequence[SimulatedProject], *, lean: bool = False, more_bytes: int = 0) -> None:
@@ -63,39 +63,39 @@ class Lines:
         self._further = pa.array(wording.further_contexts(more_bytes))
 
     def render(self, events: NDArray) -> pa.StringArray:
-        """A whole line for each of these events (records of `delivery.EVENT`), those that are to be broken included."""
+        """A complete line for each of these events (records of `delivery.EVENT`), also for those that are broken later."""
         project, step = events["project"].astype(np.intp), events["step"].astype(np.intp)
         visitor, session, client = events["visitor"], events["session"], events["client"].astype(np.intp)
         in_app, on_server = KINDS[client] == Kind.APP, KINDS[client] == Kind.SERVER
         on_site, viewing = ~in_app & ~on_server, step <= LAST_VIEW
         landing = np.where(on_site & viewing & (events["previous"] < 0), events["source"] + 1, 0)
         country = pick(self._countries, draw(visitor, "country"), project)
-        tells_session = self._sends_session_id[project] & ~on_server
+        sends_session = self._sends_session_id[project] & ~on_server
         pieces = [
             '{"event_id":"',
             column(hexadecimal(events["key"], 16), hexadecimal(draw(events["key"], "id"), 8)),
             '",',
-            self._headings.take(_places((project * len(Step) + step) * 2 + in_app)),
+            self._headings.take(_indices((project * len(Step) + step) * 2 + in_app)),
             column(b',"user_id":"u-', hexadecimal(draw(visitor, "user"), 10), b'"', where=events["known"]),
             column(b',"anonymous_id":"', hexadecimal(visitor, 16), b'"', where=~on_server),
-            column(b',"session_id":"', hexadecimal(session, 12), b'"', where=tells_session),
+            column(b',"session_id":"', hexadecimal(session, 12), b'"', where=sends_session),
             column(
                 *(b',"timestamp":"', times(events["happened"])),
                 *(b'","sent_at":"', times(events["sent"])),
                 *(b'","received_at":"', times(events["received"]), b'",'),
             ),
-            self._properties.take(_places(self._property(events, project, step, viewing, in_app))),
-            self._queries.take(_places(landing)),
-            self._surroundings.take(_places(self._surrounding(events, project, viewing, on_site))),
-            self._campaigns.take(_places(landing)),
-            self._clients.take(_places(client * len(COUNTRIES) + country)),
-            self._further.take(_places(visitor % np.uint64(len(self._further)))),
+            self._properties.take(_indices(self._property(events, project, step, viewing, in_app))),
+            self._queries.take(_indices(landing)),
+            self._surroundings.take(_indices(self._surrounding(events, project, viewing, on_site))),
+            self._campaigns.take(_indices(landing)),
+            self._clients.take(_indices(client * len(COUNTRIES) + country)),
+            self._further.take(_indices(visitor % np.uint64(len(self._further)))),
             '},"protocol":"segment"}\n',
         ]
         return pc.binary_join_element_wise(*pieces, "")  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _property(self, events: NDArray, project: Places, step: Places, viewing: Flags, in_app: Flags) -> Places:
-        """Where each event's properties stand in their table."""
+    def _property(self, events: NDArray, project: Indices, step: Indices, viewing: Flags, in_app: Flags) -> Indices:
+        """The index of each event's properties in their table."""
         view = in_app * self._first_screen + project * PAGES + events["page"]
         chance = draw(events["key"], "variation").astype(np.intp)
         quantity = chance % len(wording.QUANTITIES)
@@ -104,24 +104,24 @@ class Lines:
         variation = np.where(_IS_SALE[step], of_product, chance % self._variations[row])
         return np.where(viewing, view, self._first_variation[row] + variation)
 
-    def _surrounding(self, events: NDArray, project: Places, viewing: Flags, on_site: Flags) -> Places:
-        """Where each event's referrer, for a view, or page, for another event, stands in their table."""
+    def _surrounding(self, events: NDArray, project: Indices, viewing: Flags, on_site: Flags) -> Indices:
+        """The index of each event's referrer (for views) or page (for other events) in their table."""
         page, previous = np.maximum(events["page"], 0), events["previous"]
         referrer = 1 + np.where(previous < 0, events["source"], len(SOURCES) + project * PAGES + previous)
         return np.where(on_site, np.where(viewing, referrer, self._first_page_context + project * PAGES + page), 0)
 
 
 def ndjson(lines: pa.StringArray, events: NDArray) -> bytes:
-    """The rendered lines of these events one after the other, broken where they are to be."""
+    """The concatenated lines of these events, with the broken ones broken."""
     parts, done = [], 0
-    for place in np.flatnonzero(events["broken"]).tolist():
-        broken = _break(lines[place].as_py(), int(events["key"][place]))
-        parts += [data_of(lines[done:place]), broken.encode()]
-        done = place + 1
+    for index in np.flatnonzero(events["broken"]).tolist():
+        broken = _break(lines[index].as_py(), int(events["key"][index]))
+        parts += [data_of(lines[done:index]), broken.encode()]
+        done = index + 1
     return b"".join([*parts, data_of(lines[done:])])
 
 
-def _places(numbers: Places) -> pa.Array:
+def _indices(numbers: Indices) -> pa.Array:
     return pa.array(numbers.astype(np.int32))
 
 
@@ -136,7 +136,7 @@ def _country_odds(home: str) -> NDArray[np.int16]:
 
 
 def _break(line: str, chance: int) -> str:
-    """The line as a buggy sender would have sent it: cut off, without ids, or with a value of the wrong type."""
+    """The line as a buggy sender would send it: truncated, without ids, or with a value of the wrong type."""
     if chance % 3 == 0:
         return line[: len(line) // 4 + chance % (len(line) // 2)] + "\n"
     event = json.loads(line)

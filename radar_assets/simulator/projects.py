@@ -1,6 +1,6 @@
-"""The projects that the simulated traffic belongs to: who they are, how big, where and when their visitors are awake.
+"""The projects of the simulated traffic: their names, sizes, time zones and daily rhythms.
 
-What their pages and products are called is in `site.py`.
+Their pages and products are in `site.py`.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ Rhythm = Literal["work", "leisure"]
 
 @dataclass(frozen=True)
 class SimulatedProject:
-    """A project.
+    """A simulated project.
 
     Attributes:
-        size: its traffic in relation to that of the first project.
-        weekly_growth: what a week adds, as a share of the first week's traffic.
-        rhythm: whether visitors come in office hours or in the evening and at weekends.
-        country: ISO 3166-1 alpha-2 code of where most visitors are.
+        size: traffic relative to the first project.
+        weekly_growth: growth per week, as a share of the first week's traffic.
+        rhythm: whether visitors come during office hours, or in the evening and at weekends.
+        country: ISO 3166-1 alpha-2 code of most visitors' country.
     """
 
     id: str
@@ -70,21 +70,21 @@ _GROWTH = (0.08, 0.05, 0.12, 0.03, 0.0)
 
 
 def simulated_projects(count: int) -> list[SimulatedProject]:
-    """The first `count` projects, biggest first; a longer list begins with the shorter one.
+    """The first `count` projects, largest first. A longer list starts with the same projects as a shorter one.
 
     Raises:
         ValueError: `count` is less than 1.
     """
     if count < 1:
-        raise ValueError(f"projects={count}: there has to be at least one")
+        raise ValueError(f"projects={count}: must be at least 1")
     return [_project(rank, *_name_and_rhythm(rank)) for rank in range(count)]
 
 
 def _name_and_rhythm(rank: int) -> tuple[str, Rhythm]:
     if rank < len(_FIRST):
         return _FIRST[rank], "work" if _FIRST[rank] == "Harbor CRM" else "leisure"
-    series, place = divmod(rank - len(_FIRST), len(_NAMES) * len(_TRADES))
-    (trade, rhythm), name = list(product(_TRADES, _NAMES))[place]
+    series, index = divmod(rank - len(_FIRST), len(_NAMES) * len(_TRADES))
+    (trade, rhythm), name = list(product(_TRADES, _NAMES))[index]
     return f"{name} {trade}" + (f" {series + 1}" if series else ""), rhythm
 
 

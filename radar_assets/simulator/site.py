@@ -1,6 +1,6 @@
-"""The pages of the simulated sites: every project has the same kinds of page, with products and articles of its own.
+"""The pages of the simulated sites. Every project has the same kinds of pages, with its own products and articles.
 
-A page is known by its place in `pages`.
+A page is identified by its index in `pages`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from radar_assets.simulator.projects import SimulatedProject
 
 
 class Page(IntEnum):
-    """Places of the pages that there is one of; products and articles follow."""
+    """Indices of the single pages; those of products and articles follow."""
 
     HOME = 0
     PRICING = 1
@@ -22,7 +22,7 @@ class Page(IntEnum):
 
 @dataclass(frozen=True)
 class SitePage:
-    """A page: its path from `/` and its title."""
+    """A page: its path and title."""
 
     path: str
     title: str
@@ -30,7 +30,7 @@ class SitePage:
 
 @dataclass(frozen=True)
 class Product:
-    """Something for sale; `price_minor` is in hundredths of the project's currency."""
+    """A product. `price_minor` is in hundredths of the project's currency."""
 
     slug: str
     title: str
@@ -84,10 +84,10 @@ _FIXED = {
 
 
 def products(project: SimulatedProject) -> list[Product]:
-    """What the project sells, the best sellers first."""
+    """The products of the project, best sellers first."""
     shift = len(project.id) % len(_GOODS)
     titles = _GOODS[shift:] + _GOODS[:shift]
-    return [Product(_slug(title), title, (9 + 7 * place % 60) * 100 + 90) for place, title in enumerate(titles)]
+    return [Product(_slug(title), title, (9 + 7 * index % 60) * 100 + 90) for index, title in enumerate(titles)]
 
 
 def pages(project: SimulatedProject) -> list[SitePage]:

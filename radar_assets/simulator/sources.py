@@ -1,4 +1,4 @@
-"""Where visits come from: referrers and campaigns, with their share of all visits to a web site."""
+"""Sources of visits: referrers and campaigns, with their shares of all visits to a website."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from radar_assets.simulator.incidents import SPIKE_REFERRER
 
 @dataclass(frozen=True)
 class Source:
-    """A source of visits; `share` is in parts of 1,000, `campaign` the UTM parameters of its links."""
+    """A source of visits. `share` is per 1,000 visits; `campaign` has the UTM parameters of its links."""
 
     share: int
     referrer: str

@@ -1,6 +1,6 @@
-"""The simulator: traffic of some projects over some days, hour by hour as the collector would have received it.
+"""The entry point of the simulator: traffic of several projects and days, by the hour in which the collector would receive it.
 
-`simulate` is the way in. It only puts the stages together: demand, visitors, journeys, delivery, lines.
+`simulate` only connects the stages: demand, visitors, journeys, delivery, lines.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ _BLOCK_LINES = 50_000
 
 
 class SimulatedSegment(NamedTuple):
-    """A segment to land: the hour it was received in (naive, UTC), its name without suffix, its lines."""
+    """A segment to land: its received hour (naive, UTC), its name without extension, its lines."""
 
     hour: datetime
     name: str
@@ -48,27 +48,27 @@ def simulate(
     duplicate_share: float = 0.005,
     malformed_share: float = 0.0002,
 ) -> Iterator[SimulatedSegment]:
-    """Make traffic that looks like that of real sites; the same arguments give the same bytes on any machine.
+    """Simulate realistic traffic. The same arguments give the same bytes on any machine.
 
-    Segments come in the order of their hours, one or more an hour, none for an hour without events. What would be
-    received after the last day is left out, so that the end is like the present. Memory does not grow with `days`.
+    Segments are ordered by hour, with one or more per hour and none for hours without events. Events that would be received after
+    the last day are omitted, so that the end looks like the present. Memory does not grow with `days`.
 
     Args:
         start: first day (UTC).
-        events: about how many events there are in all; what comes out differs by a few percent.
-        event_bytes: mean length of a line, reached by more or less context; by default some 640.
+        events: approximate number of events in total; the result differs by a few percent.
+        event_bytes: mean length of a line, adjusted by adding or omitting context. Default: about 640.
         late_share: share of events that are received hours to three days late, from apps that were offline.
         duplicate_share: share of events that are sent twice.
-        malformed_share: share of lines that no contract should accept.
+        malformed_share: share of lines that violate the contract.
 
     Raises:
         ValueError: an argument is out of range; the message names it.
     """
-    _require(days >= 1, f"days={days}: there has to be at least one")
-    _require(events >= 1, f"events={events}: there has to be at least one")
+    _require(days >= 1, f"days={days}: must be at least 1")
+    _require(events >= 1, f"events={events}: must be at least 1")
     shares = {"late_share": late_share, "duplicate_share": duplicate_share, "malformed_share": malformed_share}
     for name, share in shares.items():
-        _require(0 <= share <= 1, f"{name}={share}: a share is between 0 and 1")
+        _require(0 <= share <= 1, f"{name}={share}: must be between 0 and 1")
     cast = simulated_projects(projects)
     identity = seed_of(start.isoformat(), days, projects, events, seed, event_bytes, *shares.values())
     planted = incidents(start, days, projects=projects)
@@ -83,16 +83,16 @@ def simulate(
 
 
 def _segments(wanted: Demand, flaws: Shares, lines: Lines, name: str) -> Iterator[SimulatedSegment]:
-    on_the_way = np.empty(0, EVENT)
+    in_transit = np.empty(0, EVENT)
     for from_hour, to_hour in _spans(wanted):
         sessions = arrivals(wanted, wanted.numbers(from_hour, to_hour))
-        on_the_way = np.concatenate([on_the_way, deliver(sessions, walk(wanted, sessions), flaws)])
-        # By key as well, so that the order does not depend on how the hours were grouped.
-        on_the_way = on_the_way.take(np.lexsort((on_the_way["key"], on_the_way["received"])))
+        in_transit = np.concatenate([in_transit, deliver(sessions, walk(wanted, sessions), flaws)])
+        # Also sorted by key, so that the order does not depend on how hours are grouped.
+        in_transit = in_transit.take(np.lexsort((in_transit["key"], in_transit["received"])))
         due, end = np.searchsorted(
-            on_the_way["received"], wanted.start_ms + np.array([to_hour, wanted.hours]) * HOUR_MS
+            in_transit["received"], wanted.start_ms + np.array([to_hour, wanted.hours]) * HOUR_MS
         )
-        arrived, on_the_way = on_the_way[:due], on_the_way[due:end].copy()
+        arrived, in_transit = in_transit[:due], in_transit[due:end].copy()
         for begin in range(0, len(arrived), _BLOCK_LINES):
             block = arrived[begin : begin + _BLOCK_LINES]
             text, hour = lines.render(block), (block["received"] - wanted.start_ms) // HOUR_MS
@@ -105,7 +105,7 @@ def _segments(wanted: Demand, flaws: Shares, lines: Lines, name: str) -> Iterato
 
 
 def _spans(wanted: Demand) -> Iterator[tuple[int, int]]:
-    """Hours in groups that are worth a round of array operations and still fit into memory."""
+    """Groups of hours, large enough for efficient array operations and small enough for memory."""
     by_hour = np.diff(wanted.first).reshape(-1, wanted.hours).sum(axis=0)
     begin, sessions = 0, 0
     for hour, count in enumerate(by_hour.tolist()):
@@ -117,21 +117,21 @@ def _spans(wanted: Demand) -> Iterator[tuple[int, int]]:
 
 
 def _sample(rough: Demand) -> NDArray:
-    """The events of sessions spread evenly over the whole, as they would be without flaws."""
+    """The events of a sample of sessions, evenly spread and without flaws."""
     sessions = arrivals(rough, np.arange(_SAMPLE_SESSIONS) * rough.sessions // _SAMPLE_SESSIONS)
     return deliver(sessions, walk(rough, sessions), Shares(0, 0, 0))
 
 
 def _lines_of(cast: Sequence[SimulatedProject], sample: NDArray, event_bytes: int | None) -> Lines:
-    """What writes lines of this mean length."""
+    """A renderer of lines with this mean length."""
     if event_bytes is None:
         return Lines(cast)
-    some, mean = sample[:: max(1, len(sample) // _SAMPLE_LINES)], 0
+    thinned, mean = sample[:: max(1, len(sample) // _SAMPLE_LINES)], 0
     for lean in (False, True):
-        mean = len(ndjson(Lines(cast, lean=lean).render(some), some)) / len(some)
+        mean = len(ndjson(Lines(cast, lean=lean).render(thinned), thinned)) / len(thinned)
         if mean <= event_bytes:
             return Lines(cast, lean=lean, more_bytes=round(event_bytes - mean))
-    raise ValueError(f"event_bytes={event_bytes}: events of this kind take {mean:.0f} bytes at least")
+    raise ValueError(f"event_bytes={event_bytes}: must be at least {mean:.0f} for these projects")
 
 
 def _require(holds: bool, message: str) -> None:

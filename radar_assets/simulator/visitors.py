@@ -1,6 +1,6 @@
-"""Who comes: for each session its visitor, client, membership, source and start.
+"""The visitors: for each session its visitor, client, role, source and start.
 
-Everything about a visitor is drawn from the number of their first session, so nothing has to be remembered.
+Everything about a visitor is drawn from the number of their first session, so no state is needed.
 """
 
 import numpy as np
@@ -69,10 +69,10 @@ def arrivals(demand: Demand, numbers: NDArray[np.int64]) -> NDArray:
 
 
 def _first_visit(demand: Demand, numbers: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The session that first brought the visitor of each session.
+    """The number of the first session of each session's visitor.
 
-    A session is by somebody new or by the visitor of an earlier one, rather a recent one, who is looked up in the same
-    way. So those who came often come again more often: visits per visitor follow a power law, as on real sites.
+    A session has a new visitor, or that of an earlier, preferably recent, session, found in the same way. Frequent visitors
+    are therefore more likely to return: visits per visitor follow a power law, as on real sites.
     """
     origin = numbers.copy()
     open_ = np.arange(len(numbers))

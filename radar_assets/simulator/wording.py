@@ -1,4 +1,4 @@
-"""What events say: fragments of JSON for each kind of step, page, client and source, which `lines.py` puts together."""
+"""The content of events: JSON fragments for each step, page, client and source, which `lines.py` joins."""
 
 import json
 
@@ -35,8 +35,8 @@ _NAMES = {
 }
 _DETAILS: dict[Step, list[dict[str, object]]] = {
     S.BUTTON: [
-        {"button": name, "position": place}
-        for name, place in (
+        {"button": name, "position": position}
+        for name, position in (
             ("Learn more", "hero"),
             ("Watch demo", "hero"),
             ("Subscribe", "footer"),
@@ -86,7 +86,7 @@ def members(of: object) -> str:
 
 
 def heading(project: SimulatedProject, step: Step, in_app: bool) -> str:
-    """From the project to the category."""
+    """The fragment from the project to the category."""
     if step <= LAST_VIEW:
         kind, name = ("screen", "screen_view") if in_app else ("page", "page_view")
     else:
@@ -96,17 +96,17 @@ def heading(project: SimulatedProject, step: Step, in_app: bool) -> str:
 
 
 def url(project: SimulatedProject, path: str) -> str:
-    """Address of a page."""
+    """URL of a page."""
     return f"https://{project.host}{path}"
 
 
 def page_urls(project: SimulatedProject) -> list[str]:
-    """Address of each page."""
+    """URL of each page."""
     return [url(project, page.path) for page in pages(project)]
 
 
 def view_properties(project: SimulatedProject, lean: bool) -> list[str]:
-    """For each page what a view of it says, up to the end of its address; lean ones leave the path to that."""
+    """For each page, the fragment of a page view up to the end of its URL. Lean ones omit the path."""
     return [
         '"properties":{'
         + members({**({} if lean else {"path": page.path}), "title": page.title, "url": url(project, page.path)})[:-1]
@@ -115,14 +115,14 @@ def view_properties(project: SimulatedProject, lean: bool) -> list[str]:
 
 
 def screen_properties(project: SimulatedProject) -> list[str]:
-    """For each page what a view of it in the app says."""
+    """For each page, the fragment of a screen view in the app."""
     return [
         '"properties":{' + members({"name": page.title, "path": page.path}) + '},"context":{' for page in pages(project)
     ]
 
 
 def step_properties(project: SimulatedProject, step: Step) -> list[str]:
-    """What the step says, in each of its variations: for a sale, each product in each quantity."""
+    """The fragment of a step in each of its variations: for sales, each product in each quantity."""
     details = _DETAILS.get(step, [{}])
     if step in SALES:
         details = [_sale(project, product, count, step) for product in products(project) for count in QUANTITIES]
@@ -135,17 +135,17 @@ def _sale(project: SimulatedProject, product: Product, quantity: int, step: Step
 
 
 def page_context(project: SimulatedProject) -> list[str]:
-    """For each page how an event that is no view says where it happened."""
+    """For each page, the page context of events other than views."""
     return ['"page":{' + members({"path": page.path, "url": url(project, page.path)}) + "}," for page in pages(project)]
 
 
 def referrer(address: str) -> str:
-    """From the end of a view's address to the beginning of its context."""
+    """The fragment from the end of a view's URL to the start of its context."""
     return f'","referrer":"{address}"}},"context":{{'
 
 
 def query(source: Source) -> str:
-    """What a campaign adds to the address of the landing page."""
+    """The query string that a campaign adds to the URL of the landing page."""
     parameters = {
         f"utm_{'campaign' if name == 'name' else name}": value for name, value in (source.campaign or {}).items()
     }
@@ -157,12 +157,12 @@ def query(source: Source) -> str:
 
 
 def campaign_context(source: Source) -> str:
-    """How the context of the landing page tells the campaign."""
+    """The campaign in the context of the landing page."""
     return members({"campaign": source.campaign}) + "," if source.campaign else ""
 
 
 def client_contexts(lean: bool) -> list[str]:
-    """For each client and country, in that order, the context of all their events; lean ones omit the library."""
+    """For each client and country, in that order, the context of their events. Lean ones omit the library."""
     return [_client_context(client, country, locale, lean) for client in CLIENTS for country, locale, _ in COUNTRIES]
 
 
@@ -182,25 +182,25 @@ _VARIATIONS = 64
 
 
 def further_contexts(size: int) -> list[str]:
-    """More context, of `size` bytes on average: the site's release, then as many experiments as it takes."""
+    """Additional context of `size` bytes on average: the site's release, then as many experiments as needed."""
     if size <= 0:
         return [""]
-    spread = (size * (_VARIATIONS + 2 * place + 1) // (2 * _VARIATIONS) for place in range(_VARIATIONS))
-    return [_further_context(each, place) for place, each in enumerate(spread)]
+    spread = (size * (_VARIATIONS + 2 * index + 1) // (2 * _VARIATIONS) for index in range(_VARIATIONS))
+    return [_further_context(each, index) for index, each in enumerate(spread)]
 
 
-def _further_context(size: int, place: int) -> str:
-    release = f',"release":"2026.{place % 12 + 1}.{place}"'
+def _further_context(size: int, index: int) -> str:
+    release = f',"release":"2026.{index % 12 + 1}.{index}"'
     if size < len(release):
-        # All of it or nothing, so that small sizes are right on average as well.
-        return release if place * 37 % _VARIATIONS < _VARIATIONS * size // len(release) else ""
-    arms, length, nth = [], len(release) + len(',"experiments":{}'), place
+        # Either the whole release or nothing, so that small sizes are also right on average.
+        return release if index * 37 % _VARIATIONS < _VARIATIONS * size // len(release) else ""
+    arms, length, nth = [], len(release) + len(',"experiments":{}'), index
     while length < size:
         round_, test = divmod(nth, len(_AREAS) * len(_IDEAS))
         name = f"{_AREAS[test % len(_AREAS)]}-{_IDEAS[test // len(_AREAS)]}" + (f"-{round_ + 1}" if round_ else "")
         arms.append((name, _ARMS[nth * 7 % len(_ARMS)]))
         length += len(name) + len(arms[-1][1]) + len('"":"",')
         nth += 1
-    # The last one goes past the size; every other context leaves it out, so that the mean is right.
-    arms = arms[: len(arms) - place % 2]
+    # The last experiment exceeds the size. Every other context omits it, so that the mean is right.
+    arms = arms[: len(arms) - index % 2]
     return release + (f',"experiments":{{{members(dict(arms))}}}' if arms else "")

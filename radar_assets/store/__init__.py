@@ -1,4 +1,4 @@
-"""The operational store: what Radar is told and what it has to remember, in SQLite or Postgres.
+"""The operational store, in SQLite or Postgres: projects, keys, rules, alerts and deliveries.
 
-Rows that change one at a time belong here; events and everything computed from them live in the lakehouse.
+Rows that change one at a time belong here; events, and everything computed from them, belong in the lakehouse.
 """

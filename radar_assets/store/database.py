@@ -1,6 +1,6 @@
-"""The way into the operational store: first start, sessions, and the queries that several layers share.
+"""Opens the operational store: schema migrations, sessions, and queries that several layers share.
 
-A query that one layer alone needs belongs to that layer, in a session of `Store.session`.
+Queries that only one layer needs belong in that layer, in a session of `Store.session`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 NEWEST_SCHEMA = max(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
-"""Revision of the last migration; their files begin with it."""
+"""Revision of the latest migration, which is the prefix of its file name."""
 VERSION_TABLE = "radar_alembic_version"
-"""Where Alembic keeps the schema's revision; Dagster's own has the usual name."""
+"""Alembic's table for the schema revision. Dagster's schema in the same database uses the default name."""
 PATIENCE_S = 60
-"""How long a process waits for another that writes to the same SQLite file or is just starting."""
+"""How long a process waits for another one that writes to the same SQLite file or creates the schema."""
 LOCK_KEY = 0x5241444152
-"""Postgres advisory lock of `startup_lock`: RADAR in ASCII."""
+"""Key of the Postgres advisory lock of `startup_lock`: RADAR in ASCII."""
 
 
 class StoreError(Exception):
-    """The database can't be used; the message says which one and why, without its secrets."""
+    """The database can't be used. The message has its URL, without secrets, and the reason."""
 
     def __init__(self, url: sa.URL, problem: object) -> None:
         text = " ".join(str(problem).split())
@@ -42,7 +42,7 @@ class StoreError(Exception):
 
 
 class Store:
-    """The operational store, its schema up to date. Threads may share one."""
+    """The operational store, with an up-to-date schema. Thread-safe."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
@@ -51,9 +51,9 @@ class Store:
 
     @contextmanager
     def session(self, *, read_only: bool = False) -> Iterator[Session]:
-        """A session in one transaction, committed when the block ends and rolled back when it raises.
+        """A session in one transaction, which is committed when the block ends and rolled back if it raises.
 
-        On SQLite it holds the write lock from its start, so keep it short; a `read_only` one takes no lock.
+        On SQLite it holds the write lock from its start, so keep it short. A `read_only` session takes no lock.
         """
         with (self._readers if read_only else self._writers).begin() as session:
             yield session
@@ -61,20 +61,20 @@ class Store:
     def projects(self) -> list[Project]:
         """All projects, by id."""
         with self.session(read_only=True) as session:
-            # Databases collate differently; the order of code points is the same everywhere.
+            # Sorted here, because the collation depends on the database.
             return sorted(session.scalars(sa.select(Project)), key=lambda project: project.id)
 
     def add_project(self, project: Project) -> None:
         """Add a project.
 
         Raises:
-            FieldError: there is one with this id.
+            FieldError: the id exists already.
         """
         if not self.ensure_projects([project]):
             raise FieldError("project id", project.id, "exists already")
 
     def ensure_projects(self, projects: Iterable[Project]) -> list[str]:
-        """Add the projects that aren't there yet and leave the others as they stand; the ids of those added."""
+        """Add projects that don't exist yet, leaving others unchanged. Returns the ids of the added ones."""
         fields = sa.inspect(Project).column_attrs.keys()
         rows = [{field: getattr(project, field) for field in fields} for project in projects]
         if not rows:
@@ -84,21 +84,21 @@ class Store:
             return sorted(session.scalars(statement, rows))
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self.engine.dispose()
 
 
 def open_store(url: str) -> Store:
-    """Open the store and bring its schema up to date; any number of processes may do so at once.
+    """Open the store and migrate its schema. Any number of processes may do so concurrently.
 
     Args:
         url: SQLAlchemy URL of a SQLite file or a Postgres database, such as `Settings.database`.
 
     Raises:
-        StoreError: the database can't be reached, or a newer Radar has changed its schema.
+        StoreError: the database is unreachable, or has the schema of a newer Radar.
     """
     engine = open_engine(url)
-    # Alembic takes a third of a second to import, in each run's process, and nearly always finds nothing to do.
+    # Importing Alembic takes a third of a second in each run's process, and there is almost never anything to migrate.
     if _schema_version(engine) == NEWEST_SCHEMA:
         return Store(engine)
     engine.dispose()
@@ -116,12 +116,12 @@ def open_store(url: str) -> Store:
             raise StoreError(engine.url, error.orig) from error
         except CommandError as error:
             engine.dispose()
-            raise StoreError(engine.url, f"{error}; a newer Radar made its schema, so upgrade this one") from error
+            raise StoreError(engine.url, f"{error}; the schema is of a newer Radar, upgrade this one") from error
     return Store(engine)
 
 
 def existing_store(url: str) -> Store | None:
-    """The store as it stands, for a look: nothing is made or brought up to date. None where there is no database yet.
+    """Open the store for reading, without creating or migrating it. None if there is no database yet.
 
     Args:
         url: as for `open_store`.
@@ -133,7 +133,7 @@ def existing_store(url: str) -> Store | None:
 
 
 def _schema_version(engine: sa.Engine) -> str | None:
-    """Revision of the database's schema; None for one that has none, or can't be read."""
+    """Revision of the database's schema; None if it has no schema or can't be read."""
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
         return None
     with suppress(DBAPIError), engine.execution_options(read_only=True).connect() as connection:
@@ -142,7 +142,7 @@ def _schema_version(engine: sa.Engine) -> str | None:
 
 
 def alembic_config(connection: sa.Connection) -> "Config":
-    """Configuration for Alembic's commands on an open connection, whose transaction they join."""
+    """Configuration with which Alembic's commands join the transaction of an open connection."""
     from alembic.config import Config
 
     config = Config()
@@ -153,12 +153,12 @@ def alembic_config(connection: sa.Connection) -> "Config":
 
 @contextmanager
 def startup_lock(url: str) -> Iterator[None]:
-    """Hold the lock under which schemas are made in a database, Radar's own and Dagster's.
+    """Hold the lock for creating schemas in a database, both Radar's and Dagster's.
 
-    It is an advisory lock on Postgres and a file beside the database on SQLite; either goes when its process dies.
+    It is an advisory lock on Postgres and a lock file beside the database on SQLite. Both are released when the process dies.
 
     Raises:
-        StoreError: the database can't be reached, or the lock can't be had within a minute.
+        StoreError: the database is unreachable, or the lock is not free within a minute.
     """
     address = sa.make_url(url)
     with _file_lock(address) if address.get_backend_name() == "sqlite" else _advisory_lock(address):
@@ -170,7 +170,7 @@ def _file_lock(url: sa.URL) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     if url.database in (None, "", ":memory:"):
-        raise StoreError(url, "only one process sees a database in memory; write sqlite:////an/absolute/path.db")
+        raise StoreError(url, "an in-memory database can't be shared by processes; use sqlite:////an/absolute/path.db")
     lock = FileLock(f"{url.database}.lock", timeout=PATIENCE_S)
     try:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ def _advisory_lock(url: sa.URL) -> Iterator[None]:
         try:
             connection = stack.enter_context(engine.begin())
             connection.exec_driver_sql(f"set local lock_timeout = '{PATIENCE_S}s'")
-            # A lock of the transaction, since a pooler such as PgBouncer loses those of a session.
+            # A transaction-level lock, because poolers such as PgBouncer lose session-level ones.
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK_KEY})")
         except DBAPIError as error:
             raise StoreError(url, error.orig) from error
@@ -199,7 +199,7 @@ def _advisory_lock(url: sa.URL) -> Iterator[None]:
 
 
 def open_engine(url: str | sa.URL) -> sa.Engine:
-    """An engine for the database, configured for several writing processes."""
+    """A SQLAlchemy engine, configured for several writing processes."""
     url = sa.make_url(url)
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, connect_args={"timeout": PATIENCE_S})
@@ -210,7 +210,7 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    # The driver opens no transactions of its own: it would leave DDL outside them.
+    # The driver must not manage transactions, because it would run DDL outside of them.
     connection.isolation_level = None
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = full")
@@ -218,7 +218,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that reads first and writes later fails at once when another process wrote in between, whatever the
-    # timeout; one that takes the write lock at its start waits for its turn.
+    # A transaction that reads first and writes later fails at once if another process wrote in between, whatever the
+    # timeout. One that takes the write lock at its start waits instead.
     read_only = connection.get_execution_options().get("read_only", False)
     connection.exec_driver_sql("begin" if read_only else "begin immediate")

@@ -1,4 +1,4 @@
-"""What SQLite and Postgres do differently within a session: inserts that meet existing rows, and locks between writers."""
+"""Differences between SQLite and Postgres within a session: inserts with conflicts, and locks between writers."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from sqlalchemy.orm import Session
 
 
 def insert(session: Session, model: type) -> Any:
-    """An insert of the session's dialect, which offers `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    """An insert statement that supports `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(model)
 
 
 def lock(session: Session, key: int) -> None:
-    """Hold a lock until the transaction ends, against others that ask for the same key.
+    """Hold the lock of a key until the transaction ends.
 
-    Writing transactions on SQLite exclude each other anyway; on Postgres it is an advisory lock of the transaction, since a pooler
-    such as PgBouncer loses those of a session.
+    On Postgres it is a transaction-level advisory lock, because poolers such as PgBouncer lose session-level ones. SQLite needs none:
+    its writing transactions already exclude each other.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))

@@ -1,5 +1,6 @@
-"""The command line as a whole: its help is quick and complete, and an error is a line."""
+"""The command line as a whole: the help is fast and complete, and errors are one line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from radar_assets.cli import app
+from radar_assets.config import Config
 from radar_assets_tests.cli.conftest import Radar, in_a_process
 
 COMMANDS = ["demo", "dev", "serve", "import", "simulate", "replay-rejected"]
-COMMANDS += ["apply", "rules", "channels", "alerts", "deliveries", "suppressions", "watch"]
+COMMANDS += ["apply", "schema", "rules", "channels", "alerts", "deliveries", "suppressions", "watch"]
 COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
 COMMANDS += ["channels"]
 
@@ -56,6 +58,12 @@ except SystemExit:
     }
 
 
+def test_the_schema_of_radar_yaml_is_printed_for_editors(radar: Radar) -> None:
+    run = radar("schema")
+    assert (run.code, run.err) == (0, "")
+    assert set(json.loads(run.out)["properties"]) == set(Config.model_fields)
+
+
 @pytest.mark.parametrize(
     ("command", "says"),
     [
@@ -67,7 +75,7 @@ except SystemExit:
         ("import f --format csv --map timestamp", "--map timestamp"),
     ],
 )
-def test_wrong_use_is_told_in_a_line_and_exits_with_2(radar: Radar, command: str, says: str) -> None:
+def test_invalid_usage_is_reported_on_one_line_and_exits_with_2(radar: Radar, command: str, says: str) -> None:
     run = radar(command)
     assert (run.code, run.out) == (2, "")
     assert len(run.err.splitlines()) == 1
@@ -75,30 +83,30 @@ def test_wrong_use_is_told_in_a_line_and_exits_with_2(radar: Radar, command: str
     assert says in run.err
 
 
-def test_a_wrong_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named_and_exits_with_2(radar: Radar, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADAR_MEMORY", "plenty")
     run = radar("project list")
     assert (run.code, run.out) == (2, "")
-    assert run.err == "radar: RADAR_MEMORY=plenty: is no size; write a number and a unit, such as 1GB or 512MB\n"
+    assert run.err == "radar: RADAR_MEMORY=plenty: not a size; use a number and a unit, e.g. 1GB\n"
 
 
 @pytest.mark.parametrize("url", ["user:hunter2@mail.shop.example:587", "smtp://u:p#hunter2@h:25"])
-def test_a_wrong_setting_that_is_secret_is_not_shown(tmp_path: Path, url: str) -> None:
+def test_an_invalid_secret_setting_is_not_shown(tmp_path: Path, url: str) -> None:
     for command in ("project list", "project list --debug", "doctor"):
         run = in_a_process(command, tmp_path, RADAR_SMTP_URL=url)
-        assert "RADAR_SMTP_URL: is not a mail server" in run.stdout + run.stderr
+        assert "RADAR_SMTP_URL: not a mail server URL" in run.stdout + run.stderr
         assert "hunter2" not in run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("url", ["radar:secret@db.shop.example/radar", "postgres://radar:secret@db.shop.example/radar"])
-def test_a_wrong_database_is_not_shown(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_database_url_is_not_shown(radar: Radar, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("RADAR_DATABASE_URL", url)
     run = radar("project list")
     assert run.err.startswith("radar: RADAR_DATABASE_URL: ")
     assert "secret" not in run.err
 
 
-def test_a_database_out_of_reach_is_a_line_without_password_and_exits_with_1(
+def test_an_unreachable_database_is_reported_without_password_and_exits_with_1(
     radar: Radar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RADAR_DATABASE_URL", "postgresql://radar:secret@127.0.0.1:1/radar")
@@ -110,7 +118,7 @@ def test_a_database_out_of_reach_is_a_line_without_password_and_exits_with_1(
 
 
 @pytest.mark.parametrize(("flag", "variable"), [(" --debug", {}), ("", {"RADAR_DEBUG": "1"})])
-def test_the_traceback_is_shown_on_request_alone(tmp_path: Path, flag: str, variable: dict[str, str]) -> None:
+def test_the_traceback_is_shown_only_on_request(tmp_path: Path, flag: str, variable: dict[str, str]) -> None:
     home = tmp_path / "file"
     home.write_text("a file where a folder should be")
     plain = in_a_process("project list", home)
@@ -122,7 +130,7 @@ def test_the_traceback_is_shown_on_request_alone(tmp_path: Path, flag: str, vari
     assert plain.stderr.removeprefix("radar: ").strip() in asked.stderr
 
 
-def test_a_reader_that_goes_away_is_no_error(in_shop: Path) -> None:
+def test_a_closed_output_pipe_is_not_an_error(in_shop: Path) -> None:
     script = "from radar_assets.cli import main; main(['sql', 'from range(10000000)', '--format', 'csv'])"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

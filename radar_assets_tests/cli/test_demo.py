@@ -1,4 +1,4 @@
-"""`radar demo` and `radar simulate`: traffic from landing zone to summary, and no day of it twice."""
+"""`radar demo` and `radar simulate`: traffic from the landing zone to the summary, with no day simulated twice."""
 
 import re
 from datetime import date, timedelta
@@ -28,7 +28,7 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     assert first.code == 0, first.err
     for project in ("lumen-shop", "harbor-crm", "pico-games"):
         assert re.search(rf"^{project} +[\d,]+ +[\d,]+ +[\d,]+ ", first.out, re.MULTILINE)
-        assert f"{project}: visitors a day" in first.out
+        assert f"{project}: visitors per day" in first.out
     counts = re.search(r"([\d,]+) lines landed = ([\d,]+) events \+ ([\d,]+) copies \+ ([\d,]+) rejected", first.out)
     assert counts
     lines, events, copies, rejected = (int(count.replace(",", "")) for count in counts.groups())
@@ -59,7 +59,7 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     ],
     ids=["nothing there", "the same", "another day", "days in between", "long ago", "all there"],
 )
-def test_days_that_hold_simulated_traffic_are_not_simulated_again(
+def test_days_with_simulated_traffic_are_not_simulated_again(
     settings: Settings, present: list[tuple[int, int]], asked: tuple[int, int], planned: list[tuple[int, int]]
 ) -> None:
     def traffic(before: int, days: int, events: int) -> Traffic:
@@ -77,13 +77,13 @@ def test_the_same_arguments_write_the_same_segments_once(radar: Radar, settings:
     landed = files(settings.landing)
     assert {day for day, _ in simulated_names(settings)} == {TODAY - timedelta(days=3)}
     assert [project.name for project in open_store(settings.database).projects()] == ["Harbor CRM", "Lumen Shop"]
-    assert radar(command).out.startswith("0 new segments")
+    assert radar(command).out.startswith("Wrote 0 new segments")
     assert files(settings.landing) == landed
 
     hour = min(list_hours(settings.landing))
     (segment,) = list_segments(settings.landing, hour)
     segment.local_path.unlink()
-    assert radar(command).out.startswith("1 new segments")
+    assert radar(command).out.startswith("Wrote 1 new segments")
     assert files(settings.landing) == landed
 
     assert radar(f"{command} --seed 1").code == 0
@@ -91,7 +91,7 @@ def test_the_same_arguments_write_the_same_segments_once(radar: Radar, settings:
 
 
 @pytest.mark.parametrize("arguments", ["--days 0", "--events 0", "--projects 0", f"--start {date(2025, 12, 1)}"])
-def test_traffic_that_can_not_be_is_refused(radar: Radar, settings: Settings, arguments: str) -> None:
+def test_invalid_arguments_are_refused(radar: Radar, settings: Settings, arguments: str) -> None:
     run = radar(f"simulate {arguments}")
     assert run.code == 1
     assert run.err.splitlines()[-1].startswith("radar: ")

@@ -129,7 +129,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
         with pytest.raises(urllib.error.HTTPError, match="421"):
             urllib.request.urlopen(forged, timeout=60)
         written(load_settings(), RULES)
-        assert f"The UI at http://127.0.0.1:{port} shows them." in radar("apply").out
+        assert f"The UI at http://127.0.0.1:{port} has loaded them." in radar("apply").out
         pasted = "\n".join(lines).replace("\\\n", "")
         curl = next(line for line in pasted.splitlines() if line.startswith("curl "))
         _, url, _, header, _, event = shlex.split(curl)

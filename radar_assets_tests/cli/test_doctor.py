@@ -1,4 +1,4 @@
-"""`radar doctor`: each thing that can be wrong is found, and each finding says how to mend it."""
+"""`radar doctor`: each problem is found, and each finding suggests a fix."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ def findings(out: str) -> dict[str, list[str]]:
     return found
 
 
-def test_a_sound_home_passes(radar: Radar, in_shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_healthy_home_passes(radar: Radar, in_shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADAR_THREADS", "2")
     run = radar("doctor")
     found = findings(run.out)
@@ -36,14 +36,14 @@ def test_a_sound_home_passes(radar: Radar, in_shop: Path, monkeypatch: pytest.Mo
     assert "the daemon has never run" in found["warning"]
 
 
-def test_lines_of_a_project_that_is_not_known_are_found(radar: Radar, in_shop: Path) -> None:
+def test_rejected_lines_of_unknown_projects_are_found(radar: Radar, in_shop: Path) -> None:
     out = radar("doctor").out
     assert any(what.startswith("1 lines of project blog were rejected") for what in findings(out)["warning"])
     assert "radar project add 'blog'" in out
     assert "radar replay-rejected --reason unknown_project" in out
 
 
-def test_wrong_settings_are_errors(radar: Radar, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_are_errors(radar: Radar, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADAR_THREADS", "none")
     monkeypatch.setenv("RADAR_LANDING_URL", "ftp://example.com")
     run = radar("doctor")
@@ -51,7 +51,7 @@ def test_wrong_settings_are_errors(radar: Radar, monkeypatch: pytest.MonkeyPatch
     assert [what.partition("=")[0] for what in findings(run.out)["error"]] == ["RADAR_LANDING_URL", "RADAR_THREADS"]
 
 
-def test_a_database_out_of_reach_is_an_error_and_shows_no_password(
+def test_an_unreachable_database_is_an_error_without_its_password(
     radar: Radar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RADAR_DATABASE_URL", "postgresql://radar:secret@127.0.0.1:1/radar")
@@ -61,7 +61,7 @@ def test_a_database_out_of_reach_is_an_error_and_shows_no_password(
     assert "secret" not in run.out
 
 
-def test_what_the_landing_zone_should_not_hold_is_found(radar: Radar, settings: Settings) -> None:
+def test_strays_in_the_landing_zone_are_found(radar: Radar, settings: Settings) -> None:
     (settings.landing / "export.csv").write_text("x")
     early = settings.landing / "dt=2020-01-01" / "hr=00"
     early.mkdir(parents=True)
@@ -83,10 +83,10 @@ def test_links_and_pipes_in_the_landing_zone_are_named(radar: Radar, settings: S
     assert f"{segment.parent / 'link.ndjson'} is a symbolic link and is not read" in warnings
     assert f"{settings.landing / 'dt=2026-03-02'} is a symbolic link and is not read" in warnings
     assert f"{segment.parent / 'pipe.ndjson'} is a named pipe and is not read" in warnings
-    assert f"1 segments have further hard links, such as {segment}" in warnings
+    assert f"1 segments have additional hard links, e.g. {segment}" in warnings
 
 
-def test_a_port_in_use_and_another_home_of_dagster_are_found(
+def test_a_port_in_use_and_another_dagster_home_are_found(
     radar: Radar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))

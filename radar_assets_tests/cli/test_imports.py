@@ -1,4 +1,4 @@
-"""`radar import`: what is asked for reaches the importer, and what it did is told."""
+"""`radar import`: arguments reach the importer, and its results are printed."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_columns_become_fields_and_their_projects_are_added(radar: Radar, settin
     assert {event["event"] for event in events} == {"order"}
 
 
-def test_a_file_lands_once_and_what_is_no_event_is_counted(radar: Radar, settings: Settings, tmp_path: Path) -> None:
+def test_a_file_lands_once_and_unreadable_lines_are_counted(radar: Radar, settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "access.log"
     file.write_bytes(LOG)
     command = f"import '{file}' --format apache --project site --site https://example.com"
@@ -46,7 +46,7 @@ def test_a_file_lands_once_and_what_is_no_event_is_counted(radar: Radar, setting
     assert first.code == 0, first.err
     assert "1 of 2 lines" in first.out
     segments = [one for hour in sorted(list_hours(settings.landing)) for one in list_segments(settings.landing, hour)]
-    assert "were there already" in radar(command).out
+    assert "imported before" in radar(command).out
     assert segments == [
         one for hour in sorted(list_hours(settings.landing)) for one in list_segments(settings.landing, hour)
     ]
@@ -68,7 +68,7 @@ def test_events_without_a_known_project_are_mentioned(radar: Radar, tmp_path: Pa
         ("--format csv --project shop", "timestamp"),
     ],
 )
-def test_what_can_not_be_imported_is_told_in_a_line(radar: Radar, tmp_path: Path, options: str, says: str) -> None:
+def test_failed_imports_are_reported_on_one_line(radar: Radar, tmp_path: Path, options: str, says: str) -> None:
     file = tmp_path / "x.csv"
     file.write_text("a,b\n1,2\n")
     run = radar(f"import '{file}' {options}")
@@ -77,7 +77,7 @@ def test_what_can_not_be_imported_is_told_in_a_line(radar: Radar, tmp_path: Path
     assert "Traceback" not in run.err
 
 
-def test_a_missing_file_is_told(radar: Radar, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(radar: Radar, tmp_path: Path) -> None:
     run = radar(f"import '{tmp_path / 'none.csv'}' --format csv --project shop")
     assert run.code == 1
     assert "none.csv can't be read" in run.err

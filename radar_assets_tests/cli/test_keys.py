@@ -1,4 +1,4 @@
-"""`radar key` and `radar collect`: keys are shown once and never again, and what is wrong is told before anything listens."""
+"""`radar key` and `radar collect`: keys are shown exactly once, and problems are reported before anything listens."""
 
 import socket
 
@@ -60,7 +60,7 @@ def test_a_chosen_key_can_be_chosen_once_until_it_is_revoked(radar: Radar, setti
     assert grants(settings) == {hash_key("shop.example"): ("blog", "write")}
 
 
-def test_what_is_no_key_is_told_with_its_field(radar: Radar) -> None:
+def test_an_invalid_key_is_reported_with_its_field(radar: Radar) -> None:
     radar("project add shop")
     for command, problem in {
         "key create nowhere": "project id 'nowhere' is unknown",
@@ -74,7 +74,7 @@ def test_what_is_no_key_is_told_with_its_field(radar: Radar) -> None:
         assert (run.code, problem in run.err) == (1, True), run
 
 
-def test_a_project_has_the_limits_that_it_was_given_last(radar: Radar, settings: Settings) -> None:
+def test_the_latest_limits_of_a_project_apply(radar: Radar, settings: Settings) -> None:
     radar("project add shop --events-per-second 100")
     key = radar("key create shop").out.strip()
     radar("project limit shop --events-per-month 1000")
@@ -84,7 +84,7 @@ def test_a_project_has_the_limits_that_it_was_given_last(radar: Radar, settings:
     assert (grant.events_per_second, grant.events_per_month) == (None, 1000)
 
 
-def test_a_port_in_use_is_told_before_anything_starts(radar: Radar) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(radar: Radar) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = radar(f"collect --port {taken.getsockname()[1]}")
     assert run.code == 1

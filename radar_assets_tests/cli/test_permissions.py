@@ -143,5 +143,5 @@ def test_a_folder_elsewhere_is_opened_to_a_group_by_the_operator(
 
 def test_a_group_that_is_unknown_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADAR_LANDING_GROUP", "nonesuch")
-    with pytest.raises(SettingsError, match="RADAR_LANDING_GROUP=nonesuch: is not a group of this machine"):
+    with pytest.raises(SettingsError, match="RADAR_LANDING_GROUP=nonesuch: not a group on this machine"):
         load_settings()

@@ -4,7 +4,7 @@ from radar_assets_tests.cli.conftest import Radar
 
 
 def test_an_added_project_is_listed(radar: Radar) -> None:
-    assert "no projects yet" in radar("project list").out
+    assert "No projects yet" in radar("project list").out
     assert radar("project add shop --name 'The Shop' --timezone Europe/Berlin").code == 0
     assert radar("project add '[b]\x1b[31m'").code == 0
     out = radar("project list").out
@@ -13,7 +13,7 @@ def test_an_added_project_is_listed(radar: Radar) -> None:
     assert "[b]\\x1b[31m" in out
 
 
-def test_a_project_that_can_not_be_is_refused(radar: Radar) -> None:
+def test_an_invalid_project_is_refused(radar: Radar) -> None:
     assert radar("project add shop").code == 0
     again = radar("project add shop")
     assert (again.code, again.err) == (1, "radar: project id 'shop' exists already\n")

@@ -1,4 +1,4 @@
-"""`radar replay-rejected`: what it says of what it does."""
+"""`radar replay-rejected`: what it prints and lands."""
 
 import pytest
 
@@ -9,15 +9,15 @@ from radar_assets_tests.platform import event, line
 
 
 def test_counts_are_shown_by_reason_and_lines_land_once(radar: Radar, settings: Settings) -> None:
-    assert "no such rejected lines" in radar("replay-rejected").out
+    assert "No matching rejected lines" in radar("replay-rejected").out
     land(settings, [line(event("1", HOUR)), b"not json\n"], "a")
     load(settings)
-    assert "nothing to land" in radar("replay-rejected").out
+    assert "Nothing to land" in radar("replay-rejected").out
     radar("project add shop")
 
     trial = radar("replay-rejected --dry-run --reason unknown_project")
     assert [cell.strip() for cell in trial.out.splitlines()[2].split("│")] == ["unknown_project", "1", "0", "0", "1"]
-    assert "Nothing was landed" in trial.out
+    assert "nothing was landed" in trial.out
     assert list(list_hours(settings.landing)) == [HOUR]
 
     assert "Landed as" in radar("replay-rejected").out
@@ -25,7 +25,7 @@ def test_counts_are_shown_by_reason_and_lines_land_once(radar: Radar, settings: 
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01"])
-def test_a_time_that_is_none_is_refused(radar: Radar, since: str) -> None:
+def test_an_invalid_time_is_refused(radar: Radar, since: str) -> None:
     run = radar(f"replay-rejected --since {since}")
     assert run.code == 2
     assert "--since" in run.err

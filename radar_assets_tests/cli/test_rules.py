@@ -1,4 +1,4 @@
-"""`radar apply` and `radar rules`: what the file says takes effect, a UI that runs is told, and a rule is tried on the past."""
+"""`radar apply` and `radar rules`: the file takes effect, also in a running UI, and rules are tested on past data."""
 
 import json
 import subprocess
@@ -79,36 +79,36 @@ def ui(answer: dict[str, Any], instance_id: str) -> Iterator[tuple[str, list[dic
         server.server_close()
 
 
-def test_what_is_applied_is_in_the_store_and_what_is_not_any_more_goes(radar: Radar, settings: Settings) -> None:
+def test_apply_stores_what_is_in_the_file_and_removes_the_rest(radar: Radar, settings: Settings) -> None:
     written(settings, RULES)
     run = radar("apply")
     assert run.code == 0
     assert run.out.splitlines() == [
         "added    rule many_events",
         "added    rule few_events",
-        "No UI of this home runs on this machine; the next start has them.",
+        "No UI of this home runs on this machine; they are loaded when it starts.",
     ]
-    assert "many_events: no project is called nowhere, shop" in run.err
+    assert "many_events: unknown project nowhere, shop" in run.err
     store = open_store(settings.database)
     first, second = load_rules(store)
     assert (first.name, first.renotify_every, second.enabled) == ("many_events", timedelta(hours=4), False)
     assert first.quiet_hours is not None
     assert f"{first.quiet_hours.start:%H:%M} {first.quiet_hours.end:%H:%M}" == "22:00 07:00"
     assert stored_rules(settings.database) == [first, second]
-    assert radar("apply").out.startswith("Rules and channels are as they were.")
+    assert radar("apply").out.startswith("Rules and channels are unchanged.")
     written(settings, RULES.replace("threshold: 2", "threshold: 3").split("  - name: few")[0])
     assert radar("apply").out.splitlines()[:2] == ["changed  rule many_events", "removed  rule few_events"]
     store.close()
 
 
-def test_nothing_is_applied_of_a_file_with_a_mistake(radar: Radar, settings: Settings) -> None:
+def test_nothing_of_an_invalid_file_is_applied(radar: Radar, settings: Settings) -> None:
     path = written(settings, RULES)
     radar("apply")
     written(settings, RULES.replace("operator: gt", "operator: above").replace("threshold: 1", "threshold: plenty"))
     run = radar("apply")
     assert run.code == 1
     assert run.err.splitlines() == [
-        f"radar: {path}, line 4: rules[0].operator of many_events: Input should be 'gt', 'gte', 'lt', 'lte', 'eq' or "
+        f"radar: {path}, line 4: rules[0].operator of many_events: must be 'gt', 'gte', 'lt', 'lte', 'eq' or "
         "'change_pct'",
         f"{path}, line 14: rules[1].threshold of few_events: is no number",
     ]
@@ -126,15 +126,15 @@ def instance_id(settings: Settings) -> str:
 SOUND = {"data": {"reloadWorkspace": {"locationEntries": []}}}
 
 
-def test_a_ui_that_runs_loads_what_was_applied(
+def test_a_running_ui_loads_what_was_applied(
     radar: Radar, settings: Settings, instance_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, RULES)
     with ui(SOUND, instance_id) as (url, asked):
         monkeypatch.setenv("RADAR_UI_URL", url)
-        assert f"The UI at {url} shows them." in radar("apply").out
+        assert f"The UI at {url} has loaded them." in radar("apply").out
     assert "reloadWorkspace" in asked[0]["query"]
-    assert f"No UI answers at {url}; the next start has them." in radar("apply").out
+    assert f"No UI responds at {url}; they are loaded when it starts." in radar("apply").out
     failed = {"__typename": "PythonError", "message": "it is\nbroken"}
     answer = {"data": {"reloadWorkspace": {"locationEntries": [{"name": "radar", "locationOrLoadError": failed}]}}}
     with ui(answer, instance_id) as (url, _):
@@ -142,7 +142,7 @@ def test_a_ui_that_runs_loads_what_was_applied(
         run = radar("apply")
     assert (run.code, run.err.splitlines()[-1]) == (
         1,
-        "radar: The rules are in place, but radar does not load: it is broken",
+        "radar: The rules are stored, but radar failed to load: it is broken",
     )
 
 
@@ -151,14 +151,14 @@ def test_a_ui_of_another_home_is_left_alone(radar: Radar, settings: Settings, mo
     with ui(SOUND, "another-instance") as (url, asked):
         monkeypatch.setenv("RADAR_UI_URL", url)
         run = radar("apply")
-        assert (run.code, f"what answers at {url} is not the UI of this home" in run.err) == (1, True)
+        assert (run.code, f"{url} is not the UI of this home" in run.err) == (1, True)
         monkeypatch.delenv("RADAR_UI_URL")
         with recorded_ui(settings, url):
             assert radar("apply").code == 1
         assert asked == []
 
 
-def test_the_ui_of_this_machine_comes_first_and_by_no_proxy(
+def test_a_ui_on_this_machine_is_preferred_and_reached_without_proxy(
     radar: Radar, settings: Settings, instance_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, RULES)
@@ -168,14 +168,12 @@ def test_the_ui_of_this_machine_comes_first_and_by_no_proxy(
     with ui(SOUND, instance_id) as (local, _), ui(SOUND, instance_id) as (public, asked):
         monkeypatch.setenv("RADAR_UI_URL", public)
         with recorded_ui(settings, local):
-            assert f"The UI at {local} shows them." in radar("apply").out
+            assert f"The UI at {local} has loaded them." in radar("apply").out
             assert asked == []
-        assert f"The UI at {public} shows them." in radar("apply").out
+        assert f"The UI at {public} has loaded them." in radar("apply").out
 
 
-def test_a_record_of_a_ui_counts_while_the_process_lives_that_wrote_it(
-    radar: Radar, settings: Settings, instance_id: str
-) -> None:
+def test_the_recorded_ui_is_used_while_its_process_lives(radar: Radar, settings: Settings, instance_id: str) -> None:
     written(settings, RULES)
     record = settings.home / "ui.json"
     with ui(SOUND, instance_id) as (url, asked):
@@ -189,7 +187,7 @@ def test_a_record_of_a_ui_counts_while_the_process_lives_that_wrote_it(
         dead = json.loads(record.read_text())
         with recorded_ui(settings, url):
             own = json.loads(record.read_text())
-            assert f"The UI at {url} shows them." in radar("apply").out
+            assert f"The UI at {url} has loaded them." in radar("apply").out
         assert not record.exists()
         del asked[:]
         later = {**own, "started": own["started"] - 60}
@@ -199,7 +197,7 @@ def test_a_record_of_a_ui_counts_while_the_process_lives_that_wrote_it(
         assert asked == []
 
 
-def test_a_mail_channel_without_a_mail_server_is_remarked(
+def test_a_mail_channel_without_a_mail_server_prints_a_warning(
     radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, "channels:\n  - {name: team, type: email, to: [ann@shop.example]}\n")
@@ -217,7 +215,7 @@ def test_quiet_hours_are_not_guessed(radar: Radar, settings: Settings, written_a
 
 
 def test_rules_are_listed_in_words(radar: Radar, settings: Settings) -> None:
-    assert "There are no rules yet" in radar("rules list").out
+    assert "No rules yet" in radar("rules list").out
     written(settings, RULES)
     radar("apply")
     lines = radar("rules list").out.splitlines()
@@ -225,7 +223,7 @@ def test_rules_are_listed_in_words(radar: Radar, settings: Settings) -> None:
     assert "few_events (off)" in lines[-1]
 
 
-def test_a_rule_is_tried_on_the_past_without_a_trace(radar: Radar, in_shop: Path, tmp_path: Path) -> None:
+def test_testing_a_rule_on_past_data_stores_nothing(radar: Radar, in_shop: Path, tmp_path: Path) -> None:
     file = tmp_path / "other.yaml"
     file.write_text(RULES)
     run = radar(f"rules test many_events --since 2d -f {file}")
@@ -239,10 +237,10 @@ def test_a_rule_is_tried_on_the_past_without_a_trace(radar: Radar, in_shop: Path
     assert f"{HOUR:%Y}" in run.out
 
 
-def test_a_window_is_counted_once_wherever_the_past_is_cut(
+def test_each_window_is_counted_once_however_the_past_is_split(
     radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("radar_assets.cli.rules.MOST_WINDOWS", 3)
+    monkeypatch.setattr("radar_assets.cli.rules.MAX_WINDOWS", 3)
     written(settings, RULES.replace("projects: [shop, nowhere]", "projects: [shop]").replace("for: 1", "for: 2"))
     hours = [NOON - place * timedelta(hours=1) for place in range(1, 11)]
     fill(open_lakehouse(settings), "1h", series({"shop": dict.fromkeys(hours)}))
@@ -256,12 +254,14 @@ def test_a_window_is_counted_once_wherever_the_past_is_cut(
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("rules test nothing", "has no rule nothing; there are many_events, few_events"),
+        ("rules test nothing", "unknown rule nothing; known rules: many_events, few_events"),
         ("rules test many_events --since yesterday", "'yesterday' is no length of time"),
-        ("apply -f missing.yaml", "missing.yaml: there is no such file"),
+        ("apply -f missing.yaml", "missing.yaml: file not found"),
     ],
 )
-def test_what_can_not_be_done_is_told_in_a_line(radar: Radar, settings: Settings, command: str, says: str) -> None:
+def test_impossible_requests_are_reported_on_one_line(
+    radar: Radar, settings: Settings, command: str, says: str
+) -> None:
     written(settings, RULES)
     run = radar(command)
     assert run.code == 1

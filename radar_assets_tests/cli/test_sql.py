@@ -1,4 +1,4 @@
-"""`radar sql`: any question to the tables, and nothing but questions to the tables."""
+"""`radar sql` answers any query of the tables, and can do nothing else."""
 
 import csv
 import io
@@ -12,13 +12,13 @@ from radar_assets_tests.cli.conftest import HOUR, Radar
 pytestmark = pytest.mark.usefixtures("in_shop")
 
 
-def test_the_tables_as_they_stand_are_queried(radar: Radar) -> None:
+def test_the_current_tables_are_queried(radar: Radar) -> None:
     run = radar("sql 'select event_id, event_time from events where event_id < $$3$$ order by 1' --format csv")
     assert run.code == 0
     assert run.out == f"event_id,event_time\n1,{HOUR}\n2,{HOUR}\n"
 
 
-def test_every_table_is_there(radar: Radar) -> None:
+def test_every_table_can_be_queried(radar: Radar) -> None:
     from radar_assets.tables import TABLES
 
     assert radar("sql 'show tables' --format csv").out.split() == ["name", *sorted([*TABLES, "alert_deliveries"])]
@@ -69,7 +69,7 @@ def test_no_file_outside_the_warehouse_is_read(radar: Radar, in_shop: Path, rela
     assert run.err.startswith("radar: ")
 
 
-def test_a_mistake_in_the_sql_is_pointed_at(radar: Radar) -> None:
+def test_the_position_of_an_sql_error_is_shown(radar: Radar) -> None:
     run = radar("sql 'select evnt from events'")
     assert run.code == 1
     assert "evnt" in run.err
@@ -77,7 +77,7 @@ def test_a_mistake_in_the_sql_is_pointed_at(radar: Radar) -> None:
     assert "Traceback" not in run.err
 
 
-def test_json_is_an_array_with_a_row_a_line(radar: Radar) -> None:
+def test_json_is_an_array_with_one_row_per_line(radar: Radar) -> None:
     statement = (
         "select 1.5::decimal(18,4) d, null n, [1, 2] l, true b, timestamp '2026-01-02 03:04:05' t, 'nan'::double x"
     )
@@ -104,7 +104,7 @@ def test_text_from_the_data_can_not_drive_the_terminal(radar: Radar) -> None:
     assert not {"\x1b", "\u202e"} & {*out}
 
 
-def test_rows_that_are_left_out_are_mentioned(radar: Radar) -> None:
+def test_omitted_rows_are_mentioned(radar: Radar) -> None:
     table = radar("sql 'from range(200)'")
     assert len(table.out.splitlines()) == 102
     assert "100 rows" in table.err

@@ -1,4 +1,4 @@
-"""`radar status`: what is there, what is stale and what failed."""
+"""`radar status` shows tables, stale partitions and failed checks."""
 
 from datetime import timedelta
 
@@ -16,13 +16,13 @@ def cells(out: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def test_a_fresh_home_has_nothing_and_waits_for_what_has_landed(radar: Radar, settings: Settings) -> None:
+def test_a_fresh_home_has_empty_tables_and_stale_landed_hours(radar: Radar, settings: Settings) -> None:
     land(settings, [line(event("1", HOUR))], "a")
     run = radar("status")
     assert run.code == 0
     assert cells(run.out)["raw_events"] == ["none", "0", "0 B", "never", "1"]
     assert cells(run.out)["daily_metrics"][-1] == "0"
-    assert "No check failed" in run.out
+    assert "No failed checks" in run.out
 
 
 @pytest.mark.usefixtures("in_shop")
@@ -37,7 +37,7 @@ def test_tables_are_shown_with_their_last_partition_and_rows(radar: Radar) -> No
 
 
 @pytest.mark.usefixtures("in_shop")
-def test_a_check_that_failed_is_shown_with_its_window(radar: Radar) -> None:
+def test_a_failed_check_is_shown_with_its_window(radar: Radar) -> None:
     failed = [text for text in radar("status").out.splitlines() if text.startswith("warning")]
     assert len(failed) == 1
     assert "raw_events: share_of_rejected_lines_is_within_bounds" in failed[0]

@@ -44,14 +44,14 @@ def test_every_worker_answers_for_all_of_them_within_a_second_and_a_new_one_too(
         assert "3 visitors   12 page views   12 events" in run.out
         assert "/0" in run.out
     assert (refused.code, gone.code) == (1, 1)
-    assert "refuses the key" in refused.err
-    assert "can't be asked" in gone.err
+    assert "rejected the key" in refused.err
+    assert "can't reach" in gone.err
 
 
 def test_a_project_that_there_is_not_is_told_from_a_silent_one(radar_home: Path, radar: Radar) -> None:
     radar("project add shop")
     unknown = radar("live shoop")
     assert (unknown.code, unknown.out) == (1, "")
-    assert "no project shoop" in unknown.err
+    assert "unknown project shoop" in unknown.err
     assert "shop" in unknown.err
     assert "0 visitors   0 page views   0 events" in radar("live shop").out

@@ -16,7 +16,7 @@ from radar_assets.events.landing import (
     read_lines,
     write_segment,
 )
-from radar_assets.object_store import MOST_AHEAD_BYTES, ObjectPath
+from radar_assets.object_store import MAX_PREFETCH_BYTES, ObjectPath
 from radar_assets.settings import SettingsError, load_settings
 from radar_assets_tests.object_server import BUCKET, ObjectServer
 from radar_assets_tests.platform import Platform, event, line
@@ -49,9 +49,9 @@ def test_lines_come_back_as_from_a_local_landing_zone(
 
 def test_a_segment_too_large_to_be_fetched_ahead_is_read_as_it_comes(object_server: ObjectServer) -> None:
     lines = (b"x" * 999 + b"\n") * 1000
-    write_segment(LANDING, HOUR, "large", [lines] * (MOST_AHEAD_BYTES // len(lines) + 1))
+    write_segment(LANDING, HOUR, "large", [lines] * (MAX_PREFETCH_BYTES // len(lines) + 1))
     (segment,) = list_segments(LANDING, HOUR)
-    assert segment.size_bytes > MOST_AHEAD_BYTES
+    assert segment.size_bytes > MAX_PREFETCH_BYTES
     assert sum(batch.num_rows for batch in read_lines([segment])) == segment.size_bytes / 1000
 
 

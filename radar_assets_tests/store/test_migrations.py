@@ -102,7 +102,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
 
 def test_a_database_in_memory_is_refused() -> None:
-    with pytest.raises(StoreError, match="only one process sees"):
+    with pytest.raises(StoreError, match="in-memory database"):
         open_store("sqlite://")
 
 

@@ -1,6 +1,6 @@
-"""Runs Radar's migrations: on the connection that `alembic_config` hands over, else on the database of the settings.
+"""Runs Radar's migrations, on the connection that `alembic_config` passes or on the database of the settings.
 
-The latter serves `uv run alembic`, with which developers write migrations and operators step back.
+The latter is for `uv run alembic`, with which developers create migrations and operators downgrade.
 """
 
 from alembic import context
@@ -12,25 +12,25 @@ from radar_assets.store.models import Base
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:
-    """Whether models and database are compared in it: pyiceberg and Dagster keep tables in the same database."""
+    """Whether Alembic compares an object with the models. The database also has tables of pyiceberg and Dagster."""
     return kind != "table" or name in Base.metadata.tables
 
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations that the command asked for, in the connection's transaction."""
+    """Run the migrations of the Alembic command in the connection's transaction."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         include_name=is_ours,
-        render_as_batch=True,  # SQLite alters a table by making it anew
+        render_as_batch=True,  # SQLite alters tables by recreating them
         version_table=VERSION_TABLE,
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
-if handed_over := context.config.attributes.get("connection"):
-    migrate(handed_over)
+if passed := context.config.attributes.get("connection"):
+    migrate(passed)
 else:
     url = load_settings().prepare().database
     with startup_lock(url), open_engine(url).begin() as own:

@@ -278,5 +278,5 @@ def test_a_sender_is_one_address(sender: str) -> None:
         "alerts@shop",
         "",
     ):
-        with pytest.raises(SettingsError, match="is no mail address"):
+        with pytest.raises(SettingsError, match="not a mail address"):
             load_settings(smtp_from=wrong)

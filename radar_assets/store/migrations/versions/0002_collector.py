@@ -1,4 +1,4 @@
-"""What the collector needs: keys, limits, usage and the salts of the day."""
+"""Tables of the collector: keys, limits, monthly usage and daily salts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Alerts: rules, channels, what fired, and the outbox."""
+"""Tables of alerts: rules, channels, alerts, breaches and the outbox."""
 
 import sqlalchemy as sa
 from alembic import op
