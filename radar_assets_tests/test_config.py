@@ -172,7 +172,7 @@ rules:
     found = mistakes(path)
     expected = [
         "line 5: channels[0].url of hook: ",
-        "line 6: channels[1] of pigeon: unknown type \"pigeon\"; use one of 'webhook', ",
+        "line 6: channels[1] of pigeon: unknown type \"pigeon\"; use one of 'discord', ",
         "line 8: rules[0].metric of a: there is no metric seaches; do you mean searches?",
         "line 9: rules[1].operator of b: must be 'gt'",
         "line 10: rules[2].threshold of c: is no number",
