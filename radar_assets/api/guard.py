@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from radar_assets.settings import Settings
+from radar_assets.urls import LOOPBACK_HOSTS
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
 SECURITY_HEADERS = {
@@ -133,7 +133,7 @@ def guarded(app: ASGIApp, settings: Settings, host: str) -> Guard:
     Args:
         host: the address that it listens on.
     """
-    hosts, origins = {*LOOPBACK, host.lower()}, set()
+    hosts, origins = {*LOOPBACK_HOSTS, host.lower()}, set()
     if settings.ui_url and (origin := origin_of(settings.ui_url)):
         hosts.add(origin[1])
         origins.add(origin)
