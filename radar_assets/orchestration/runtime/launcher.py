@@ -118,8 +118,6 @@ def _execute(arguments: str, waits: Connection) -> None:
     """What `dagster api execute_run` does, in a process of its own, once it is told to."""
     from dagster._cli.api import execute_run_command
 
-    # `radar dev` kills what is left of its group when it ends, and a run ends by itself.
-    os.setpgid(0, 0)
     with waits:
         waits.recv()
     execute_run_command.main([arguments], standalone_mode=False)

@@ -4,6 +4,7 @@ Only libraries: each run imports the graph's own modules, so that it has the cod
 """
 
 import gc
+import os
 from importlib import import_module
 
 LIBRARIES = [
@@ -35,6 +36,9 @@ def _compile_user_agents() -> None:
     parse("")
 
 
+# `radar dev` ends by killing its process group, and runs survive that. They inherit the group of the process they are forked from, so
+# none is in the group of `radar dev` for even a moment.
+os.setpgid(0, 0)
 for library in LIBRARIES:
     import_module(library)
 _compile_user_agents()
