@@ -31,7 +31,7 @@ def run_services(
     """
     console, code, deadline = err(), 0, time.monotonic() + MAX_START_S
     with Supervisor(environment, logs) as supervisor:
-        for service in services:
+        for service in services if not stop.received else ():
             supervisor.start(service)
         unready: list[Child] | None = supervisor.children
         while not stop.wait(LOOK_S):
