@@ -32,14 +32,14 @@ class PortTakenError(Exception):
 
 
 def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000, verbose: bool = False) -> int:
-    """Run the collector, the UI, and the daemon, which loads what lands and rebuilds what is stale.
+    """Run the collector, the UI, and the daemon, which loads new events and rebuilds stale tables.
 
     Parameters
     ----------
     port
         Port of the UI.
     host
-        Address that UI and collector listen on. The UI asks for no login, so whoever reaches it can start runs.
+        Address that UI and collector listen on. The UI has no login: anyone who can reach it can start runs.
     collector_port
         Port of the collector.
     verbose
@@ -56,10 +56,10 @@ def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000
 
 
 def run_ui(host: str, port: int) -> int:
-    """Run Dagster's UI and daemon until they are interrupted, and show the UI in the browser; the exit code.
+    """Run Dagster's UI and daemon until they are stopped, and open the UI in the browser. Returns the exit code.
 
     Raises:
-        PortTakenError: the port is in use, or the address is none of this machine.
+        PortTakenError: the port is in use, or this machine does not have the address.
     """
     from radar_assets.settings import load_settings
 
@@ -72,7 +72,7 @@ def run_ui(host: str, port: int) -> int:
 
 
 class Panel(NamedTuple):
-    """What a person needs once everything runs: facts with their labels, and lines that say what to do next."""
+    """The text to show once everything runs: labelled facts, and lines with the next step."""
 
     facts: list[tuple[str, str]]
     next: list[str]
@@ -100,7 +100,7 @@ def _run(
 
     stop, console = StopSignals(handles_second=True), err()
     console.print("Starting; this takes some seconds ...")
-    # The launcher forks runs of a code server that it did not start only where Dagster's development tools have.
+    # Without this variable, the launcher does not fork runs of a code server that another process has started.
     environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_IS_DEV_CLI": "1"}
     environment["DAGSTER_HOME"] = str(prepare_instance(settings))
     logs = None if verbose else settings.home / "logs"
@@ -116,7 +116,7 @@ def _run(
 
 
 def _first_event(settings: "Settings", collector: str) -> Panel:
-    """How to send a first event: with a new key on a home without projects, else with one to make."""
+    """How to send a first event. A home without projects gets a project and a write key for it."""
     from radar_assets.collector.keys import create_key
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project
@@ -148,7 +148,7 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
 
 
 def _show(console: "Console", panel: Panel, *, is_exposed: bool) -> None:
-    """Print the panel. What is to be pasted has no frame beside it, and no line is broken."""
+    """Print the panel without a frame and without line breaks, so that its commands can be copied."""
     width = max(len(label) for label, _ in panel.facts)
     console.print()
     console.rule("Radar is running", align="left", style="green")
@@ -162,13 +162,13 @@ def _show(console: "Console", panel: Panel, *, is_exposed: bool) -> None:
 
 
 def check_port(host: str, port: int, option: str = "--port") -> None:
-    """Make sure that a server can listen there.
+    """Check that a server can listen on an address.
 
     Args:
-        option: by which another port is chosen.
+        option: the option that sets the port, for the error message.
 
     Raises:
-        PortTakenError: it can't.
+        PortTakenError: it can't listen.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -16,7 +16,7 @@ Workspace = Annotated[Path | None, Parameter(name=("--workspace", "-w"))]
 def serve(*, port: int = 3000, host: str = "127.0.0.1", workspace: Workspace = None) -> int:
     """Serve the UI. Unlike dagster-webserver, it refuses requests that other web pages make.
 
-    It answers to localhost, to the given host and to the host of RADAR_UI_URL. It asks for no login, so anyone who can reach
+    It accepts requests to localhost, to the given host and to the host of RADAR_UI_URL. It has no login: anyone who can reach
     the port can start runs.
 
     Parameters
@@ -24,7 +24,7 @@ def serve(*, port: int = 3000, host: str = "127.0.0.1", workspace: Workspace = N
     port
         Port to listen on.
     host
-        Address to listen on; 0.0.0.0 is every address of this machine.
+        Address to listen on; 0.0.0.0 for all addresses of this machine.
     workspace
         A workspace.yaml that names the code server to use. By default the UI starts its own.
     """
@@ -48,6 +48,6 @@ def serve_ui(*, port: int, host: str, workspace: Workspace = None) -> None:
     from radar_assets.settings import load_settings
 
     settings, url = load_settings().prepare(), local_url(host, port)
-    err().print(f"Serving the UI at {url}; ctrl-c stops.", markup=False)
+    err().print(f"Serving the UI at {url}; Ctrl-C stops.", markup=False)
     with recorded_ui(settings, url):
         server.serve(settings, host, port, workspace)

@@ -1,7 +1,7 @@
-"""The landing zone on a local disk, where other users may be allowed to write: how its files are opened, and what it is given.
+"""Files of a landing zone on a local disk, which other users may be allowed to write to: how they are opened and shared.
 
-No link is followed there: it could lead to any file that Radar may read, or lead Radar's own files out of the zone. The zone itself
-may be a link, since the operator has named it.
+Links in the zone are not followed: they could point to any file that Radar can read, or move Radar's own files out of the zone. The
+zone itself may be a link, because the operator has chosen it.
 """
 
 import errno
