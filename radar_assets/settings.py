@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     )
     landing_group: str | None = Field(
         default=None,
-        description="Group of this machine whose members may add segments to the landing zone. Default: none.",
+        description="Group of this machine whose members may read the landing zone and add segments to it. Default: none.",
     )
     warehouse_url: Annotated[str | None, shown_url("file")] = Field(
         default=None, description="Location of the Iceberg tables: file://. Default: <home>/warehouse."

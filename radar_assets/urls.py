@@ -8,6 +8,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""Hosts by which only this machine itself is reached."""
 _ENCODED = "with special characters in the password percent-encoded"
 
 

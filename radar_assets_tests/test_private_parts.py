@@ -1,82 +1,231 @@
 """The private parts of libraries that Radar builds on: an upgrade that moves one fails here, with the module that needs it.
 
-Each of these libraries has an upper bound in pyproject.toml, so that an installed wheel never meets a version that was not tried.
+Each of these libraries has an upper bound in pyproject.toml, so that an installed wheel never meets a version that was not tested.
+A scan of the package finds private parts that are missing here.
 """
 
+import ast
 import importlib
 import inspect
+import re
+import sys
+from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import radar_assets
+
+PACKAGE = Path(radar_assets.__file__).parent
+
 
 class Part(NamedTuple):
     """A private part.
 
     Attributes:
-        path: module and attribute, with a colon between them.
-        parameters: those of a method that is called or overridden, without `self`; `None` for anything else.
-        used_in: the module that relies on it.
+        used_in: the module of Radar that relies on it.
+        path: module and attribute, separated by a colon, or a module.
+        parameters: those of a method that is called or overridden, without `self`. `None` for anything else.
     """
 
-    library: str
-    path: str
-    parameters: tuple[str, ...] | None
     used_in: str
+    path: str
+    parameters: tuple[str, ...] | None = None
+
+    @property
+    def library(self) -> str:
+        """Name of the distribution."""
+        root = re.split("[.:]", self.path)[0]
+        return "python" if root in sys.stdlib_module_names else root.replace("_", "-")
 
 
 PROTOCOL = "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol"
 PRODUCER = "pyiceberg.table.update.snapshot:_SnapshotProducer"
 EVENT_LOG = "dagster._core.storage.event_log:SqliteEventLogStorage"
 LAUNCHER = "dagster._core.launcher.default_run_launcher:DefaultRunLauncher"
+METHODS = {
+    "collector/protocol.py": {
+        f"{PROTOCOL}.on_message_begin": (),
+        f"{PROTOCOL}.on_header": ("name", "value"),
+        f"{PROTOCOL}.on_headers_complete": (),
+        f"{PROTOCOL}.send_400_response": ("msg",),
+    },
+    "messaging/transport/http.py": {
+        "urllib3.connection:HTTPConnection._new_conn": (),
+        "urllib3.connection:HTTPSConnection._new_conn": (),
+        "requests:Session.get_redirect_target": ("resp",),
+    },
+    "messaging/chat/through_apprise.py": {"apprise:NotifyBase.throttle": ("last_io", "wait")},
+    "lakehouse/replacement.py": {
+        f"{PRODUCER}._existing_manifests": (),
+        f"{PRODUCER}._deleted_entries": (),
+        f"{PRODUCER}._build_delete_files_partition_predicate": (),
+        f"{PRODUCER}.new_manifest_writer": ("spec",),
+    },
+    "orchestration/checks.py": {
+        "dagster:AssetCheckResult._get_unpartitioned_target_materialization_data": ("step_context", "asset_key"),
+    },
+    "orchestration/runtime/instance.py": {
+        f"{EVENT_LOG}._connect": ("shard",),
+        f"{EVENT_LOG}._initdb": ("engine", "for_index_shard"),
+        f"{EVENT_LOG}.has_table": ("table_name",),
+    },
+    "orchestration/runtime/launcher.py": {
+        f"{LAUNCHER}.launch_run": ("context",),
+        f"{LAUNCHER}.check_run_worker_health": ("run",),
+    },
+    "cli/apply.py": {"dagster._core.storage.runs:SqlRunStorage.get_run_storage_id": ()},
+}
+"""Methods that are called or overridden, with their parameters, by module of Radar."""
+NAMES = {
+    "api/server.py": [
+        "dagster._core.workspace.context:WorkspaceProcessContext",
+        "dagster._core.workspace.load_target:ModuleTarget",
+        "dagster._core.workspace.load_target:WorkspaceFileTarget",
+        "dagster._core.workspace.load_target:WorkspaceLoadTarget",
+        "dagster_webserver.app:create_app_from_workspace_process_context",
+        "dagster_webserver.cli:DEFAULT_DB_STATEMENT_TIMEOUT",
+        "dagster_webserver.cli:DEFAULT_POOL_MAX_OVERFLOW",
+        "dagster_webserver.cli:DEFAULT_POOL_RECYCLE",
+        "dagster_webserver.version:__version__",
+    ],
+    "cli/apply.py": ["dagster._core.storage.runs:SqlRunStorage"],
+    "cli/services.py": ["dagster._cli:main", "dagster._daemon.cli:main"],
+    "messaging/transport/http.py": [
+        "urllib3.connection:HTTPConnection._dns_host",
+        "urllib3:HTTPConnectionPool.ConnectionCls",
+        "urllib3:PoolManager.pool_classes_by_scheme",
+        "requests:Response._content",
+        "requests:Response._content_consumed",
+    ],
+    "messaging/chat/through_apprise.py": ["apprise.plugins.telegram:requests", "apprise.plugins.slack:requests"],
+    "lakehouse/catalog.py": ["pyiceberg.catalog.sql:IcebergTables.metadata_location"],
+    "lakehouse/replacement.py": [
+        PRODUCER,
+        f"{PRODUCER}._io",
+        f"{PRODUCER}._snapshot_id",
+        "pyiceberg.table:Transaction._table",
+        "pyiceberg.table:Transaction._updates",
+        "pyiceberg.table:Transaction.table_metadata",
+    ],
+    "orchestration/checks.py": [
+        "dagster._core.definitions.asset_checks.asset_check_evaluation:AssetCheckEvaluationTargetMaterializationData",
+        "dagster._core.execution.context.system:StepExecutionContext",
+    ],
+    "orchestration/runtime/instance.py": [
+        "dagster._core.storage.base_storage:DagsterStorage",
+        EVENT_LOG,
+        f"{EVENT_LOG}._db_lock",
+        f"{EVENT_LOG}._initialized_dbs",
+        "dagster._core.storage.event_log.sqlite.sqlite_event_log:INDEX_SHARD_NAME",
+        "dagster._core.storage.root:LocalArtifactStorage",
+        "dagster._core.storage.sqlite_storage:DagsterSqliteStorage",
+        "dagster._core.storage.sqlite_storage:DagsterSqliteStorage._event_log_storage",
+        "dagster._core.storage.sqlite_storage:_event_logs_directory",
+        "dagster._serdes:ConfigurableClass",
+        "dagster._serdes:ConfigurableClassData",
+        "dagster_postgres:PostgresEventLogStorage._engine",
+        "dagster_postgres:PostgresRunStorage._engine",
+    ],
+    "orchestration/runtime/launcher.py": [
+        "dagster._cli.api:execute_run_command",
+        "dagster._core.launcher.base:CheckRunHealthResult",
+        "dagster._core.launcher.base:LaunchRunContext",
+        "dagster._core.launcher.base:WorkerStatus",
+        LAUNCHER,
+        f"{LAUNCHER}._instance",
+        f"{LAUNCHER}._run_ids",
+        "dagster._core.remote_origin:ManagedGrpcPythonEnvCodeLocationOrigin",
+        "dagster._grpc.types:ExecuteRunArgs",
+        "dagster._serdes:ConfigurableClassData",
+        "dagster._serdes:serialize_value",
+        "multiprocessing.process:_children",
+    ],
+    "orchestration/runtime/preload.py": [
+        "dagster._cli.api",
+        "dagster._core.execution.plan.active",
+        "dagster._core.executor.in_process",
+    ],
+}
+"""Other private parts, by module of Radar."""
 PARTS = [
-    Part("uvicorn", f"{PROTOCOL}.on_message_begin", (), "collector/protocol.py"),
-    Part("uvicorn", f"{PROTOCOL}.on_header", ("name", "value"), "collector/protocol.py"),
-    Part("uvicorn", f"{PROTOCOL}.on_headers_complete", (), "collector/protocol.py"),
-    Part("uvicorn", f"{PROTOCOL}.send_400_response", ("msg",), "collector/protocol.py"),
-    Part("urllib3", "urllib3.connection:HTTPConnection._new_conn", (), "messaging/transport/http.py"),
-    Part("urllib3", "urllib3.connection:HTTPSConnection._new_conn", (), "messaging/transport/http.py"),
-    Part("urllib3", "urllib3:HTTPConnectionPool.ConnectionCls", None, "messaging/transport/http.py"),
-    Part("urllib3", "urllib3:PoolManager.pool_classes_by_scheme", None, "messaging/transport/http.py"),
-    Part("requests", "requests:Response._content", None, "messaging/transport/http.py"),
-    Part("requests", "requests:Response._content_consumed", None, "messaging/transport/http.py"),
-    Part("requests", "requests:Session.get_redirect_target", ("resp",), "messaging/transport/http.py"),
-    Part("apprise", "apprise.plugins.telegram:requests", None, "messaging/chat/through_apprise.py"),
-    Part("apprise", "apprise.plugins.slack:requests", None, "messaging/chat/through_apprise.py"),
-    Part("apprise", "apprise:NotifyBase.throttle", ("last_io", "wait"), "messaging/chat/through_apprise.py"),
-    Part("pyiceberg", f"{PRODUCER}._existing_manifests", (), "lakehouse/replacement.py"),
-    Part("pyiceberg", f"{PRODUCER}._deleted_entries", (), "lakehouse/replacement.py"),
-    Part("pyiceberg", f"{PRODUCER}._build_delete_files_partition_predicate", (), "lakehouse/replacement.py"),
-    Part("pyiceberg", f"{PRODUCER}.new_manifest_writer", ("spec",), "lakehouse/replacement.py"),
-    Part("pyiceberg", "pyiceberg.table:Transaction.table_metadata", None, "lakehouse/replacement.py"),
-    Part("pyiceberg", "pyiceberg.catalog.sql:IcebergTables.metadata_location", None, "lakehouse/catalog.py"),
-    Part("dagster", f"{EVENT_LOG}._connect", ("shard",), "orchestration/runtime/instance.py"),
-    Part("dagster", f"{EVENT_LOG}._initdb", ("engine", "for_index_shard"), "orchestration/runtime/instance.py"),
-    Part("dagster", f"{EVENT_LOG}.has_table", ("table_name",), "orchestration/runtime/instance.py"),
-    Part(
-        "dagster",
-        "dagster:AssetCheckResult._get_unpartitioned_target_materialization_data",
-        ("step_context", "asset_key"),
-        "orchestration/checks.py",
-    ),
-    Part("dagster", "dagster._core.storage.runs:SqlRunStorage.get_run_storage_id", (), "cli/apply.py"),
-    Part("dagster", f"{LAUNCHER}.launch_run", ("context",), "orchestration/runtime/launcher.py"),
-    Part("dagster", f"{LAUNCHER}.check_run_worker_health", ("run",), "orchestration/runtime/launcher.py"),
-    Part("dagster", "dagster._cli.api:execute_run_command", None, "orchestration/runtime/launcher.py"),
-    Part("python", "multiprocessing.process:_children", None, "orchestration/runtime/launcher.py"),
+    Part(used_in, path, parameters) for used_in, methods in METHODS.items() for path, parameters in methods.items()
 ]
+PARTS += [Part(used_in, path) for used_in, paths in NAMES.items() for path in paths]
+DOCUMENTED = {"_asdict", "_fields", "_make", "_replace", "_exit"}
+"""Names with an underscore that the Python documentation describes."""
+_UNDERSCORE = re.compile(r"(?:^|[.:])_(?!_)")
 
 
 def found(path: str) -> Any:
-    """What a path names; for an attribute that only instances have, that of a new one."""
+    """The object at a path. For an attribute that `__init__` sets, its name."""
     module, _, names = path.partition(":")
     value: Any = importlib.import_module(module)
-    for name in names.split("."):
-        value = getattr(value, name) if hasattr(value, name) else getattr(value(), name)
+    for name in filter(None, names.split(".")):
+        value = name if _is_set(value, name) else getattr(value, name)
     return value
+
+
+def _is_set(value: Any, name: str) -> bool:
+    """Whether objects of a class get an attribute that the class itself doesn't have."""
+    if hasattr(value, name) or not inspect.isclass(value):
+        return False
+    assignment = re.compile(rf"\bself\.{name}\b[^=\n]*=")
+    return any(assignment.search(inspect.getsource(kind)) for kind in value.__mro__ if kind.__module__ != "builtins")
+
+
+def is_private(path: str) -> bool:
+    """Whether a path is of another library, and private. Of dagster_webserver nothing is documented."""
+    return not path.startswith("radar_assets") and (
+        bool(_UNDERSCORE.search(path)) or path.startswith("dagster_webserver")
+    )
+
+
+def private_uses(tree: ast.AST) -> Iterator[str]:
+    """The private parts of libraries that a module uses: full paths, or `.name` for attributes of objects."""
+    imported, own = {}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            imported |= {alias.asname or alias.name: f"{node.module}:{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            imported |= {alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            own.add(node.attr)
+    yield from filter(is_private, imported.values())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr not in own | DOCUMENTED and _UNDERSCORE.match(node.attr):
+            yield f".{node.attr}"
+        elif (
+            isinstance(node, ast.Constant)
+            and re.fullmatch(r"\w+(\.\w+)+", str(node.value))
+            and is_private(str(node.value))
+        ):
+            yield str(node.value)
+        elif isinstance(node, ast.ClassDef):
+            bases = [imported.get(ast.unparse(base), "radar_assets") for base in node.bases]
+            methods = [child.name for child in node.body if isinstance(child, ast.FunctionDef)]
+            for base in bases:
+                if not base.startswith("radar_assets") and ":" in base:
+                    yield from (
+                        f".{name}" for name in methods if _UNDERSCORE.match(name) and hasattr(found(base), name)
+                    )
+
+
+def is_listed(use: str, used_in: str) -> bool:
+    """Whether a use has an entry."""
+    paths = [part.path for part in PARTS if part.used_in == used_in]
+    return any(
+        path == use or path.startswith(f"{use}:") or (use[0] == "." and path.endswith((use, f":{use[1:]}")))
+        for path in paths
+    )
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.path)
@@ -90,6 +239,36 @@ def test_a_private_part_is_where_radar_expects_it(part: Part) -> None:
     if part.parameters is not None:
         parameters = tuple(inspect.signature(value).parameters)[1:]
         assert parameters == part.parameters, f"{part.library}{version} changed {part.path}. {remedy}"
+
+
+def test_every_private_part_in_use_is_listed() -> None:
+    missing = [
+        f"{file.relative_to(PACKAGE)} uses {use}"
+        for file in sorted(PACKAGE.rglob("*.py"))
+        for use in private_uses(ast.parse(file.read_text()))
+        if not is_listed(use, str(file.relative_to(PACKAGE)))
+    ]
+    assert missing == [], "add an entry to NAMES or METHODS, and an upper bound of the library to pyproject.toml"
+
+
+@pytest.mark.parametrize(
+    ("code", "use"),
+    [
+        ("from dagster._core.events import DagsterEvent", "dagster._core.events:DagsterEvent"),
+        ("def late():\n    import dagster._core.events", "dagster._core.events"),
+        ("from dagster_webserver.app import create_app", "dagster_webserver.app:create_app"),
+        ("from urllib3.util import _type", "urllib3.util:_type"),
+        ("COMMAND = ['-m', 'dagster._cli.debug']", "dagster._cli.debug"),
+        ("response._body = b''", "._body"),
+        ("from uvicorn import Server\nclass Own(Server):\n    def _serve(self): ...", "._serve"),
+    ],
+)
+def test_every_form_of_use_is_found(code: str, use: str) -> None:
+    assert use in [*private_uses(ast.parse(code))]
+
+
+def test_no_entry_is_left_of_a_module_that_is_gone() -> None:
+    assert [part.used_in for part in PARTS if not (PACKAGE / part.used_in).exists()] == []
 
 
 @pytest.mark.parametrize("library", sorted({part.library for part in PARTS} - {"python"}))

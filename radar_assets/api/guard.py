@@ -1,6 +1,6 @@
-"""The guard in front of the Dagster UI: it keeps other web pages from driving or reading it through a visitor's browser.
+"""The guard in front of the Dagster UI: it prevents other web pages from controlling or reading the UI through a user's browser.
 
-It knows requests, not users: a program that can reach the port is let through.
+It checks requests, not users. Programs that can reach the port are let through.
 """
 
 import re
@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from radar_assets.settings import Settings
+from radar_assets.urls import LOOPBACK_HOSTS
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
 SECURITY_HEADERS = {
@@ -31,19 +31,19 @@ Origin = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is refused, and with which status."""
+    """Status and reason of a refused request."""
 
     status: int
     reason: str
 
 
 class Guard:
-    """Lets through what the UI's own pages and programs send, and nothing that another site's page can make a browser send.
+    """Accepts requests of the UI's own pages and of programs, and refuses every request that a page of another site can cause.
 
-    - The `Host` is in the allow-list; a page that rebinds its own name to this address is refused with 421.
-    - The `Origin`, if any, is the UI's, and `Sec-Fetch-Site` says so. Links to the UI, as in alerts, still open it.
-    - State changes only by POST of `application/json`, which a browser sends across origins only after a preflight request,
-      and that is refused. GraphQL is never read from a URL.
+    - `Host` must be in the allow-list. This stops DNS rebinding, with status 421.
+    - `Origin`, if present, must be the UI's, and `Sec-Fetch-Site` must agree. Links to the UI, for example in alerts, still work.
+    - State changes only by POST of `application/json`. Browsers send that across origins only after a preflight request, which is
+      refused. GraphQL is never read from the URL.
     - No page may frame the UI.
     """
 
@@ -51,8 +51,8 @@ class Guard:
         """Guard an application.
 
         Args:
-            hosts: names and addresses that it answers to, in lower case.
-            origins: its origins besides the one that a request's own `Host` makes, such as that of a TLS proxy.
+            hosts: accepted host names and addresses, in lower case.
+            origins: accepted origins besides that of the request's `Host`, such as the origin of a TLS proxy.
         """
         self._app = app
         self._hosts = frozenset(hosts)
@@ -67,7 +67,7 @@ class Guard:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
                 headers.update(SECURITY_HEADERS)
-                # Beside the application's own policy: a browser enforces both.
+                # In addition to the application's own policy. Browsers enforce both.
                 headers.append("Content-Security-Policy", FRAMING)
             await send(message)
 
@@ -85,7 +85,7 @@ class Guard:
         if not host or name not in self._hosts:
             return Refusal(
                 421,
-                f"The UI does not answer to the host {name or '(none)'}. If that is its address, "
+                f"Unknown host {name or '(none)'}. If that is the address of the UI, "
                 "set RADAR_UI_URL to the URL in the address bar and restart it.",
             )
         scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
@@ -93,7 +93,7 @@ class Guard:
         return self._foreign(scope, headers, own) or (self._unsafe(scope, headers) if scope["type"] == "http" else None)
 
     def _foreign(self, scope: Scope, headers: Headers, own: Origin) -> Refusal | None:
-        """Whether a page of another origin makes the request."""
+        """The refusal of a request from a page of another origin."""
         allowed = {own, *self._origins}
         if any(origin_of(origin) not in allowed for origin in headers.getlist("origin")):
             return Refusal(
@@ -101,7 +101,7 @@ class Guard:
                 "The request comes from a page of another origin. If that page is the UI, "
                 "set RADAR_UI_URL to the URL in the address bar and restart it.",
             )
-        # Origins on one site may be strangers to each other, such as the ports of localhost.
+        # "same-site" is not enough: all ports of localhost are one site.
         if all(site in ("same-origin", "none") for site in headers.getlist("sec-fetch-site")):
             return None
         if (
@@ -110,14 +110,14 @@ class Guard:
             and headers.get("sec-fetch-mode") == "navigate"
             and headers.get("sec-fetch-dest") == "document"
         ):
-            return None  # a link was followed: the page that has it can neither read nor frame what opens
+            return None  # a followed link: the linking page can neither read nor frame the page that opens
         return Refusal(403, "Pages of other origins may link to the UI, but not embed it or send requests to it.")
 
     def _unsafe(self, scope: Scope, headers: Headers) -> Refusal | None:
-        """Whether a request could change something without being one that only the UI and programs can send."""
+        """The refusal of a request that may change state and that a page of another origin could send."""
         if scope["method"] in ("GET", "HEAD"):
             if scope["path"].rstrip("/") == "/graphql" and scope["query_string"]:
-                return Refusal(403, "GraphQL is not read from the URL; send it by POST as application/json.")
+                return Refusal(403, "GraphQL in the URL is not supported; send it by POST as application/json.")
             return None
         if scope["method"] != "POST":
             return Refusal(403, "Only GET, HEAD and POST are allowed.")
@@ -128,12 +128,12 @@ class Guard:
 
 
 def guarded(app: ASGIApp, settings: Settings, host: str) -> Guard:
-    """The UI behind its guard.
+    """Put the guard in front of the UI.
 
     Args:
-        host: the address that it listens on.
+        host: address that the UI listens on.
     """
-    hosts, origins = {*LOOPBACK, host.lower()}, set()
+    hosts, origins = {*LOOPBACK_HOSTS, host.lower()}, set()
     if settings.ui_url and (origin := origin_of(settings.ui_url)):
         hosts.add(origin[1])
         origins.add(origin)
@@ -141,7 +141,7 @@ def guarded(app: ASGIApp, settings: Settings, host: str) -> Guard:
 
 
 def origin_of(url: str) -> Origin | None:
-    """The origin of a URL, or None for `null` and what is not an http URL."""
+    """The origin of an http or https URL; None for anything else, such as `null`."""
     try:
         parts = urlsplit(url)
         port = parts.port

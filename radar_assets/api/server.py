@@ -1,4 +1,4 @@
-"""The Dagster UI as a process: its web application behind the guard, from the first import to the last response."""
+"""Serves the Dagster UI: its web application behind the guard, until the process is stopped."""
 
 import signal
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
 
 DRAIN_S = 5
-"""How long requests under way may take once the UI is asked to stop."""
+"""Timeout for requests in progress when the UI is stopped."""
 
 
 def serve(settings: Settings, host: str, port: int, workspace: Path | None = None) -> None:
     """Serve the UI until SIGINT or SIGTERM.
 
     Args:
-        workspace: file that says where the definitions are, as for `dagster-webserver -w`. Default: Radar's own, in a code
-            server that this process starts.
+        workspace: workspace file, as for `dagster-webserver -w`. By default this process starts a code server with Radar's
+            definitions.
 
     Raises:
-        SettingsError: the settings aren't those of the environment.
-        StoreError: the database can't be used.
+        SettingsError: the settings differ from the environment.
+        StoreError: the database is not usable.
     """
     with ui_of(settings, workspace) as ui:
         server = uvicorn.Server(
@@ -45,7 +45,7 @@ def serve(settings: Settings, host: str, port: int, workspace: Path | None = Non
                 timeout_graceful_shutdown=DRAIN_S,
             )
         )
-        # uvicorn has handlers of its own while it runs, and raises their signal again afterwards.
+        # uvicorn sets its own handlers while it runs and raises the signal again afterwards, which must not end the process.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: setattr(server, "should_exit", True))
         server.run()
@@ -53,7 +53,7 @@ def serve(settings: Settings, host: str, port: int, workspace: Path | None = Non
 
 @contextmanager
 def ui_of(settings: Settings, workspace: Path | None = None) -> Iterator[Starlette]:
-    """The UI's application, unguarded, on the instance of the home."""
+    """The UI's web application on the instance of the home, without the guard."""
     target: WorkspaceLoadTarget = (
         WorkspaceFileTarget([str(workspace)])
         if workspace

@@ -27,7 +27,7 @@ from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
 from radar_assets.cli.rules import rules_app
 from radar_assets.cli.schema import schema
-from radar_assets.cli.serve import serve
+from radar_assets.cli.serve import serve, serve_ui
 from radar_assets.cli.simulate import simulate
 from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
@@ -64,6 +64,7 @@ for group, commands in {
 }.items():
     for position, command in enumerate(commands):
         app.command(command, group=group, sort_key=position)
+app.command(serve_ui, show=False)
 for group_of_commands, group in (
     (project_app, EVENTS),
     (key_app, EVENTS),

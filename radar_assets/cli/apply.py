@@ -104,7 +104,9 @@ def reload_definitions(url: str, instance_id: str, *, is_local: bool) -> bool:
     from urllib.parse import urlsplit
     from urllib.request import ProxyHandler, Request, build_opener
 
-    is_local = is_local or urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    from radar_assets.urls import LOOPBACK_HOSTS
+
+    is_local = is_local or urlsplit(url).hostname in LOOPBACK_HOSTS
     opener = build_opener(*([ProxyHandler({})] if is_local else []))
     body = json.dumps({"query": RELOAD}).encode()
     request = Request(f"{url.rstrip('/')}/graphql", body, {"Content-Type": "application/json"})

@@ -1,10 +1,11 @@
-"""`radar collect`: takes events in over HTTP, until it is interrupted."""
+"""`radar collect`: receives events over HTTP, until it is stopped."""
 
 from typing import Annotated
 
 from cyclopts import Parameter, validators
 
 from radar_assets.cli.terminal import err
+from radar_assets.cli.ui_address import local_url
 
 PORT = 8000
 
@@ -15,16 +16,16 @@ def collect(
     host: str = "127.0.0.1",
     workers: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=256))] = 1,
 ) -> None:
-    """Take events in over HTTP; an answer of 200 means that they are on disk.
+    """Receive events over HTTP. A 200 response means the event is on disk.
 
     Parameters
     ----------
     port
         Port to listen on.
     host
-        Address to listen on; 0.0.0.0 is every address of this machine.
+        Address to listen on; 0.0.0.0 for all addresses of this machine.
     workers
-        Processes to share the work, each with segments of its own.
+        Number of worker processes. Each writes its own segments.
     """
     from radar_assets.cli.dev import check_port
     from radar_assets.collector.server import serve
@@ -32,5 +33,5 @@ def collect(
 
     check_port(host, port)
     settings = load_settings().prepare()
-    err().print(f"Taking events in at http://{host}:{port}/v1/events; ctrl-c stops.", markup=False)
+    err().print(f"Receiving events at {local_url(host, port)}/v1/events; Ctrl-C stops.", markup=False)
     serve(settings, host, port, workers)

@@ -1,18 +1,15 @@
-"""`radar dev`: the collector, and Dagster's UI and daemon on the instance of the Radar home, until it is interrupted.
+"""`radar dev`: the collector, and Dagster's UI and daemon on the instance of the Radar home, until it is stopped.
 
-How children are run is said in `supervisor.py`.
+How the services are run and stopped is in `foreground.py`.
 """
 
 import os
 import shlex
 import socket
-import sys
-import time
 import webbrowser
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from radar_assets.cli.services import ui_commands
 from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.terminal import err, printable
 from radar_assets.cli.ui_address import local_url
@@ -20,54 +17,49 @@ from radar_assets.cli.ui_address import local_url
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from radar_assets.cli.supervisor import Child, Service
+    from radar_assets.cli.supervisor import Service
     from radar_assets.settings import Settings
 
-# That much of Dagster is called beta says nothing here.
 QUIET = "ignore:Parameter `backfill_policy`"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-SLOWEST_START_S = 180
-LOOK_S = 0.2
+"""Users can't act on Dagster's warning that a parameter is in beta."""
 FIRST_PROJECT = "default"
 MAX_NAMED = 3
 """How many projects the panel names."""
 
 
 class PortTakenError(Exception):
-    """Something else listens on the port that was asked for."""
+    """Another process listens on the requested port."""
 
 
 def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000, verbose: bool = False) -> int:
-    """Run the collector, the UI, and the daemon, which loads what lands and rebuilds what is stale.
+    """Run the collector, the UI, and the daemon, which loads new events and rebuilds stale tables.
 
     Parameters
     ----------
     port
         Port of the UI.
     host
-        Address that UI and collector listen on. The UI asks for no login, so whoever reaches it can start runs.
+        Address that UI and collector listen on. The UI has no login: anyone who can reach it can start runs.
     collector_port
         Port of the collector.
     verbose
         Print all logs here instead of writing them to the folder logs in the home.
     """
-    from radar_assets.cli.supervisor import Service
+    from radar_assets.cli.services import collector_service
     from radar_assets.settings import load_settings
 
     check_port(host, port)
     check_port(host, collector_port, "--collector-port")
     settings, collector = load_settings().prepare(), local_url(host, collector_port)
-    command = [sys.executable, "-c", "from radar_assets.cli import main; main()", "collect"]
-    command += ["--host", host, "--port", str(collector_port)]
-    services = [*_dagster(host, port), Service("collector", command, f"{collector}/readyz")]
+    services = [collector_service(host, collector_port)]
     return _run(settings, host, port, services, lambda: _first_event(settings, collector), verbose=verbose)
 
 
 def run_ui(host: str, port: int) -> int:
-    """Run Dagster's UI and daemon until they are interrupted, and show the UI in the browser; the exit code.
+    """Run Dagster's UI and daemon until they are stopped, and open the UI in the browser. Returns the exit code.
 
     Raises:
-        PortTakenError: the port is in use, or the address is none of this machine.
+        PortTakenError: the port is in use, or this machine does not have the address.
     """
     from radar_assets.settings import load_settings
 
@@ -76,24 +68,14 @@ def run_ui(host: str, port: int) -> int:
         return Panel([], [])
 
     check_port(host, port)
-    return _run(load_settings().prepare(), host, port, _dagster(host, port), show)
+    return _run(load_settings().prepare(), host, port, [], show)
 
 
 class Panel(NamedTuple):
-    """What a person needs once everything runs: facts with their labels, and lines that say what to do next."""
+    """The text to show once everything runs: labelled facts, and lines with the next step."""
 
     facts: list[tuple[str, str]]
     next: list[str]
-
-
-def _dagster(host: str, port: int) -> "list[Service]":
-    """The code server, Dagster's UI and the daemon."""
-    from radar_assets.cli.supervisor import Service
-
-    commands = ui_commands(host, port)
-    return [
-        Service(name, command, local_url(host, port) if name == "ui" else None) for name, command in commands.items()
-    ]
 
 
 def _run(
@@ -105,44 +87,36 @@ def _run(
     *,
     verbose: bool = False,
 ) -> int:
-    """Run services as children until a signal arrives or one of them ends; the exit code.
+    """Run Dagster's UI and daemon and further services until a signal arrives or one of them ends. Returns the exit code.
 
     Args:
-        host: where the UI is served; likewise `port`.
-        make_panel: is called once all of them are ready.
+        host, port: address of the UI.
+        make_panel: is called once all services are ready.
     """
-    from radar_assets.cli.supervisor import Supervisor
+    from radar_assets.cli.foreground import run_services
+    from radar_assets.cli.services import dagster_services, services_folder
     from radar_assets.orchestration.runtime.instance import prepare_instance
+    from radar_assets.urls import LOOPBACK_HOSTS
 
-    stop, console = StopSignals(patient=True), err()
+    stop, console = StopSignals(handles_second=True), err()
     console.print("Starting; this takes some seconds ...")
-    # The launcher forks runs of a code server that it did not start only where Dagster's development tools have.
+    # Without this variable, the launcher does not fork runs of a code server that another process has started.
     environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_IS_DEV_CLI": "1"}
     environment["DAGSTER_HOME"] = str(prepare_instance(settings))
     logs = None if verbose else settings.home / "logs"
-    ui, deadline = local_url(host, port), time.monotonic() + SLOWEST_START_S
-    with Supervisor(environment, logs) as supervisor:
-        for service in services:
-            supervisor.start(service)
-        unready = supervisor.children
-        while not stop.wait(LOOK_S):
-            if ended := supervisor.ended():
-                return _show_end(console, ended)
-            if not unready:
-                continue
-            unready = [child for child in unready if not child.is_ready()]
-            if not unready or time.monotonic() > deadline:
-                for child in unready:
-                    console.print(f"{child.service.name} does not answer yet", style="yellow")
-                unready = []
-                panel = make_panel()
-                facts = [("UI", ui), *panel.facts, *([("Logs", str(logs))] if logs else [])]
-                _show(console, Panel(facts, panel.next), is_exposed=host not in LOOPBACK)
-    return 0
+
+    def show() -> None:
+        panel = make_panel()
+        facts = [("UI", local_url(host, port)), *panel.facts, *([("Logs", str(logs))] if logs else [])]
+        _show(console, Panel(facts, panel.next), is_exposed=host not in LOOPBACK_HOSTS)
+
+    with services_folder(settings.scratch) as folder:
+        services = [*dagster_services(host, port, folder), *services]
+        return run_services(services, environment, stop, logs=logs, when_ready=show)
 
 
 def _first_event(settings: "Settings", collector: str) -> Panel:
-    """How to send a first event: with a new key on a home without projects, else with one to make."""
+    """How to send a first event. A home without projects gets a project and a write key for it."""
     from radar_assets.collector.keys import create_key
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project
@@ -174,7 +148,7 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
 
 
 def _show(console: "Console", panel: Panel, *, is_exposed: bool) -> None:
-    """Print the panel. What is to be pasted has no frame beside it, and no line is broken."""
+    """Print the panel without a frame and without line breaks, so that its commands can be copied."""
     width = max(len(label) for label, _ in panel.facts)
     console.print()
     console.rule("Radar is running", align="left", style="green")
@@ -187,28 +161,14 @@ def _show(console: "Console", panel: Panel, *, is_exposed: bool) -> None:
     console.rule(style="green")
 
 
-def _show_end(console: "Console", child: "Child") -> int:
-    """Print why a child has ended, as far as its log says; the exit code for that."""
-    from rich.text import Text
-
-    code = child.process.returncode
-    end = f"exit code {code}" if code >= 0 else f"signal {-code}"
-    console.print(f"{child.service.name} ended ({end}), so everything stops.", style="red", markup=False)
-    if child.log:
-        console.print(f"The last lines of {child.log}:", markup=False, soft_wrap=True)
-        for line in child.last_lines():
-            console.print(f"  {printable(Text.from_ansi(line).plain)}", markup=False, soft_wrap=True)
-    return 1
-
-
 def check_port(host: str, port: int, option: str = "--port") -> None:
-    """Make sure that a server can listen there.
+    """Check that a server can listen on an address.
 
     Args:
-        option: by which another port is chosen.
+        option: the option that sets the port, for the error message.
 
     Raises:
-        PortTakenError: it can't.
+        PortTakenError: it can't listen.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -129,11 +130,14 @@ def _access(settings: "Settings") -> Iterator[Finding]:
         if mode is None or (is_closed and place.resolve().is_relative_to(settings.home.resolve())):
             continue
         is_any_open = True
-        closed = f"{mode & (0o700 | allowed.get(name, 0)):o}"
+        closed = f"{mode & (0o7700 | allowed.get(name, 0)):o}"
         yield Finding("warning", f"{name} {place} is open to other users ({mode:04o})", f"Run chmod {closed} {place}.")
-    if isinstance(zone, Path) and gid is not None and not is_shared:
-        remedy = f"Run chgrp {settings.landing_group} {zone} && chmod 2770 {zone}."
-        yield Finding("warning", f"the group {settings.landing_group} can't add segments to {zone}", remedy)
+    if isinstance(zone, Path) and gid is not None and not (is_shared and zone.stat().st_mode & stat.S_ISVTX):
+        problem = (
+            f"can remove the segments of other users from {zone}" if is_shared else f"can't add segments to {zone}"
+        )
+        remedy = f"Run chgrp {settings.landing_group} {zone} && chmod 3770 {zone}."
+        yield Finding("warning", f"the group {settings.landing_group} {problem}", remedy)
     elif not is_any_open:
         yield Finding("ok", "home, database, landing zone and warehouse are closed to other users")
 

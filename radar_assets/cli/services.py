@@ -1,61 +1,118 @@
-"""The processes behind the UI of `radar dev`: a code server that loads the definitions for all, the guarded UI, the daemon.
+"""The services that `radar dev` and `radar serve` run: their commands, and the files through which they find each other.
 
-`dagster dev` runs the same, but its webserver has no guard.
+How services are supervised is in `supervisor.py`; the process of a service begins in `service_process.py`.
 """
 
-import atexit
-import shutil
-import signal
-import socket
+import fcntl
+import json
+import os
+import re
 import sys
 import tempfile
-import time
-from importlib import import_module
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from radar_assets.cli.supervisor import Service
+from radar_assets.cli.ui_address import local_url
+
 DEFINITIONS = "radar_assets.definitions"
-POLL_S = 0.1
+SOCKET, WORKSPACE = "code.sock", "workspace.yaml"
+PREFIX = "radar-services-"
+SOCKET_PATH = re.compile(r"[A-Za-z0-9_./-]{1,100}")
+"""Linux allows 107 bytes in the path of a UNIX socket, macOS 103; gRPC reads the path as part of a URL."""
 
 
-def ui_commands(host: str, port: int) -> dict[str, list[str]]:
-    """The commands to run side by side, by name. None of them ends by itself."""
-    # Not in the home, as the address of a socket has 100 characters at most.
-    folder = Path(tempfile.mkdtemp(prefix="radar-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    address, workspace = folder / "code.sock", folder / "workspace.yaml"
-    workspace.write_text(
-        f"load_from:\n  - grpc_server: {{socket: {address}, location_name: {DEFINITIONS}}}\n", encoding="utf-8"
+def collector_service(host: str, port: int) -> Service:
+    """The collector."""
+    command = ["", "radar_assets.cli", "radar_assets.cli", "collect", "--host", host, "--port", str(port)]
+    return Service("collector", _python(command), f"{local_url(host, port)}/readyz")
+
+
+def ui_service(host: str, port: int, workspace: Path | None = None, wait_for: Path | None = None) -> Service:
+    """The guarded UI.
+
+    Args:
+        workspace: file that names the code servers to use. By default the UI starts its own.
+        wait_for: socket of a code server to wait for.
+    """
+    command = [str(wait_for or ""), "radar_assets.api.server", "radar_assets.cli", "serve-ui"]
+    command += ["--host", host, "--port", str(port)]
+    return Service(
+        "ui", _python(command + (["--workspace", str(workspace)] if workspace else [])), local_url(host, port)
     )
+
+
+def dagster_services(host: str, port: int, folder: Path) -> list[Service]:
+    """A code server that loads the definitions once for all, the guarded UI, and the daemon.
+
+    `dagster dev` runs the same, but its webserver has no guard.
+
+    Args:
+        host, port: address of the UI.
+        folder: a `services_folder`.
+    """
+    address, workspace = folder / SOCKET, folder / WORKSPACE
+    location = {"socket": str(address), "location_name": DEFINITIONS}
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}), encoding="utf-8")
     code_server = ["", "dagster._cli", "dagster._cli", "code-server", "start"]
     code_server += ["--socket", str(address), "-m", DEFINITIONS, "--location-name", DEFINITIONS]
-    # Its interpreter's path lets the run launcher see that runs may be forked from the daemon.
+    # The path of its interpreter tells the run launcher that the daemon can fork the runs.
     code_server += ["--use-python-environment-entry-point", "--log-level", "warning"]
-    ui = [str(address), "radar_assets.api.server", "radar_assets.cli"]
-    ui += ["serve", "--host", host, "--port", str(port), "--workspace", str(workspace)]
     daemon = [str(address), "dagster._daemon.cli", "dagster._daemon.cli", "run", "--workspace", str(workspace)]
-    commands = {"code-server": code_server, "ui": ui, "daemon": daemon}
-    start = [sys.executable, "-c", f"from {__name__} import main; main()"]
-    return {name: [*start, *command] for name, command in commands.items()}
+    return [
+        Service("code-server", _python(code_server)),
+        ui_service(host, port, workspace, address),
+        Service("daemon", _python(daemon)),
+    ]
 
 
-def main() -> None:
-    """Run `main` of a module once the code server answers, before which queued runs would fail.
+def _python(command: Sequence[str]) -> list[str]:
+    return [sys.executable, "-c", "from radar_assets.cli.service_process import main; main()", *command]
 
-    The arguments are the socket, or nothing to wait for; a module to import meanwhile; the module with `main`; what that takes.
+
+@contextmanager
+def services_folder(scratch: Path) -> Iterator[Path]:
+    """A folder for the socket and the workspace file of this process, which is removed when the block ends.
+
+    Folders of processes that were killed are removed too.
+
+    Args:
+        scratch: the parent folder. Where its path is too long for a socket, the system's temporary folder is used instead.
     """
-    _, address, heavy, module, *arguments = sys.argv
-    # Until the command has handlers of its own, nothing is under way, and a signal ends the process without a traceback.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    import_module(heavy)
-    while address and not _answers(address):
-        time.sleep(POLL_S)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv[1:] = arguments
-    import_module(module).main()
+    example = scratch / f"{PREFIX}{'x' * 8}" / SOCKET
+    parent = scratch if SOCKET_PATH.fullmatch(str(example)) else Path(tempfile.gettempdir())
+    for leftover in parent.glob(f"{PREFIX}*"):
+        if (handle := _lock(leftover)) is not None:
+            _remove(leftover, handle)
+    handle = None
+    while handle is None:  # another process may take a new folder for a leftover until it is locked
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        handle = _lock(folder)
+    try:
+        yield folder
+    finally:
+        _remove(folder, handle)
 
 
-def _answers(address: str) -> bool:
-    """Whether the code server listens."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(address) == 0
+def _lock(folder: Path) -> int | None:
+    """A handle that locks a folder, which the system unlocks when this process ends; None if that is impossible."""
+    handle = None
+    with suppress(OSError):  # removed meanwhile, a link, another user's, or locked by a process that lives
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), folder.lstat()):
+            return handle
+    if handle is not None:
+        os.close(handle)
+    return None
+
+
+def _remove(folder: Path, handle: int) -> None:
+    """Remove a locked folder of services. A folder that holds anything else stays."""
+    for name in (SOCKET, WORKSPACE):
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=handle)
+    with suppress(OSError):
+        folder.rmdir()
+    os.close(handle)

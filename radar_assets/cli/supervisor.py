@@ -1,6 +1,6 @@
 """Child processes that end together: when one of them ends, when they are stopped, and when their parent is killed.
 
-Each has a log of bounded size. What the children do belongs to their commands, and what happens once they are ready to `cli/dev.py`.
+Each child can have a log of bounded size. The commands of Radar's own children are in `services.py`.
 """
 
 import os
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 import psutil
 
 REPEAT_S = 12
-"""Between two SIGTERM to a child that runs on. Dagster raises an exception from its handler, which Python drops at some moments."""
+"""Pause between two SIGTERMs. Dagster raises an exception in its signal handler, and Python drops it if it arrives in a destructor."""
 ATTEMPTS = 4
-"""SIGTERMs before a child is killed: the collector takes up to 30 s for requests under way."""
+"""SIGTERMs before a child is killed. The collector takes up to 30 s to answer requests under way."""
 LOOK_S = 0.2
 READY_TIMEOUT_S = 2
 MAX_LOG_BYTES = 10_000_000
@@ -31,11 +31,11 @@ SHOWN_BYTES = 4_000
 
 @dataclass(frozen=True)
 class Service:
-    """A command to run as a child.
+    """A command to run as a child process.
 
     Attributes:
-        name: what its log is called.
-        url: where it answers once it is ready; without one it always counts as ready.
+        name: names its log.
+        url: responds once the service is ready. A service without a URL counts as ready.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Child:
 
     service: Service
     process: subprocess.Popen[bytes]
-    log: Path | None
+    log: Path | None = None
 
     def is_ready(self) -> bool:
-        """Whether it answers, with anything but an error of its own."""
+        """Whether its URL responds with a status below 500."""
         if not self.service.url:
             return True
         parts = urlsplit(self.service.url)
@@ -74,42 +74,47 @@ class Child:
             return file.read().decode(errors="replace").splitlines()[-20:]
 
     def bound_log(self) -> None:
-        """Begin its log anew once it is large; the part before is kept beside it."""
+        """Move the content of a large log to a second file, which replaces the one before."""
         if self.log and self.log.stat().st_size > MAX_LOG_BYTES:
-            # The child goes on writing to the same file, at its end.
+            # The child keeps writing to the same file, which it opened in append mode.
             shutil.copyfile(self.log, _previous(self.log))
             os.truncate(self.log, 0)
 
 
 class Supervisor:
-    """Runs children until the block ends.
+    """Runs child processes until the block ends.
 
-    The children are in one process group, whose leader is a process that waits for the end of this one, however that comes about.
-    It ends the children by SIGTERM, then kills what is left of the group, their own children included. A process that leaves the
-    group lives on, as runs do.
+    All children are in one process group. Its leader is a helper process that waits until this process ends, for whatever reason,
+    SIGKILL included. Then it sends SIGTERM to the children and finally kills the whole group, including the children's own children.
+    A process that has left the group survives, as runs do.
     """
 
     def __init__(self, environment: Mapping[str, str], logs: Path | None) -> None:
         """
         Args:
-            logs: folder for the output of the children; without one they share that of this process.
+            logs: folder for the output of the children. Without it, they share the output of this process.
         """
         self._environment, self._logs = environment, logs
         if logs:
             logs.mkdir(parents=True, exist_ok=True)
         self.children: list[Child] = []
-        self._leader = subprocess.Popen(
-            [sys.executable, "-m", "radar_assets.cli.supervisor"], stdin=subprocess.PIPE, process_group=0
-        )
+        leader = Service("process group leader", [sys.executable, "-m", "radar_assets.cli.supervisor"])
+        self._leader = Child(leader, subprocess.Popen(leader.command, stdin=subprocess.PIPE, process_group=0))
 
     def __enter__(self) -> "Supervisor":
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
 
     def start(self, service: Service) -> None:
         """Start a child."""
         log = self._logs / f"{service.name}.log" if self._logs else None
         if log and log.exists():
             log.replace(_previous(log))
+        group = self._leader.process
         with log.open("ab") if log else nullcontext() as output:
             process = subprocess.Popen(
                 service.command,
@@ -117,51 +122,57 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # Not that of this process, so that ctrl-c in a terminal reaches the children by way of the leader alone.
-                process_group=self._leader.pid,
+                # In a group of its own, a child doesn't get the Ctrl-C of a terminal directly: it is stopped in order.
+                process_group=group.pid,
             )
         self.children.append(Child(service, process, log))
-        assert self._leader.stdin
-        self._leader.stdin.write(b"%d\n" % process.pid)
-        self._leader.stdin.flush()
+        assert group.stdin
+        with suppress(BrokenPipeError):  # the leader was killed: `ended` reports it
+            group.stdin.write(b"%d\n" % process.pid)
+            group.stdin.flush()
 
     def ended(self) -> Child | None:
-        """A child that has ended, if any has."""
+        """A child that has ended, if any. The group's leader counts too: without it, children could outlive this process."""
         for child in self.children:
             child.bound_log()
-        return next((child for child in self.children if child.process.poll() is not None), None)
+        # Each is polled, since a child that is not stays a zombie, which the leader takes for running.
+        ended = [child for child in [*self.children, self._leader] if child.process.poll() is not None]
+        return ended[0] if ended else None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """End the children."""
-        assert self._leader.stdin
-        self._leader.stdin.close()
-        while self._leader.poll() is None:
-            self.ended()  # what is not waited for stays as a zombie
+    def stop(self, is_urgent: Callable[[], bool] = lambda: False) -> None:
+        """Stop the children: by SIGTERM, and by SIGKILL if they ignore that or as soon as it is urgent."""
+        group = self._leader.process
+        assert group.stdin
+        with suppress(BrokenPipeError):
+            group.stdin.close()
+        while group.poll() is None and not is_urgent():
+            self.ended()  # reaps children, which would otherwise remain as zombies
             time.sleep(LOOK_S)
-        # For a leader that was killed before its time.
+        # Nothing is left to do here unless it is urgent or the leader was killed.
         running = [psutil.Process(child.process.pid) for child in self.children if child.process.poll() is None]
-        _end(running, self._leader.pid)
+        _end(running, group.pid, is_urgent)
+        group.wait()
 
 
 def _previous(log: Path) -> Path:
     return log.with_name(f"{log.name}.1")
 
 
-def _end(children: list[psutil.Process], group: int) -> None:
-    """End children in order, and then all that is left of their group at once."""
+def _end(children: list[psutil.Process], group: int, is_urgent: Callable[[], bool] = lambda: False) -> None:
+    """Stop children by SIGTERM, then kill everything that is left of their group."""
     for _ in range(ATTEMPTS):
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.terminate()
-        _, children = psutil.wait_procs(children, timeout=REPEAT_S)
+        repeat_at = time.monotonic() + REPEAT_S
+        while children and not is_urgent() and time.monotonic() < repeat_at:
+            _, children = psutil.wait_procs(children, timeout=LOOK_S)
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
 
 
 def _lead() -> None:
-    """Wait for the end of the process that started this one, and of the group then; it sends the ids of its children."""
+    """Read the ids of the children from stdin; once the parent ends, which closes stdin, stop them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     children = []

@@ -1,4 +1,4 @@
-"""Where the UI of a home is served: the process that serves it records that in the home, for other commands to find."""
+"""The address of a home's UI, which the process that serves it records in the home for other commands."""
 
 import json
 import os
@@ -17,14 +17,14 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def local_url(host: str, port: int) -> str:
-    """The URL under which this machine reaches a server of its own that listens on an address."""
+    """The URL under which this machine reaches its own server that listens on an address."""
     host = _EVERY_ADDRESS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextmanager
 def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
-    """Record that this process serves the UI of the home at an address, until the block ends."""
+    """Record that this process serves the home's UI at a URL, until the block ends."""
     file, identity = _file(settings), ProcessIdentity.of()
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
     fresh.write_text(json.dumps({"url": url, **identity._asdict()}))
@@ -37,7 +37,7 @@ def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
 
 
 def find_ui(settings: "Settings") -> str | None:
-    """The address of the UI that a process of this machine serves for the home, if one does."""
+    """The URL of the home's UI, if a process of this machine serves it."""
     found = _read(_file(settings))
     return found[0] if found and found[1].is_here() and found[1].process() else None
 

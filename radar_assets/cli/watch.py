@@ -1,4 +1,4 @@
-"""`radar watch`: looks after Dagster's daemon from outside, since it can't report its own death."""
+"""`radar watch`: monitors Dagster's daemon from outside, because the daemon can't report its own end."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from radar_assets.store.database import Store
 
 GONE_AFTER_S = 300
-"""Age of the daemon's last sign of life after which messages are sent from here. Leases keep the two from sending the same one."""
+"""Age of the daemon's last heartbeat after which this process sends messages. Leases keep the two from sending the same message."""
 
 
 def watch(*, once: bool = False, every: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 60) -> int:
-    """Judge the rules that watch the daemon, and send what is due while it is gone.
+    """Evaluate the rules that watch the daemon, and send due messages while it is down.
 
     Run it by cron, or on another machine with the same RADAR_DATABASE_URL.
 
     Parameters
     ----------
     once
-        Look once and exit: 0 while the daemon lives, 1 when it is gone.
+        Check once and exit: 0 if the daemon is running, 1 if it is down.
     every
-        Seconds between two looks.
+        Seconds between two checks.
     """
     from dagster import DagsterInstance
 
@@ -46,18 +46,18 @@ def watch(*, once: bool = False, every: Annotated[float, Parameter(validator=val
     metrics = registry(load_metrics(settings.config_file, required=settings.config is not None))
     store, lakehouse = open_store(settings.database), open_lakehouse(settings)
     if not any(rule.enabled and rule.watch == "daemon" for rule in load_rules(store)):
-        err().print("No rule that is on watches the daemon; nobody is told when it is gone.", style="yellow")
+        err().print("No enabled rule watches the daemon; no one will be notified if it stops.", style="yellow")
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         stop = None if once else StopSignals()
         while True:
             is_alive = True
             try:
-                is_alive = look(store, instance, lakehouse, metrics)
+                is_alive = check(store, instance, lakehouse, metrics)
             except Exception as error:
-                # What is down now may be up at the next look; who watches must not go down with it.
+                # The database may be back at the next check. A monitor must not stop with what it monitors.
                 if stop is None:
                     raise
-                err().print(f"Can't look: {type(error).__name__}: {error}", style="red", markup=False)
+                err().print(f"Check failed: {type(error).__name__}: {error}", style="red", markup=False)
             if stop is None:
                 store.close()
                 return 0 if is_alive else 1
@@ -66,8 +66,8 @@ def watch(*, once: bool = False, every: Annotated[float, Parameter(validator=val
                 return 0
 
 
-def look(store: "Store", instance: "DagsterInstance", lakehouse: "Lakehouse", metrics: "Sequence[Metric]") -> bool:
-    """Judge the daemon, and send what is due if it is gone; whether it lives."""
+def check(store: "Store", instance: "DagsterInstance", lakehouse: "Lakehouse", metrics: "Sequence[Metric]") -> bool:
+    """Check the daemon, and send due messages if it is down. Returns whether it is running."""
     from radar_assets.alerts.assets import deliver_due
     from radar_assets.alerts.watchers import daemon_seen, watch_now
     from radar_assets.windows import utc_now
@@ -77,8 +77,8 @@ def look(store: "Store", instance: "DagsterInstance", lakehouse: "Lakehouse", me
     if seen and (utc_now() - seen[1]).total_seconds() < GONE_AFTER_S:
         return True
     done = deliver_due(lakehouse, store, metrics)
-    said = f"no sign of life since {seen[1]:%Y-%m-%d %H:%M} UTC" if seen else "no sign of life yet"
+    state = f"has sent no heartbeat since {seen[1]:%Y-%m-%d %H:%M} UTC" if seen else "has not sent a heartbeat yet"
     err().print(
-        f"The daemon: {said}. Messages: {done.count('sent')} sent, {done.count('failed')} failed.", markup=False
+        f"The daemon {state}. Messages: {done.count('sent')} sent, {done.count('failed')} failed.", markup=False
     )
     return False

@@ -1,7 +1,7 @@
-"""The landing zone on a local disk, where other users may be allowed to write: how its files are opened, and what it is given.
+"""Files of a landing zone on a local disk, which other users may be allowed to write to: how they are opened and shared.
 
-No link is followed there: it could lead to any file that Radar may read, or lead Radar's own files out of the zone. The zone itself
-may be a link, since the operator has named it.
+Links in the zone are not followed: they could point to any file that Radar can read, or move Radar's own files out of the zone. The
+zone itself may be a link, because the operator has chosen it.
 """
 
 import errno
@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
-from radar_assets.permissions import SHARED
+from radar_assets.permissions import IS_SHARED, SHARED, SHARED_FILE
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # A named pipe would otherwise wait for someone who writes to it.
@@ -98,15 +98,16 @@ def make_hour(zone: Path, folder: Path) -> None:
 
 
 def share(zone: Path, handle: int) -> None:
-    """Give an open file or folder to the zone's group if that may write to the zone; nothing changes otherwise.
+    """Give an open file or folder to the zone's group if the zone is shared; else change nothing.
 
-    A zone is shared while its folder has the setgid bit and is writable for its group (`Settings.landing_group`).
+    A zone is shared while its folder has the setgid bit and is writable for its group (`Settings.landing_group`). Members of the
+    group can read the file, but not change it.
     """
     access, present = zone.stat(), os.fstat(handle)
-    if access.st_mode & SHARED != SHARED:
+    if access.st_mode & IS_SHARED != IS_SHARED:
         return
-    mode = SHARED if stat.S_ISDIR(present.st_mode) else 0o660
-    # What belongs to another user is theirs to share.
+    mode = SHARED if stat.S_ISDIR(present.st_mode) else SHARED_FILE
+    # Only the owner can change permissions.
     with suppress(PermissionError):
         if present.st_gid != access.st_gid:
             os.fchown(handle, -1, access.st_gid)

@@ -35,6 +35,7 @@ FIRST_EVENT_S = 120
 CANARY = "c4n4ry"
 SECRETS = {"RADAR_REDIS_URL": f"redis://:{CANARY}@127.0.0.1:1/0", "RADAR_SMTP_URL": f"smtp://user:{CANARY}@127.0.0.1:1"}
 """Settings with a secret that must show nowhere."""
+STOPPING = "Stopping ... Press Ctrl-C again to kill everything.\n"
 SCRIPT = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
 
 
@@ -98,9 +99,9 @@ def sending(url: str, authorization: str, event: str) -> http.client.HTTPRespons
     return urllib.request.urlopen(request, timeout=60)
 
 
-def left_of(process: subprocess.Popen[Any]) -> list[int]:
-    """The processes of a `radar dev` that has ended, but for those that end by themselves in time."""
-    deadline = time.monotonic() + PATIENCE_S
+def left_of(process: subprocess.Popen[Any], patience_s: float = PATIENCE_S) -> list[int]:
+    """The members of a session that remain after its command has ended, except those that end in time."""
+    deadline = time.monotonic() + patience_s
     while (left := members(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
@@ -155,7 +156,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
                 time.sleep(1)
             under_way.sendall(event[5:].encode())
             assert under_way.recv(15) == b"HTTP/1.1 200 OK"
-        assert process.stderr and process.stderr.read() == ""
+        assert process.stderr and process.stderr.read() == STOPPING
         assert process.wait(PATIENCE_S) == 0
         assert left_of(process) == []
     shown = [*lines, *(log.read_text() for log in (radar_home / "logs").iterdir())]
@@ -206,6 +207,8 @@ def test_when_a_child_ends_its_last_lines_are_shown_and_everything_stops(radar_h
         said = process.stderr.read()
         assert process.wait(PATIENCE_S) == 1
         assert left_of(process) == []
+    assert said.endswith(STOPPING)
+    said = said.removesuffix(STOPPING)
     assert said.splitlines()[0] == "collector ended (exit code 1), so everything stops."
     assert str(radar_home / "logs" / "collector.log") in said
     assert f"can't listen on 127.0.0.1:{collector_port}" in said.splitlines()[-1]

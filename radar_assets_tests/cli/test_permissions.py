@@ -3,20 +3,26 @@
 import grp
 import os
 import stat
-from collections.abc import Iterator
+import subprocess
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from radar_assets.collector.open_segments import OpenSegments
-from radar_assets.events.landing import write_segment
+from radar_assets.events.landing import list_segments, write_segment
+from radar_assets.events.local_zone import LocalFile
 from radar_assets.settings import SettingsError, load_settings
 from radar_assets.store.database import open_store
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.platform import open_paths
 
 HOUR = datetime(2026, 3, 1, 12)
+GROUP = 2
+"""Any group, when the tests run as root."""
 
 
 def mode(path: Path) -> int:
@@ -54,7 +60,7 @@ def test_a_home_of_an_earlier_version_is_closed_and_that_is_said_once(
     load_settings().prepare()
     assert mode(old_home) == mode(old_home / "dagster") == mode(old_home / "landing") == 0o700
     assert mode(old_home / "radar.db-wal") == mode(old_home / "radar.yaml") == 0o600
-    said = f"radar: {old_home} was open to other users (0755) and is now closed\n"
+    said = f"radar: closed to other users: {old_home} (was 0755)\n"
     assert capfd.readouterr().err == said
     load_settings().prepare()
     assert capfd.readouterr().err == ""
@@ -68,7 +74,20 @@ def test_only_what_is_radars_is_closed_in_a_folder_that_holds_other_things(
     (old_home / "landing" / "dt=2026-03-01").rmdir()
     (old_home / "landing").rmdir()
     (old_home / "landing").symlink_to(tmp_path / "disk")
-    out = radar("doctor").out
+    run = radar("doctor")
+    out = run.out
+    files = ", ".join(
+        f"{old_home / name} (was 0{access})"
+        for name, access in (
+            ("cache", 755),
+            ("dagster", 755),
+            ("radar.db-wal", 644),
+            ("radar.yaml", 644),
+            ("tmp", 755),
+            ("warehouse", 755),
+        )
+    )
+    assert run.err == f"radar: closed to other users: {files}\n"
     assert mode(old_home) == mode(old_home / "site") == mode(tmp_path / "disk") == 0o755
     assert mode(old_home / "warehouse") == 0o700
     assert mode(old_home / "radar.yaml") == 0o600
@@ -101,7 +120,7 @@ def test_folders_elsewhere_are_left_as_they_are_and_reported(
 def test_a_group_may_add_segments_when_the_setting_names_it(
     radar: Radar, old_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gid = 2 if os.geteuid() == 0 else os.getgid()
+    gid = GROUP if os.geteuid() == 0 else os.getgid()
     monkeypatch.setenv("RADAR_LANDING_GROUP", str(gid))
     settings = load_settings().prepare()
     collector = OpenSegments(settings.landing, most_bytes=1, most_age_s=60)
@@ -111,8 +130,8 @@ def test_a_group_may_add_segments_when_the_setting_names_it(
     shared = [settings.landing, *settings.landing.glob("dt=*"), *settings.landing.glob("dt=*/hr=*")]
     segments = list(settings.landing.glob("dt=*/hr=*/*.ndjson"))
     assert (len(shared), len(segments)) == (4, 2)
-    assert {mode(path) for path in shared} == {0o2770}
-    assert {mode(path) for path in segments} == {0o660}
+    assert {mode(path) for path in shared} == {0o3770}
+    assert {mode(path) for path in segments} == {0o640}
     assert {path.stat().st_gid for path in [old_home, *shared, *segments]} == {gid}
     # The group passes through the home, in which all else is closed to it.
     assert mode(old_home) == 0o710
@@ -135,10 +154,91 @@ def test_a_folder_elsewhere_is_opened_to_a_group_by_the_operator(
     out = radar("doctor").out
     assert mode(landing) == 0o700
     assert f"the group {group} can't add segments to {landing}" in out
-    assert f"Run chgrp {group} {landing} && chmod 2770 {landing}." in out
+    assert f"Run chgrp {group} {landing} && chmod 3770 {landing}." in out
     landing.chmod(0o2770)
-    assert mode(write_segment(landing, HOUR, "a", [b"{}\n"]).local_path) == 0o660
-    assert "can't add segments" not in radar("doctor").out
+    assert mode(write_segment(landing, HOUR, "a", [b"{}\n"]).local_path) == 0o640
+    out = radar("doctor").out
+    assert f"the group {group} can remove the segments of other users from {landing}" in out
+    assert f"Run chgrp {group} {landing} && chmod 3770 {landing}." in out
+    landing.chmod(0o3770)
+    assert "segments of other users" not in radar("doctor").out
+
+
+def as_user(uid: int, act: Callable[[], object]) -> None:
+    """Do something in a process of another user, who is a member of `GROUP`."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setgroups([GROUP])
+            os.setgid(uid)
+            os.setuid(uid)
+            os.umask(0o007)
+            act()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def drop(folder: Path) -> None:
+    """Add a segment like a log shipper: under a temporary name, then renamed."""
+    (folder / ".dropped").write_text('{"event_id": "a-1", "project_id": "shop"}\n')
+    (folder / ".dropped").rename(folder / "dropped.ndjson")
+
+
+def refused(landing: Path, command: str) -> None:
+    """Check that a shell command fails in the landing zone."""
+    assert subprocess.run(["sh", "-c", command], cwd=landing, check=False).returncode, command
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="tests of a group's members need root, to run processes as other users")
+def test_members_of_the_group_add_segments_but_change_or_remove_none_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    radar_uid, member_uid, later = 65533, 65534, HOUR.replace(hour=13)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "radar"
+        home.mkdir()
+        os.chown(home, radar_uid, radar_uid)
+        Path(folder).chmod(0o711)
+        monkeypatch.setenv("RADAR_HOME", str(home))
+        monkeypatch.setenv("RADAR_LANDING_GROUP", str(GROUP))
+        landing = load_settings().landing
+        day = landing / "dt=2026-03-01"
+
+        def write(hour: datetime) -> None:
+            load_settings().prepare()
+            collector = OpenSegments(landing, most_bytes=1, most_age_s=60)
+            collector.append(hour, b"{}\n")
+            collector.roll()
+            write_segment(landing, hour, "own", [b"{}\n"])
+
+        def read(hour: datetime) -> None:
+            segments = list_segments(landing, hour)
+            assert len(segments) == 3
+            for segment in segments:
+                with LocalFile(landing, segment.local_path).open() as file:
+                    assert file.read().endswith(b"}\n")
+
+        as_user(radar_uid, lambda: write(HOUR))
+        as_user(member_uid, lambda: drop(day / "hr=12"))
+        for command in (
+            "echo x >> dt=2026-03-01/hr=12/own.ndjson",
+            "rm -f dt=2026-03-01/hr=12/own.ndjson",
+            "mv dt=2026-03-01/hr=12/own.ndjson dt=2026-03-01/hr=12/renamed.ndjson",
+            "mv dt=2026-03-01/hr=12/dropped.ndjson dt=2026-03-01/hr=12/own.ndjson",
+            "mv dt=2026-03-01/hr=12 dt=2026-03-01/hr=00",
+            "mv dt=2026-03-01 dt=2026-03-02",
+            "ls .open",
+            "ls ..",
+        ):
+            as_user(member_uid, lambda command=command: refused(landing, command))
+        # Radar also works in a folder that a member has created.
+        as_user(member_uid, lambda: ((day / "hr=13").mkdir(), drop(day / "hr=13")))
+        as_user(radar_uid, lambda: write(later))
+        for hour in (HOUR, later):
+            as_user(radar_uid, lambda hour=hour: read(hour))
 
 
 def test_a_group_that_is_unknown_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

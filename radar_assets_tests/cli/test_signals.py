@@ -32,7 +32,7 @@ main(sys.argv[2:])
     [
         ("live shop", b"\x1b[?1049h", signal.SIGINT),
         ("live shop", b"\x1b[?1049h", signal.SIGTERM),
-        ("watch", b"The daemon:", signal.SIGINT),
+        ("watch", b"The daemon has", signal.SIGINT),
     ],
     ids=["live SIGINT", "live SIGTERM", "watch SIGINT"],
 )

@@ -22,7 +22,8 @@ from radar_assets.cli.supervisor import Service, Supervisor
 with Supervisor(os.environ, None) as running:
     for number, script in enumerate(sys.argv[1:]):
         running.start(Service(str(number), ["bash", "-c", script]))
-    time.sleep(600)
+    while not running.ended():
+        time.sleep(0.05)
 """
 ORDERLY = "trap 'echo ended > {folder}/ended; exit' TERM; echo $$ > {folder}/orderly; while :; do sleep 0.1; done"
 # A child of a child, which nothing but SIGKILL ends.
@@ -73,11 +74,11 @@ def test_children_and_theirs_end_when_their_parent_is_killed(tmp_path: Path) -> 
         assert runs(pid_of(tmp_path, "own-group")), "what has left the group is not the supervisor's to end"
 
 
-def test_children_end_although_the_leader_of_their_group_was_killed(tmp_path: Path) -> None:
+def test_children_end_when_the_leader_of_their_group_is_killed(tmp_path: Path) -> None:
+    """Without their leader they would outlive a parent that is killed too."""
     with parent(tmp_path, ORDERLY, STUBBORN) as process:
         [leader] = [child for child in psutil.Process(process.pid).children() if "bash" not in child.name()]
         leader.kill()
-        process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_S)
         assert not runs(pid_of(tmp_path, "orderly")) and (tmp_path / "ended").exists()
         eventually(lambda: not runs(pid_of(tmp_path, "stubborn")))

@@ -1,1 +1,1 @@
-"""The Dagster instance and how runs are started; what relies on Dagster's private parts is here."""
+"""The Dagster instance and the launcher of runs. Code that relies on private parts of Dagster belongs here."""

@@ -1,6 +1,6 @@
-"""The Dagster instance: where `dagster.yaml` keeps its state, and how a home is prepared for it.
+"""The Dagster instance: where its state is stored, and how a home is prepared for it.
 
-What the instance does (limits, retries, retention) is said in `dagster.yaml`; what it runs, in `definitions.py`.
+Limits, retries and retention are set in `dagster.yaml`.
 """
 
 import json
@@ -27,7 +27,7 @@ from radar_assets.settings import Settings, SettingsError, load_settings
 from radar_assets.store.database import PATIENCE_S, startup_lock
 
 POOLS_APPLIED = "radar/pools"
-"""Under this key the instance remembers the pool limits of the `dagster.yaml` that it last saw."""
+"""Key under which the instance stores the pool limits of the `dagster.yaml` that were applied last."""
 MOVED = {
     "radar_assets.instance": "radar_assets.orchestration.runtime.instance",
     "radar_assets.launcher": "radar_assets.orchestration.runtime.launcher",
@@ -37,10 +37,10 @@ STAMP = "# Written by Radar at every start. To keep changes of your own, remove 
 
 
 class RadarStorage(DagsterStorage, ConfigurableClass):
-    """Chooses where runs, events and schedules are kept: the database of the settings if it is Postgres, else the home.
+    """Stores runs, events and schedules in the database of the settings if that is Postgres, else in SQLite in the home.
 
-    Dagster constructs it in every process, so the schema is made under the lock that all of them share. The URL comes
-    from the environment: configuration reaches child processes on their command line, where all see its password.
+    Dagster constructs it in every process, so the schema is created under a lock that all processes share. The URL comes from the
+    environment, because configuration is passed to child processes on their command line, where other users can see the password.
     """
 
     @classmethod
@@ -54,12 +54,12 @@ class RadarStorage(DagsterStorage, ConfigurableClass):
         """The chosen storage.
 
         Raises:
-            SettingsError: a setting is wrong.
-            StoreError: the database can't be used.
+            SettingsError: a setting is invalid.
+            StoreError: the database is not usable.
         """
-        # Here too, since Dagster's own commands come here first, and some of them load no definitions.
+        # Also here, because Dagster's own commands start here and some of them load no definitions.
         settings = load_settings().close_home()
-        # Although dagster.yaml turns telemetry off, webserver and daemon make folders for it in the user's home.
+        # dagster.yaml disables telemetry, but webserver and daemon would still create folders for it in the user's home.
         os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
         with startup_lock(settings.database):
             storage = _postgres(settings.database, inst_data) if settings.on_postgres else _sqlite(settings, inst_data)
@@ -68,7 +68,7 @@ class RadarStorage(DagsterStorage, ConfigurableClass):
 
 
 class RadarArtifactStorage(LocalArtifactStorage):
-    """Keeps the files of Dagster itself in the home."""
+    """Stores Dagster's own files in the home."""
 
     @classmethod
     def config_type(cls) -> Any:
@@ -82,9 +82,9 @@ class RadarArtifactStorage(LocalArtifactStorage):
 
 
 class _EventLog(SqliteEventLogStorage):
-    """Dagster's event log in SQLite, with connections that stay: to its index, and to the log of the run that was asked for last.
+    """Dagster's event log in SQLite, with persistent connections to its index and to the log of the most recent run.
 
-    Dagster opens and closes the file for each event, which takes as long as to record it.
+    Dagster opens and closes the file for each event, which takes as long as writing the event.
     """
 
     _run: tuple[str, Engine] | None = None
@@ -108,7 +108,7 @@ class _EventLog(SqliteEventLogStorage):
             yield connection
             is_written = sqlite.total_changes > before
         if is_written:
-            # The UI follows a run by the time of its file, which a commit to the log beside it leaves as it was.
+            # The UI follows a run by the modification time of its file, which a commit to the write-ahead log does not change.
             with suppress(FileNotFoundError):
                 os.utime(self.path_for_shard(shard))
 
@@ -125,7 +125,7 @@ class _EventLog(SqliteEventLogStorage):
         return self._run[1]
 
     def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table, which only an upgrade of Dagster changes."""
+        """Whether the index has a table. Cached, because only an upgrade of Dagster changes it."""
         return table_name in self._tables
 
     @cached_property
@@ -133,7 +133,7 @@ class _EventLog(SqliteEventLogStorage):
         return frozenset(inspect(self._index).get_table_names())
 
     def dispose(self) -> None:
-        super().dispose()  # from here on, nobody watches
+        super().dispose()  # ends the watchers
         with self._db_lock:
             self._index.dispose()
             if self._run:
@@ -150,29 +150,30 @@ class _SqliteStorage(DagsterSqliteStorage):
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder in the Radar home that is Dagster's."""
+    """Dagster's folder in the Radar home."""
     return settings.home / "dagster"
 
 
 def prepare_instance(settings: Settings) -> Path:
-    """Make the home ready for Dagster: configuration, schema and pools. Any number of processes may do so at once.
+    """Prepare the home for Dagster: configuration, schema and pools. Processes can do so concurrently.
 
-    Its `dagster.yaml` follows Radar's until the operator removes its first line. From then on only the names of modules that
-    have moved are changed.
+    Radar's `dagster.yaml` replaces the one in the home, unless the operator has removed its first line. In that case only the
+    names of modules that have moved are changed.
 
     Returns:
-        What DAGSTER_HOME has to be, for this process and those that it starts.
+        The value for DAGSTER_HOME, for this process and its children.
 
     Raises:
-        SettingsError: the settings aren't those of the environment, which is where Dagster's processes read them.
-        StoreError: the database can't be used.
+        SettingsError: the settings differ from the environment, where Dagster's processes read them.
+        StoreError: the database is not usable.
     """
     environment = load_settings()
     for field in ("home", "database_url"):
         if getattr(settings, field) != (wanted := getattr(environment, field)):
             shown = masked(wanted)
             raise SettingsError(
-                f"RADAR_{field.upper()}={shown} in the environment, where Dagster's processes look; set it there"
+                f"RADAR_{field.upper()}={shown} in the environment differs from the settings in use. "
+                "Dagster's processes read the environment, so set it there"
             )
     home = dagster_home(settings)
     home.mkdir(parents=True, exist_ok=True)
@@ -182,7 +183,7 @@ def prepare_instance(settings: Settings) -> Path:
 
 
 def instance_yaml() -> Path:
-    """Radar's `dagster.yaml`: beside this module in a wheel, at the top of a clone."""
+    """Radar's `dagster.yaml`: in the package in a wheel, at the top of a clone."""
     here = Path(__file__).parents[2]
     return next(path for path in (here / "dagster.yaml", here.parent / "dagster.yaml") if path.exists())
 
@@ -208,7 +209,7 @@ def _postgres(url: str, inst_data: ConfigurableClassData | None) -> DagsterStora
     from dagster_postgres import DagsterPostgresStorage
 
     storage = DagsterPostgresStorage(url, inst_data=inst_data)
-    # Dagster connects anew for each statement, which takes several times as long as the statement.
+    # Dagster opens a connection for each statement, which takes several times as long as the statement.
     parts: tuple[Any, ...] = (storage.event_log_storage, storage.run_storage)
     for part in parts:
         part._engine = create_engine(
@@ -219,7 +220,7 @@ def _postgres(url: str, inst_data: ConfigurableClassData | None) -> DagsterStora
 
 
 def _close(part: Any, stop_watching: Callable[[], None]) -> None:
-    """Give back the connections with the instance: code servers open one for each tick."""
+    """Close the connections with the instance. Code servers open an instance for each tick."""
     stop_watching()
     part._engine.dispose()
 
@@ -227,7 +228,7 @@ def _close(part: Any, stop_watching: Callable[[], None]) -> None:
 def _sqlite(settings: Settings, inst_data: ConfigurableClassData | None) -> DagsterStorage:
     folder = dagster_home(settings) / "storage"
     if not folder.exists():
-        # Dagster takes a database file that exists for a finished one, so a killed first start must not leave one.
+        # Dagster assumes that an existing database file is complete, so a first start that is killed must not leave one.
         unfinished = folder.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         DagsterSqliteStorage.from_local(str(unfinished)).dispose()

@@ -1,6 +1,6 @@
-"""Starts each run from a process that has imported the libraries already, which is most of what a short run takes.
+"""Starts each run by forking a process that has already imported the libraries, because imports take most of a short run's time.
 
-What a run does is said in its job; how many may be under way at once, in `dagster.yaml`.
+How many runs may be in progress at once is set in `dagster.yaml`.
 """
 
 import multiprocessing
@@ -24,14 +24,14 @@ from dagster._serdes import ConfigurableClassData, serialize_value
 from radar_assets.orchestration.runtime.process_identity import ProcessIdentity
 
 WORKER_TAG = ".dagster/radar_worker"
-"""The process of a run, as `_Worker.tag` writes it; the UI shows no tag that begins so."""
+"""Tag for the process of a run, in the format of `_Worker.tag`. The UI hides tags with this prefix."""
 
 
 class ForkingRunLauncher(DefaultRunLauncher):
-    """Forks runs of this Python environment from a process that has its libraries; leaves others to their code servers.
+    """Forks runs of this Python environment from a process with its libraries. Other runs start on their code servers.
 
-    A run ends by itself, whatever becomes of the daemon that launched it, and the next daemon finds its process by a tag. One that
-    is gone is noticed by run monitoring: in its next round if the run had started, else after `start_timeout_seconds`.
+    A run continues when the daemon that launched it ends, and the next daemon finds its process by a tag. Run monitoring detects a
+    process that is gone: in its next iteration if the run had started, else after `start_timeout_seconds`.
     """
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
@@ -45,22 +45,23 @@ class ForkingRunLauncher(DefaultRunLauncher):
         return cls(inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the process of a run, here or on its code server."""
+        """Start the process of a run, by a fork or on its code server."""
         run, origin = context.dagster_run, context.job_code_origin
         if not origin or origin.executable_path != sys.executable or not _has_this_environment(run):
             super().launch_run(context)
             return
         arguments = serialize_value(ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()))
-        # Here, since it is for the whole process, and many that never launch a run have an instance.
+        # Set here and not in __init__, because it affects the whole process, and most processes with an instance never launch a run.
         self._forks.set_forkserver_preload(["radar_assets.orchestration.runtime.preload"])
         waits, goes = self._forks.Pipe(duplex=False)
         with waits, goes:
             process = self._forks.Process(target=_execute, args=(arguments, waits), name=f"run {run.run_id}")
             process.start()
-            # At its exit the daemon would wait for the runs that it has started.
+            # Otherwise the daemon would wait for its runs at exit.
             multiprocessing.process._children.discard(process)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
             assert process.pid
-            # The run writes tags too, and one write may undo the other. If this one fails, the process ends without having begun.
+            # The run waits until its tag is written: it writes tags too, and concurrent writes can overwrite each other.
+            # If this write fails, the process ends without starting the run.
             self._instance.add_run_tags(
                 run.run_id, {WORKER_TAG: _Worker(run.run_id, ProcessIdentity.of(process.pid)).tag()}
             )
@@ -68,7 +69,7 @@ class ForkingRunLauncher(DefaultRunLauncher):
         self._run_ids.add(run.run_id)
 
     def terminate(self, run_id: str) -> bool:
-        """Interrupt a run, which then ends as canceled; whether there was a process to interrupt."""
+        """Interrupt a run, which then ends as canceled. Returns whether a process was interrupted."""
         run = self._instance.get_run_by_id(run_id)
         worker = _Worker.of_run(run) if run else None
         if not run or not worker:
@@ -78,11 +79,11 @@ class ForkingRunLauncher(DefaultRunLauncher):
         self._instance.report_run_canceling(run)
         process = worker.identity.process() if worker.identity.is_here() else None
         if process:
-            with suppress(psutil.NoSuchProcess):  # it ends by itself just now
+            with suppress(psutil.NoSuchProcess):  # it has just ended
                 process.send_signal(signal.SIGINT)
                 return True
         self._instance.report_engine_event(
-            f"There is no process {worker.identity.pid} of the run on this machine.", run
+            f"The process {worker.identity.pid} of the run is not running on this machine.", run
         )
         return False
 
@@ -91,7 +92,7 @@ class ForkingRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the process of a run is there. What can't be seen from here counts as running."""
+        """Whether the process of a run is running. A process on another machine can't be checked and counts as running."""
         worker = _Worker.of_run(run)
         if worker and worker.identity.is_here() and not worker.identity.process():
             return CheckRunHealthResult(WorkerStatus.FAILED, f"The process {worker.identity.pid} of the run is gone.")
@@ -106,7 +107,7 @@ class _Worker(NamedTuple):
 
     @classmethod
     def of_run(cls, run: DagsterRun) -> "_Worker | None":
-        """The process that a run says it has. A retry has the tags of the run that it tries again, until it has its own."""
+        """The process in the tag of a run. A retry has the tag of the run before, with that run's id, until it gets its own."""
         run_id, host, pid, started = run.tags.get(WORKER_TAG, "- - 0 0").split(" ")
         return cls(run_id, ProcessIdentity(host, int(pid), float(started))) if run_id == run.run_id else None
 
@@ -115,18 +116,16 @@ class _Worker(NamedTuple):
 
 
 def _execute(arguments: str, waits: Connection) -> None:
-    """What `dagster api execute_run` does, in a process of its own, once it is told to."""
+    """Run `dagster api execute_run` in this process once the launcher sends a message."""
     from dagster._cli.api import execute_run_command
 
-    # `radar dev` kills what is left of its group when it ends, and a run ends by itself.
-    os.setpgid(0, 0)
     with waits:
         waits.recv()
     execute_run_command.main([arguments], standalone_mode=False)
 
 
 def _has_this_environment(run: DagsterRun) -> bool:
-    """Whether the code server of a run is one that this process starts, or that `dagster dev` has started for all."""
+    """Whether the code server of a run was started by this process, or by `radar dev` or `dagster dev` for all."""
     assert run.remote_job_origin
     location = run.remote_job_origin.repository_origin.code_location_origin
     return isinstance(location, ManagedGrpcPythonEnvCodeLocationOrigin) or "DAGSTER_IS_DEV_CLI" in os.environ

@@ -1,9 +1,10 @@
-"""What a run has before it starts: the libraries, imported once by the process that runs are forked from.
+"""Imports the libraries that runs need, once, in the process that runs are forked from.
 
-Only libraries: each run imports the graph's own modules, so that it has the code that the UI has last reloaded.
+Only libraries belong here. Each run imports Radar's own modules itself, so that it has the code that the UI last reloaded.
 """
 
 import gc
+import os
 from importlib import import_module
 
 LIBRARIES = [
@@ -29,14 +30,17 @@ LIBRARIES = [
 
 
 def _compile_user_agents() -> None:
-    """The definitions of user agents take longer to compile than an hour's events to be written."""
+    """Compile the user agent patterns, which takes longer than writing an hour of events."""
     from ua_parser import parse
 
     parse("")
 
 
+# `radar dev` ends by killing its process group, and runs survive that. They inherit the group of the process they are forked from, so
+# none is in the group of `radar dev` for even a moment.
+os.setpgid(0, 0)
 for library in LIBRARIES:
     import_module(library)
 _compile_user_agents()
-# Nothing of this is ever given back, so that runs need not look through it, nor copy its pages by doing so.
+# These objects are never freed. Frozen, they are not scanned by the runs, which would copy their memory pages.
 gc.freeze()

@@ -1,4 +1,4 @@
-"""Which process is meant by a record that may outlive it: its machine, its number and its start."""
+"""Identifies a process in a record that may outlive it, by machine, process id and start time."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ import psutil
 
 
 class ProcessIdentity(NamedTuple):
-    """A process. Its start, in seconds since the machine's, tells it from a later one of the same number."""
+    """A process. Its start, in seconds since boot, distinguishes it from a later process with the same id."""
 
     host: str
     pid: int
@@ -16,16 +16,16 @@ class ProcessIdentity(NamedTuple):
 
     @classmethod
     def of(cls, pid: int | None = None) -> "ProcessIdentity":
-        """That of a process that runs, by default of this one."""
+        """The identity of a running process. Default: this one."""
         pid = pid or os.getpid()
         return cls(socket.gethostname(), pid, _started(psutil.Process(pid)))
 
     def is_here(self) -> bool:
-        """Whether it is a process of this machine."""
+        """Whether it is on this machine."""
         return self.host == socket.gethostname()
 
     def process(self) -> psutil.Process | None:
-        """The process, if it lives. It has to be one of this machine."""
+        """The process, if it is running. It has to be on this machine."""
         try:
             process = psutil.Process(self.pid)
             same = abs(_started(process) - self.started) < 0.1
@@ -35,5 +35,5 @@ class ProcessIdentity(NamedTuple):
 
 
 def _started(process: psutil.Process) -> float:
-    # Both follow the clock when that is set, so the difference doesn't.
+    # Both change when the clock is set, so the difference stays the same.
     return process.create_time() - psutil.boot_time()
