@@ -43,6 +43,8 @@ class Part(NamedTuple):
         return "python" if root in sys.stdlib_module_names else root.replace("_", "-")
 
 
+HTTP = "messaging/transport/http.py"
+CHAT = "messaging/chat/through_apprise.py"
 PROTOCOL = "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol"
 PRODUCER = "pyiceberg.table.update.snapshot:_SnapshotProducer"
 EVENT_LOG = "dagster._core.storage.event_log:SqliteEventLogStorage"
@@ -54,12 +56,12 @@ METHODS = {
         f"{PROTOCOL}.on_headers_complete": (),
         f"{PROTOCOL}.send_400_response": ("msg",),
     },
-    "messaging/transport/http.py": {
+    HTTP: {
         "urllib3.connection:HTTPConnection._new_conn": (),
         "urllib3.connection:HTTPSConnection._new_conn": (),
         "requests:Session.get_redirect_target": ("resp",),
     },
-    "messaging/chat/through_apprise.py": {"apprise:NotifyBase.throttle": ("last_io", "wait")},
+    CHAT: {"apprise:NotifyBase.throttle": ("last_io", "wait")},
     "lakehouse/replacement.py": {
         f"{PRODUCER}._existing_manifests": (),
         f"{PRODUCER}._deleted_entries": (),
@@ -95,14 +97,14 @@ NAMES = {
     ],
     "cli/apply.py": ["dagster._core.storage.runs:SqlRunStorage"],
     "cli/services.py": ["dagster._cli:main", "dagster._daemon.cli:main"],
-    "messaging/transport/http.py": [
+    HTTP: [
         "urllib3.connection:HTTPConnection._dns_host",
         "urllib3:HTTPConnectionPool.ConnectionCls",
         "urllib3:PoolManager.pool_classes_by_scheme",
         "requests:Response._content",
         "requests:Response._content_consumed",
     ],
-    "messaging/chat/through_apprise.py": ["apprise.plugins.telegram:requests", "apprise.plugins.slack:requests"],
+    CHAT: ["apprise.plugins.telegram:requests", "apprise.plugins.slack:requests"],
     "lakehouse/catalog.py": ["pyiceberg.catalog.sql:IcebergTables.metadata_location"],
     "lakehouse/replacement.py": [
         PRODUCER,
