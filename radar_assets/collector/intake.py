@@ -26,12 +26,21 @@ from radar_assets.collector.bodies import (
     is_packed,
     mend,
 )
-from radar_assets.collector.door import MAX_EVENTS, Batch, Door, MalformedRequestError, Outcome, Request
+from radar_assets.collector.door import (
+    MAX_EVENTS,
+    Batch,
+    Door,
+    ForeignRequestError,
+    MalformedRequestError,
+    Outcome,
+    Request,
+)
 from radar_assets.collector.journal import Journal, JournalError
 from radar_assets.collector.keys import KeyRing, KeysError
 from radar_assets.collector.limits import Limits
 from radar_assets.collector.lines import encode_lines
 from radar_assets.collector.telemetry import Telemetry
+from radar_assets.collector.unknown_paths import OTHER, hint, product_of
 from radar_assets.settings import Settings
 
 MOST_LARGE_WAITING = 32
@@ -40,7 +49,8 @@ SMALL_LINES_BYTES = 4 * SMALL_BYTES
 """Lines up to this size are encoded where they are, if their body was small; what its events share may make more of it."""
 RETRY_S = 5
 """When to come again while nothing can be made durable."""
-_NO_KEY = "the key is none, or it is revoked"
+_MISSING_KEY = "No key in the request. Send Authorization: Bearer <key>; create one with radar key create PROJECT"
+_NO_KEY = "invalid or revoked write key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,12 @@ class Intake:
             return taken if isinstance(taken, Verdict) else await self._keep(door, request, taken)
         except TooLargeError as error:
             return Verdict(Outcome.TOO_LARGE, str(error))
+        except ForeignRequestError as error:
+            product = product_of(request.path, request.headers)
+            if product == OTHER:
+                return Verdict(Outcome.MALFORMED, str(error))
+            self._telemetry.path_unknown(product)
+            return Verdict(Outcome.MALFORMED, f"{error}.{hint(product)}")
         except (MalformedRequestError, CorruptError) as error:
             return Verdict(Outcome.MALFORMED, str(error))
         except KeysError as error:
@@ -143,7 +159,7 @@ class Intake:
     async def _lines(self, door: Door, request: Request, batch: Batch, *, is_small: bool) -> "Verdict | _Lines":
         events = batch.events
         if batch.key is None:
-            return Verdict(Outcome.UNAUTHORIZED, "a key is missing") if events else Verdict(Outcome.ACCEPTED)
+            return Verdict(Outcome.UNAUTHORIZED, _MISSING_KEY) if events else Verdict(Outcome.ACCEPTED)
         grant = await self._keys.find(batch.key, "write")
         if grant is None:
             return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, len(events))

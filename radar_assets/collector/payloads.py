@@ -47,10 +47,20 @@ def over(payload: msgspec.Raw, members: Mapping[str, Any], without: Collection[s
 
 def members_of(payload: Payload) -> dict[str, msgspec.Raw]:
     """The members of a payload; none if it is not an object."""
+    return object_of(payload) or {}
+
+
+def object_of(payload: Payload) -> dict[str, msgspec.Raw] | None:
+    """The members of a payload, none if it is absent or null; `None` if it is not an object."""
     try:
         return {} if payload is msgspec.UNSET else _MEMBERS.decode(payload) or {}
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
+    except (TypeError, msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def is_object(payload: Payload) -> bool:
+    """Whether a payload is an object or absent, by its first byte."""
+    return payload is msgspec.UNSET or memoryview(payload)[:1] == b"{"
 
 
 def shared_time(value: Any) -> Any:

@@ -54,7 +54,7 @@ class Telemetry:
         )
         self.unknown_paths = Counter(
             "radar_unknown_paths",
-            "Requests for unknown paths, by the product whose SDK seems to ask.",
+            "Requests for unknown paths or in another product's format, by the product whose SDK seems to ask.",
             ("protocol",),
             registry=self._registry,
         )
