@@ -331,3 +331,18 @@ def test_a_body_without_any_object_is_refused_and_an_empty_object_is_a_rejected_
     verdict = parse(line, {"shop"}, keyed.settings.start_date)
     assert isinstance(verdict, Rejection)
     assert verdict.reason == Reason.MISSING_FIELD
+
+
+@pytest.mark.parametrize("door", BATCHES)
+@pytest.mark.parametrize("name", ["properties", "ue_pr", "unknown"])
+def test_an_event_nested_too_deep_costs_that_event_alone(keyed: Collector, door: str, name: str) -> None:
+    path, batch = BATCHES[door]
+    deep = '{"a":' * 3_000 + '["SEEN"]' + "}" * 3_000
+    body = json.dumps(batch([MESSAGES[door], {**MESSAGES[door], name: "DEEP"}, MESSAGES[door]])).replace('"DEEP"', deep)
+    reply = keyed.request("POST", path, body.encode(), {"Authorization": f"Bearer {keyed.keys['shop']}"})
+    assert reply.status == 200, reply.body
+    verdicts = [parse(line, {"shop"}, keyed.settings.start_date) for line in keyed.landed()]
+    assert [isinstance(verdict, CanonicalEvent) for verdict in verdicts] == [True, False, True]
+    assert isinstance(verdicts[1], Rejection)
+    assert verdicts[1].reason == Reason.TOO_DEEP
+    assert b"SEEN" in keyed.landed()[1]
