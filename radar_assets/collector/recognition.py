@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from radar_assets.collector.door import Event, Failed, ForeignRequestError
+from radar_assets.collector.door import MAX_EVENTS, Event, Failed, ForeignRequestError
 from radar_assets.collector.payloads import members_of, object_of
 from radar_assets.events.contract import DEFAULT_EVENTS
 
@@ -102,13 +102,19 @@ def recognized(
     Raises:
         ForeignRequestError: no event is of the protocol.
     """
+    if len(events) > MAX_EVENTS:
+        # Refused as too large.
+        return events
     incomplete = [event for event in events if not isinstance(event, Event) or is_incomplete(event)]
     if is_exact and not incomplete:
         return events
     sent = raws()
     if events and len(incomplete) == len(events) and _is_foreign(sent, shape):
         raise ForeignRequestError(f"the body has no event of this protocol; expected: {shape.expected}")
-    return [_whole(event, raw, shape) for event, raw in zip(events, sent, strict=True)]
+    return [
+        event if is_exact and isinstance(event, Event) else _whole(event, raw, shape)
+        for event, raw in zip(events, sent, strict=True)
+    ]
 
 
 def _is_foreign(sent: Sequence[msgspec.Raw], shape: Shape) -> bool:

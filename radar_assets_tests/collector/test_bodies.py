@@ -211,6 +211,6 @@ def test_mending_writes_what_is_nested_too_deep_as_text(opening: bytes, depth: i
     ids=range(5),
 )
 def test_mending_what_is_nested_too_deep_takes_no_time(text: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     mend_depth(text)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
