@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -41,6 +40,7 @@ from radar_assets.collector.limits import Limits
 from radar_assets.collector.lines import encode_lines
 from radar_assets.collector.telemetry import Telemetry
 from radar_assets.collector.unknown_paths import OTHER, hint, product_of
+from radar_assets.origins import Origin, origin_of_url, parse_origin
 from radar_assets.settings import Settings
 
 MOST_LARGE_WAITING = 32
@@ -163,7 +163,7 @@ class Intake:
         grant = await self._keys.find(batch.key, "write")
         if grant is None:
             return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, len(events))
-        if not grant.admits(origin_of(request)):
+        if not grant.admits(sending_origin(request)):
             return Verdict(Outcome.UNAUTHORIZED, "the key is not for this origin", len(events))
         if not events:
             return Verdict(Outcome.ACCEPTED)
@@ -242,15 +242,11 @@ def _read_once(door: Door, request: Request) -> Batch:
         raise MalformedRequestError("the body is nested too deep") from error
 
 
-def origin_of(request: Request) -> str | None:
-    """The web origin that a request comes from; a picture's request has none but the page that it is on."""
+def sending_origin(request: Request) -> Origin | None:
+    """The web origin of the page that sent a request; requests for images have no `Origin`, but name their page."""
     if origin := request.headers.get("origin"):
-        return origin
-    try:
-        page = urlsplit(request.headers.get("referer", ""))
-    except ValueError:
-        return None
-    return f"{page.scheme}://{page.netloc}" if page.netloc else None
+        return parse_origin(origin)
+    return origin_of_url(request.headers.get("referer", ""))
 
 
 def asks_not_to_be_tracked(request: Request) -> bool:
