@@ -43,7 +43,7 @@ from radar_assets.collector.unknown_paths import OTHER, hint, product_of
 from radar_assets.origins import Origin, origin_of_url, parse_origin
 from radar_assets.settings import Settings
 
-MOST_LARGE_WAITING = 32
+MAX_LARGE_WAITING = 32
 """Large bodies that wait for their turn; anybody may send some that take a good part of a second each, key or none."""
 SMALL_LINES_BYTES = 4 * SMALL_BYTES
 """Lines up to this size are encoded where they are, if their body was small; what its events share may make more of it."""
@@ -135,7 +135,7 @@ class Intake:
         Raises:
             BusyError: too many others wait for theirs.
         """
-        if self._large_waiting >= MOST_LARGE_WAITING:
+        if self._large_waiting >= MAX_LARGE_WAITING:
             raise BusyError
         self._large_waiting += 1
         try:

@@ -14,7 +14,7 @@ Payload = msgspec.Raw | msgspec.UnsetType
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _NUMBER = msgspec.json.Decoder(int | float)
-_MOST_SHARED = 64
+_MAX_SHARED = 64
 """Characters of a time that all events of a batch get."""
 
 
@@ -65,7 +65,7 @@ def is_object(payload: Payload) -> bool:
 
 def shared_time(value: Any) -> Any:
     """A time that a batch gives to all its events; `None` if it is nothing that a time is written as, which may be of any size."""
-    return value if isinstance(value, str | int | float) and len(str(value)) <= _MOST_SHARED else None
+    return value if isinstance(value, str | int | float) and len(str(value)) <= _MAX_SHARED else None
 
 
 def rfc3339(milliseconds: Any) -> Any:
