@@ -6,16 +6,15 @@ It checks requests, not users. Programs that can reach the port are let through.
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from radar_assets.origins import DEFAULT_PORTS, Origin, origin_of_url, parse_origin
 from radar_assets.settings import Settings
 from radar_assets.urls import LOOPBACK_HOSTS
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
 SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
@@ -24,9 +23,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 FRAMING = "frame-ancestors 'none'"
-
-Origin = tuple[str, str, int]
-"""Scheme, host and port."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +85,13 @@ class Guard:
                 "set RADAR_UI_URL to the URL in the address bar and restart it.",
             )
         scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
-        own = (scheme, name, int(host["port"] or DEFAULT_PORTS[scheme]))
+        own = Origin(scheme, name, int(host["port"] or DEFAULT_PORTS[scheme]))
         return self._foreign(scope, headers, own) or (self._unsafe(scope, headers) if scope["type"] == "http" else None)
 
     def _foreign(self, scope: Scope, headers: Headers, own: Origin) -> Refusal | None:
         """The refusal of a request from a page of another origin."""
         allowed = {own, *self._origins}
-        if any(origin_of(origin) not in allowed for origin in headers.getlist("origin")):
+        if any(parse_origin(origin) not in allowed for origin in headers.getlist("origin")):
             return Refusal(
                 403,
                 "The request comes from a page of another origin. If that page is the UI, "
@@ -134,19 +130,7 @@ def guarded(app: ASGIApp, settings: Settings, host: str) -> Guard:
         host: address that the UI listens on.
     """
     hosts, origins = {*LOOPBACK_HOSTS, host.lower()}, set()
-    if settings.ui_url and (origin := origin_of(settings.ui_url)):
-        hosts.add(origin[1])
+    if settings.ui_url and (origin := origin_of_url(settings.ui_url)):
+        hosts.add(origin.host)
         origins.add(origin)
     return Guard(app, hosts, origins)
-
-
-def origin_of(url: str) -> Origin | None:
-    """The origin of an http or https URL; None for anything else, such as `null`."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        return None
-    return parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if port is None else port

@@ -1,15 +1,17 @@
-"""IP addresses: as much of one as the settings allow, before anything of it reaches a disk.
+"""IP addresses in what is about to be stored: truncated or removed, as the settings say.
 
-In an event only members whose name says that they hold an address are looked at; in a line that is not an event, all of it.
+In an event, members are cleaned whose name says that they hold an address (`address_names.py`); in other lines, everything is.
 """
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from functools import lru_cache
-from itertools import groupby
 from typing import Literal
 
 import msgspec
+
+from radar_assets.collector.address_names import HINTS, INNER, Names, names_address
 
 Kept = Literal["truncated", "full", "none"]
 
@@ -21,42 +23,26 @@ _ADDRESS = (
 """What may be an address of IPv6 or IPv4; bounded, so that no text takes long."""
 _IN_TEXT, _IN_BYTES = re.compile(_ADDRESS, re.ASCII), re.compile(_ADDRESS.encode())
 
-_JOINED = (
-    *("client", "connecting", "customer", "device", "host", "initial", "login", "origin", "peer", "public", "real"),
-    *("remote", "request", "server", "source", "user", "visitor"),
-)
-"""What stands before `ip` in names that are written as one word: of others it is the end, such as `zip`."""
-_END = r'(?:[^a-z"\\]|\\u00[2-7][0-9a-fA-F]|\\[^u])*+"\s*:\s*'
-"""From the word that decides to the value; digits and signs may follow it within the name."""
-
-
-def _named(word: str, end: str = _END) -> re.Pattern[bytes]:
-    return re.compile((word + end).encode())
-
-
-def _behind_ip() -> str:
-    """What `ip` has to follow, looked at behind it: patterns that start with letters are found several times as fast."""
-    by_length = (list(words) for _, words in groupby(sorted(_JOINED, key=len), len))
-    joined = ("|".join(f"{word}ip" for word in words) for words in by_length)
-    return "|".join(
-        [r"(?<![a-z]ip)", r"(?<=\\[bfnrt]ip)", r"(?<=\\u00[2-7][0-9a-f]ip)", *(f"(?<={words})" for words in joined)]
-    )
-
-
-_NAMES = (
-    _named(rf"ip(?:{_behind_ip()})[sv]?"),
-    _named("addr(?:s|ess|esses)?"),
-    _named('forwarded[^a-z"]?(?:for)?'),
-)
-"""Names in lower case, up to their values."""
-_CAMEL = _named(r"I[pP](?<=[a-z]..)[sSvV]?", _END.replace("a-z", "A-Za-z"))
-"""`loginIp`: only the case tells where the word begins."""
 _ESCAPED = re.compile(rb"\\u00[4-7]")
 _LETTER = re.compile(rb"\\(?:u00([46][1-9a-fA-F]|[57][0-9aA])|.)", re.DOTALL)
 _DIGIT = re.compile(rb"\\(?:u00(3[0-9aA]|2[eE]|[46][1-6])|.)", re.DOTALL)
 """An escape of what an address is written with, or one to be passed over."""
-_TOKEN = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*:)?|[\[{]|([\]}])', re.DOTALL)
-_WITH_TEXTS = (b'"', b"[", b"{")
+_TOKEN = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)(\s*:)?|[\[{]|([\]}])', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_REST = rb'(?:[^"\\]|\\[^"\\]){0,100}+(?:\\")?(\\*)"'
+"""From a hint to the end of its name; with backslashes before the quote, the name is of JSON in a text."""
+_NAMES = [(name, re.compile(hint + _REST + rb"\s*:\s*")) for name, hint in HINTS.items()]
+_NAMES_OF_VALUES = [(name, re.compile(hint + _REST + rb"(?!\s*:)")) for name, hint in HINTS.items()]
+_NAME = re.compile(rb'"(?:name|key|field|header|property|attribute|label|param|parameter|k|id)"', re.IGNORECASE)
+_NAME_BEFORE = re.compile(_NAME.pattern + rb"\s*:\s*\Z", re.IGNORECASE)
+_VALUE = re.compile(rb'"(?:values?|val|v)"', re.IGNORECASE)
+"""The members of `{"name": "ip", "value": "203.0.113.9"}`."""
+_LONGEST_NAME_BEFORE = 200
+_LONGEST_ESCAPE = 100
+"""Backslashes in a row that are looked at."""
+_NOBODYS = frozenset({"::", "::1"})
+"""Addresses that name no sender, and that are also written for other things."""
+_Span = tuple[int, int]
 
 
 def kept_address(text: object, kept: Kept) -> str | None:
@@ -86,10 +72,10 @@ def _kept(text: str, kept: Kept) -> str | None:
 
 
 def without_addresses(json: bytes, kept: Kept) -> bytes:
-    """Valid JSON with the addresses of senders as they may be kept, however deep within; all else stays to the byte.
+    """Valid JSON, one value a line, with addresses as they may be kept; all else stays to the byte.
 
-    A text, or a text in a list or an object, becomes the address in it where its name ends in a word for one: `ip`, `ipv4`,
-    `addr`, `address` or `forwarded_for`, in any case and with any signs around it. A text without an address stays.
+    Cleaned are the texts of members that are named for an address, however deep they lie, also in lists; of objects named for an
+    IP, all texts. The name may be a value itself, beside the value that it names, and all of it may be JSON in a text.
     """
     if kept == "full":
         return json
@@ -97,19 +83,11 @@ def without_addresses(json: bytes, kept: Kept) -> bytes:
     if _ESCAPED.search(lower):
         json = _LETTER.sub(_unescaped, json)
         lower = json.lower()
-    ends = {found.end() for name in _NAMES for found in name.finditer(lower)}
-    ends.update(found.end() for found in _CAMEL.finditer(json))
-    if not ends:
-        return json
-    parts, at, done = [], 0, 0
-    for end in sorted(ends):
-        # Some lie within the value of another.
-        if end < done:
-            continue
-        texts, done = _texts(json, end)
-        for start, stop in texts:
-            parts += [json[at:start], _value(json[start:stop], kept)]
-            at = stop
+    parts, at = [], 0
+    for (start, stop), is_json in sorted(_spans(json, lower).items()):
+        clean = _clean_json_text if is_json else _clean_text
+        parts += [json[at:start], clean(json[start:stop], kept)]
+        at = stop
     return b"".join([*parts, json[at:]])
 
 
@@ -119,38 +97,144 @@ def without_any_address(text: bytes, kept: Kept) -> bytes:
         return text
     if rb"\u00" in text:
         text = _DIGIT.sub(_unescaped, text)
-    return _IN_BYTES.sub(lambda found: _replaced(found[0], kept), text)
+    return _IN_BYTES.sub(lambda found: _replaced(found[0].decode(), kept).encode(), text)
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:
     return bytes.fromhex(found[1].decode()) if found[1] else found[0]
 
 
-def _texts(json: bytes, at: int) -> tuple[list[tuple[int, int]], int]:
-    """Where the texts of the value that starts here stand, names left out, and where it ends."""
-    texts, depth, end = [], 0, at
-    for found in _TOKEN.finditer(json, at) if json[at : at + 1] in _WITH_TEXTS else ():
+def _spans(json: bytes, lower: bytes) -> dict[_Span, bool]:
+    """Where the texts stand that may hold addresses, and whether only JSON in them is to be cleaned."""
+    spans = dict.fromkeys(_named_by_values(json, lower), False) if b'"v' in lower else dict[_Span, bool]()
+    # Camel case tells where the word IP begins and ends; the others are long enough.
+    found = [hit for word, name in _NAMES for hit in name.finditer(json if word == "ip" else lower)]
+    done = done_text = 0
+    for hit in sorted(found, key=re.Match.end) if len(found) > 1 else found:
+        if hit.end() < done or hit.start() < done_text:
+            continue
+        start = _opening_quote(json, hit.start())
+        if start < 0:
+            continue
+        if hit[1]:
+            text = _STRING.match(json, start)
+            done_text = text.end() if text else 0
+            spans.setdefault((start, done_text), True)
+            continue
+        names = names_address(json[start : hit.end(1) + 1])
+        if names is not Names.NOTHING:
+            texts, stop = _texts(json, hit.end(), names)
+            spans.update(dict.fromkeys(texts, False))
+            done = stop if names is Names.IP else done
+    return spans
+
+
+def _opening_quote(json: bytes, at: int) -> int:
+    """Where the string starts that a place is in."""
+    start = json.rfind(b'"', 0, at)
+    while start > 0 and json[start - 1] == 0x5C:
+        before = json[max(0, start - _LONGEST_ESCAPE) : start]
+        if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+            break
+        start = json.rfind(b'"', 0, start)
+    return start
+
+
+def _named_by_values(json: bytes, lower: bytes) -> Iterator[_Span]:
+    """Where the values stand of all objects that have the name of an address for another value."""
+    done = 0
+    found = (hit for word, name in _NAMES_OF_VALUES for hit in name.finditer(json if word == "ip" else lower))
+    for hit in sorted(hit.start() for hit in found):
+        if hit >= done and _NAME_BEFORE.search(json, max(0, hit - _LONGEST_NAME_BEFORE), _opening_quote(json, hit)):
+            done = json.find(b"\n", hit) + 1 or len(json)
+            yield from _named_in_line(json, json.rfind(b"\n", 0, hit) + 1, done)
+
+
+def _named_in_line(json: bytes, at: int, stop: int) -> Iterator[_Span]:
+    frames = [_Frame()]
+    for found in _TOKEN.finditer(json, at, stop):
+        frame = frames[-1]
+        if found[2]:
+            frame.name = found[1]
+        elif found[1]:
+            if _VALUE.fullmatch(frame.name):
+                frame.values.append(found.span(1))
+            frame.texts.append(found.span(1))
+            if _NAME.fullmatch(frame.name) and names_address(found[1]) is not Names.NOTHING:
+                frame.names_address = True
+        elif not found[3]:
+            frames.append(_Frame())
+        elif len(frames) > 1:
+            inner = frames.pop()
+            if inner.names_address:
+                yield from inner.values
+            if _VALUE.fullmatch(frames[-1].name):
+                frames[-1].values += inner.texts
+
+
+class _Frame:
+    """An open object or list.
+
+    Attributes:
+        name: the member that is being read.
+        values: texts that are values of a name beside them, and those of lists and objects that are.
+        names_address: whether that is the name of an address.
+    """
+
+    def __init__(self) -> None:
+        self.name = b""
+        self.texts: list[_Span] = []
+        self.values: list[_Span] = []
+        self.names_address = False
+
+
+def _texts(json: bytes, at: int, names: Names) -> tuple[list[_Span], int]:
+    """Where the texts of the value that starts here stand, and where it ends.
+
+    In a value that may be a postal address, texts of an object count if their own name says so, and what follows an object in it
+    is not looked at: its members have names of their own.
+    """
+    if text := _STRING.match(json, at):
+        return [text.span()], text.end()
+    texts, depth, end, is_named, is_all = [], 0, at, True, names is Names.IP
+    for found in _TOKEN.finditer(json, at) if json[at : at + 1] in (b"[", b"{") else ():
         if found[1]:
-            if not found[2]:
+            if found[2]:
+                is_named = is_all or json[found.start(1) + 1 : found.end(1) - 1].lower() in INNER
+            elif is_named:
                 texts.append(found.span(1))
         else:
             depth += -1 if found[3] else 1
+            if not is_all and found.start() > at and found[0] == b"{":
+                break
         end = found.end()
-        if not depth:
+        if depth <= 0:
             break
     return texts, end
 
 
-def _value(quoted: bytes, kept: Kept) -> bytes:
+def _clean_text(quoted: bytes, kept: Kept) -> bytes:
     try:
         text = msgspec.json.decode(quoted, type=str)
     except (msgspec.DecodeError, UnicodeError):
-        # Strings of a payload that nothing had to read yet: invalid UTF-8, or half a surrogate pair.
+        # Strings of a payload that nothing had to read yet: invalid UTF-8, half a surrogate pair, or a torn end.
         return without_any_address(quoted, kept)
-    return quoted if kept_address(text, "full") is None else msgspec.json.encode(kept_address(text, kept))
+    clean = _IN_TEXT.sub(lambda found: _replaced(found[0], kept), text)
+    if clean == text:
+        return quoted
+    return msgspec.json.encode(clean) if clean.strip(" ,;") else b"null"
 
 
-def _replaced(text: bytes, kept: Kept) -> bytes:
-    if _kept(text.decode(), "full") is None:
+def _clean_json_text(quoted: bytes, kept: Kept) -> bytes:
+    try:
+        text = msgspec.json.decode(quoted, type=str).encode()
+    except (msgspec.DecodeError, UnicodeError):
+        return without_any_address(quoted, kept)
+    clean = without_addresses(text, kept)
+    return quoted if clean == text else msgspec.json.encode(clean.decode())
+
+
+def _replaced(text: str, kept: Kept) -> str:
+    if text in _NOBODYS or _kept(text, "full") is None:
         return text
-    return b"" if kept == "none" else (_kept(text.decode(), kept) or "").encode()
+    return "" if kept == "none" else _kept(text, kept) or ""

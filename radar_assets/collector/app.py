@@ -25,8 +25,8 @@ from radar_assets.collector.addresses import kept_address
 from radar_assets.collector.bodies import BusyError, DisconnectedError, SlowError, TooLargeError
 from radar_assets.collector.door import Answer, Door, Outcome, Request, Sender
 from radar_assets.collector.doors import DOORS
-from radar_assets.collector.inquiries import PRIVATE, inquiries
 from radar_assets.collector.intake import RETRY_S, Verdict
+from radar_assets.collector.operator_routes import PRIVATE, operator_routes
 from radar_assets.collector.unknown_paths import unknown_path
 from radar_assets.collector.worker import Worker, open_worker
 from radar_assets.settings import Settings, load_settings
@@ -66,7 +66,7 @@ def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
         max_age=86_400,
     )
     app = Starlette(
-        routes=[*endpoints, *inquiries(doors)],
+        routes=[*endpoints, *operator_routes(doors)],
         middleware=[cors, Middleware(_Guard)],
         exception_handlers={404: unknown_path, 405: unknown_path},
         lifespan=lifespan,

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 Receive = Callable[[], Awaitable[Any]]
 
 MAX_BODY_BYTES = 20_000_000
@@ -166,7 +168,33 @@ _CONSTANTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(-?(?:NaN|Infinity))', r
 
 def mend(body: bytes) -> bytes:
     """JSON without what senders are known to write and no strict reader takes: the whole batch would be lost."""
-    return mend_constants(mend_surrogates(body))
+    return mend_depth(mend_constants(mend_surrogates(body)))
+
+
+_MAX_DEPTH = 100
+"""More than the contract lets an event have, so that it rejects those that are mended."""
+_BRACKETS = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+([\[{]++|[\]}]++|\Z)', re.DOTALL)
+"""A run of opening or closing brackets and the text before it. It also finds the end, or the search would start anew at each byte."""
+
+
+def mend_depth(body: bytes) -> bytes:
+    """JSON with the text of each value that is nested too deep in its place: decoders refuse the whole body for it."""
+    if not _MAX_DEPTH < body.count(b"[") + body.count(b"{") <= MAX_PARTS:
+        return body
+    parts, kept_to, depth, cut = [], 0, 0, None
+    for found in _BRACKETS.finditer(body):
+        start, end = found.span(1)
+        if body[start:end].startswith((b"[", b"{")):
+            depth += end - start
+            if cut is None and depth > _MAX_DEPTH:
+                cut = end - (depth - _MAX_DEPTH)
+        else:
+            depth -= end - start
+            if cut is not None and depth <= _MAX_DEPTH:
+                stop = end - (_MAX_DEPTH - depth)
+                parts += [body[kept_to:cut], msgspec.json.encode(body[cut:stop].decode(errors="replace"))]
+                kept_to, cut = stop, None
+    return b"".join([*parts, body[kept_to:]])
 
 
 def mend_constants(body: bytes) -> bytes:

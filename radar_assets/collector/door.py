@@ -176,6 +176,10 @@ class MalformedRequestError(ValueError):
     """A request is not of its door's protocol; the message names what is wrong and what is expected."""
 
 
+class ForeignRequestError(MalformedRequestError):
+    """A request can be read, but none of its events is of its door's protocol: it may be of another product's SDK."""
+
+
 class Door(Protocol):
     """One protocol. `name` is the `protocol` of its events."""
 

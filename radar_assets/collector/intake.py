@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,21 +25,32 @@ from radar_assets.collector.bodies import (
     is_packed,
     mend,
 )
-from radar_assets.collector.door import MAX_EVENTS, Batch, Door, MalformedRequestError, Outcome, Request
+from radar_assets.collector.door import (
+    MAX_EVENTS,
+    Batch,
+    Door,
+    ForeignRequestError,
+    MalformedRequestError,
+    Outcome,
+    Request,
+)
 from radar_assets.collector.journal import Journal, JournalError
 from radar_assets.collector.keys import KeyRing, KeysError
 from radar_assets.collector.limits import Limits
 from radar_assets.collector.lines import encode_lines
 from radar_assets.collector.telemetry import Telemetry
+from radar_assets.collector.unknown_paths import OTHER, hint, product_of
+from radar_assets.origins import Origin, origin_of_url, parse_origin
 from radar_assets.settings import Settings
 
-MOST_LARGE_WAITING = 32
+MAX_LARGE_WAITING = 32
 """Large bodies that wait for their turn; anybody may send some that take a good part of a second each, key or none."""
 SMALL_LINES_BYTES = 4 * SMALL_BYTES
 """Lines up to this size are encoded where they are, if their body was small; what its events share may make more of it."""
 RETRY_S = 5
 """When to come again while nothing can be made durable."""
-_NO_KEY = "the key is none, or it is revoked"
+_MISSING_KEY = "No key in the request. Send Authorization: Bearer <key>; create one with radar key create PROJECT"
+_NO_KEY = "invalid or revoked write key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,12 @@ class Intake:
             return taken if isinstance(taken, Verdict) else await self._keep(door, request, taken)
         except TooLargeError as error:
             return Verdict(Outcome.TOO_LARGE, str(error))
+        except ForeignRequestError as error:
+            product = product_of(request.path, request.headers)
+            if product == OTHER:
+                return Verdict(Outcome.MALFORMED, str(error))
+            self._telemetry.path_unknown(product)
+            return Verdict(Outcome.MALFORMED, f"{error}.{hint(product)}")
         except (MalformedRequestError, CorruptError) as error:
             return Verdict(Outcome.MALFORMED, str(error))
         except KeysError as error:
@@ -119,7 +135,7 @@ class Intake:
         Raises:
             BusyError: too many others wait for theirs.
         """
-        if self._large_waiting >= MOST_LARGE_WAITING:
+        if self._large_waiting >= MAX_LARGE_WAITING:
             raise BusyError
         self._large_waiting += 1
         try:
@@ -143,11 +159,11 @@ class Intake:
     async def _lines(self, door: Door, request: Request, batch: Batch, *, is_small: bool) -> "Verdict | _Lines":
         events = batch.events
         if batch.key is None:
-            return Verdict(Outcome.UNAUTHORIZED, "a key is missing") if events else Verdict(Outcome.ACCEPTED)
+            return Verdict(Outcome.UNAUTHORIZED, _MISSING_KEY) if events else Verdict(Outcome.ACCEPTED)
         grant = await self._keys.find(batch.key, "write")
         if grant is None:
             return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, len(events))
-        if not grant.admits(origin_of(request)):
+        if not grant.admits(sending_origin(request)):
             return Verdict(Outcome.UNAUTHORIZED, "the key is not for this origin", len(events))
         if not events:
             return Verdict(Outcome.ACCEPTED)
@@ -226,15 +242,11 @@ def _read_once(door: Door, request: Request) -> Batch:
         raise MalformedRequestError("the body is nested too deep") from error
 
 
-def origin_of(request: Request) -> str | None:
-    """The web origin that a request comes from; a picture's request has none but the page that it is on."""
+def sending_origin(request: Request) -> Origin | None:
+    """The web origin of the page that sent a request; requests for images have no `Origin`, but name their page."""
     if origin := request.headers.get("origin"):
-        return origin
-    try:
-        page = urlsplit(request.headers.get("referer", ""))
-    except ValueError:
-        return None
-    return f"{page.scheme}://{page.netloc}" if page.netloc else None
+        return parse_origin(origin)
+    return origin_of_url(request.headers.get("referer", ""))
 
 
 def asks_not_to_be_tracked(request: Request) -> bool:

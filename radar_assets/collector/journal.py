@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-MOST_WAITING_BYTES = 128 * 2**20
+MAX_WAITING_BYTES = 128 * 2**20
 """Lines that may wait for a disk that has stopped; what comes on top is refused, so that memory stays bounded."""
 
 
@@ -96,7 +96,7 @@ class Journal:
         """
         if self._closing:
             raise JournalError("the collector is stopping")
-        if self._waiting_bytes > MOST_WAITING_BYTES:
+        if self._waiting_bytes > MAX_WAITING_BYTES:
             raise JournalError("the disk does not keep up")
         hour = received_at.replace(minute=0, second=0, microsecond=0)
         waiting = _Waiting(lines, hour, asyncio.get_running_loop().create_future())

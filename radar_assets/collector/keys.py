@@ -5,7 +5,6 @@ A key is shown once and kept as a hash. What a project may send is for `limits.p
 
 import asyncio
 import hashlib
-import ipaddress
 import re
 import secrets
 import time
@@ -15,6 +14,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from radar_assets.origins import Origin, parse_origin
 from radar_assets.store.database import Store
 from radar_assets.store.models import ApiKey, FieldError, Project
 from radar_assets.windows import utc_now
@@ -25,8 +25,6 @@ FRESH_S = 2.0
 """How old what is known of keys and projects gets: a revoke acts within that time."""
 PAUSE_S = 0.2
 """Between two readings. Anybody can make up unknown keys, and each may be a new one: they wait for the next reading together."""
-_PORTS = {"http": 80, "https": 443}
-_ORIGIN = re.compile(r"(https?)://([a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", re.ASCII)
 _CHOSEN = re.compile(r"[A-Za-z0-9._~:/@+=-]{1,200}")
 
 
@@ -39,19 +37,19 @@ class Grant:
     """What a key opens.
 
     Attributes:
-        origins: the web origins that it is for; empty for any sender.
+        origins: the web origins that it is for, `None` for an invalid one; empty for any sender.
         events_per_second: the project's own limit, `None` for that of the settings; likewise `events_per_month`.
     """
 
     project_id: str
     kind: str
-    origins: frozenset[str]
+    origins: frozenset[Origin | None]
     events_per_second: int | None
     events_per_month: int | None
 
-    def admits(self, origin: str | None) -> bool:
-        """Whether a request may come from a web origin, or from what names none."""
-        return not self.origins or (origin is not None and normal_origin(origin) in self.origins)
+    def admits(self, origin: Origin | None) -> bool:
+        """Whether a request with this web origin, or without one, may use the key."""
+        return not self.origins or (origin is not None and origin in self.origins)
 
 
 class KeyRing:
@@ -122,8 +120,8 @@ def read_grants(store: Store) -> dict[str, Grant]:
             key.hash: Grant(
                 key.project_id,
                 key.kind,
-                # Some were stored before they were normalized. One that is none matches nothing, and is not left out: then any might.
-                frozenset(normal_origin(origin) or origin for origin in key.origins),
+                # Older keys have origins that are not normalised. An invalid one stays: without any origin, the key would admit all.
+                frozenset(parse_origin(origin) for origin in key.origins),
                 project.events_per_second,
                 project.events_per_month,
             )
@@ -190,26 +188,9 @@ def list_keys(store: Store) -> list[ApiKey]:
         return sorted(session.scalars(sa.select(ApiKey)), key=lambda key: (key.project_id, key.created_at, key.id))
 
 
-def normal_origin(text: str) -> str | None:
-    """A web origin as browsers send it, without the port that its scheme has anyway; `None` if it is not one."""
-    match = _ORIGIN.fullmatch(text.lower())
-    if not match:
-        return None
-    scheme, host, digits = match.groups()
-    port = int(digits) if digits else _PORTS[scheme]
-    if not 0 < port < 2**16:
-        return None
-    if host.startswith("["):
-        try:
-            host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
-        except ValueError:
-            return None
-    return f"{scheme}://{host}" + (f":{port}" if port != _PORTS[scheme] else "")
-
-
 def _origin(text: str) -> str:
-    if origin := normal_origin(text):
-        return origin
+    if origin := parse_origin(text):
+        return str(origin)
     problem = "is not a web origin, which is a scheme, a host and possibly a port, such as https://shop.example"
     if "*" in text:
         problem = "has a wildcard, which is not supported; name each origin with an --origin of its own"

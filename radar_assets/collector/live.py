@@ -25,10 +25,10 @@ from radar_assets.windows import utc_now
 MINUTES = 30
 """The current minute, which is not over, and those before it."""
 RECENT = timedelta(minutes=5)
-MOST_HITS = 1_000_000
+MAX_HITS = 1_000_000
 """Events that are kept, of all projects together; the oldest minutes give way. So many take 60 MB, and while they are counted
 three times that."""
-MOST_TEXTS = 200_000
+MAX_TEXTS = 200_000
 """Ids of projects, names of events and paths of pages that are kept, of up to 200 characters. Names and paths are `(other)` once
 half of the room is taken, so that nobody's pages can hide a project."""
 OTHER = "(other)"
@@ -122,9 +122,9 @@ class Live:
     """
 
     def __init__(
-        self, landing: Landing, *, most_hits: int = MOST_HITS, look_s: float = LOOK_S, pause_s: float = 0.0
+        self, landing: Landing, *, max_hits: int = MAX_HITS, look_s: float = LOOK_S, pause_s: float = 0.0
     ) -> None:
-        self._tail, self._most_hits, self._pause_s = Tail(landing, look_s), most_hits, pause_s
+        self._tail, self._max_hits, self._pause_s = Tail(landing, look_s), max_hits, pause_s
         self._lock = threading.Lock()
         self._looked_at = -FRESH_S
         self._answers: dict[tuple[str, int], Counts] = {}
@@ -172,7 +172,7 @@ class Live:
         known = np.append(self._event_ids, 0)[places] == rows["event_id"]
         self._hits = np.concatenate([self._hits, rows[~known]])
         self._event_ids = np.sort(self._hits["event_id"])
-        while len(self._hits) > self._most_hits:
+        while len(self._hits) > self._max_hits:
             self._keep(int(self._hits["at"].min()) // _MINUTE * _MINUTE + _MINUTE)
 
     def _rows(self, lines: list[bytes], last: int) -> Iterator[tuple[int | bool, ...]]:
@@ -265,7 +265,7 @@ class _Texts:
         text = text[:_LONGEST_TEXT]
         number = self._numbers.get(text)
         if number is None:
-            if len(self._texts) >= share * MOST_TEXTS:
+            if len(self._texts) >= share * MAX_TEXTS:
                 return 0
             number = self._numbers[text] = self._next
             self._texts[number] = text

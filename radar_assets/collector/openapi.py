@@ -36,7 +36,7 @@ def describe(doors: Sequence[Door]) -> dict[str, Any]:
             "version": metadata.version("radar-assets"),
             "description": "Takes in events from the SDKs of several protocols. A 2xx means that they are on disk.",
         },
-        "paths": {**paths, **_inquiries()},
+        "paths": {**paths, **_operator_routes()},
         "components": {
             "schemas": {"Event": _event_schema()},
             "securitySchemes": {
@@ -100,7 +100,7 @@ def _responses() -> dict[str, Any]:
     return answers
 
 
-def _inquiries() -> dict[str, Any]:
+def _operator_routes() -> dict[str, Any]:
     def get(name: str, summary: str, **statuses: str) -> dict[str, Any]:
         responses = {status.removeprefix("s"): {"description": words} for status, words in statuses.items()}
         return {"get": {"operationId": name, "summary": summary, "responses": responses}}

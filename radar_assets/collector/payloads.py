@@ -14,7 +14,7 @@ Payload = msgspec.Raw | msgspec.UnsetType
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _NUMBER = msgspec.json.Decoder(int | float)
-_MOST_SHARED = 64
+_MAX_SHARED = 64
 """Characters of a time that all events of a batch get."""
 
 
@@ -47,15 +47,25 @@ def over(payload: msgspec.Raw, members: Mapping[str, Any], without: Collection[s
 
 def members_of(payload: Payload) -> dict[str, msgspec.Raw]:
     """The members of a payload; none if it is not an object."""
+    return object_of(payload) or {}
+
+
+def object_of(payload: Payload) -> dict[str, msgspec.Raw] | None:
+    """The members of a payload, none if it is absent or null; `None` if it is not an object."""
     try:
         return {} if payload is msgspec.UNSET else _MEMBERS.decode(payload) or {}
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
+    except (TypeError, msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def is_object(payload: Payload) -> bool:
+    """Whether a payload is an object or absent, by its first byte."""
+    return payload is msgspec.UNSET or memoryview(payload)[:1] == b"{"
 
 
 def shared_time(value: Any) -> Any:
     """A time that a batch gives to all its events; `None` if it is nothing that a time is written as, which may be of any size."""
-    return value if isinstance(value, str | int | float) and len(str(value)) <= _MOST_SHARED else None
+    return value if isinstance(value, str | int | float) and len(str(value)) <= _MAX_SHARED else None
 
 
 def rfc3339(milliseconds: Any) -> Any:

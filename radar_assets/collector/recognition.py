@@ -1,80 +1,126 @@
-"""Whether a request is of its door's protocol, and what is kept of events that lack what makes them events.
+"""Whether a request is of its door's protocol, and what is stored of the parts that its events don't use.
 
-A 200 response must not hide content that goes nowhere: a request of another protocol is malformed, and an event that the
-contract is certain to reject lands with all that was sent of it. How an event is made of what was sent is for each door.
+A 200 response must not hide lost content: a body of another protocol is refused, and members that a protocol doesn't have
+are kept in the event's context. Write keys are never stored. How an event is made is for each door.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
 
-from radar_assets.collector.door import Event, Failed, MalformedRequestError
-from radar_assets.collector.payloads import members_of
-from radar_assets.events.contract import DEFAULT_EVENTS, MAX_LINE_BYTES
+from radar_assets.collector.door import MAX_EVENTS, Event, Failed, ForeignRequestError
+from radar_assets.collector.payloads import members_of, object_of
+from radar_assets.events.contract import DEFAULT_EVENTS
+
+UNKNOWN_MEMBERS = "unknown_members"
+"""The member of `context` that holds what the protocol has no place for."""
+EMPTY = (b"null", b'""')
+"""Values without content."""
 
 
-class _Incomplete(Event):
-    """An event that the contract is certain to reject, and all that was sent of it; the contract ignores that field."""
+class _WithUnknown(Event):
+    """An event whose context is not an object, which the contract rejects: the line holds its unknown members beside it."""
 
-    source: Any = None
+    unknown_members: Any = None
+
+
+def _uses_all(_event: Event, _members: Mapping[str, msgspec.Raw]) -> Collection[str]:
+    return ()
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What objects of a protocol have.
+    """The members of a protocol's events.
 
     Attributes:
-        required: names of members; an event has at least one of each group.
-        known: names of all members that the protocol has. An object with no others is of the protocol, whatever it lacks.
-        within: a member whose own members count for `required` as well.
-        unkept: members that must not reach a disk, such as keys, or that the event holds elsewhere.
-        expected: how a body has to look, for the sender of another one.
+        required: groups of names; an event has at least one name of each group.
+        known: names of all members except keys. An object with no others is of the protocol, whatever it lacks.
+        keys: names of members that hold the write key, which is not stored.
+        expected: what a body has to look like, for error messages.
+        within: a member whose own members count for `required` and may hold a key as well.
+        unused: known members that an event doesn't use, because of its type, say; they are kept like unknown ones.
     """
 
     required: tuple[frozenset[str], ...]
     known: frozenset[str]
+    keys: frozenset[str]
     expected: str
     within: str = ""
-    unkept: frozenset[str] = frozenset()
+    unused: Callable[[Event, Mapping[str, msgspec.Raw]], Collection[str]] = _uses_all
 
     def recognizes(self, members: Mapping[str, msgspec.Raw]) -> bool:
         """Whether an object is an event of the protocol, be it a bad one."""
-        if members.keys() <= self.known:
+        if members.keys() <= self.known | self.keys:
             return True
         names = members.keys() | members_of(members.get(self.within, msgspec.UNSET)).keys()
         return all(not names.isdisjoint(group) for group in self.required)
 
+    def unknown(self, event: Event, members: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+        """The members with content that an event was not made of."""
+        known = (self.known - frozenset(self.unused(event, members))) | self.keys
+        return {name: value for name, value in members.items() if name not in known and bytes(value) not in EMPTY}
+
+    def without_keys(self, raw: msgspec.Raw) -> msgspec.Raw:
+        """JSON, or what should be JSON, without write keys."""
+        members = members_of(raw)
+        if not members:
+            return msgspec.Raw(_key_pattern(self.keys).sub(rb'\1""', bytes(raw)))
+        kept = {name: value for name, value in members.items() if name not in self.keys}
+        inner = members_of(kept.get(self.within, msgspec.UNSET))
+        if not inner.keys().isdisjoint(self.keys):
+            without = {name: value for name, value in inner.items() if name not in self.keys}
+            kept[self.within] = msgspec.Raw(msgspec.json.encode(without))
+        elif len(kept) == len(members):
+            return raw
+        return msgspec.Raw(msgspec.json.encode(kept))
+
+
+@cache
+def _key_pattern(names: frozenset[str]) -> re.Pattern[bytes]:
+    """Finds keys in torn JSON."""
+    any_name = "|".join(re.escape(name) for name in sorted(names))
+    return re.compile(rf'("(?:{any_name})"\s*:\s*)"[^"\\]*+(?:\\.[^"\\]*+)*+"?'.encode(), re.DOTALL)
+
 
 def recognized(
-    events: Sequence[Event | msgspec.Raw | Failed], raws: Callable[[], Sequence[msgspec.Raw]], shape: Shape
+    events: Sequence[Event | msgspec.Raw | Failed],
+    raws: Callable[[], Sequence[msgspec.Raw]],
+    shape: Shape,
+    *,
+    is_exact: bool = False,
 ) -> Sequence[Event | msgspec.Raw | Failed]:
-    """The events of a request, with what was sent as the `source` of incomplete ones and the `raw` of failed ones.
+    """The events of a request with all that was sent of them, except keys.
 
     Args:
-        raws: gives what each event was made of.
+        raws: gives the JSON of each event.
+        is_exact: whether no event can have unknown or unused members, as a decoder that forbids them shows.
 
     Raises:
-        MalformedRequestError: none of them is of the protocol.
+        ForeignRequestError: no event is of the protocol.
     """
+    if len(events) > MAX_EVENTS:
+        # Refused as too large.
+        return events
     incomplete = [event for event in events if not isinstance(event, Event) or is_incomplete(event)]
-    if not incomplete:
+    if is_exact and not incomplete:
         return events
     sent = raws()
-    if len(incomplete) == len(events) and _is_foreign(sent, shape):
-        raise MalformedRequestError(f"no event of this protocol is in the body; expected: {shape.expected}")
-    return [_whole(event, raw, shape.unkept) for event, raw in zip(events, sent, strict=True)]
+    if events and len(incomplete) == len(events) and _is_foreign(sent, shape):
+        raise ForeignRequestError(f"the body has no event of this protocol; expected: {shape.expected}")
+    return [
+        event if is_exact and isinstance(event, Event) else _whole(event, raw, shape)
+        for event, raw in zip(events, sent, strict=True)
+    ]
 
 
 def _is_foreign(sent: Sequence[msgspec.Raw], shape: Shape) -> bool:
-    has_object = False
-    for raw in sent:
-        if members := members_of(raw):
-            if shape.recognizes(members):
-                return False
-            has_object = True
-    return has_object
+    """Whether no event is an object of the protocol. Torn objects may be, and `{}` is one without a name."""
+    objects = [raw for raw in sent if bytes(raw).lstrip().startswith(b"{")]
+    return not any((members := object_of(raw)) is None or shape.recognizes(members) for raw in objects)
 
 
 def is_incomplete(event: Event) -> bool:
@@ -87,22 +133,25 @@ def is_incomplete(event: Event) -> bool:
     return not is_named or not (isinstance(event.user_id, str) or isinstance(event.anonymous_id, str))
 
 
-def _whole(
-    event: Event | msgspec.Raw | Failed, raw: msgspec.Raw, unkept: Collection[str]
-) -> Event | msgspec.Raw | Failed:
+def _whole(event: Event | msgspec.Raw | Failed, raw: msgspec.Raw, shape: Shape) -> Event | msgspec.Raw | Failed:
     if isinstance(event, Failed):
-        return Failed(event.error, _without(raw, unkept))
-    if not isinstance(event, Event) or not is_incomplete(event):
-        return event
-    fields = msgspec.structs.asdict(event)
-    if len(bytes(raw)) > MAX_LINE_BYTES:
-        # Rejected for its size, whatever its fields; all of them a second time could be too much for a request.
-        fields = {"properties": event.properties}
-    return _Incomplete(**fields, source=_without(raw, unkept))
+        return Failed(event.error, shape.without_keys(raw))
+    if not isinstance(event, Event):
+        return shape.without_keys(event)
+    members = object_of(raw)
+    if members is None:
+        # Such as a name that is not UTF-8, which the decoder of the event passed over.
+        return shape.without_keys(raw)
+    unknown = shape.unknown(event, members)
+    return _with_unknown(event, unknown) if unknown else event
 
 
-def _without(raw: msgspec.Raw, names: Collection[str]) -> msgspec.Raw:
-    members = members_of(raw) if names else {}
-    if members.keys().isdisjoint(names):
-        return raw
-    return msgspec.Raw(msgspec.json.encode({name: value for name, value in members.items() if name not in names}))
+def _with_unknown(event: Event, unknown: Mapping[str, msgspec.Raw]) -> Event:
+    given = {} if event.context is None else event.context
+    context = given if isinstance(given, Mapping) else object_of(given)
+    if context is None:
+        return _WithUnknown(**msgspec.structs.asdict(event), unknown_members=unknown)
+    if UNKNOWN_MEMBERS in context:
+        unknown = {UNKNOWN_MEMBERS: context[UNKNOWN_MEMBERS], **unknown}
+    event.context = {**context, UNKNOWN_MEMBERS: unknown}
+    return event

@@ -17,7 +17,7 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """The folder over which workers share their figures, for any of them to tell; the Prometheus client reads it when imported."""
 _LOG = logging.getLogger("radar.requests")
 _RARELY_S = 60
-_MOST_CALLS = 8
+_MAX_CALLS = 8
 """The innermost calls of an error that are logged."""
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
@@ -54,7 +54,7 @@ class Telemetry:
         )
         self.unknown_paths = Counter(
             "radar_unknown_paths",
-            "Requests for unknown paths, by the product whose SDK seems to ask.",
+            "Requests for unknown paths or in another product's format, by the product whose SDK seems to ask.",
             ("protocol",),
             registry=self._registry,
         )
@@ -77,7 +77,7 @@ class Telemetry:
         self.unexpected_errors.labels(protocol).inc()
         kind = type(error).__name__
         frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-        calls = [f"{Path(code.co_filename).name}:{line} {code.co_name}" for code, line in frames[-_MOST_CALLS:]]
+        calls = [f"{Path(code.co_filename).name}:{line} {code.co_name}" for code, line in frames[-_MAX_CALLS:]]
         fields = {"protocol": protocol, "error": kind, "calls": calls}
         self._log(logging.ERROR, "unexpected error", ("failed", protocol, kind), _RARELY_S, fields)
 

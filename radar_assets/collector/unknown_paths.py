@@ -29,6 +29,12 @@ SUPPORTED = (
 )
 
 
+def hint(product: str) -> str:
+    """Which SDKs are supported, and that those of a product are not."""
+    of_whom = "" if product == OTHER else f" SDKs of {product} are not supported."
+    return f"{of_whom} Supported SDKs: {SUPPORTED}."
+
+
 def product_of(path: str, headers: Mapping[str, str]) -> str:
     """The product whose SDKs ask for a path; `OTHER` if it is none that is known."""
     if _OPENPANEL in headers:
@@ -43,10 +49,9 @@ async def unknown_path(request: Request, error: Exception) -> Response:
     # A known path with another method is rather a mistake, unless it is where another product's SDKs post to.
     if status == 404 or product != OTHER:
         request.app.state.worker.telemetry.path_unknown(product)
-    of_whom = "" if product == OTHER else f" SDKs of {product} are not supported."
     words = {
         "error": "unknown_path" if status == 404 else "method_not_allowed",
-        "detail": f"The collector has no {request.method} for this path.{of_whom} Supported SDKs: {SUPPORTED}.",
+        "detail": f"The collector has no {request.method} for this path.{hint(product)}",
         "docs": "/openapi.json",
     }
     return Response(msgspec.json.encode(words), status, headers, "application/json")

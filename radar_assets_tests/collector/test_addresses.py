@@ -65,9 +65,14 @@ def test_no_address_is_left_whole_however_deep_it_lies(payload: dict[str, Any]) 
 NAMED = r"""
     ip IP iP Ip ips ip4 ip_1 ipv4 IPv6 ip_addr ipAddress address clientIp clientip CLIENTIP loginIP lastLoginIp user_ip
     userip user-ip network_userip $ip $initial_ip remote_addr REMOTE_ADDR HTTP_X_FORWARDED_FOR X-Forwarded-For forwarded
-    CF-Connecting-IP \u0069p i\u0070 \u0049\u0050 ip\u0031 user\u005fip user\u002dip ip\u005f \tip ip\n a\"ip ip\"
+    CF-Connecting-IP ip_v4 ip_address_v4 lastip localip externalip signupip remote_host remoteHost IPAddressOfClient
+    client_ips_list ip_addresses_seen IPs LoginIPs clientIPv4 IPaddress ipaddress clientipaddress x-real-ip billing_ip
+    peer.address ipAddr shipping_ip_address \u0069p i\u0070 \u0049\u0050 ip\u0031 user\u005fip user\u002dip ip\u005f \tip
+    ip\n a\"ip ip\"
 """.split()  # noqa: SIM905
-NOT_NAMED = r"""zip ZIP SKIP tip membership relationship script ipa ip\u0061 pi a\\u0069p recipient version""".split()  # noqa: SIM905
+NOT_NAMED = r"""zip ZIP SKIP tip membership relationship script ipa ip\u0061 pi a\\u0069p recipient version description
+    clientZip friendship voip mac_address macAddress macaddr email_address e-mail-address emailaddress web_address
+    shipping_address billingAddress postal_address street_address ship_address shipaddress host hostname iphone""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -86,10 +91,48 @@ def test_a_name_that_only_ends_in_the_same_letters_keeps_its_value(name: str) ->
     assert msgspec.json.decode(without_addresses(sent, "truncated")) == msgspec.json.decode(sent)
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"address": "Unit 1.2.3.4, Main St"}, {"address": "Unit 1.2.3.0, Main St"}),
+        ({"address": "Dept ::1 floor 3"}, {"address": "Dept ::1 floor 3"}),
+        ({"ip": f"{WHOLE}, 10.0.0.1:80"}, {"ip": "203.0.113.0, 10.0.0.0:80"}),
+        ({"web_address": f"https://{WHOLE}/a"}, {"web_address": f"https://{WHOLE}/a"}),
+        ({"mac_address": "00:11:22:ff:fe:33:44:55"}, {"mac_address": "00:11:22:ff:fe:33:44:55"}),
+        ({"shipping_address": {"firmware": WHOLE}}, {"shipping_address": {"firmware": WHOLE}}),
+        ({"address": {"firmware": WHOLE, "v4": WHOLE}}, {"address": {"firmware": WHOLE, "v4": "203.0.113.0"}}),
+        ({"address": [WHOLE, {"firmware": WHOLE}]}, {"address": ["203.0.113.0", {"firmware": WHOLE}]}),
+        ({"address": {"a": {"ip": WHOLE}}}, {"address": {"a": {"ip": "203.0.113.0"}}}),
+        ([{"name": "ip", "value": WHOLE}], [{"name": "ip", "value": "203.0.113.0"}]),
+        (
+            [{"value": WHOLE, "type": "text", "name": "clientIp"}],
+            [{"value": "203.0.113.0", "type": "text", "name": "clientIp"}],
+        ),
+        (
+            {"key": "client.address", "value": {"stringValue": WHOLE}},
+            {"key": "client.address", "value": {"stringValue": "203.0.113.0"}},
+        ),
+        ([{"name": "tip", "value": WHOLE}, {"name": "ip"}], [{"name": "tip", "value": WHOLE}, {"name": "ip"}]),
+        ({"NAME": "REMOTE_ADDR", "Value": WHOLE}, {"NAME": "REMOTE_ADDR", "Value": "203.0.113.0"}),
+        ({"name": "ip", "value": [WHOLE], "other": WHOLE}, {"name": "ip", "value": ["203.0.113.0"], "other": WHOLE}),
+        ({"text": f'{{"ip":"{WHOLE}","a":"{WHOLE}"}}'}, {"text": f'{{"ip":"203.0.113.0","a":"{WHOLE}"}}'}),
+        ({"text": f'got {{"ip" : "{WHOLE}'}, {"text": 'got {"ip" : "203.0.113.0'}),
+        (
+            {"text": msgspec.json.encode({"b": f'{{"ip":"{WHOLE}"}}'}).decode()},
+            {"text": msgspec.json.encode({"b": '{"ip":"203.0.113.0"}'}).decode()},
+        ),
+    ],
+    ids=range(18),
+)
+def test_of_each_text_only_the_address_changes(sent: Any, kept: Any) -> None:
+    line = msgspec.json.encode(sent)
+    assert msgspec.json.decode(without_addresses(line, "truncated")) == kept
+    # Lines of a request are cleaned together.
+    assert without_addresses(line + b"\n" + line, "truncated") == b"\n".join([without_addresses(line, "truncated")] * 2)
+
+
 def test_all_else_stays_to_the_byte() -> None:
-    around = (
-        b'{"a" : 1.0e2,"text":"\\"ip\\":\\"203.0.113.9\\"","b\\u00e9":"\\u003c","big":12345678901234567890,"ip" : %s}'
-    )
+    around = b'{"a" : 1.0e2,"text":"ip:\\"203.0.113.9\\"","b\\u00e9":"\\u003c","big":12345678901234567890,"ip" : %s}'
     assert without_addresses(around % b'"203.0.113.9"', "truncated") == around % b'"203.0.113.0"'
     for value in (
         b'"Star Wars"',
@@ -140,11 +183,18 @@ def test_a_text_that_can_not_be_read_is_kept_without_its_address() -> None:
         b'{"' + b"ip " * 300_000 + b'":1}',
         b'{"ip' + b"_" * 1_000_000 + b'":1}',
         b'{"a":"' + b"\\u0069" * 150_000 + b'"}',
+        b'{"address":' * 100_000 + b"{}" + b"}" * 100_000,
+        b'{"address":[' * 80_000 + b"]}" * 80_000,
+        b'{"name":"ip","value":' * 40_000 + b"{}" + b"}" * 40_000,
+        b"[" + b'{"name":"ip","value":"203.0.113.9"},' * 25_000 + b"]",
+        b'["' + b'\\"ip' * 250_000 + b'"]',
+        b'["' + b'\\\\\\"ip\\"' * 100_000 + b'"]',
+        b'["ip' + b'\\"' * 500_000,
     ],
-    ids=range(9),
+    ids=range(16),
 )
 def test_a_hostile_payload_takes_no_time(text: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     without_addresses(text, "truncated")
     without_any_address(text, "truncated")
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

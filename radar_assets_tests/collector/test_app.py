@@ -99,7 +99,7 @@ def test_a_read_key_writes_nothing_and_a_write_key_reads_nothing(shared: Collect
 HIDDEN = [
     {"project_id": "blog", **EVENT},
     {"received_at": "2020-01-01T00:00:00Z", "protocol": "segment", **EVENT},
-    [[{"project_id": "blog", **EVENT}]],
+    [EVENT, [{"project_id": "blog", **EVENT}]],
     b'[{"event":"a"},{"project_id":"blog","anonymous_id":"a","event":1e999}]',
     b'{"event":"a"}\n{"project_id":"blog","event":"\\ud800","anonymous_id":"a"}',
     b'{"event":"a","properties":{"a":1\n,"b":"}\\n{\\"project_id\\":\\"blog\\"}"}}',

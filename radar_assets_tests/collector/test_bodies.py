@@ -28,6 +28,7 @@ from radar_assets.collector.bodies import (
     TooLargeError,
     inflate,
     mend_constants,
+    mend_depth,
     mend_surrogates,
 )
 
@@ -176,3 +177,40 @@ def test_an_address_is_cut_down_to_its_network(address: object, truncated: str |
     assert kept_address(address, "truncated") == truncated
     assert kept_address(address, "full") == full
     assert kept_address(address, "none") is None
+
+
+@pytest.mark.parametrize("depth", [99, 100, 101, 3_000])
+@pytest.mark.parametrize("opening", [b"[", b'{"a]\\"}":', b'[1,"\\\\",{ "b" : '])
+def test_mending_writes_what_is_nested_too_deep_as_text(opening: bytes, depth: int) -> None:
+    closing = bytes({91: 93, 123: 125}[byte] for byte in opening[::-1] if byte in b"[{")
+    value = opening * depth + b"7" + closing * depth
+    body = b'[{"event":"[[["},' + value + b',{"event":"]]"}, {}]'
+    mended = mend_depth(body)
+    if depth * len(closing) < 100:
+        assert mended == body
+        return
+    first, text, *others = msgspec.json.decode(mended)
+    assert (first, others) == ({"event": "[[["}, [{"event": "]]"}, {}])
+    level = 1
+    while not isinstance(text, str):
+        level += 1
+        text = text[-1] if isinstance(text, list) else next(iter(text.values()))
+    assert level == 100
+    assert mended.replace(msgspec.json.encode(text), text.encode()) == body
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 250_000,
+        b'{"a":' * 200_000,
+        b"[" * 200 + b"x" * 1_000_000,
+        b"[" * 200 + b'"' * 999_999,
+        b"[1," * 300_000 + b"]" * 299_999,
+    ],
+    ids=range(5),
+)
+def test_mending_what_is_nested_too_deep_takes_no_time(text: bytes) -> None:
+    began = time.process_time()
+    mend_depth(text)
+    assert time.process_time() - began < 1

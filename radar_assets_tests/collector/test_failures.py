@@ -37,8 +37,9 @@ class BrokenDoor(RadarDoor):
         if "whole" in request.query:
             raise LookupError
         raws = msgspec.json.decode(request.body, type=list[msgspec.Raw])
-        shape = Shape(required=(), known=frozenset(), expected="")
-        return Batch(request.key, recognized([attempt(_broken, raw) for raw in raws], lambda: raws, shape))
+        shape = Shape(required=(), known=frozenset(), keys=frozenset({"key"}), expected="")
+        events = [attempt(_broken, raw) for raw in raws]
+        return Batch(request.key, recognized(events, lambda: raws, shape, is_exact=True))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """An answer, unless it is not to be."""

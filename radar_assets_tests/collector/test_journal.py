@@ -197,7 +197,7 @@ def test_a_disk_that_has_stopped_fills_no_memory(settings: Settings, monkeypatch
     import threading
 
     goes_on = threading.Event()
-    monkeypatch.setattr(journal_module, "MOST_WAITING_BYTES", 1000)
+    monkeypatch.setattr(journal_module, "MAX_WAITING_BYTES", 1000)
     monkeypatch.setattr(os, "fdatasync", lambda _: goes_on.wait(30))
 
     async def run() -> list[str]:

@@ -20,6 +20,7 @@ from radar_assets.collector.keys import (
 from radar_assets.collector.limits import Limits, Usage
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.worker import open_worker
+from radar_assets.origins import Origin, parse_origin
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import DailySalt, FieldError, Project
@@ -46,7 +47,7 @@ def test_a_key_opens_its_project_until_it_is_revoked(store: Store) -> None:
     read = create_key(store, "blog", "read", origins=["https://BLOG.example", "https://blog.example/"])
     assert read_grants(store) == {
         hash_key(write): Grant("shop", "write", frozenset(), None, None),
-        hash_key(read): Grant("blog", "read", frozenset({"https://blog.example"}), 5, None),
+        hash_key(read): Grant("blog", "read", frozenset({Origin("https", "blog.example", 443)}), 5, None),
     }
     assert write != create_key(store, "shop")
     revoked = revoke_key(store, write)
@@ -102,10 +103,11 @@ def test_an_origin_that_no_browser_sends_is_refused(store: Store, origins: tuple
 def test_an_origin_matches_however_it_was_written(store: Store, written: str, sent: str) -> None:
     create_key(store, "shop", origins=[written])
     [grant] = read_grants(store).values()
-    assert grant.origins == {sent}
-    assert grant.admits(sent)
-    assert grant.admits(written)
-    assert not any(map(grant.admits, (f"{sent}.evil.example", f"{sent}1", "null", "", None)))
+    assert [str(origin) for origin in grant.origins] == [sent]
+    assert grant.admits(parse_origin(sent))
+    assert grant.admits(parse_origin(written))
+    assert not any(grant.admits(parse_origin(other)) for other in (f"{sent}.evil.example", f"{sent}1", "null", ""))
+    assert not grant.admits(None)
 
 
 def test_an_origin_that_was_stored_as_it_was_written_matches_too(store: Store) -> None:
@@ -115,8 +117,8 @@ def test_an_origin_that_was_stored_as_it_was_written_matches_too(store: Store) -
             sa.text("""update api_keys set origins = '["https://shop.example:443", "https://*.a.example"]'""")
         )
     [grant] = read_grants(store).values()
-    assert grant.admits("https://shop.example")
-    assert not grant.admits("https://b.a.example")
+    assert grant.admits(parse_origin("https://shop.example"))
+    assert not grant.admits(parse_origin("https://b.a.example"))
 
 
 def test_unknown_keys_wait_for_one_reading_together(store: Store) -> None:

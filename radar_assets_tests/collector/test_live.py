@@ -258,7 +258,7 @@ def test_segments_in_an_object_store_count_once(object_server: ObjectServer) -> 
 
 def test_the_oldest_minutes_give_way_when_there_are_more_events_than_are_kept(tmp_path: Path) -> None:
     land(tmp_path, *(event(f"{minute} {n}", ago(minutes=minute)) for minute in range(20) for n in range(10)))
-    counts = Live(tmp_path, most_hits=55).read("shop", NOW)
+    counts = Live(tmp_path, max_hits=55).read("shop", NOW)
     assert counts.events == 50
     assert sum(minute.events for minute in counts.minutes) == 50
     assert counts.complete_since == HOUR + timedelta(minutes=25)
@@ -288,11 +288,11 @@ def test_a_look_that_ends_early_says_so_and_who_asks_once_gets_all(tmp_path: Pat
 def test_lines_that_claim_to_come_from_the_future_displace_nothing(tmp_path: Path) -> None:
     ahead = (NOW + timedelta(days=1 + n) for n in range(20))
     land(tmp_path, *(event(f"ahead {at}", at, received_at=at) for at in ahead), event("1", ago()))
-    assert Live(tmp_path, most_hits=10).read("shop", NOW).events == 1
+    assert Live(tmp_path, max_hits=10).read("shop", NOW).events == 1
 
 
 def test_names_of_old_events_take_no_room_from_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("radar_assets.collector.live.MOST_TEXTS", 12)
+    monkeypatch.setattr("radar_assets.collector.live.MAX_TEXTS", 12)
     old = (event(f"old {n}", ago(days=1), event=f"old {n}", type="track") for n in range(10))
     land(tmp_path, *old, *(event(f"new {n}", ago(), event=f"new {n}", type="track") for n in range(10)))
     names = {name.event: name.events for name in live_counts(tmp_path, "shop", NOW).top_events}

@@ -1,6 +1,7 @@
 """Bodies of other protocols are refused with what is expected, and bad events of a door's own land with all their content."""
 
 import base64
+import gzip
 import json
 from typing import Any
 from urllib.parse import quote
@@ -8,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from radar_assets.collector.keys import create_key
-from radar_assets.events.contract import Reason, Rejection, parse
+from radar_assets.events.contract import CanonicalEvent, Reason, Rejection, parse
 from radar_assets_tests.collector.conftest import Collector
 from radar_assets_tests.collector.test_doors import BATCHES, MESSAGES, SINGLE
 
@@ -108,8 +109,11 @@ def test_a_bad_event_beside_a_good_one_lands_with_all_its_content(keyed: Collect
         assert isinstance(verdict, Rejection)
         assert verdict.reason in (Reason.MISSING_FIELD, Reason.NO_VISITOR, Reason.WRONG_TYPE, Reason.UNKNOWN_TYPE)
         kept = json.loads(line)
+        known = {"userId": "user_id", "uid": "user_id", "e": "event"}
         for name, value in message.items():
-            assert {**kept, **kept["source"]}[name] == ({"a": 1} if name == "properties" else value)
+            if name != "aid":
+                held = {**kept, **kept.get("context", {}).get("unknown_members", {})}
+                assert held[known.get(name, name)] == ({"a": 1} if name == "properties" else value)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_a_bad_event_alone_lands_with_all_its_content(keyed: Collector, path: st
     assert _send(keyed, path, body).status in (200, 202)
     [line] = keyed.landed()
     assert isinstance(parse(line, {"shop"}, keyed.settings.start_date), Rejection)
-    assert json.loads(line)["source"]["more"] == CONTENT
+    assert json.loads(line)["context"]["unknown_members"]["more"] == CONTENT
     assert SECRET.encode() not in line
 
 
@@ -145,15 +149,200 @@ def test_of_a_bad_event_no_address_is_kept_either(keyed: Collector) -> None:
             assert whole not in line
 
 
-def test_what_a_sender_calls_the_source_of_a_good_event_is_not_kept(keyed: Collector) -> None:
-    assert _send(keyed, "/v1/events", [{**MESSAGES["radar"], "source": CONTENT}]).status == 200
+GOOD = {
+    **{
+        f"/v1/events of {name}": ("/v1/events", body, MESSAGES["radar"])
+        for name, body in {
+            "one": lambda event: event,
+            "list": lambda event: [event],
+            "envelope": lambda event: {"events": [event]},
+        }.items()
+    },
+    "/v1/batch": ("/v1/batch", lambda event: {"batch": [event]}, MESSAGES["segment"]),
+    "/v1/track": ("/v1/track", lambda event: event, MESSAGES["segment"]),
+    "/batch/": ("/batch/", lambda event: {"batch": [event]}, MESSAGES["posthog"]),
+    "/e/": ("/e/", lambda event: event, MESSAGES["posthog"]),
+    "tp2": ("/com.snowplowanalytics.snowplow/tp2", lambda event: {"data": [event]}, MESSAGES["snowplow"]),
+    "/api/send": ("/api/send", lambda event: {"type": "event", "payload": event}, MESSAGES["umami"]),
+    "/api/send beside": (
+        "/api/send",
+        lambda event: {"type": "event", "payload": MESSAGES["umami"], **event},
+        {"revenue": 1},
+    ),
+    "/api/event": ("/api/event", lambda event: event, MESSAGES["plausible"]),
+}
+
+
+@pytest.mark.parametrize("way", GOOD)
+def test_unknown_members_of_a_good_event_are_kept_in_its_context(keyed: Collector, way: str) -> None:
+    path, body, message = GOOD[way]
+    unknown = {"revenue_x": 12, "event_properties": CONTENT, "client": {"ip": "203.0.113.77"}, "nothing": None}
+    assert _send(keyed, path, body({**message, **unknown})).status in (200, 202)
+    [line] = keyed.landed()
+    event = parse(line, {"shop"}, keyed.settings.start_date)
+    assert isinstance(event, CanonicalEvent)
+    assert event.context
+    kept = event.context["unknown_members"]
+    assert (kept["revenue_x"], kept["event_properties"]) == (12, CONTENT)
+    assert kept["client"] == {"ip": "203.0.113.0"}
+    assert "nothing" not in kept
+
+    keyed.forget()
+    assert _send(keyed, path, body(message)).status in (200, 202)
+    [line] = keyed.landed()
+    without = parse(line, {"shop"}, keyed.settings.start_date)
+    assert isinstance(without, CanonicalEvent)
+    counted = ("type", "event", "user_id", "anonymous_id", "session_id", "category", "properties")
+    assert [getattr(event, name) for name in counted] == [getattr(without, name) for name in counted]
+
+
+UNUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "/v1/track",
+        {"userId": "u", "event": "a", "name": "n", "traits": CONTENT, "groupId": 7},
+        {"name": "n", "traits": CONTENT, "groupId": 7},
+    ),
+    ("/v1/page", {"userId": "u", "name": "n", "previousId": "p"}, {"previousId": "p"}),
+    (
+        "/v1/track",
+        {"userId": "u", "event": "a", "context": {"unknown_members": 7}, "more": 1},
+        {"unknown_members": 7, "more": 1},
+    ),
+    ("/api/event", {"d": "site", "n": "a", "u": "https://a/", "revenue": 12}, {"revenue": 12}),
+    ("/api/event", {"d": "site", "n": "a", "u": "https://a/", "p": {"a": 1}, "meta": {"b": 1}}, {"meta": {"b": 1}}),
+    (
+        "/api/send",
+        {"type": "identify", "payload": {"website": "site", "id": "u", "name": "n", "os": "Linux"}},
+        {"name": "n", "os": "Linux"},
+    ),
+    (
+        "/com.snowplowanalytics.snowplow/tp2",
+        {"data": [{"aid": "site", "e": "pv", "uid": "u", "se_la": "l"}]},
+        {"se_la": "l"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "kept"), UNUSED, ids=range(len(UNUSED)))
+def test_known_members_that_an_event_has_no_use_for_are_kept_too(
+    keyed: Collector, path: str, body: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    assert _send(keyed, path, body).status in (200, 202)
+    [line] = keyed.landed()
+    event = parse(line, {"shop"}, keyed.settings.start_date)
+    assert isinstance(event, CanonicalEvent)
+    assert event.context
+    assert event.context["unknown_members"] == kept
+
+
+def test_unknown_members_are_kept_if_the_context_is_none(keyed: Collector) -> None:
+    assert _send(keyed, "/v1/events", {**MESSAGES["radar"], "context": "none", "more": CONTENT}).status == 200
     [event] = keyed.events()
-    assert "source" not in event
+    assert (event["context"], event["unknown_members"]) == ("none", {"more": CONTENT})
 
 
-def test_a_bad_event_that_is_too_large_for_a_line_lands_once(keyed: Collector) -> None:
-    bad = {"event": "x" * 1_000_000, "more": CONTENT}
-    assert _send(keyed, "/v1/events", [MESSAGES["radar"], bad]).status == 200
-    line = keyed.landed()[1]
-    assert len(line) < 1_100_000
-    assert json.loads(line)["source"] == bad
+KEYED = {
+    "radar": ({"key": SECRET}, "sent_at"),
+    "segment": ({"writeKey": SECRET}, "sentAt"),
+    "posthog": ({"api_key": SECRET, "token": SECRET, "properties": {"token": SECRET, "a": 1}}, "offset"),
+    "snowplow": ({"aid": "site"}, "dtm"),
+}
+
+
+@pytest.mark.parametrize("door", KEYED)
+@pytest.mark.parametrize("number", ["1e400", "1"])
+@pytest.mark.parametrize("more", [{}, {"more": CONTENT}, {"event": 7, "e": 7, "more": CONTENT}])
+def test_no_write_key_is_stored(keyed: Collector, door: str, number: str, more: dict[str, Any]) -> None:
+    path, batch = BATCHES[door]
+    keys, timed = KEYED[door]
+    body = json.dumps(batch([MESSAGES[door], {**MESSAGES[door], **keys, timed: "NUMBER", **more}]))
+    reply = keyed.request(
+        "POST", path, body.replace('"NUMBER"', number).encode(), {"Authorization": f"Bearer {keyed.keys['shop']}"}
+    )
+    assert reply.status == 200
+    lines = keyed.landed()
+    assert len(lines) == 2
+    for line in lines:
+        for key in (SECRET, '"site"', '\\"site'):
+            assert key.encode() not in line
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/send", {"type": "click", "payload": {"website": "site", "more": 1}}),
+        ("/api/event", {"d": "site", "n": 7, "more": 1}),
+        ("/api/event", {"domain": "site", "n": 7}),
+    ],
+)
+def test_no_site_that_is_a_key_is_stored(keyed: Collector, path: str, body: dict[str, Any]) -> None:
+    assert _send(keyed, path, body).status in (200, 202)
+    [line] = keyed.landed()
+    assert b"site" not in line
+
+
+def test_no_write_key_of_a_torn_line_is_stored(keyed: Collector) -> None:
+    torn = b'{"event":"a","user_id":"u"}\n{"events":[{"event":"b"}],"key" : "secret-\\"key","a":\n{"key":"secret-'
+    assert keyed.send(torn).status == 200
+    lines = keyed.landed()
+    assert len(lines) == 3
+    assert b"secret" not in b"".join(lines)
+
+
+def test_an_incomplete_event_lands_once_with_its_own_reason(keyed: Collector) -> None:
+    large = {"text": "x" * 80_000}
+    for path, message in (
+        ("/v1/events", {"user_id": "u", "properties": large}),
+        ("/v1/batch", {"type": "track", "userId": "u", "properties": large}),
+        ("/batch/", {"distinct_id": "u", "properties": large}),
+        ("/v1/events", {"user_id": "u", "more": large}),
+    ):
+        door = {"/v1/events": "radar", "/v1/batch": "segment", "/batch/": "posthog"}[path]
+        keyed.forget()
+        assert _send(keyed, path, BATCHES[door][1]([MESSAGES[door], message])).status == 200
+        line = keyed.landed()[1]
+        assert len(line) < 81_000
+        verdict = parse(line, {"shop"}, keyed.settings.start_date)
+        assert isinstance(verdict, Rejection)
+        assert verdict.reason == Reason.MISSING_FIELD
+
+
+def test_incomplete_events_cost_a_good_one_beside_them_nothing(keyed: Collector) -> None:
+    nameless = {"user_id": "u", "properties": {"text": "x" * 16_000}}
+    body = gzip.compress(json.dumps([nameless] * 3_900 + [MESSAGES["radar"]]).encode(), 1)
+    assert keyed.send(body).status == 200
+    assert b'"event":"seen"' in keyed.landed()[-1]
+
+
+def test_a_body_without_any_object_is_refused_and_an_empty_object_is_a_rejected_event(keyed: Collector) -> None:
+    for path, body in (
+        ("/v1/events", [1, 2, "x"]),
+        ("/v1/events", {"events": [None]}),
+        ("/v1/batch", {"batch": [1], "writeKey": SECRET}),
+        ("/batch/", {"batch": [[]], "api_key": SECRET}),
+        ("/com.snowplowanalytics.snowplow/tp2", {"data": ["x"]}),
+    ):
+        reply = _send(keyed, path, body)
+        assert reply.status == 400
+        assert b"expected" in reply.body
+    assert keyed.landed() == []
+    assert _send(keyed, "/v1/events", {}).status == 200
+    [line] = keyed.landed()
+    verdict = parse(line, {"shop"}, keyed.settings.start_date)
+    assert isinstance(verdict, Rejection)
+    assert verdict.reason == Reason.MISSING_FIELD
+
+
+@pytest.mark.parametrize("door", BATCHES)
+@pytest.mark.parametrize("name", ["properties", "ue_pr", "unknown"])
+def test_an_event_nested_too_deep_costs_that_event_alone(keyed: Collector, door: str, name: str) -> None:
+    path, batch = BATCHES[door]
+    deep = '{"a":' * 3_000 + '["SEEN"]' + "}" * 3_000
+    body = json.dumps(batch([MESSAGES[door], {**MESSAGES[door], name: "DEEP"}, MESSAGES[door]])).replace('"DEEP"', deep)
+    reply = keyed.request("POST", path, body.encode(), {"Authorization": f"Bearer {keyed.keys['shop']}"})
+    assert reply.status == 200, reply.body
+    verdicts = [parse(line, {"shop"}, keyed.settings.start_date) for line in keyed.landed()]
+    assert [isinstance(verdict, CanonicalEvent) for verdict in verdicts] == [True, False, True]
+    assert isinstance(verdicts[1], Rejection)
+    assert verdicts[1].reason == Reason.TOO_DEEP
+    assert b"SEEN" in keyed.landed()[1]

@@ -57,6 +57,24 @@ def test_an_unknown_path_is_answered_with_what_is_supported_counted_and_logged_o
     assert "CANARY" not in caplog.text
 
 
+def test_another_products_request_to_a_doors_own_path_is_counted_and_answered_with_what_is_supported(
+    settings: Settings,
+) -> None:
+    amplitude = b'{"api_key":"K","events":[{"event_type":"seen","user_id":"ann"}]}'
+    with serving(settings) as collector:
+        replies = [
+            collector.request("POST", "/batch", amplitude),
+            collector.request("GET", "/i?app_key=K&device_id=d&begin_session=1"),
+        ]
+        for reply in replies:
+            assert reply.status == 400
+            assert b"are not supported. Supported SDKs: " in reply.body
+        assert collector.request("POST", "/batch", b"{torn").status == 400
+        figures = collector.request("GET", "/metrics").body.decode()
+    for product in ("amplitude", "countly"):
+        assert f'radar_unknown_paths_total{{protocol="{product}"}} 1.0' in figures
+
+
 def test_openpanels_sdk_is_told_from_mixpanels_by_its_header() -> None:
     assert product_of("/track", {"openpanel-client-id": "1"}) == "openpanel"
     assert product_of("/track", {}) == "mixpanel"

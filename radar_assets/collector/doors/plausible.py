@@ -3,6 +3,7 @@
 A request has no id, so that the same words of a visitor within some seconds count once: they were sent again.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from radar_assets.collector.door import (
 )
 from radar_assets.collector.doors.cookieless import event_of
 from radar_assets.collector.payloads import Payload, number
-from radar_assets.collector.recognition import Shape, recognized
+from radar_assets.collector.recognition import EMPTY, Shape, recognized
 
 
 class _Sent(msgspec.Struct):
@@ -47,9 +48,28 @@ class _Sent(msgspec.Struct):
     sd: Any = None
 
 
+_KEYS = frozenset({"d", "domain"})
+_ALIASES = (("n", "name"), ("u", "url"), ("r", "referrer"), ("w", "screen_width"), ("i", "interactive"))
+_PROPS, _REVENUE = ("p", "props", "m", "meta"), ("$", "revenue")
+"""Of names for the same, the first one that has a value is used."""
+
+
+def _unused(_event: Event, members: Mapping[str, msgspec.Raw]) -> Collection[str]:
+    unused = set[str]()
+    for names in (*_ALIASES, _PROPS, _REVENUE):
+        given = [name for name in names if name in members and bytes(members[name]) not in EMPTY]
+        unused.update(given[1:])
+    # An amount alone has no currency, and is no revenue to Plausible.
+    unused.update(name for name in _REVENUE if not bytes(members.get(name, b"")).startswith((b"{", b'"{')))
+    return unused
+
+
 _SHAPE = Shape(
     required=(frozenset({"n", "name"}), frozenset({"d", "domain"})),
-    known=frozenset(_Sent.__struct_encode_fields__),
+    # The version of the script, and whether the page's address has its hash.
+    known=frozenset({*_Sent.__struct_encode_fields__, "v", "h"}) - _KEYS,
+    keys=_KEYS,
+    unused=_unused,
     expected="an object with n or name, u or url, and d or domain",
 )
 _SENT = msgspec.json.Decoder(_Sent)

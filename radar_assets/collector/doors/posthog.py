@@ -25,7 +25,7 @@ from radar_assets.collector.door import (
     attempt,
     identifier,
 )
-from radar_assets.collector.payloads import Payload, rfc3339, shared_time, with_members
+from radar_assets.collector.payloads import Payload, is_object, rfc3339, shared_time, with_members
 from radar_assets.collector.recognition import Shape, recognized
 
 _CAPTURES = ("/batch", "/capture", "/e", "/i/v0/e", "/i/v0/ai/batch")
@@ -76,6 +76,21 @@ class _Captured(msgspec.Struct):
     set_once: Payload = msgspec.field(default=msgspec.UNSET, name="$set_once")
 
 
+class _Exact(_Captured, forbid_unknown_fields=True):
+    """An event without unknown members. Those here are of SDKs and of the request, and say nothing of the event."""
+
+    api_key: Payload = msgspec.UNSET
+    token: Payload = msgspec.UNSET
+    sent_at: Payload = msgspec.UNSET
+    type: Payload = msgspec.UNSET
+    library: Payload = msgspec.UNSET
+    library_version: Payload = msgspec.UNSET
+    library_consumer: Payload = msgspec.UNSET
+    message_id: Payload = msgspec.field(default=msgspec.UNSET, name="messageId")
+    historical_migration: Payload = msgspec.UNSET
+    send_feature_flags: Payload = msgspec.UNSET
+
+
 class _Properties(msgspec.Struct, rename=lambda name: f"${name}"):
     token: Any = msgspec.field(default=None, name="token")
     distinct_id: Any = msgspec.field(default=None, name="distinct_id")
@@ -101,15 +116,15 @@ class _Request(msgspec.Struct):
 _KEYS = frozenset({"api_key", "token"})
 _SHAPE = Shape(
     required=(frozenset({"event"}), frozenset({"distinct_id"})),
-    known=_KEYS | {*_Captured.__struct_encode_fields__, "sent_at", "type", "library", "library_version"},
+    known=frozenset(_Exact.__struct_encode_fields__) - _KEYS,
+    keys=_KEYS,
     within="properties",
-    # The event has them, without their token.
-    unkept=_KEYS | {"properties"},
+    unused=lambda _, members: () if is_object(members.get("properties", msgspec.UNSET)) else ("$set", "$set_once"),
     expected='an object with event, distinct_id and properties, an array of them, or {"api_key": ..., "batch": [...]}',
 )
 _REQUEST = msgspec.json.Decoder(_Request)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
-_CAPTURED = msgspec.json.Decoder(_Captured)
+_CAPTURED, _EXACT = msgspec.json.Decoder(_Captured), msgspec.json.Decoder(_Exact)
 _PROPERTIES = msgspec.json.Decoder(_Properties)
 _NO_PROPERTIES = _Properties()
 _OF_ANOTHER = msgspec.Raw(b'"an event with the token of another project than that of its request"')
@@ -146,7 +161,11 @@ class PostHogDoor:
             # Where a request has a key of its own, a `token` may be any word of the application's.
             found = [_OF_ANOTHER if _is_of_another(each, key) else each for each in found]
         events = [_event_of(each, request, sent_at, key) for each in found]
-        return Batch(key if isinstance(key, str) else None, recognized(events, lambda: raws[: MAX_EVENTS + 1], _SHAPE))
+        is_exact = all(isinstance(each, tuple) and _is_exact(each[0]) for each in found)
+        return Batch(
+            key if isinstance(key, str) else None,
+            recognized(events, lambda: raws[: MAX_EVENTS + 1], _SHAPE, is_exact=is_exact),
+        )
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """What was asked for, or `status` 1; an error with the member that the SDKs show."""
@@ -187,13 +206,20 @@ def _read(body: bytes) -> _Request:
 def _captured(raw: msgspec.Raw) -> tuple[_Captured, _Properties] | msgspec.Raw:
     """An event and what is known of its properties, or what stands in its place."""
     try:
-        captured = _CAPTURED.decode(raw)
+        captured = _EXACT.decode(raw)
     except (msgspec.ValidationError, RecursionError):
-        return raw
+        try:
+            captured = _CAPTURED.decode(raw)
+        except (msgspec.ValidationError, RecursionError):
+            return raw
     try:
         return captured, _PROPERTIES.decode(captured.properties or b"{}")
     except (msgspec.ValidationError, RecursionError):
         return captured, _NO_PROPERTIES
+
+
+def _is_exact(captured: _Captured) -> bool:
+    return isinstance(captured, _Exact) and is_object(captured.properties)
 
 
 def _is_of_another(found: tuple[_Captured, _Properties] | msgspec.Raw, key: Any) -> bool:

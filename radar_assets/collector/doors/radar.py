@@ -32,6 +32,10 @@ class _Payloads(Event):
     context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Exact(_Payloads, forbid_unknown_fields=True):
+    """An event that has no other members."""
+
+
 class _Envelope(msgspec.Struct):
     """What `radar.js` sends."""
 
@@ -43,10 +47,12 @@ class _Envelope(msgspec.Struct):
 _SHAPE = Shape(
     required=(frozenset({"event", "type"}), frozenset({"user_id", "anonymous_id"})),
     known=frozenset({*Event.__struct_fields__, "project_id", "received_at", "protocol"}),
+    keys=frozenset({"key"}),
     expected='an object with event and user_id or anonymous_id, an array of them, one on each line, or {"events": [...]}',
 )
 _EVENT = msgspec.json.Decoder(_Payloads)
-_EVENTS = msgspec.json.Decoder(list[_Payloads])
+_EXACT = msgspec.json.Decoder(_Exact)
+_EXACTS = msgspec.json.Decoder(list[_Exact])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder(msgspec.Raw)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
@@ -66,18 +72,16 @@ class RadarDoor:
         if not body.startswith(b"{"):
             raise MalformedRequestError("the body has to be a JSON object, an array of them, or one on each line")
         if b'"events"' in body and (envelope := _envelope(body)):
-            events = [_event(raw) for raw in envelope.events[: MAX_EVENTS + 1]]
+            raws = envelope.events[: MAX_EVENTS + 1]
+            events, is_exact = _events(raws)
             sent_at = shared_time(envelope.sent_at)
             for event in events:
                 if isinstance(event, Event) and event.sent_at is None:
                     event.sent_at = sent_at
-            return Batch(
-                key or envelope.key or "", recognized(events, lambda: envelope.events[: MAX_EVENTS + 1], _SHAPE)
-            )
+            return Batch(key or envelope.key or "", recognized(events, lambda: raws, _SHAPE, is_exact=is_exact))
         lines = _documents(body)
-        return Batch(
-            key, recognized([_event(line) for line in lines], lambda: [msgspec.Raw(line) for line in lines], _SHAPE)
-        )
+        events, is_exact = _events(lines)
+        return Batch(key, recognized(events, lambda: lines, _SHAPE, is_exact=is_exact))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """The status that fits, with JSON."""
@@ -88,24 +92,32 @@ class RadarDoor:
 
 def _list(body: bytes) -> Sequence[Event | msgspec.Raw | Failed]:
     try:
-        events = _EVENTS.decode(body)
+        return recognized(_EXACTS.decode(body)[: MAX_EVENTS + 1], lambda: _raws(body), _SHAPE, is_exact=True)
     except msgspec.ValidationError:
-        events = [_event(raw) for raw in _raws(body)]
+        raws = _raws(body)
+        events, is_exact = _events(raws)
+        return recognized(events, lambda: raws, _SHAPE, is_exact=is_exact)
     except msgspec.DecodeError as error:
         raise MalformedRequestError(f"the body is not a JSON array: {error}") from error
-    return recognized(events[: MAX_EVENTS + 1], lambda: _raws(body), _SHAPE)
 
 
 def _raws(body: bytes) -> list[msgspec.Raw]:
     return _RAWS.decode(body)[: MAX_EVENTS + 1]
 
 
-def _event(text: bytes | msgspec.Raw) -> Event | msgspec.Raw:
-    """An event, or what stands in its place."""
+def _events(raws: Sequence[msgspec.Raw]) -> tuple[list[Event | msgspec.Raw], bool]:
+    """Events, or the JSON that is not one, and whether no event has unknown members."""
     try:
-        return _EVENT.decode(text)
+        return [_EXACT.decode(raw) for raw in raws], True
     except (msgspec.DecodeError, RecursionError):
-        return text if isinstance(text, msgspec.Raw) else msgspec.Raw(text)
+        return [_event(raw) for raw in raws], False
+
+
+def _event(raw: msgspec.Raw) -> Event | msgspec.Raw:
+    try:
+        return _EVENT.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return raw
 
 
 def _envelope(body: bytes) -> _Envelope | None:
@@ -115,7 +127,7 @@ def _envelope(body: bytes) -> _Envelope | None:
         return None
 
 
-def _documents(body: bytes) -> list[bytes]:
+def _documents(body: bytes) -> list[msgspec.Raw]:
     """The one object of a body, which may be laid out over lines, or its lines, of which the first at least has to be JSON."""
     try:
         _ANY.decode(body)
@@ -124,8 +136,8 @@ def _documents(body: bytes) -> list[bytes]:
         if not newline or not _is_json(first):
             raise MalformedRequestError(f"the body is no JSON: {error}") from error
         lines = (line.strip() for line in io.BytesIO(body))
-        return list(itertools.islice(filter(None, lines), MAX_EVENTS + 1))
-    return [body]
+        return [msgspec.Raw(line) for line in itertools.islice(filter(None, lines), MAX_EVENTS + 1)]
+    return [msgspec.Raw(body)]
 
 
 def _is_json(text: bytes) -> bool:

@@ -3,7 +3,7 @@
 An alias says for good which id is the user's; the other one is `properties.alias_id`, as in every door.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ from radar_assets.collector.door import (
     attempt,
     identifier,
 )
-from radar_assets.collector.payloads import Payload, members_of, over, shared_time, with_members
+from radar_assets.collector.payloads import Payload, is_object, members_of, over, shared_time, with_members
 from radar_assets.collector.recognition import Shape, recognized
 from radar_assets.events.contract import MAX_PAYLOAD_BYTES
 
@@ -50,6 +50,18 @@ class _Message(msgspec.Struct, rename="camel"):
     write_key: Any = None
 
 
+class _Exact(_Message, forbid_unknown_fields=True):
+    """A message without unknown members. Those here are of SDKs and servers, and say nothing of the event."""
+
+    channel: Payload = msgspec.UNSET
+    integrations: Payload = msgspec.UNSET
+    version: Payload = msgspec.UNSET
+    metadata: Payload = msgspec.field(default=msgspec.UNSET, name="_metadata")
+    received_at: Payload = msgspec.UNSET
+    project_id: Payload = msgspec.UNSET
+    rudder_id: Payload = msgspec.UNSET
+
+
 class _Envelope(msgspec.Struct, rename="camel"):
     write_key: Any = None
     sent_at: Any = None
@@ -57,7 +69,7 @@ class _Envelope(msgspec.Struct, rename="camel"):
 
 
 class _Batch(_Envelope, kw_only=True):
-    batch: list[_Message]
+    batch: list[_Exact]
 
 
 class _LooseBatch(_Envelope, kw_only=True):
@@ -76,10 +88,38 @@ class _Shared(NamedTuple):
     members: Mapping[str, msgspec.Raw] = {}
 
 
+_USED_BY = {
+    "name": ("page", "screen"),
+    "traits": ("identify", "group"),
+    "previousId": ("alias",),
+    "groupId": ("group",),
+}
+"""The types of message that use a member; all types use the others."""
+
+
+def _unused(event: Event, members: Mapping[str, msgspec.Raw]) -> Collection[str]:
+    if not is_object(members.get("properties", msgspec.UNSET)):
+        return _USED_BY.keys()
+    return [name for name, types in _USED_BY.items() if event.type not in types]
+
+
+def _uses_all(message: _Message) -> bool:
+    kind = message.type
+    return (
+        (message.name is None or kind in _USED_BY["name"])
+        and (message.traits is msgspec.UNSET or kind in _USED_BY["traits"])
+        and (message.previous_id is None or kind in _USED_BY["previousId"])
+        and (message.group_id is None or kind in _USED_BY["groupId"])
+        and is_object(message.properties)
+    )
+
+
+_KEYS = frozenset({"writeKey"})
 _SHAPE = Shape(
     required=(frozenset({"userId", "anonymousId"}),),
-    known=frozenset({*_Message.__struct_encode_fields__, "channel", "integrations", "version"}),
-    unkept=frozenset({"writeKey"}),
+    known=frozenset(_Exact.__struct_encode_fields__) - _KEYS,
+    keys=_KEYS,
+    unused=_unused,
     expected='a message with userId or anonymousId, or {"batch": [...]} of messages that have a type, too',
 )
 _MESSAGE = msgspec.json.Decoder(_Message)
@@ -124,15 +164,15 @@ def _read_batch(request: Request) -> Batch:
         batch = _BATCH.decode(request.body)
     except (msgspec.ValidationError, RecursionError):
         batch = _loose_batch(request.body)
+    is_exact = isinstance(batch, _Batch) and all(map(_uses_all, batch.batch))
     messages = batch.batch[: MAX_EVENTS + 1]
     shared = _shared(batch, len(messages))
     events = [
         attempt(_event, message, shared) if isinstance(message, _Message) else _one_of_many(message, shared)
         for message in messages
     ]
-    return Batch(
-        _key(request, batch), recognized(events, lambda: _loose_batch(request.body).batch[: MAX_EVENTS + 1], _SHAPE)
-    )
+    raws = lambda: _loose_batch(request.body).batch[: MAX_EVENTS + 1]  # noqa: E731
+    return Batch(_key(request, batch), recognized(events, raws, _SHAPE, is_exact=is_exact))
 
 
 def _shared(batch: _Envelope, messages: int) -> _Shared:

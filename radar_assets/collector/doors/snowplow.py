@@ -5,7 +5,7 @@ The app id is the key, since trackers have no other. Values that are more than t
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -64,6 +64,38 @@ _EVENTS = {
     "ti": ("track", "transaction_item", _ITEM),
 }
 """Type, name and properties of the events whose names Snowplow has set."""
+_SAME = frozenset(
+    {
+        *_PAGE,
+        *_LIBRARY,
+        *_CONTEXT,
+        *_SIZES,
+        *("e", "eid", "uid", "duid", "nuid", "tnuid", "sid", "dtm", "stm", "ttm", "ip", "co", "cx", "ue_pr", "ue_px"),
+        # Of the browser and the tracker, and not kept.
+        *("cd", "cookie", "cs", "ds", "fp", "tid", "vid", "mac", "evn"),
+        *("f_pdf", "f_qt", "f_realp", "f_wma", "f_dir", "f_fla", "f_java", "f_gears", "f_ag"),
+    }
+)
+_OF_TYPE = {
+    **{kind: frozenset(names) for kind, (_, _, names) in _EVENTS.items()},
+    "se": frozenset({"se_ac", "se_ca", *_STRUCTURED}),
+}
+"""Members that only events of one type use; all use the others."""
+_OF_TYPES = frozenset[str]().union(*_OF_TYPE.values())
+_KEYS = frozenset({"aid"})
+
+
+def _used(event_type: Any) -> frozenset[str]:
+    """Members that events of a type use, whatever they have for a type."""
+    return _OF_TYPE.get(event_type, frozenset()) if isinstance(event_type, str) else frozenset()
+
+
+def _unused(_event: Event, members: Mapping[str, msgspec.Raw]) -> Collection[str]:
+    return _OF_TYPES - _used(msgspec.json.decode(members.get("e", b"null")))
+
+
+def _is_exact(fields: Mapping[str, Any] | None) -> bool:
+    return fields is not None and fields.keys() <= _KEYS | _SAME | _used(fields.get("e"))
 
 
 class _Payload(msgspec.Struct):
@@ -76,9 +108,9 @@ class _Described(msgspec.Struct):
 
 _SHAPE = Shape(
     required=(frozenset({"e", "aid"}),),
-    known=frozenset(),
-    # An address is not kept, and what is packed is unpacked elsewhere in the event.
-    unkept=frozenset({"ip", "co", "cx", "ue_pr", "ue_px"}),
+    known=_SAME | _OF_TYPES,
+    keys=_KEYS,
+    unused=_unused,
     expected='{"schema": ..., "data": [...]} of objects with e, the type of event, and aid, the app id',
 )
 _PAYLOAD = msgspec.json.Decoder(_Payload)
@@ -96,7 +128,8 @@ class SnowplowDoor:
         """The events of a request. Those of another app id than the first's may not go where its go: no event stands there."""
         if request.method == "GET":
             asked = msgspec.Raw(msgspec.json.encode(request.query))
-            events = recognized([attempt(_event, request.query, request)], lambda: [asked], _SHAPE)
+            events = [attempt(_event, request.query, request)]
+            events = recognized(events, lambda: [asked], _SHAPE, is_exact=_is_exact(request.query))
             return Batch(request.query.get("aid"), events)
         try:
             raws = _PAYLOAD.decode(request.body).data[: MAX_EVENTS + 1]
@@ -107,7 +140,7 @@ class SnowplowDoor:
         sent = [_fields(raw) for raw in raws]
         key = next((fields["aid"] for fields in sent if fields and isinstance(fields.get("aid"), str)), None)
         events = [_event_of(fields, raw, key, request) for fields, raw in zip(sent, raws, strict=True)]
-        return Batch(key, recognized(events, lambda: raws, _SHAPE))
+        return Batch(key, recognized(events, lambda: raws, _SHAPE, is_exact=all(map(_is_exact, sent))))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """The picture that was asked for, or a word."""
@@ -135,7 +168,9 @@ def _event(fields: Mapping[str, Any], request: Request) -> Event:
     session = _entity(entities, "client_session")
     kind, name, category, properties = _said(fields, described, entities)
     context = _context(fields, entities, request)
-    if isinstance(described, dict) and "schema" in described:
+    if described and fields.get("e") != "ue":
+        context["self_describing"] = described
+    elif isinstance(described, dict) and "schema" in described:
         context["schema"] = described["schema"]
     if page := _named(fields, _PAGE):
         if kind == "page":
@@ -173,9 +208,9 @@ def _said(fields: Mapping[str, Any], described: Any, entities: Any) -> tuple[str
 
 def _self_described(described: Any, entities: Any) -> tuple[str, Any, Any, Any]:
     name, data = _schema_name(described), _data(described)
-    if name is None:
-        # The contract rejects it; what was sent is there to be looked at.
-        return "track", None, None, {"self_describing": described}
+    if name is None or not isinstance(described.get("data", {}), dict):
+        # Without a name, the contract rejects it; the event is kept to be looked at.
+        return "track", name, None, {"self_describing": described}
     if name == "screen_view":
         return "screen", None, None, {"title": data["name"], **data} if "name" in data else data
     if name == "snowplow_ecommerce_action":
@@ -200,8 +235,8 @@ def _context(fields: Mapping[str, Any], entities: Any, request: Request) -> dict
     if "userAgent" not in context and fields.get("p", "web") == "web" and "user-agent" in request.headers:
         context["userAgent"] = request.headers["user-agent"][:LOOKED_AT]
     for sent, name in _SIZES.items():
-        if both := size(fields.get(sent)):
-            context[name] = both
+        if fields.get(sent):
+            context[name] = size(fields[sent]) or fields[sent]
     if library := _named(fields, _LIBRARY):
         context["library"] = library
     if entities:

@@ -45,10 +45,12 @@ class _Request(msgspec.Struct):
     type: Any = "event"
 
 
+_KEYS = frozenset({"website"})
 _SHAPE = Shape(
     required=(frozenset({"website"}),),
-    known=frozenset(_Sent.__struct_encode_fields__),
-    unkept=frozenset({"ip"}),
+    known=frozenset({*_Sent.__struct_encode_fields__, "type", "cache"}) - _KEYS,
+    keys=_KEYS,
+    unused=lambda event, _: ("name",) if event.type == "identify" else (),
     expected='{"type": "event", "payload": {...}} with website, the website id, and url',
 )
 _REQUEST = msgspec.json.Decoder(_Request)
@@ -69,7 +71,7 @@ class UmamiDoor:
         key = sent.payload.website
         raw = msgspec.Raw(request.body)
         events = [attempt(_event, request, key, sent.type, sent.payload) if isinstance(key, str) else raw]
-        return Batch(key if isinstance(key, str) else None, recognized(events, lambda: [_payload(raw)], _SHAPE))
+        return Batch(key if isinstance(key, str) else None, recognized(events, lambda: [_flat(raw)], _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """What lets the tracker go on, or the error in Umami's words."""
@@ -79,8 +81,11 @@ class UmamiDoor:
         return Answer(STATUS[outcome], msgspec.json.encode(words))
 
 
-def _payload(body: msgspec.Raw) -> msgspec.Raw:
-    return members_of(body).get("payload", msgspec.Raw(b"null"))
+def _flat(body: msgspec.Raw) -> msgspec.Raw:
+    """The members of a payload and those beside it in one object."""
+    around = members_of(body)
+    payload = members_of(around.pop("payload", msgspec.UNSET))
+    return msgspec.Raw(msgspec.json.encode({**around, **payload}))
 
 
 def _event(request: Request, site: str, kind: Any, sent: _Sent) -> Event:
@@ -98,7 +103,7 @@ def _event(request: Request, site: str, kind: Any, sent: _Sent) -> Event:
         },
         properties=msgspec.UNSET if is_identity else sent.data,
         members={"tag": sent.tag or None, "traits": sent.data if is_identity else None},
-        context={"locale": sent.language, "screen": size(sent.screen)},
+        context={"locale": sent.language, "screen": size(sent.screen) or sent.screen},
         user_id=identifier(sent.id) or None,
         # In seconds.
         timestamp=rfc3339(sent.timestamp * 1000) if isinstance(sent.timestamp, int | float) else sent.timestamp,

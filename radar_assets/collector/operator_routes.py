@@ -1,4 +1,4 @@
-"""What the collector answers besides events: how it is, its figures, a project's live numbers, its script and what it offers."""
+"""Routes that take no events: health, metrics, live numbers, `radar.js` and the OpenAPI document."""
 
 import asyncio
 import gzip
@@ -15,6 +15,7 @@ from starlette.routing import Route
 from radar_assets.collector.door import Door
 from radar_assets.collector.keys import KeysError
 from radar_assets.collector.openapi import describe
+from radar_assets.origins import parse_origin
 
 if TYPE_CHECKING:
     from radar_assets.collector.worker import Worker
@@ -25,13 +26,13 @@ _SCRIPT_HEADERS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Vary": "Accept-Encoding",
 }
-MOST_TOP = 100
+MAX_TOP = 100
 PRIVATE = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
-"""Paths for operators and their programs, which no web page needs to read."""
+"""Paths for operators and monitoring, which web pages can't read."""
 
 
-def inquiries(doors: Sequence[Door]) -> list[Route]:
-    """The routes of all that is no door."""
+def operator_routes(doors: Sequence[Door]) -> list[Route]:
+    """The routes that no door has."""
     document = msgspec.json.encode(describe(doors))
     script = SCRIPT.read_bytes()
     packed = gzip.compress(script, mtime=0)
@@ -85,14 +86,18 @@ async def _live(request: Request) -> Response:
     except KeysError as error:
         return _refusal(503, str(error), {"Retry-After": "5"})
     if grant is None:
-        return _refusal(401, "a read key is needed; radar key create makes one", {"WWW-Authenticate": "Bearer"})
-    if not grant.admits(request.headers.get("origin")):
+        return _refusal(
+            401,
+            "No valid read key in the request. Send Authorization: Bearer <key>; create one with radar key create PROJECT --kind read",
+            {"WWW-Authenticate": "Bearer"},
+        )
+    if not grant.admits(parse_origin(request.headers.get("origin", ""))):
         return _refusal(401, "the key is not for this origin", {"WWW-Authenticate": "Bearer"})
     if request.query_params.get("project", grant.project_id) != grant.project_id:
-        return _refusal(403, "project: the key is for another one")
+        return _refusal(403, "project: the key is for another project")
     top = request.query_params.get("top", "10")
-    if not (top.isascii() and top.isdecimal() and len(top) <= 3 and 1 <= int(top) <= MOST_TOP):
-        return _refusal(400, f"top: has to be 1 to {MOST_TOP}")
+    if not (top.isascii() and top.isdecimal() and len(top) <= 3 and 1 <= int(top) <= MAX_TOP):
+        return _refusal(400, f"top: must be 1 to {MAX_TOP}")
     try:
         loop = asyncio.get_running_loop()
         counts = await loop.run_in_executor(worker.live_thread, worker.live.read, grant.project_id, None, int(top))
