@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+import time_machine
 
 from radar_assets import definitions
 from radar_assets.lakehouse.engines import limits
@@ -29,6 +30,7 @@ SEARCHES = CustomMetric(name="searches", expression="count(*) filter (where even
 # Its sum overflows where two events have a large `n`, and no guard can be put around a sum; `check` accepts narrower ones only.
 TOTAL = Metric(name="total", title="", description="", expression="sum(cast(properties ->> '$.n' as decimal(38, 0)))")
 CORRECTED = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(18, 0)))"})
+OTHER_TOTAL = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(38, 0)) + 0)"})
 DIGITS = ", ".join(f"(values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) as digit_{place}" for place in range(13))
 ENDLESS = Metric(
     name="endless",
@@ -132,6 +134,50 @@ def test_a_metric_that_fails_is_left_out_where_it_does_until_it_is_corrected(
     assert all(names >= whole for names in metrics_of(corrected, "hourly_metrics", "hour").values())
     assert verdict(corrected, "hourly_metrics") == verdict(corrected, "daily_metrics") == (True, [])
     assert corrected.settle() == []
+
+
+def redefined(running: Platform, patch: pytest.MonkeyPatch, metric: Metric) -> Platform:
+    """The platform with another definition of its metric."""
+    declare(patch, metric)
+    other = platform(running.settings.home, running.instance)
+    other.seen, other.cursors = running.seen, running.cursors
+    return other
+
+
+def test_each_change_of_a_definition_is_requested_also_back_to_an_earlier_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch, TOTAL)
+    running = platform(home)
+    large = "9" * 38
+    running.land(TEN, [search("1", TEN, n=large), search("2", TEN, n=large)], "ten")
+    running.settle()
+    for metric in (OTHER_TOTAL, TOTAL, OTHER_TOTAL):
+        running = redefined(running, monkeypatch, metric)
+        assert [key.split(":")[0] for key in running.settle()] == ["hourly_metrics", "daily_metrics"]
+        (omissions,) = running.lakehouse.snapshot("hourly_metrics").omissions.values()
+        assert {omission.definition for omission in omissions} == {metric.definition}
+
+
+def test_a_correction_that_fails_is_requested_again_an_hour_later(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(monkeypatch, TOTAL)
+    running = platform(home)
+    large = "9" * 38
+    running.land(TEN, [search("1", TEN, n=large), search("2", TEN, n=large)], "ten")
+    with time_machine.travel("2026-03-01T10:30:00Z", tick=True):
+        running.settle()
+        running = redefined(running, monkeypatch, CORRECTED)
+        (request,) = running.tick("stale_hours_sensor")
+        (events,) = (Path(ref.local_path) for ref in running.lakehouse.snapshot("events").files())
+        hidden = events.rename(events.with_suffix(".hidden"))
+        assert not running.execute("hourly_job", request, raise_on_error=False).success
+        assert running.tick("stale_hours_sensor") == []
+    hidden.rename(events)
+    with time_machine.travel("2026-03-01T11:30:00Z", tick=True):
+        (again,) = running.tick("stale_hours_sensor")
+        running.execute("hourly_job", again)
+        assert running.lakehouse.snapshot("hourly_metrics").omissions == {}
+        assert running.tick("stale_hours_sensor") == []
 
 
 def test_a_metric_that_never_ends_is_left_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
