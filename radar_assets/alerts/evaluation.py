@@ -19,16 +19,15 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model, load_model
 from radar_assets.lakehouse.staleness import stale
+from radar_assets.metrics.composition import compose_five_minutes
 from radar_assets.metrics.isolation import computed
-from radar_assets.metrics.registry import Metric, compose_five_minutes
+from radar_assets.metrics.registry import Metric
 from radar_assets.windows import DAY, Window, contiguous
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from radar_assets.alerts.messages import Notice
-    from radar_assets.lakehouse.engines.duckdb import Inputs
-    from radar_assets.lakehouse.sql import Model
 
 LAYER = "radar_assets.alerts"
 TABLE: dict[WindowName, str] = {"5m": "events", "1h": "hourly_metrics", "1d": "daily_metrics"}

@@ -12,7 +12,8 @@ from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.omissions import Omission
 from radar_assets.lakehouse.sql import Model, load_model
-from radar_assets.metrics.registry import Metric, compose
+from radar_assets.metrics.composition import compose
+from radar_assets.metrics.registry import Metric
 from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS
 from radar_assets.orchestration.factory import same_windows, table_asset
 from radar_assets.windows import Grids, Window

@@ -28,7 +28,8 @@ from radar_assets.events.sessionization import rebuild_sessions
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.metrics.registry import Grain, Metric, compose, registry
+from radar_assets.metrics.composition import compose
+from radar_assets.metrics.registry import Grain, Metric, registry
 from radar_assets.settings import load_settings
 from radar_assets.simulator.incidents import Incident, incidents
 from radar_assets.simulator.projects import simulated_projects
