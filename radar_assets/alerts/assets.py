@@ -99,7 +99,7 @@ def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric]) -
     """Send what is due in the outbox: one pass of the deliverer over the channels that were applied."""
     from radar_assets.alerts.channels import ChannelSpec, Sending, load_channels, send
     from radar_assets.alerts.deliverer import deliver
-    from radar_assets.alerts.evaluation import history
+    from radar_assets.alerts.measuring import history
     from radar_assets.alerts.messages import Message, Notice
 
     def values(notice: Notice) -> Sequence[tuple[datetime, float]]:

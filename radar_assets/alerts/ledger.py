@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from radar_assets.alerts.announcements import announce
 from radar_assets.alerts.episodes import Episode, Stretch, assign, episodes
-from radar_assets.alerts.evaluation import MEMORY
 from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.measuring import MEMORY
 from radar_assets.alerts.rules import Rule
 from radar_assets.metrics.registry import Metric
 from radar_assets.store.database import Store

@@ -1,14 +1,25 @@
 """The statements that compute metrics: a SQL model, completed with a column for each aggregate and a branch for each metric."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial, reduce
 from typing import Any, Literal
 
+from radar_assets.lakehouse.fallback import Composite
 from radar_assets.lakehouse.sql import Model
-from radar_assets.metrics.registry import Grain, Metric
+from radar_assets.metrics.registry import STANDARD_METRICS, Grain, Metric
 
 Bucket = Literal["window_start", "hour", "date"]
 """A column by which a model groups."""
+
+
+def composite(compose: Callable[[Sequence[Metric]], Model], metrics: Sequence[Metric]) -> Composite:
+    """A statement from which custom metrics are omitted where they fail. Standard metrics never are.
+
+    Args:
+        compose: gives the statement of some metrics.
+    """
+    standard = [metric for metric in metrics if metric in STANDARD_METRICS]
+    return Composite(compose, standard, [metric for metric in metrics if metric not in STANDARD_METRICS])
 
 
 def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from radar_assets.alerts.checks import verdict_of
-from radar_assets.alerts.evaluation import evaluate, history
+from radar_assets.alerts.evaluation import evaluate
+from radar_assets.alerts.measuring import history
 from radar_assets.alerts.messages import Notice
 from radar_assets.alerts.rules import Rule
 from radar_assets.events.tables import EVENTS

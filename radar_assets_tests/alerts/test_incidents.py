@@ -17,7 +17,8 @@ import radar_assets
 from radar_assets.alerts import ledger
 from radar_assets.alerts.channels import ChannelSpec
 from radar_assets.alerts.declaration import declare
-from radar_assets.alerts.evaluation import Judgement, evaluate, history
+from radar_assets.alerts.evaluation import Judgement, evaluate
+from radar_assets.alerts.measuring import history
 from radar_assets.alerts.messages import Notice
 from radar_assets.alerts.rules import Rule
 from radar_assets.config import Config, load_config
