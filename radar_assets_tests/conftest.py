@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--batch-days", type=int, default=2, help="days of history in each of them (default: 2)")
     parser.addoption("--seeds", type=int, default=1, help="kinds of luck in alerts/test_incidents.py (default: 1)")
     parser.addoption(
-        "--expressions", type=int, default=250, help="expressions in metrics/test_guards.py (default: 250)"
+        "--expressions", type=int, default=250, help="expressions in metrics/test_safe_sql.py (default: 250)"
     )
     parser.addoption("--requests", type=int, default=400, help="requests in collector/test_hostile.py (default: 400)")
 

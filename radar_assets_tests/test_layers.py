@@ -42,11 +42,11 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imported(module: str, *, at_start: bool = False) -> set[str]:
-    """The modules of the package that a module imports, in whatever form.
+def names_imported(module: str, *, at_start: bool = False) -> set[str]:
+    """Absolute names of what a module imports, in whatever form: modules, and what is imported from them.
 
     Args:
-        at_start: only those that are imported when the module is, not inside functions nor for type checkers.
+        at_start: only what is imported with the module, not inside functions or for type checkers.
     """
     package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
     tree = ast.parse(MODULES[module].read_text())
@@ -57,7 +57,12 @@ def imported(module: str, *, at_start: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
             names |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
-    return {name for name in names if name in MODULES}
+    return names
+
+
+def imported(module: str, *, at_start: bool = False) -> set[str]:
+    """The modules of the package that a module imports; arguments as for `names_imported`."""
+    return {name for name in names_imported(module, at_start=at_start) if name in MODULES}
 
 
 def _at_start(node: ast.AST) -> Iterator[ast.AST]:
@@ -106,6 +111,19 @@ def test_modules_do_not_import_each_other_in_circles() -> None:
     packages = {name for name in MODULES if MODULES[name].name == "__init__.py"}
     # A package that only has a docstring is imported before its modules and imports none of them.
     TopologicalSorter({name: others - packages for name, others in graph.items()}).prepare()
+
+
+def test_modules_of_metrics_do_not_import_each_other_in_circles_inside_functions_either() -> None:
+    layer = [name for name in MODULES if part(name) == "metrics"]
+    TopologicalSorter({name: imported(name) for name in layer}).prepare()
+
+
+def test_only_the_engines_and_radar_sql_import_duckdb() -> None:
+    engines = {name for name in MODULES if name.startswith("radar_assets.lakehouse.engines.")}
+    of_duckdb = {name for name in MODULES if any(each.split(".")[0] == "duckdb" for each in names_imported(name))}
+    assert of_duckdb <= engines | {"radar_assets.cli.sql"}
+    of_engine = {name for name in MODULES if "radar_assets.lakehouse.engines.duckdb" in imported(name)}
+    assert of_engine <= {"radar_assets.lakehouse.lakehouse", "radar_assets.cli.sql"}
 
 
 def test_every_part_of_the_package_has_its_place() -> None:

@@ -99,7 +99,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
 
 def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric]) -> "PassResult":
     """Send what is due in the outbox: one pass of the deliverer over the channels that were applied."""
-    from radar_assets.alerts.evaluation import history
+    from radar_assets.alerts.measuring import history
     from radar_assets.alerts.notices import KIND, Notice
     from radar_assets.alerts.rendering import renderer
     from radar_assets.messaging.channel import Transport

@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 
 from radar_assets.alerts.evaluation import (
-    TABLE,
     Judgement,
     evaluate,
     is_about_rises,
@@ -21,6 +20,7 @@ from radar_assets.alerts.evaluation import (
     settling_time,
 )
 from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.measuring import TABLE
 from radar_assets.alerts.rules import Rule, Watch, WindowName
 from radar_assets.alerts.sparkline import sparkline
 from radar_assets.lakehouse.lakehouse import Lakehouse

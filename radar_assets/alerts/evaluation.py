@@ -10,37 +10,25 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.measuring import LAYER, MEMORY, TABLE, earlier, measure, measures, reached, relation
 from radar_assets.alerts.rules import ALL_PROJECTS, WINDOWS, Rule, WindowName
 from radar_assets.events.contract import CLOCK_TOLERANCE
 from radar_assets.events.loading import missing_segments
-from radar_assets.lakehouse.files import EPOCH, STEP, from_unit, to_unit
-from radar_assets.lakehouse.inputs import Files, Inputs
+from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.sql import load_model
 from radar_assets.lakehouse.staleness import stale
-from radar_assets.metrics.isolation import computed
-from radar_assets.metrics.registry import Metric, compose_five_minutes
+from radar_assets.metrics.registry import Metric
 from radar_assets.windows import DAY, Window, contiguous
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from radar_assets.alerts.notices import Notice
-    from radar_assets.lakehouse.inputs import Inputs
-    from radar_assets.lakehouse.sql import Model
 
-LAYER = "radar_assets.alerts"
-TABLE: dict[WindowName, str] = {"5m": "events", "1h": "hourly_metrics", "1d": "daily_metrics"}
-"""The table that holds the windows, on which the rules are checks."""
 LATEST: dict[WindowName, int] = {"5m": 12, "1h": 24, "1d": 7}
 """Windows that are judged when nothing says which: what came late, or was missed, is made good within that many."""
-MEMORY = timedelta(days=28)
-"""How long a project without any value counts as one that is there."""
-WEEK = timedelta(days=7)
 MICROSECOND = timedelta(microseconds=1)
-CHART: dict[WindowName, timedelta] = {"5m": timedelta(hours=6), "1h": timedelta(days=8), "1d": timedelta(days=60)}
-"""How far back the chart of a breach goes: for hours, so far that the same weekday is in it."""
 
 
 class UnknownMetricError(Exception):
@@ -149,12 +137,12 @@ def evaluate(
     ]
     places = {lens: place for place, lens in enumerate(dict.fromkeys(lenses))}
     wanted = [registered[name] for name in sorted({"events", *(lens.metric for lens in lenses)})]
-    measured, left_out = _measured(lakehouse, tables[TABLE[window]], window, wanted, _reached(needed, WINDOWS[window]))
+    measured, omitted = measure(lakehouse, tables[TABLE[window]], window, wanted, reached(needed, WINDOWS[window]))
     inputs = {
         "measured": measured,
-        "earlier": _earlier(lakehouse, window, wanted, needed),
+        "earlier": earlier(lakehouse, window, wanted, needed),
         **_relations(rules, [places[lens] for lens in lenses], list(places), wanted),
-        "unsettled": _table(window_start=("timestamp", sorted(unsettled))),
+        "unsettled": relation(window_start=("timestamp", sorted(unsettled))),
     }
     step_us = WINDOWS[window] // MICROSECOND
     with lakehouse.engine.session(inputs) as session:
@@ -168,40 +156,11 @@ def evaluate(
         [
             one
             for one in windows
-            if one.start in unsettled or any(one.overlaps(gap) for gap in left_out.get(lens.metric, ()))
+            if one.start in unsettled or any(one.overlaps(gap) for gap in omitted.get(lens.metric, ()))
         ]
         for windows, lens in zip(asked, lenses, strict=True)
     ]
     return _judgements(rules, [places[lens] for lens in lenses], asked, late, broken, judged, trends)
-
-
-def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -> list[tuple[datetime, float]]:
-    """The values of a notice's metric up to the latest window of its alert, by start of their window, for a chart.
-
-    Windows without events count as what the metric is over none, from the first value on; there are none of an unknown metric.
-    """
-    registered = {metric.name: metric for metric in metrics}
-    metric = registered.get(notice.metric or "")
-    if metric is None:
-        return []
-    step = WINDOWS[notice.window]
-    count = CHART[notice.window] // step
-    starts = [notice.window_end - place * step for place in range(count, 0, -1)]
-    snapshot = lakehouse.snapshot(TABLE[notice.window])
-    wanted = [metric] if metric.name == "events" else [metric, registered["events"]]
-    rows, _ = _measured(lakehouse, snapshot, notice.window, wanted, starts)
-    own = _only(rows, notice.project_id)
-    values = {row["window_start"]: row["value"] for row in own if row["metric"] == metric.name}
-    present = {row["window_start"] for row in own}
-    first = min(values, default=None)
-    found = []
-    for start in starts:
-        value = values.get(start)
-        if value is None and first is not None and start > first and start not in present:
-            value = metric.empty_value
-        if value is not None:
-            found.append((start, value))
-    return found
 
 
 def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
@@ -256,61 +215,6 @@ def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window]
     return found
 
 
-def _reached(starts: set[datetime], step: timedelta) -> set[datetime]:
-    """Starts of the windows whose values decide about some: themselves, and those that they are compared with."""
-    return {start - shift for start in starts for shift in (step, *(place * WEEK for place in range(5)))}
-
-
-def _measured(
-    lakehouse: Lakehouse, snapshot: Snapshot, window: WindowName, metrics: Sequence[Metric], starts: Iterable[datetime]
-) -> "tuple[pa.Table, dict[str, list[Window]]]":
-    """The values of metrics in windows, with rows of others beside them where those share a partition, and for each metric that
-    could not be computed, where that was."""
-    unit = snapshot.table.grid
-    partitions = sorted({EPOCH + (start - EPOCH) // STEP[unit] * STEP[unit] for start in starts})
-    windows = [Window(start, start + STEP[unit]) for start in partitions]
-    left_out: dict[str, list[Window]] = {}
-    if window == "5m":
-        template = load_model(LAYER, "five_minute_metrics")
-
-        def statement(some: Sequence[Metric], within: Sequence[Window]) -> "tuple[Model, Inputs, dict[str, Any]]":
-            return compose_five_minutes(template, some), {"events": Files.within(snapshot, within)}, {}
-
-        rows, faults = computed(lakehouse.engine, statement, metrics, windows)
-        for name, gap in faults:
-            left_out.setdefault(name, []).append(gap)
-        return rows, left_out
-    for one in windows:
-        for omission in snapshot.omissions.get(to_unit(one.start, unit), ()):
-            left_out.setdefault(omission.name, []).append(one)
-    model = load_model(LAYER, "hourly_values" if window == "1h" else "daily_values")
-    inputs = {TABLE[window]: Files.within(snapshot, windows), "measures": _measures(metrics)}
-    return lakehouse.engine.query(model, inputs), left_out
-
-
-def _earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]) -> "pa.Table":
-    """What was seen of the projects before: by days, and by hours on the windows' own days and on those that were not built.
-
-    To see whether a project is there, days are enough, and they are a twenty-fourth of the files.
-    """
-    import pyarrow as pa
-
-    span = Window(min(starts) - MEMORY, max(starts))
-    daily = lakehouse.snapshot("daily_metrics")
-    inputs = {"daily_metrics": Files.of(daily, span), "measures": _measures(metrics)}
-    found = [lakehouse.engine.query(load_model(LAYER, "daily_values"), inputs)]
-    if window != "1d":
-        built = {from_unit(ref.partition[0], "day") for ref in daily.files(span) if ref.partition[0] is not None}
-        own = {start.date() for start in starts}
-        days = [Window.of_day(day) for day in span.days()]
-        hourly = [day for day in days if day.start not in built or day.start.date() in own]
-        if hourly:
-            files = Files.within(lakehouse.snapshot("hourly_metrics"), hourly)
-            inputs = {"hourly_metrics": files, "measures": _measures(metrics)}
-            found.append(lakehouse.engine.query(load_model(LAYER, "hourly_values"), inputs))
-    return pa.concat_tables(found)
-
-
 def _relations(
     rules: Sequence[Rule], lens_of_rule: Sequence[int], lenses: Sequence[_Lens], metrics: Sequence[Metric]
 ) -> dict[str, "pa.Table"]:
@@ -329,8 +233,8 @@ def _relations(
         for project in dict.fromkeys(rule.projects)
     ]
     return {
-        "measures": _measures(metrics),
-        "lenses": _table(
+        "measures": measures(metrics),
+        "lenses": relation(
             lens=("int", range(len(lenses))),
             metric=("text", [lens.metric for lens in lenses]),
             against=("text", [lens.against for lens in lenses]),
@@ -339,12 +243,12 @@ def _relations(
             for_windows=("int", [lens.for_windows for lens in lenses]),
             plan=("int", [plans[lens.plan] for lens in lenses]),
         ),
-        "plans": _table(
+        "plans": relation(
             plan=("int", [place for place, _, _ in planned]),
             window_start=("timestamp", [start for _, start, _ in planned]),
             is_judged=("flag", [is_judged for _, _, is_judged in planned]),
         ),
-        "rules": _table(
+        "rules": relation(
             rule=("int", range(len(rules))),
             lens=("int", lens_of_rule),
             operator=("text", [_operator(rule) for rule in rules]),
@@ -352,23 +256,16 @@ def _relations(
             is_for_all=("flag", [rule.projects == ALL_PROJECTS for rule in rules]),
             is_rise=("flag", [is_about_rises(rule) for rule in rules]),
         ),
-        "overrides": _table(
+        "overrides": relation(
             rule=("int", [place for place, _, _, _ in overrides]),
             project_id=("text", [project for _, project, _, _ in overrides]),
             threshold=("number", [threshold for _, _, threshold, _ in overrides]),
             is_enabled=("flag", [is_enabled for _, _, _, is_enabled in overrides]),
         ),
-        "members": _table(
+        "members": relation(
             rule=("int", [place for place, _ in members]), project_id=("text", [project for _, project in members])
         ),
     }
-
-
-def _measures(metrics: Sequence[Metric]) -> "pa.Table":
-    return _table(
-        metric=("text", [metric.name for metric in metrics]),
-        empty_value=("number", [metric.empty_value for metric in metrics]),
-    )
 
 
 def is_about_rises(rule: Rule) -> bool:
@@ -380,26 +277,6 @@ def _operator(rule: Rule) -> str:
     if rule.operator != "change_pct":
         return rule.operator
     return "fall" if (rule.threshold or 0) < 0 else "rise"
-
-
-def _table(**columns: tuple[str, Iterable[Any]]) -> "pa.Table":
-    import pyarrow as pa
-
-    types = {
-        "int": pa.int32(),
-        "text": pa.string(),
-        "flag": pa.bool_(),
-        "number": pa.float64(),
-        "timestamp": pa.timestamp("us"),
-    }
-    return pa.table({name: pa.array(list(values), types[kind]) for name, (kind, values) in columns.items()})
-
-
-def _only(rows: "pa.Table", project_id: str) -> list[dict[str, Any]]:
-    import pyarrow as pa
-
-    mask = pa.array([project == project_id for project in rows["project_id"].to_pylist()], pa.bool_())
-    return rows.filter(mask).to_pylist()
 
 
 def _judgements(

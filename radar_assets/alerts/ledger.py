@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from radar_assets.alerts.announcements import Context, announce
-from radar_assets.alerts.evaluation import MEMORY
 from radar_assets.alerts.findings import Breach, Findings, Key
+from radar_assets.alerts.measuring import MEMORY
 from radar_assets.alerts.merging import Changes, StoredStretch, merge, set_field
 from radar_assets.alerts.records import LOCK_KEY, mark
 from radar_assets.alerts.rules import Rule

@@ -11,9 +11,9 @@ from radar_assets.cli.terminal import out, printable
 from radar_assets.windows import DAY, Window, contiguous, utc_now
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
     from rich.console import Console
 
+    from radar_assets.cli.sql import Connection
     from radar_assets.cli.status import FailedCheck
     from radar_assets.settings import Settings
 
@@ -105,7 +105,7 @@ def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:
     ]
 
 
-def _print_projects(console: "Console", connection: "DuckDBPyConnection", traffic: Traffic) -> None:
+def _print_projects(console: "Console", connection: "Connection", traffic: Traffic) -> None:
     """Print a table row and a chart for each project."""
     from rich.table import Table
     from rich.text import Text
@@ -157,7 +157,7 @@ def _print_chart(console: "Console", title: str, values: Sequence[float], traffi
     console.print(Text(f"{'':9} {first}{'':{gap}}{last}", style="dim"), soft_wrap=True)
 
 
-def _print_lines(console: "Console", connection: "DuckDBPyConnection") -> None:
+def _print_lines(console: "Console", connection: "Connection") -> None:
     """Print how many landed lines became events, copies or rejected lines."""
     row = connection.execute(
         "select (select count(*) from raw_events), (select count(*) from events),"

@@ -17,7 +17,7 @@ from radar_assets.cli.terminal import err, out, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from duckdb import DuckDBPyConnection
+    from duckdb import DuckDBPyConnection as Connection
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
 
@@ -56,7 +56,7 @@ def sql(statement: str, /, *, format: Literal["table", "csv", "json"] = "table",
 
 
 @contextmanager
-def reading(lakehouse: "Lakehouse") -> "Iterator[DuckDBPyConnection]":
+def reading(lakehouse: "Lakehouse") -> "Iterator[Connection]":
     """A connection with a view of each table and of the outbox. No statement can read files outside the warehouse."""
     from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
     from radar_assets.lakehouse.files import local_path_of
@@ -89,7 +89,7 @@ def _deliveries(lakehouse: "Lakehouse") -> "pa.Table":
         store.close()
 
 
-def _rows(cursor: "DuckDBPyConnection") -> Iterator[tuple[Any, ...]]:
+def _rows(cursor: "Connection") -> Iterator[tuple[Any, ...]]:
     while batch := cursor.fetchmany(BATCH_ROWS):
         yield from batch
 

@@ -16,8 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
+from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_schema
 from radar_assets.lakehouse.omissions import PROPERTY, Omissions, encode, merge
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.windows import Window
@@ -25,8 +26,6 @@ from radar_assets.windows import Window
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
-    from pyiceberg.manifest import DataFile
-    from pyiceberg.schema import Schema
     from pyiceberg.table import Table as IcebergTable
 
 NAMESPACE = "radar"
@@ -242,7 +241,7 @@ class Catalog:
 
         iceberg = head.iceberg
         with ReplaceTransaction(iceberg) as transaction:
-            ReplaceFiles(transaction, head, old, [_data_file(head, file) for file in new]).commit()
+            ReplaceFiles(transaction, head, old, [iceberg_data_file(head, file) for file in new]).commit()
             replaced = {value for window in built.windows for value in range(*unit_range(head.table, window))}
             omissions = merge(head.omissions, replaced, built.omissions)
             if omissions != head.omissions:
@@ -334,75 +333,6 @@ class Catalog:
                 "comment": table.description,
             },
         )
-
-
-def iceberg_schema(table: Table) -> "Schema":
-    """The Iceberg schema of a contract; a column's field id is its place."""
-    from pyiceberg.schema import Schema
-    from pyiceberg.types import NestedField
-
-    return Schema(
-        *(
-            NestedField(
-                field_id=place,
-                name=column.name,
-                field_type=_iceberg_type(column),
-                # Readers rely on the schema check instead: a required column could never become optional again.
-                required=False,
-                doc=column.description,
-            )
-            for place, column in enumerate(table.columns, start=1)
-        )
-    )
-
-
-def _iceberg_type(column: Column) -> Any:
-    from pyiceberg import types
-
-    return {
-        "string": types.StringType(),
-        "long": types.LongType(),
-        "int": types.IntegerType(),
-        "double": types.DoubleType(),
-        "boolean": types.BooleanType(),
-        "timestamp": types.TimestampType(),
-        "date": types.DateType(),
-        "binary": types.BinaryType(),
-        "decimal(18,4)": types.DecimalType(18, 4),
-    }[column.type]
-
-
-def _data_file(head: Snapshot, file: NewFile) -> "DataFile":
-    from pyiceberg.conversions import to_bytes
-    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-    from pyiceberg.typedef import Record
-
-    fields = {item.name: item for item in head.iceberg.schema().fields}
-    bounds = {name: pair for name, pair in file.bounds.items() if name in fields}
-    data_file = DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=f"file://{file.path}",
-        file_format=FileFormat.PARQUET,
-        partition=Record(*file.partition),
-        record_count=file.rows,
-        file_size_in_bytes=file.size_bytes,
-        column_sizes={fields[name].field_id: size for name, size in file.sizes.items()},
-        value_counts={fields[name].field_id: file.rows for name in file.nulls},
-        null_value_counts={fields[name].field_id: count for name, count in file.nulls.items()},
-        nan_value_counts={},
-        lower_bounds={
-            fields[name].field_id: to_bytes(fields[name].field_type, low) for name, (low, _) in bounds.items()
-        },
-        upper_bounds={
-            fields[name].field_id: to_bytes(fields[name].field_type, high) for name, (_, high) in bounds.items()
-        },
-        key_metadata=None,
-        split_offsets=None,
-        equality_ids=None,
-        sort_order_id=None,
-    )
-    data_file.spec_id = head.iceberg.metadata.default_spec_id
-    return data_file
 
 
 def discard(files: Iterable[NewFile]) -> None:

@@ -5,18 +5,20 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
 from radar_assets.lakehouse.contract import Table
-from radar_assets.lakehouse.engines.limits import is_fault_of_statement, time_limit_s
-from radar_assets.lakehouse.files import STEP, NewFile, from_unit, unit_range
+from radar_assets.lakehouse.engines.limits import time_limit_s
+from radar_assets.lakehouse.fallback import Composite, with_fallback
+from radar_assets.lakehouse.files import STEP, NewFile, from_unit, to_unit, unit_range
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.inputs import Inputs
-from radar_assets.lakehouse.omissions import Omission, Omissions
+from radar_assets.lakehouse.omissions import Omission, Omissions, common_expensive
 from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import Model
 from radar_assets.settings import Settings
 from radar_assets.windows import Window, contiguous
 
@@ -24,11 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from radar_assets.lakehouse.engines.base import Engine
-    from radar_assets.lakehouse.sql import Lineage, Model
-
-
-Rescued = tuple["pa.Table", Omissions]
-Rescue = Callable[[Callable[[Sequence[Window]], "Inputs"], Sequence[Window]], Rescued]
+    from radar_assets.lakehouse.sql import Lineage
 
 
 class Lakehouse:
@@ -50,7 +48,7 @@ class Lakehouse:
         """A table as it stands now."""
         return self.catalog.snapshot(name)
 
-    def lineage(self, model: "Model", **relations: tuple[str, ...]) -> "Lineage":
+    def lineage(self, model: Model, **relations: tuple[str, ...]) -> "Lineage":
         """Column lineage of a model (`sql.column_lineage`), kept in a file: to read it off the SQL takes about a second."""
         digest = hashlib.sha256(
             json.dumps([model.sql, relations, list(self.tables)], sort_keys=True).encode()
@@ -69,67 +67,81 @@ class Lakehouse:
 
     def rebuild(
         self,
-        model: "Model",
+        model: Model | Composite,
         windows: Sequence[Window],
-        inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
-        rescue: "Rescue | None" = None,
+        inputs: Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs],
+        *,
+        retry: bool = True,
     ) -> Commit:
         """Replace windows of a model's table by what the model gives for them now, in one commit.
 
         Args:
-            model: named like its table; it is given `$start` and `$end` of a part of the windows at a time.
+            model: named like its table; it is given `$start` and `$end` of a part of the windows at a time. Parts of a composite
+                that fail are omitted.
             inputs: the model's relations for windows, given the table's inputs as they stand. They hold all that the windows need;
                 what the model gives for hours or days between the windows is dropped.
-            rescue: gives what can be computed for windows, a partition each, and what can't, when the model fails by itself or
-                takes too long. Without it that fails the rebuild.
+            retry: whether to compute again what partitions omit because it took too much time or memory, and that has not changed
+                since.
         """
-        table = self.tables[model.name]
+        composite = model if isinstance(model, Composite) else Composite(lambda _: model, ())
+        table = self.tables[composite.model.name]
         units = sorted({unit for window in windows for unit in range(*unit_range(table, window))})
         size = self.engine.partitions_a_write
         parts = [units[place : place + size] for place in range(0, len(units), size)]
 
-        def build(_: Snapshot) -> Build:
+        def build(base: Snapshot) -> Build:
             snapshots = {parent.name: self.snapshot(parent.name) for parent in table.inputs}
             built_from = snapshots[table.inputs[0].name].sequence_number if table.inputs else 0
             files: list[NewFile] = []
             omissions: dict[int, frozenset[Omission]] = {}
             try:
                 for part in parts:
-                    written, missing = self._write_part(model, table, part, inputs, snapshots, built_from, rescue)
+                    known = frozenset() if retry else common_expensive(base.omissions, part)
+                    chosen = composite.without({omission.definition for omission in known})
+                    written, found = self._write_part(
+                        chosen, table, part, lambda some: inputs(snapshots, some), built_from
+                    )
                     files += written
-                    omissions |= missing
+                    omissions |= {unit: known | found.get(unit, frozenset()) for unit in part if known or unit in found}
             except BaseException:
                 discard(files)
                 raise
             return Build(files, dict.fromkeys(windows, built_from), omissions)
 
-        return self.catalog.commit(model.name, build)
+        return self.catalog.commit(table.name, build)
 
     def _write_part(
         self,
-        model: "Model",
+        composite: Composite,
         table: Table,
         units: Sequence[int],
-        inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
-        snapshots: Mapping[str, Snapshot],
+        inputs: Callable[[Sequence[Window]], Inputs],
         built_from: int,
-        rescue: "Rescue | None",
     ) -> tuple[list[NewFile], Omissions]:
-        unit = table.grid
+        unit, folder = table.grid, self.catalog.data_folder(table)
         windows = contiguous((from_unit(value, unit) for value in units), STEP[unit], len(units))
-        span = {"start": windows[0].start, "end": windows[-1].end}
-        folder = self.catalog.data_folder(table)
-        relations, omissions = inputs(snapshots, windows), {}
-        try:
-            limit_s = time_limit_s(relations) if rescue else None
-            files = self.engine.write(model, relations, span, table, folder, built_from, limit_s)
-        except Exception as error:
-            if rescue is None or not is_fault_of_statement(error):
-                raise
-            single = [Window(from_unit(value, unit), from_unit(value + 1, unit)) for value in units]
-            rows, omissions = rescue(lambda some: inputs(snapshots, some), single)
-            computed = replace(model, sql="select * from computed")
-            files = self.engine.write(computed, {"computed": rows}, {}, table, folder, built_from)
+        single = [Window(from_unit(value, unit), from_unit(value + 1, unit)) for value in units]
+
+        def write() -> list[NewFile]:
+            relations = inputs(windows)
+            limit_s = time_limit_s(relations) if composite.optional else None
+            return self.engine.write(composite.model, relations, span(windows), table, folder, built_from, limit_s)
+
+        def query(model: Model, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
+            relations = inputs(some)
+            return self.engine.query(model, relations, span(some), time_limit_s(relations) if is_limited else None)
+
+        def write_rows(rows: "pa.Table") -> list[NewFile]:
+            model = Model(table.name, "select * from computed")
+            return self.engine.write(model, {"computed": rows}, {}, table, folder, built_from)
+
+        def span(some: Sequence[Window]) -> Mapping[str, datetime]:
+            return {"start": some[0].start, "end": some[-1].end}
+
+        files, omissions = with_fallback(composite, single, write, query, write_rows)
         wanted = set(units)
         discard([file for file in files if file.partition[0] not in wanted])
-        return [file for file in files if file.partition[0] in wanted], omissions
+        return (
+            [file for file in files if file.partition[0] in wanted],
+            {to_unit(window.start, unit): found for window, found in omissions.items()},
+        )

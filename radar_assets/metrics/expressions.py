@@ -1,40 +1,27 @@
 """What the expression of a metric may be.
 
 An expression is an aggregate over the rows of one table. Whatever is not on the lists below is refused, so that
-configuration can do nothing else. How an expression is kept from failing is in `guards.py`; putting expressions together into
+configuration can do nothing else. How an expression is kept from failing is in `safe_sql.py`; putting expressions together into
 statements belongs to the registry.
 """
 
 import re
 from difflib import get_close_matches
 from functools import cache
-from typing import TYPE_CHECKING
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
-from radar_assets.events.tables import EVENTS, SESSIONS
-from radar_assets.metrics.guards import AGGREGATES, FIRST_DATE, LAST_DATE, Computation, guarded
-from radar_assets.metrics.registry import Source
-
-if TYPE_CHECKING:
-    import duckdb
-
-COLUMNS: dict[Source, dict[str, str]] = {
-    "events": {column.name: column.type for column in EVENTS.columns} | {"visitor": "string", "event_name": "string"},
-    # A duration is a whole number of microseconds; as a decimal it adds up to the same in any order.
-    "sessions": {column.name: column.type for column in SESSIONS.columns}
-    | {"visitor": "string", "duration_s": "decimal(18, 6)"},
-}
-"""Columns that expressions may use, by table, with their types; the SQL adds `visitor` and `event_name`."""
+from radar_assets.lakehouse.engines.probe import Probe, ProbeError
+from radar_assets.metrics.safe_sql import AGGREGATES, FIRST_DATE, LAST_DATE, Computation, make_safe
+from radar_assets.metrics.sources import COLUMNS, JSON_COLUMNS, Source
 
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 40
 # Decimals have 38 digits; a sum of wider ones than this could overflow within 10 thousand million rows.
 _MAX_DIGITS = 28
 
-_JSON_COLUMNS = ("properties", "context")
 _SCALARS = {
     # text
     "lower": exp.Lower,
@@ -86,6 +73,7 @@ _TYPES = {
 _UNITS = ("microsecond", "second", "minute", "hour", "day", "dow", "isodow", "doy", "week", "month", "quarter", "year")
 _FUNCTIONS = ("count", "sum", "avg", "min", "max", "median", "quantile_cont", "quantile_disc", *_SCALARS)
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL", "DOUBLE")
+_PROBE = Probe({**COLUMNS}, JSON_COLUMNS)
 
 
 class ExpressionError(ValueError):
@@ -149,8 +137,6 @@ def check(text: str, source: Source) -> None:
     Raises:
         ExpressionError: it doesn't, or its types don't fit.
     """
-    import duckdb
-
     tree = parse(text)
     for node in tree.walk():
         fault = _fault(text, node, source)
@@ -163,19 +149,19 @@ def check(text: str, source: Source) -> None:
         if isinstance(node, exp.Condition) and not is_part:
             try:
                 fault = _unsound(node, source)
-            except duckdb.Error as error:
-                fault = str(error).split("\n")[0].split(": ", 1)[-1]
+            except ProbeError as error:
+                fault = str(error)
             if fault:
                 raise ExpressionError(text, _offset(node), fault)
-    made = guarded(tree, "part", source, COLUMNS[source])
+    made = make_safe(tree, "part", source, COLUMNS[source])
     kind = _type(made.value, _aggregated(made, source))
     if kind.split("(")[0] not in _NUMBERS:
         raise ExpressionError(text, 0, f"this gives a {kind.lower()}, and a metric is a number")
 
 
 def computation(text: str, source: Source, name: str, table: str, *, present: str | None = None) -> Computation:
-    """How to compute an expression so that no event fails the run of all others, as `guards.guarded` says."""
-    return guarded(parse(text), name, table, COLUMNS[source], present=present)
+    """How to compute an expression so that no event fails the run of all others, as `safe_sql.make_safe` says."""
+    return make_safe(parse(text), name, table, COLUMNS[source], present=present)
 
 
 @cache
@@ -183,8 +169,7 @@ def over_nothing(text: str, source: Source) -> float | None:
     """What an expression gives over no rows: 0 where it counts or sums, None where it is a ratio or an average."""
     made = computation(text, source, "part", source)
     nothing = _aggregated(made, f"(from {source} where false) as {source}")
-    found = _relations().cursor().execute(f"select cast({_sql(made.value)} as double) from {nothing}").fetchone()
-    return found[0] if found else None
+    return _PROBE.value_of(f"cast({_sql(made.value)} as double)", nothing)
 
 
 def _aggregated(made: Computation, relation: str) -> str:
@@ -230,8 +215,8 @@ def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
             return f"there is no cast to {_sql(node).lower()}; there are {', '.join(_TYPES)}"
         case exp.In() if not node.expressions and not node.args.get("query"):
             return "in takes a list of values, such as in ('a', 'b')"
-        case exp.JSONExtractScalar() if not isinstance(node.this, exp.Column) or node.this.name not in _JSON_COLUMNS:
-            return f"JSON is in the columns {' and '.join(_JSON_COLUMNS)} only"
+        case exp.JSONExtractScalar() if not isinstance(node.this, exp.Column) or node.this.name not in JSON_COLUMNS:
+            return f"JSON is in the columns {' and '.join(JSON_COLUMNS)} only"
         case exp.JSONExtractScalar() if not isinstance(node.expression, exp.JSONPath | exp.Literal):
             return "a path is written out, such as '$.price'"
         case exp.Like() | exp.ILike():
@@ -301,19 +286,19 @@ def _unsound(node: exp.Expr, source: Source) -> str | None:
     """Why a node might fail on some rows or differ from run to run, if it might.
 
     Raises:
-        duckdb.Error: it fails for certain.
+        ProbeError: it fails for certain.
     """
     kind = _type(node, source)
     if isinstance(node, exp.TryCast) and isinstance(node.this, exp.Literal):
         cast = _sql(exp.Cast(this=node.this.copy(), to=node.args["to"].copy()))
         is_time = kind in ("DATE", "TIMESTAMP")
         test = f"{cast} between '{FIRST_DATE}' and '{LAST_DATE}'" if is_time else cast
-        if _relations().cursor().execute(f"select {test}").fetchone() == (False,) and is_time:
+        if _PROBE.value_of(test) is False and is_time:
             return f"dates and times are from {FIRST_DATE} to {LAST_DATE}"
     if isinstance(node, exp.Extract | exp.Anonymous):
         part, whole = node.iter_expressions() if isinstance(node, exp.Extract) else node.expressions
         if _type(whole, source) == "INTERVAL":
-            _relations().cursor().execute(f"select date_part('{part.name}', interval 1 day)")
+            _PROBE.value_of(f"date_part('{part.name}', interval 1 day)")
     if not isinstance(node, AGGREGATES):
         return None
     if kind == "VARCHAR":
@@ -335,32 +320,9 @@ def _unsound(node: exp.Expr, source: Source) -> str | None:
 
 
 def _type(node: exp.Expr, relation: str) -> str:
-    """DuckDB's type of an expression over a relation.
+    """The type of an expression over a relation.
 
     Raises:
-        duckdb.Error: there is none, or it takes text for something else without a cast.
+        ProbeError: as `Probe.type_of`.
     """
-    cursor = _relations().cursor().execute(f"select {_sql(node)} from {relation}")
-    cursor.fetchall()
-    assert cursor.description is not None
-    return str(cursor.description[0][1])
-
-
-@cache
-def _relations() -> "duckdb.DuckDBPyConnection":
-    """A database that has the tables, and can reach nothing else.
-
-    Each has a row that is all null and one whose texts can't be taken for anything else.
-    """
-    import duckdb
-
-    samples = {"string": "'?'", "boolean": "false", "timestamp": "timestamp '2026-01-01'"}
-    connection = duckdb.connect(config={"enable_external_access": False, "threads": 1})
-    for source, columns in COLUMNS.items():
-        row = ", ".join(f"""cast({samples.get(kind, 1)} as {kind}) as "{name}" """ for name, kind in columns.items())
-        connection.execute(f"create table {source} as select {row}")
-        connection.execute(f"insert into {source} (project_id) values (null)")
-    for column in _JSON_COLUMNS:
-        connection.execute(f"update events set {column} = '{{}}' where {column} is not null")
-    connection.execute("set lock_configuration = true")
-    return connection
+    return _PROBE.type_of(_sql(node), relation)

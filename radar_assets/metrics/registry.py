@@ -1,24 +1,19 @@
-"""The registry of metrics: what each one is, and the statements that compute them.
+"""The registry of metrics: the standard ones, and the model of those that teams declare in `radar.yaml`.
 
-A metric is declared here, or by a team in `radar.yaml`, and from then on is in the hourly and daily tables and in
-whatever reads those. What an expression may consist of is in `expressions.py`.
+What an expression may contain is in `expressions.py`; the statements that compute metrics are in `composition.py`.
 """
 
 import re
 from collections.abc import Sequence
-from functools import cache, partial, reduce
 from hashlib import sha256
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
-from radar_assets.lakehouse.sql import Model
 from radar_assets.markdown import escape_images, refuse_images
+from radar_assets.metrics.sources import Source
 
 Grain = Literal["hour", "day"]
-Source = Literal["events", "sessions"]
-Bucket = Literal["window_start", "hour", "date"]
-"""A column by which a model groups."""
 
 
 class Metric(BaseModel):
@@ -255,56 +250,3 @@ class CustomMetric(Metric):
 def registry(custom: Sequence[Metric] = ()) -> tuple[Metric, ...]:
     """All metrics: the standard ones and those that teams have declared."""
     return (*STANDARD_METRICS, *custom)
-
-
-def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
-    """The statement that gives the metrics of a grain, a row for each that has a value.
-
-    Args:
-        model: `hourly_metrics` or `daily_metrics`; its CTEs `of_events` and `of_sessions` get a column for each aggregate.
-    """
-    chosen = tuple(metric for metric in metrics if grain in metric.grains)
-    return _compose(model, chosen, "hour" if grain == "hour" else "date")
-
-
-def compose_five_minutes(model: Model, metrics: Sequence[Metric]) -> Model:
-    """The statement that gives metrics of events for windows of five minutes, which are in no table.
-
-    Args:
-        model: `five_minute_metrics`, the same as `hourly_metrics` but for the time by which it groups.
-    """
-    return _compose(model, tuple(metric for metric in metrics if metric.source == "events"), "window_start")
-
-
-@cache
-def _compose(model: Model, metrics: tuple[Metric, ...], bucket: Bucket) -> Model:
-    from sqlglot import exp
-
-    from radar_assets.metrics.expressions import computation
-
-    tree: Any = model.parse()
-    expressions = {cte.alias: cte.this for cte in tree.ctes}
-    branches = []
-    for metric in metrics:
-        relation = f"of_{metric.source}"
-        rows = expressions[relation]
-        table = rows.args["from_"].this.name
-        present = "session_id" if metric.source == "sessions" else None
-        made = computation(metric.expression, metric.source, metric.name, table, present=present)
-        for column, aggregate in made.aggregates.items():
-            rows.select(exp.alias_(aggregate, column, quoted=True), copy=False)
-        branches.append(
-            exp.select(
-                exp.column("project_id"),
-                exp.column(bucket),
-                exp.alias_(exp.Literal.string(metric.name), "metric"),
-                exp.alias_(exp.cast(made.value, "double"), "value"),
-            ).from_(exp.to_table(relation))
-        )
-    ctes = tree.args["with_"].pop()
-    computed = reduce(partial(exp.union, distinct=False, copy=False), branches, tree).subquery("computed")
-    # Null has no row, and neither has what is too large for a double. Without an order the branches would be written side by side,
-    # each to files of its own in every partition.
-    body = exp.select("*").from_(computed).where("isfinite(value)").order_by(exp.column(bucket))
-    body.set("with_", ctes)
-    return Model(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))

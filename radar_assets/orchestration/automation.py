@@ -13,13 +13,14 @@ from typing import Any
 import dagster as dg
 
 from radar_assets.lakehouse.contract import Table, Transform
+from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import outdated, stale
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests
-from radar_assets.windows import DAY, Grids, Window, day_key
+from radar_assets.windows import DAY, Grids, Window, day_key, utc_now
 
 TICK_S = 30
 REFRESH_EVERY: Mapping[Transform, timedelta] = {"hour": timedelta(0), "day": timedelta(minutes=15)}
@@ -105,7 +106,8 @@ def stale_partitions_sensor(
     """A sensor that has the stale partitions of the derived tables of a grid rebuilt.
 
     A stale partition is rebuilt together with those of the tables downstream of it, which are asked for by themselves only where
-    they alone are stale. So is a partition that lacks something which has another definition by now, once for each definition.
+    they alone are stale. So is a partition with an omission whose definition has changed
+    since, at most once an hour.
     """
 
     @dg.sensor(
@@ -141,12 +143,24 @@ def stale_partitions_sensor(
             found += requests(rested, grid, assets, prefix=table.name, tags=INCREMENTAL, checks=checks)
             current = definitions.get(table.name, ())
             lacking = outdated(snapshots[table.name], current) - set(behind) - covered[table.name]
-            due = due_partitions(context.instance, dict.fromkeys(lacking, 0), table.name, grid, grids.start)
-            prefix = f"{table.name}:{hashlib.sha256(' '.join(sorted(current)).encode()).hexdigest()[:16]}"
+            changed = _last_changes(snapshots[table.name], lacking)
+            due = due_partitions(context.instance, changed, table.name, grid, grids.start)
+            digest = hashlib.sha256(" ".join(sorted(current)).encode()).hexdigest()[:16]
+            # The same partitions once an hour: their run failed, and nothing else may change them.
+            prefix = f"{table.name}:{digest}:{utc_now():%Y%m%d%H}"
             found += requests(due, grid, (table.name,), prefix=prefix, tags=INCREMENTAL, checks=checks)
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 
     return sensor
+
+
+def _last_changes(table: Snapshot, partitions: Collection[int]) -> dict[int, int]:
+    """Sequence numbers of the last changes of some partitions, by hour or day since 1970."""
+    if not partitions:
+        return {}
+    unit = table.table.grid
+    changes = table.changes(Window(from_unit(min(partitions), unit), from_unit(max(partitions) + 1, unit)))
+    return {value: changes.get(value, 0) for value in partitions}
 
 
 def build_schedules(tables: Graph, checks: Sequence[dg.AssetCheckKey]) -> list[dg.ScheduleDefinition]:

@@ -1,7 +1,7 @@
 """From the declaration of a table to its Dagster asset."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -12,6 +12,7 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model, load_model
 from radar_assets.orchestration.materialization import (
+    INCREMENTAL_TAG,
     materialized,
     partition_window,
     table_metadata,
@@ -20,6 +21,14 @@ from radar_assets.orchestration.materialization import (
 from radar_assets.windows import Grids, Window
 
 OWNERS = ["team:radar"]
+
+
+class Rebuild(Protocol):
+    """Rebuilds windows of a table, and returns the commit with the model that ran; `retry` is as for `Lakehouse.rebuild`."""
+
+    def __call__(self, lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, Model]:
+        """Rebuild the windows."""
+        ...
 
 
 def table_options(table: Table, layer: str, grids: Grids) -> dict[str, Any]:
@@ -46,7 +55,7 @@ def table_asset(
     layer: str,
     grids: Grids,
     *,
-    rebuild: Callable[[Lakehouse, Sequence[Window]], tuple[Commit, Model]] | None = None,
+    rebuild: Rebuild | None = None,
     definitions: Collection[str] = (),
     op_tags: Mapping[str, str] | None = None,
 ) -> dg.AssetsDefinition:
@@ -57,7 +66,7 @@ def table_asset(
 
     Args:
         layer: as for `table_options`; `sql/<table>.sql` in it is the model.
-        rebuild: rebuilds windows of the table where that takes more than to run the model; its result has the model that ran.
+        rebuild: rebuilds windows of the table where that takes more than to run the model.
         definitions: as for `staleness.outdated`.
     """
 
@@ -71,12 +80,13 @@ def table_asset(
             else [partition_window(context)]
         )
         if windows:
-            commit, model = (rebuild or run_model)(lakehouse, windows)
+            is_incremental = INCREMENTAL_TAG in context.run.tags
+            commit, model = (rebuild or run_model)(lakehouse, windows, retry=not is_incremental)
             yield materialized(context, commit, lakehouse.lineage(model))
 
-    def run_model(lakehouse: Lakehouse, windows: Sequence[Window]) -> tuple[Commit, Model]:
+    def run_model(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, Model]:
         model = load_model(layer, table.name)
-        return lakehouse.rebuild(model, windows, same_windows), model
+        return lakehouse.rebuild(model, windows, same_windows, retry=retry), model
 
     return rebuilt  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 

@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 
 from radar_assets.events.tables import EVENTS
+from radar_assets.lakehouse.engines import limits
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
 from radar_assets.metrics.registry import Metric, registry
@@ -243,3 +245,36 @@ def test_a_metric_that_fails_leaves_its_own_rules_unjudged(lakehouse: Lakehouse)
     )
     assert (broken(of_total), judged(of_total), len(of_total.unsettled)) == ({}, {}, 1)
     assert (broken(of_views), judged(of_views), len(of_views.unsettled)) == ({"shop": [NOON]}, {"shop": [NOON]}, 0)
+
+
+def test_a_metric_that_took_too_long_is_not_tried_again_for_an_hour(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each evaluation of rules of five minutes is a process of its own."""
+    slow = Metric(name="slow", title="", description="", expression="sum(levenshtein(path, reverse(path)))")
+    events = [event(at=NOON, project_id="shop", path=f"{number}{'x' * 400}") for number in range(500)]
+    model = Model("events", "from given where event_time between $start and $end")
+    rows = relation(EVENTS, events)
+    open_lakehouse(settings).rebuild(model, [Window.of_hour(NOON)], lambda _tables, _windows: {"given": rows})
+
+    def is_omitted(metric: Metric) -> bool:
+        five = {"window": "5m", "operator": "gte", "threshold": 0}
+        of_slow, of_views = judge(
+            open_lakehouse(settings),
+            rule(**five, name="of_slow", metric="slow"),
+            rule(**five, name="of_views"),
+            metrics=registry([metric]),
+        )
+        assert judged(of_views) == {"shop": [NOON]}
+        assert bool(of_slow.unsettled) is (judged(of_slow) == {})
+        return bool(of_slow.unsettled)
+
+    with time_machine.travel(NOON, tick=True) as clock:
+        monkeypatch.setattr(limits, "SHORTEST_LIMIT_S", 0.02)
+        assert is_omitted(slow)
+        # It would be computed from now on, if it were tried.
+        monkeypatch.setattr(limits, "SHORTEST_LIMIT_S", 60)
+        assert is_omitted(slow)
+        assert not is_omitted(slow.model_copy(update={"expression": f"{slow.expression} + 1"}))
+        clock.shift(HOUR)
+        assert not is_omitted(slow)

@@ -8,12 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from radar_assets.alerts.checks import verdict_of
-from radar_assets.alerts.evaluation import evaluate, history
+from radar_assets.alerts.evaluation import evaluate
+from radar_assets.alerts.measuring import history
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import Rule
 from radar_assets.events.tables import EVENTS
 from radar_assets.lakehouse.sql import Model, load_model
-from radar_assets.metrics.registry import Metric, compose_five_minutes, registry
+from radar_assets.metrics.composition import compose_five_minutes
+from radar_assets.metrics.registry import Metric, registry
 from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import HOUR, Window

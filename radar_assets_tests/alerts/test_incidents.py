@@ -17,7 +17,8 @@ import radar_assets
 from radar_assets.alerts import ledger
 from radar_assets.alerts.announcements import Context
 from radar_assets.alerts.declaration import declare
-from radar_assets.alerts.evaluation import Judgement, evaluate, history
+from radar_assets.alerts.evaluation import Judgement, evaluate
+from radar_assets.alerts.measuring import history
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import Rule
 from radar_assets.config import Config, load_config
@@ -29,7 +30,8 @@ from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.messaging.channel import ChannelSpec
-from radar_assets.metrics.registry import Grain, Metric, compose, registry
+from radar_assets.metrics.composition import compose
+from radar_assets.metrics.registry import Grain, Metric, registry
 from radar_assets.settings import load_settings
 from radar_assets.simulator.incidents import Incident, incidents
 from radar_assets.simulator.projects import simulated_projects

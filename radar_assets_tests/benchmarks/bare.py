@@ -28,7 +28,8 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     from radar_assets.events.traffic_sources import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
     from radar_assets.lakehouse.sql import load_model
-    from radar_assets.metrics.registry import compose, registry
+    from radar_assets.metrics.composition import compose
+    from radar_assets.metrics.registry import registry
     from radar_assets.simulator.projects import simulated_projects
     from radar_assets.windows import Window
 

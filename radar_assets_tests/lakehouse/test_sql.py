@@ -5,7 +5,8 @@ import pytest
 from radar_assets.alerts.relations import alerts_lineage
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS
 from radar_assets.lakehouse.sql import Lineage, Model, column_lineage, load_model
-from radar_assets.metrics.registry import compose, registry
+from radar_assets.metrics.composition import compose
+from radar_assets.metrics.registry import registry
 from radar_assets.settings import Settings
 from radar_assets.tables import TABLES, open_lakehouse
 

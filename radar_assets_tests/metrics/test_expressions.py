@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.metrics.expressions import COLUMNS, ExpressionError, check
-from radar_assets.metrics.registry import CustomMetric, Source, compose, registry
+from radar_assets.metrics.composition import compose
+from radar_assets.metrics.expressions import ExpressionError, check
+from radar_assets.metrics.registry import CustomMetric, registry
+from radar_assets.metrics.sources import COLUMNS, Source
 from radar_assets.windows import DAY, Window
 from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, event, of_day, of_hour, session, values
 

@@ -26,12 +26,17 @@ def time_limit_s(inputs: Inputs) -> float:
     return SHORTEST_LIMIT_S + sum(sizes) / BYTES_A_SECOND
 
 
-def is_fault_of_statement(error: BaseException) -> bool:
-    """Whether a statement failed by itself, on its rows or by taking too long, and not for want of memory, disk or a file."""
+def is_error_of_statement(error: BaseException) -> bool:
+    """Whether the statement caused an error, through its rows, its time or its memory; not a missing file or a full disk."""
     import duckdb
 
-    by_itself = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.InternalError)
-    return isinstance(error, (StatementTimeoutError, *by_itself))
+    own = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.InternalError)
+    return isinstance(error, (StatementTimeoutError, duckdb.OutOfMemoryException, *own))
+
+
+def short_reason(error: Exception) -> str:
+    """Why a statement failed, in a few words. DuckDB's own message is left out, since it contains values of rows."""
+    return str(error) if isinstance(error, StatementTimeoutError) else str(error).split(":")[0].lower()
 
 
 @contextmanager

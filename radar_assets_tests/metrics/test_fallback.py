@@ -9,10 +9,11 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+import time_machine
 
 from radar_assets import definitions
 from radar_assets.lakehouse.engines import limits
-from radar_assets.lakehouse.engines.limits import StatementTimeoutError, is_fault_of_statement
+from radar_assets.lakehouse.engines.limits import StatementTimeoutError, is_error_of_statement
 from radar_assets.lakehouse.sql import Model
 from radar_assets.metrics.registry import STANDARD_METRICS, CustomMetric, Metric
 from radar_assets.settings import load_settings
@@ -29,7 +30,9 @@ SEARCHES = CustomMetric(name="searches", expression="count(*) filter (where even
 # Its sum overflows where two events have a large `n`, and no guard can be put around a sum; `check` accepts narrower ones only.
 TOTAL = Metric(name="total", title="", description="", expression="sum(cast(properties ->> '$.n' as decimal(38, 0)))")
 CORRECTED = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(18, 0)))"})
+OTHER_TOTAL = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(38, 0)) + 0)"})
 DIGITS = ", ".join(f"(values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) as digit_{place}" for place in range(13))
+HUNGRY = Metric(name="hungry", title="", description="", expression="count(distinct repeat(event_id, 60000000))")
 ENDLESS = Metric(
     name="endless",
     title="",
@@ -134,6 +137,50 @@ def test_a_metric_that_fails_is_left_out_where_it_does_until_it_is_corrected(
     assert corrected.settle() == []
 
 
+def redefined(running: Platform, patch: pytest.MonkeyPatch, metric: Metric) -> Platform:
+    """The platform with another definition of its metric."""
+    declare(patch, metric)
+    other = platform(running.settings.home, running.instance)
+    other.seen, other.cursors = running.seen, running.cursors
+    return other
+
+
+def test_each_change_of_a_definition_is_requested_also_back_to_an_earlier_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch, TOTAL)
+    running = platform(home)
+    large = "9" * 38
+    running.land(TEN, [search("1", TEN, n=large), search("2", TEN, n=large)], "ten")
+    running.settle()
+    for metric in (OTHER_TOTAL, TOTAL, OTHER_TOTAL):
+        running = redefined(running, monkeypatch, metric)
+        assert [key.split(":")[0] for key in running.settle()] == ["hourly_metrics", "daily_metrics"]
+        (omissions,) = running.lakehouse.snapshot("hourly_metrics").omissions.values()
+        assert {omission.definition for omission in omissions} == {metric.definition}
+
+
+def test_a_correction_that_fails_is_requested_again_an_hour_later(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(monkeypatch, TOTAL)
+    running = platform(home)
+    large = "9" * 38
+    running.land(TEN, [search("1", TEN, n=large), search("2", TEN, n=large)], "ten")
+    with time_machine.travel("2026-03-01T10:30:00Z", tick=True):
+        running.settle()
+        running = redefined(running, monkeypatch, CORRECTED)
+        (request,) = running.tick("stale_hours_sensor")
+        (events,) = (Path(ref.local_path) for ref in running.lakehouse.snapshot("events").files())
+        hidden = events.rename(events.with_suffix(".hidden"))
+        assert not running.execute("hourly_job", request, raise_on_error=False).success
+        assert running.tick("stale_hours_sensor") == []
+    hidden.rename(events)
+    with time_machine.travel("2026-03-01T11:30:00Z", tick=True):
+        (again,) = running.tick("stale_hours_sensor")
+        running.execute("hourly_job", again)
+        assert running.lakehouse.snapshot("hourly_metrics").omissions == {}
+        assert running.tick("stale_hours_sensor") == []
+
+
 def test_a_metric_that_never_ends_is_left_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SHORTEST_LIMIT_S", 1)
     declare(monkeypatch, ENDLESS, SEARCHES)
@@ -148,8 +195,53 @@ def test_a_metric_that_never_ends_is_left_out(home: Path, monkeypatch: pytest.Mo
     assert [(fault["metric"], fault["reason"]) for fault in faults] == [("endless", "took more than 1 s")]
 
 
-def test_what_is_no_metrics_fault_fails_the_run_and_leaves_nothing_out(home: Path) -> None:
-    """The events' own file is gone, and nothing can be computed from them."""
+def test_a_metric_that_takes_too_much_memory_is_omitted_and_not_tried_again_until_asked(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADAR_MEMORY", "100MB")
+    declare(monkeypatch, HUNGRY, SEARCHES)
+    running = platform(home)
+    running.land(TEN, [search("1", TEN), search("2", TEN, "blog")], "segment")
+    running.execute("hourly_job", running.tick("landing_sensor")[0])
+    whole = HOURLY | {"searches"}
+    assert metrics_of(running, "hourly_metrics", "hour") == {("shop", str(TEN)): whole, ("blog", str(TEN)): whole}
+    fault = {"metric": "hungry", "reason": "out of memory error", "partitions": 1}
+    ten = "2026-03-01-10:00"
+    assert verdict(running, "hourly_metrics") == (False, [{**fault, "first": ten, "last": ten}])
+
+    # From now on it would succeed; sensors leave it out of the hour, a backfill tries again.
+    monkeypatch.setenv("RADAR_MEMORY", "1GB")
+    larger = platform(home, running.instance)
+    larger.seen, larger.cursors = running.seen, running.cursors
+    larger.land(TEN, [search("3", TEN)], "more")
+    larger.execute("hourly_job", larger.tick("landing_sensor")[0])
+    assert verdict(larger, "hourly_metrics") == (False, [{**fault, "first": ten, "last": ten}])
+    larger.rebuild("hourly_job", ten, ten)
+    assert verdict(larger, "hourly_metrics") == (True, [])
+
+
+def test_a_table_whose_standard_metrics_fail_too_fails_with_the_first_error(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory doesn't suffice for any metric."""
+    declare(monkeypatch, SEARCHES)
+    running = platform(home)
+    running.land(TEN, [search("1", TEN)], "segment")
+    running.settle()
+    before = running.rows("hourly_metrics")
+    monkeypatch.setenv("RADAR_MEMORY", "1MB")
+    small = platform(home, running.instance)
+    with pytest.raises(duckdb.OutOfMemoryException):
+        small.rebuild("hourly_job", "2026-03-01-10:00", "2026-03-01-10:00", ["hourly_metrics"])
+    assert running.rows("hourly_metrics") == before
+    assert running.lakehouse.snapshot("hourly_metrics").omissions == {}
+
+
+def test_an_error_that_no_metric_caused_fails_the_run_and_omits_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of the events is missing."""
+    declare(monkeypatch, SEARCHES)
     running = platform(home)
     running.land(TEN, [search("1", TEN)], "segment")
     running.settle()
@@ -177,17 +269,17 @@ def test_a_statement_ends_when_its_time_is_up_and_the_engine_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "sql, is_fault",
+    "sql, is_error",
     [
         ("select sum(170141183460469231731687303715884105727::hugeint) from range(2)", True),
         ("select cast('x' as integer)", True),
-        ("select list(repeat('x', 1000) || range) from range(10000000)", False),
+        ("select list(repeat('x', 1000) || range) from range(10000000)", True),
         ("from read_parquet('/nowhere/x.parquet')", False),
     ],
 )
-def test_memory_and_files_are_no_fault_of_a_statement(sql: str, is_fault: bool, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_an_error_of_the_statement(sql: str, is_error: bool, tmp_path: Path) -> None:
     from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 
     with pytest.raises(duckdb.Error) as failure:
         DuckDBEngine("20MB", 1, tmp_path).query(Model("one", sql), {})
-    assert is_fault_of_statement(failure.value) is is_fault
+    assert is_error_of_statement(failure.value) is is_error

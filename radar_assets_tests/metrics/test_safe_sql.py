@@ -13,8 +13,10 @@ import pytest
 
 from radar_assets.events.tables import EVENTS, SESSIONS
 from radar_assets.lakehouse.sql import load_model
+from radar_assets.metrics.composition import compose
 from radar_assets.metrics.expressions import ExpressionError, check
-from radar_assets.metrics.registry import Metric, Source, compose
+from radar_assets.metrics.registry import Metric
+from radar_assets.metrics.sources import Source
 from radar_assets.windows import Window
 from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, engine, event, relation, session
 

@@ -53,7 +53,7 @@ class Computation:
     value: exp.Expr
 
 
-def guarded(
+def make_safe(
     tree: exp.Expr, name: str, table: str, types: Mapping[str, str], *, present: str | None = None
 ) -> Computation:
     """What to compute for an expression. The sum of nothing is 0, as the count of nothing is.
@@ -73,7 +73,7 @@ def guarded(
         whole.replace(exp.column(column, quoted=True))
         aggregates[column] = _aggregate(node, whole, table, types, present)
     _widen(root)
-    return Computation(aggregates, _guard(root, {}))
+    return Computation(aggregates, _protect(root, {}))
 
 
 def _aggregate(node: exp.Expr, whole: exp.Expr, table: str, types: Mapping[str, str], present: str | None) -> exp.Expr:
@@ -82,12 +82,12 @@ def _aggregate(node: exp.Expr, whole: exp.Expr, table: str, types: Mapping[str, 
         column.replace(exp.column(column.name.lower(), table=table, quoted=True))
     values = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
     if not isinstance(values, exp.Star):
-        _guard(_wrap(values, exp.Paren()), types, table)
+        _protect(_wrap(values, exp.Paren()), types, table)
     conditions: list[exp.Expr] = []
     if present:
         conditions.append(exp.column(present, table=table, quoted=True).is_(exp.null()).not_())
     if whole is not node:
-        conditions.append(_guard(exp.Paren(this=whole.expression.this), types, table))
+        conditions.append(_protect(exp.Paren(this=whole.expression.this), types, table))
     aggregate = exp.Filter(this=node, expression=exp.Where(this=exp.and_(*conditions))) if conditions else node
     if isinstance(node, exp.Sum):
         return exp.Coalesce(this=aggregate, expressions=[exp.Literal.number(0)])
@@ -102,7 +102,7 @@ def _widen(root: exp.Expr) -> None:
                 _wrap(operand, exp.Cast(to=exp.DataType.build("double")))
 
 
-def _guard(root: exp.Expr, types: Mapping[str, str], table: str | None = None) -> exp.Expr:
+def _protect(root: exp.Expr, types: Mapping[str, str], table: str | None = None) -> exp.Expr:
     """Have whatever can fail inside of parentheses give null instead; returns what takes their place."""
     nodes = [node for node in root.this.walk() if isinstance(node, exp.Condition)]
     failing = {id(node) for node in nodes if _can_fail(node, types)}
@@ -110,9 +110,9 @@ def _guard(root: exp.Expr, types: Mapping[str, str], table: str | None = None) -
     for node in reversed(nodes):  # what is inside comes first
         if isinstance(node, exp.Div):
             _wrap(node.expression, exp.Nullif(expression=exp.Literal.number(0)))
-        guarded_node = _wrap(_ignoring_case(node), exp.Try()) if id(node) in failing else _ignoring_case(node)
+        protected = _wrap(_ignoring_case(node), exp.Try()) if id(node) in failing else _ignoring_case(node)
         if id(node) in parsed:
-            _bound(guarded_node)
+            _bound(protected)
     if not failing:
         return root
     # DuckDB computes what expressions have in common once, outside of any `try`, but takes nothing out of a `case`.

@@ -1,0 +1,168 @@
+"""The values that rules are judged by: metrics of windows, from tables or from events, and earlier values of the projects."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from radar_assets.alerts.rules import WINDOWS, WindowName
+from radar_assets.lakehouse.engines.limits import time_limit_s
+from radar_assets.lakehouse.fallback import OmissionsByWindow, with_fallback
+from radar_assets.lakehouse.files import EPOCH, STEP, from_unit, to_unit
+from radar_assets.lakehouse.inputs import Files
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.omissions import RecentOmissions
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.metrics.composition import compose_five_minutes, composite
+from radar_assets.metrics.registry import Metric
+from radar_assets.windows import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from radar_assets.alerts.notices import Notice
+
+LAYER = "radar_assets.alerts"
+TABLE: dict[WindowName, str] = {"5m": "events", "1h": "hourly_metrics", "1d": "daily_metrics"}
+"""The table that holds the windows, on which the rules are checks."""
+MEMORY = timedelta(days=28)
+"""How long a project without any value counts as one that is there."""
+WEEK = timedelta(days=7)
+CHART: dict[WindowName, timedelta] = {"5m": timedelta(hours=6), "1h": timedelta(days=8), "1d": timedelta(days=60)}
+"""How far back the chart of a breach goes: for hours, so far that the same weekday is in it."""
+
+
+def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -> list[tuple[datetime, float]]:
+    """The values of a notice's metric up to the latest window of its alert, by start of their window, for a chart.
+
+    Windows without events count as what the metric is over none, from the first value on; there are none of an unknown metric.
+    """
+    registered = {metric.name: metric for metric in metrics}
+    metric = registered.get(notice.metric or "")
+    if metric is None:
+        return []
+    step = WINDOWS[notice.window]
+    count = CHART[notice.window] // step
+    starts = [notice.window_end - place * step for place in range(count, 0, -1)]
+    snapshot = lakehouse.snapshot(TABLE[notice.window])
+    wanted = [metric] if metric.name == "events" else [metric, registered["events"]]
+    rows, _ = measure(lakehouse, snapshot, notice.window, wanted, starts)
+    own = _only(rows, notice.project_id)
+    values = {row["window_start"]: row["value"] for row in own if row["metric"] == metric.name}
+    present = {row["window_start"] for row in own}
+    first = min(values, default=None)
+    found = []
+    for start in starts:
+        value = values.get(start)
+        if value is None and first is not None and start > first and start not in present:
+            value = metric.empty_value
+        if value is not None:
+            found.append((start, value))
+    return found
+
+
+def reached(starts: set[datetime], step: timedelta) -> set[datetime]:
+    """Starts of the windows whose values decide about some: themselves, and those that they are compared with."""
+    return {start - shift for start in starts for shift in (step, *(place * WEEK for place in range(5)))}
+
+
+def measure(
+    lakehouse: Lakehouse, snapshot: Snapshot, window: WindowName, metrics: Sequence[Metric], starts: Iterable[datetime]
+) -> "tuple[pa.Table, dict[str, list[Window]]]":
+    """The values of metrics in windows, and for each omitted metric the stretches of time that lack it.
+
+    Partitions are read whole, so the rows of other windows in them are included.
+    """
+    unit = snapshot.table.grid
+    partitions = sorted({EPOCH + (start - EPOCH) // STEP[unit] * STEP[unit] for start in starts})
+    windows = [Window(start, start + STEP[unit]) for start in partitions]
+    omitted: dict[str, list[Window]] = {}
+    if window == "5m":
+        rows, omissions = _five_minutes(lakehouse, snapshot, metrics, windows)
+    else:
+        model = load_model(LAYER, "hourly_values" if window == "1h" else "daily_values")
+        inputs = {TABLE[window]: Files.within(snapshot, windows), "measures": measures(metrics)}
+        rows = lakehouse.engine.query(model, inputs)
+        omissions = {one: snapshot.omissions.get(to_unit(one.start, unit), frozenset()) for one in windows}
+    for one, found in omissions.items():
+        for omission in found:
+            omitted.setdefault(omission.name, []).append(one)
+    return rows, omitted
+
+
+def _five_minutes(
+    lakehouse: Lakehouse, events: Snapshot, metrics: Sequence[Metric], windows: Sequence[Window]
+) -> "tuple[pa.Table, OmissionsByWindow]":
+    """The values of metrics by five minutes, which no table holds, in some hours.
+
+    What took too much time or memory in the last hour is omitted at once: rules of five minutes are judged every five minutes.
+    """
+    recent = RecentOmissions(lakehouse.settings.home / "cache" / "five_minute_omissions.json")
+    known = recent.of(metric.definition for metric in metrics)
+    template = load_model(LAYER, "five_minute_metrics")
+    chosen = composite(lambda some: compose_five_minutes(template, some), metrics).without(
+        {omission.definition for omission in known}
+    )
+
+    def query(model: Model, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
+        inputs = {"events": Files.within(events, some)}
+        return lakehouse.engine.query(model, inputs, limit_s=time_limit_s(inputs) if is_limited else None)
+
+    rows, found = with_fallback(
+        chosen,
+        windows,
+        lambda: query(chosen.model, windows, is_limited=bool(chosen.optional)),
+        query,
+        lambda rows: rows,
+    )
+    recent.add(omission for omissions in found.values() for omission in omissions if omission.is_expensive)
+    return rows, {window: known | found.get(window, frozenset()) for window in windows}
+
+
+def earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]) -> "pa.Table":
+    """What was seen of the projects before: by days, and by hours on the windows' own days and on those that were not built.
+
+    To see whether a project is there, days are enough, and they are a twenty-fourth of the files.
+    """
+    import pyarrow as pa
+
+    span = Window(min(starts) - MEMORY, max(starts))
+    daily = lakehouse.snapshot("daily_metrics")
+    inputs = {"daily_metrics": Files.of(daily, span), "measures": measures(metrics)}
+    found = [lakehouse.engine.query(load_model(LAYER, "daily_values"), inputs)]
+    if window != "1d":
+        built = {from_unit(ref.partition[0], "day") for ref in daily.files(span) if ref.partition[0] is not None}
+        own = {start.date() for start in starts}
+        days = [Window.of_day(day) for day in span.days()]
+        hourly = [day for day in days if day.start not in built or day.start.date() in own]
+        if hourly:
+            files = Files.within(lakehouse.snapshot("hourly_metrics"), hourly)
+            inputs = {"hourly_metrics": files, "measures": measures(metrics)}
+            found.append(lakehouse.engine.query(load_model(LAYER, "hourly_values"), inputs))
+    return pa.concat_tables(found)
+
+
+def measures(metrics: Sequence[Metric]) -> "pa.Table":
+    return relation(
+        metric=("text", [metric.name for metric in metrics]),
+        empty_value=("number", [metric.empty_value for metric in metrics]),
+    )
+
+
+def relation(**columns: tuple[str, Iterable[Any]]) -> "pa.Table":
+    import pyarrow as pa
+
+    types = {
+        "int": pa.int32(),
+        "text": pa.string(),
+        "flag": pa.bool_(),
+        "number": pa.float64(),
+        "timestamp": pa.timestamp("us"),
+    }
+    return pa.table({name: pa.array(list(values), types[kind]) for name, (kind, values) in columns.items()})
+
+
+def _only(rows: "pa.Table", project_id: str) -> list[dict[str, Any]]:
+    import pyarrow as pa
+
+    mask = pa.array([project == project_id for project in rows["project_id"].to_pylist()], pa.bool_())
+    return rows.filter(mask).to_pylist()

@@ -1,0 +1,75 @@
+"""The statements that compute metrics: a SQL model, completed with a column for each aggregate and a branch for each metric."""
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial, reduce
+from typing import Any, Literal
+
+from radar_assets.lakehouse.fallback import Composite
+from radar_assets.lakehouse.sql import Model
+from radar_assets.metrics.registry import STANDARD_METRICS, Grain, Metric
+
+Bucket = Literal["window_start", "hour", "date"]
+"""A column by which a model groups."""
+
+
+def composite(compose: Callable[[Sequence[Metric]], Model], metrics: Sequence[Metric]) -> Composite:
+    """A statement from which custom metrics are omitted where they fail. Standard metrics never are.
+
+    Args:
+        compose: gives the statement of some metrics.
+    """
+    standard = [metric for metric in metrics if metric in STANDARD_METRICS]
+    return Composite(compose, standard, [metric for metric in metrics if metric not in STANDARD_METRICS])
+
+
+def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
+    """The statement that gives the metrics of a grain, a row for each that has a value.
+
+    Args:
+        model: `hourly_metrics` or `daily_metrics`; its CTEs `of_events` and `of_sessions` get a column for each aggregate.
+    """
+    chosen = tuple(metric for metric in metrics if grain in metric.grains)
+    return _compose(model, chosen, "hour" if grain == "hour" else "date")
+
+
+def compose_five_minutes(model: Model, metrics: Sequence[Metric]) -> Model:
+    """The statement that gives metrics of events for windows of five minutes, which are in no table.
+
+    Args:
+        model: `five_minute_metrics`, the same as `hourly_metrics` but for the time by which it groups.
+    """
+    return _compose(model, tuple(metric for metric in metrics if metric.source == "events"), "window_start")
+
+
+@cache
+def _compose(model: Model, metrics: tuple[Metric, ...], bucket: Bucket) -> Model:
+    from sqlglot import exp
+
+    from radar_assets.metrics.expressions import computation
+
+    tree: Any = model.parse()
+    expressions = {cte.alias: cte.this for cte in tree.ctes}
+    branches = []
+    for metric in metrics:
+        relation = f"of_{metric.source}"
+        rows = expressions[relation]
+        table = rows.args["from_"].this.name
+        present = "session_id" if metric.source == "sessions" else None
+        made = computation(metric.expression, metric.source, metric.name, table, present=present)
+        for column, aggregate in made.aggregates.items():
+            rows.select(exp.alias_(aggregate, column, quoted=True), copy=False)
+        branches.append(
+            exp.select(
+                exp.column("project_id"),
+                exp.column(bucket),
+                exp.alias_(exp.Literal.string(metric.name), "metric"),
+                exp.alias_(exp.cast(made.value, "double"), "value"),
+            ).from_(exp.to_table(relation))
+        )
+    ctes = tree.args["with_"].pop()
+    computed = reduce(partial(exp.union, distinct=False, copy=False), branches, tree).subquery("computed")
+    # Null has no row, and neither has what is too large for a double. Without an order the branches would be written side by side,
+    # each to files of its own in every partition.
+    body = exp.select("*").from_(computed).where("isfinite(value)").order_by(exp.column(bucket))
+    body.set("with_", ctes)
+    return Model(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))
