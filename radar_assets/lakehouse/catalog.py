@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
 from radar_assets.lakehouse.omissions import PROPERTY, Omissions, encode, merge
-from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.windows import Window
+from radar_assets.lakehouse.snapshot import Snapshot, committed_at
+from radar_assets.windows import Window, to_utc
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 NAMESPACE = "radar"
 MAX_BUILDS = 20
@@ -40,6 +42,10 @@ than the commit itself; readers hold the files that they have planned, whatever 
 
 class CommitConflictError(Exception):
     """Other processes kept changing the window for as long as this one tried to commit it."""
+
+
+class SnapshotExpiredError(LookupError):
+    """The history of a table does not reach back far enough; the message names the oldest time available."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,17 @@ class Catalog:
             catalog.create_namespace_if_not_exists(NAMESPACE)
         return catalog
 
-    def snapshot(self, name: str) -> Snapshot:
-        """The table as it stands now; it is created when it is not there yet."""
-        return Snapshot(self.tables[name], self._load(self.tables[name]))
+    def snapshot(self, name: str, as_of: datetime | None = None) -> Snapshot:
+        """A table as it stands now, or as it stood at a time in UTC. A missing table is created.
+
+        Raises:
+            SnapshotExpiredError: no snapshot is as old as `as_of`.
+        """
+        table = self.tables[name]
+        iceberg = self._load(table)
+        return Snapshot(
+            table, iceberg, iceberg.metadata.current_snapshot() if as_of is None else _at(iceberg, to_utc(as_of))
+        )
 
     def commit(
         self,
@@ -334,6 +348,21 @@ class Catalog:
                 "comment": table.description,
             },
         )
+
+
+def _at(iceberg: "IcebergTable", moment: datetime) -> "IcebergSnapshot":
+    """The newest snapshot that was committed at or before a moment."""
+    snapshots = sorted(iceberg.metadata.snapshots, key=lambda one: one.sequence_number or 0)
+    name = iceberg.name()[-1]
+    if not snapshots:
+        raise SnapshotExpiredError(f"{name} is empty and has no history yet; leave out as_of")
+    found = [one for one in snapshots if committed_at(one) <= moment]
+    if not found:
+        oldest = committed_at(snapshots[0]).isoformat(timespec="milliseconds")
+        raise SnapshotExpiredError(
+            f"{name} has no snapshot as old as {moment.isoformat()} UTC; the oldest available is of {oldest} UTC"
+        )
+    return found[-1]
 
 
 def iceberg_schema(table: Table) -> "Schema":

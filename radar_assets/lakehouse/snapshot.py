@@ -1,18 +1,19 @@
 """A table as it stands at one moment: which files hold which window, and when each partition last changed."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse import omissions
 from radar_assets.lakehouse.contract import Table
-from radar_assets.lakehouse.files import FileRef, PartitionKey, built_from, unit_range
+from radar_assets.lakehouse.files import EPOCH, FileRef, PartitionKey, built_from, unit_range
 from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 _MANIFESTS_CACHED = 20_000
 _manifests: dict[str, list[FileRef]] = {}
@@ -21,10 +22,10 @@ _manifests: dict[str, list[FileRef]] = {}
 class Snapshot:
     """A table at one moment; it never changes, whatever is committed later."""
 
-    def __init__(self, table: Table, iceberg: "IcebergTable") -> None:
+    def __init__(self, table: Table, iceberg: "IcebergTable", snapshot: "IcebergSnapshot | None") -> None:
         self.table = table
         self.iceberg = iceberg
-        self._snapshot = iceberg.metadata.current_snapshot()
+        self._snapshot = snapshot
 
     @cached_property
     def sequence_number(self) -> int:
@@ -35,6 +36,11 @@ class Snapshot:
     def snapshot_id(self) -> int | None:
         """Iceberg's id of the snapshot, None for a table without any."""
         return self._snapshot.snapshot_id if self._snapshot else None
+
+    @property
+    def committed_at(self) -> datetime | None:
+        """When the snapshot was committed, None for a table without any."""
+        return committed_at(self._snapshot) if self._snapshot else None
 
     @property
     def evolved(self) -> bool:
@@ -98,6 +104,11 @@ class Snapshot:
                 _manifests.clear()
             _manifests[manifest.manifest_path] = refs
         return refs
+
+
+def committed_at(snapshot: "IcebergSnapshot") -> datetime:
+    """When a snapshot was committed, to the millisecond."""
+    return EPOCH + timedelta(milliseconds=snapshot.timestamp_ms)
 
 
 def partition_key(partition: Any) -> PartitionKey:
