@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import radar_assets
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.table import Table
 from radar_assets.tables import TABLES
 
 PACKAGE = Path(radar_assets.__file__).parent

@@ -10,7 +10,7 @@ from parts.text import code, markdown_table
 
 from radar_assets.definitions import build_defs
 from radar_assets.events.tables import RAW_EVENTS
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.table import Table
 from radar_assets.reading import read_table
 from radar_assets.settings import Settings
 from radar_assets.tables import TABLES

@@ -1,6 +1,6 @@
 """The tables of the event layer, in the order of the flow."""
 
-from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.table import Column, Table
 
 _IDENTITY = (
     Column("event_id", "string", "The sender's id of the event; unique within a project."),

@@ -17,10 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
 from radar_assets.lakehouse.omissions import PROPERTY, Omissions, encode, merge
 from radar_assets.lakehouse.snapshot import Snapshot, committed_at
+from radar_assets.lakehouse.table import Column, Table
 from radar_assets.windows import Window, to_utc
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.table import Table
 from radar_assets.windows import DAY, HOUR, Window
 
 EPOCH = datetime(1970, 1, 1)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.table import Column, Table
 from radar_assets.windows import DAY, Window
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ Which tables there are is for the layers to declare; this module knows none of t
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from radar_assets.lakehouse.contract import Table, Transform
+from radar_assets.lakehouse.table import Table, Transform
 
 
 class Graph(Mapping[str, Table]):

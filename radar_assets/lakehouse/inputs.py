@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
 
 if TYPE_CHECKING:

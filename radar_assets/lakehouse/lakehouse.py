@@ -10,13 +10,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.engines.limits import is_fault_of_statement, time_limit_s
 from radar_assets.lakehouse.files import STEP, NewFile, from_unit, unit_range
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.omissions import Omission, Omissions
 from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.table import Table
 from radar_assets.settings import Settings
 from radar_assets.windows import Window, contiguous
 

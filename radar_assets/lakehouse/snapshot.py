@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse import omissions
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import EPOCH, FileRef, PartitionKey, built_from, unit_range
+from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.table import Table
 
 if TYPE_CHECKING:
     from sqlglot import exp

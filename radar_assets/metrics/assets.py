@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from radar_assets.lakehouse.catalog import Commit
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.omissions import Omission
 from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.table import Table
 from radar_assets.metrics.registry import Metric, compose
 from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS
 from radar_assets.orchestration.factory import same_windows, table_asset

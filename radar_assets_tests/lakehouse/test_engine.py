@@ -10,11 +10,11 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.engines.duckdb import MOST_KEPT_MB, ROWS_HELD, DuckDBEngine
 from radar_assets.lakehouse.files import NewFile
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.table import Column, Table
 
 TABLE = Table(
     "late",

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.engines.base import Engine, Session
 from radar_assets.lakehouse.engines.limits import limited
 from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.table import Column, Table
 
 if TYPE_CHECKING:
     import duckdb
