@@ -1,6 +1,6 @@
 """The formats of files that are imported: from blocks of lines to canonical events, a batch at a time.
 
-A record that gives no event stays as it is, for the contract to reject. How files are opened is told in `exports.py`,
+A record that gives no event stays as it is, for the contract to reject. How files are opened is told in `import_sources.py`,
 where lines land in `importer.py`.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from radar_assets.events.exports import BLOCK_BYTES, Block, ImportFailedError
+from radar_assets.events.import_sources import BLOCK_BYTES, Block, ImportFailedError
 from radar_assets.lakehouse.sql import Model, load_model
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from radar_assets.events.exports import ImportFailedError, read_blocks, size_bytes
 from radar_assets.events.import_formats import Batch, Fields, Importing, read_apache, read_csv, read_ndjson
+from radar_assets.events.import_sources import ImportFailedError, read_blocks, size_bytes
 from radar_assets.events.landing import Landing, write_segment
 from radar_assets.windows import utc_now
 
