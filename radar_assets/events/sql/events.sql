@@ -66,25 +66,28 @@ copies as (
     where arrival > first_arrival
 ),
 
--- Each JSON text is parsed once; `said` is what the event says of itself, `around` what it says of its surroundings.
+-- Each JSON text is parsed once, into the fields that are read below.
 accepted as (
     select
         raw_events.*,
-        json_extract_string(
+        json_transform(
             raw_events.properties,
-            [
-                '/url', '/$current_url', '/path', '/title', '/referrer', '/$referrer',
-                '/revenue', '/$geoip_country_code', '/$raw_user_agent'
-            ]
-        ) as said,
-        json_extract_string(
+            '{
+                "url": "VARCHAR", "$current_url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR",
+                "referrer": "VARCHAR", "$referrer": "VARCHAR",
+                "revenue": "VARCHAR", "$geoip_country_code": "VARCHAR", "$raw_user_agent": "VARCHAR"
+            }'
+        ) as property_fields,
+        json_transform(
             raw_events.context,
-            [
-                '/page/url', '/page/path', '/page/title', '/page/referrer',
-                '/campaign/source', '/campaign/medium', '/campaign/name', '/campaign/term', '/campaign/content',
-                '/userAgent', '/user_agent', '/location/country', '/country'
-            ]
-        ) as around
+            '{
+                "page": {"url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR", "referrer": "VARCHAR"},
+                "campaign": {
+                    "source": "VARCHAR", "medium": "VARCHAR", "name": "VARCHAR", "term": "VARCHAR", "content": "VARCHAR"
+                },
+                "userAgent": "VARCHAR", "user_agent": "VARCHAR", "location": {"country": "VARCHAR"}, "country": "VARCHAR"
+            }'
+        ) as context_fields
     from raw_events
     anti join copies
         on
@@ -99,23 +102,37 @@ accepted as (
 
 named as (
     select
-        * exclude (said, around),
-        coalesce(nullif(said[1], ''), nullif(said[2], ''), nullif(around[1], '')) as url,
+        * exclude (property_fields, context_fields),
+        coalesce(
+            nullif(property_fields.url, ''),
+            nullif(property_fields['$current_url'], ''),
+            nullif(context_fields.page.url, '')
+        ) as url,
         case
-            when said[3] != '' then said[3]
-            when coalesce(said[1], '') = '' and coalesce(said[2], '') = '' then nullif(around[2], '')
+            when property_fields.path != '' then property_fields.path
+            when coalesce(property_fields.url, '') = '' and coalesce(property_fields['$current_url'], '') = ''
+                then nullif(context_fields.page.path, '')
         end as given_path,
-        coalesce(nullif(said[4], ''), nullif(around[3], '')) as title,
+        coalesce(nullif(property_fields.title, ''), nullif(context_fields.page.title, '')) as title,
         -- posthog-js writes `$direct` where there is no referrer.
-        coalesce(nullif(said[5], ''), nullif(nullif(said[6], ''), '$direct'), nullif(around[4], '')) as referrer,
-        nullif(around[5], '') as campaign_source,
-        nullif(around[6], '') as campaign_medium,
-        nullif(around[7], '') as campaign_name,
-        nullif(around[8], '') as campaign_term,
-        nullif(around[9], '') as campaign_content,
-        coalesce(around[10], around[11], said[9]) as user_agent,
-        upper(coalesce(around[12], around[13], said[8])) as country_code,
-        try_cast(said[7] as decimal(18, 4)) as revenue
+        coalesce(
+            nullif(property_fields.referrer, ''),
+            nullif(nullif(property_fields['$referrer'], ''), '$direct'),
+            nullif(context_fields.page.referrer, '')
+        ) as referrer,
+        nullif(context_fields.campaign.source, '') as campaign_source,
+        nullif(context_fields.campaign.medium, '') as campaign_medium,
+        nullif(context_fields.campaign.name, '') as campaign_name,
+        nullif(context_fields.campaign.term, '') as campaign_term,
+        nullif(context_fields.campaign.content, '') as campaign_content,
+        coalesce(context_fields['userAgent'], context_fields.user_agent, property_fields['$raw_user_agent'])
+            as user_agent,
+        upper(
+            coalesce(
+                context_fields.location.country, context_fields.country, property_fields['$geoip_country_code']
+            )
+        ) as country_code,
+        try_cast(property_fields.revenue as decimal(18, 4)) as revenue
     from accepted
 ),
 
