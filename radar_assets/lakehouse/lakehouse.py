@@ -1,4 +1,4 @@
-"""The lakehouse as assets use it: the catalog and the engine together, and the one way in which a table's window is rebuilt."""
+"""The lakehouse that assets use: catalog, engine, and the function that rebuilds windows of a table."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ class Lakehouse:
 
     @cached_property
     def engine(self) -> "Engine":
-        """The engine of the setting `RADAR_ENGINE`."""
+        """The engine that `RADAR_ENGINE` selects."""
         from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 
         return DuckDBEngine(self.settings.memory, self.settings.threads, self.settings.scratch)
@@ -51,7 +51,7 @@ class Lakehouse:
         return self.catalog.snapshot(name)
 
     def lineage(self, model: "Model", **relations: tuple[str, ...]) -> "Lineage":
-        """Column lineage of a model (`sql.column_lineage`), kept in a file: to read it off the SQL takes about a second."""
+        """Column lineage of a model (`sql.column_lineage`), cached in a file because deriving it takes about a second."""
         digest = hashlib.sha256(
             json.dumps([model.sql, relations, list(self.tables)], sort_keys=True).encode()
         ).hexdigest()
@@ -74,14 +74,14 @@ class Lakehouse:
         inputs: "Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs]",
         rescue: "Rescue | None" = None,
     ) -> Commit:
-        """Replace windows of a model's table by what the model gives for them now, in one commit.
+        """Replace windows of a model's table by the current result of the model, in one commit.
 
         Args:
-            model: named like its table; it is given `$start` and `$end` of a part of the windows at a time.
-            inputs: the model's relations for windows, given the table's inputs as they stand. They hold all that the windows need;
-                what the model gives for hours or days between the windows is dropped.
-            rescue: gives what can be computed for windows, a partition each, and what can't, when the model fails by itself or
-                takes too long. Without it that fails the rebuild.
+            model: named like its table. It runs for one part of the windows at a time, with `$start` and `$end` of the part.
+            inputs: returns the model's relations for windows, given snapshots of the table's inputs. Rows outside the windows are
+                dropped.
+            rescue: called if the model itself fails or takes too long. Returns what can be computed, for one partition per window,
+                and what can't. Without it, the rebuild fails.
         """
         table = self.tables[model.name]
         units = sorted({unit for window in windows for unit in range(*unit_range(table, window))})

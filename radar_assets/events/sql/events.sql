@@ -1,6 +1,6 @@
 with
--- Copies. Few ids occur more than once: a narrow scan finds them by hash (which may name too many, never too few), only
--- those are put in order, and all other rows stream past.
+-- Copies. Few ids occur more than once: a narrow scan finds candidates by hash (collisions only add candidates). Only
+-- these are sorted, and all other rows are streamed.
 candidates as (
     select hash(project_id, event_id) as id_hash
     from raw_events
@@ -9,8 +9,8 @@ candidates as (
     having count(*) > 1
 ),
 
--- Order of arrival among the rows of one id. Rows that arrived in the same instant are told apart by what they say
--- before the segment is asked, so that it makes no difference how lines were put into segments.
+-- Order of arrival of the rows with one id. Rows received at the same time are ordered by content before segment, so
+-- that the result doesn't depend on how lines were split into segments.
 arrivals as (
     select
         raw_events.project_id,
@@ -43,7 +43,7 @@ arrivals as (
     where raw_events.reason is null
 ),
 
--- The first arrival of the hour, the one before and the one after; whatever came later than it is a copy.
+-- The first arrival from one hour before to one hour after; all later ones are copies.
 neighbours as (
     select
         received_hour,
@@ -114,7 +114,7 @@ named as (
                 then nullif(context_fields.page.path, '')
         end as given_path,
         coalesce(nullif(property_fields.title, ''), nullif(context_fields.page.title, '')) as title,
-        -- posthog-js writes `$direct` where there is no referrer.
+        -- posthog-js sends `$direct` if there is no referrer.
         coalesce(
             nullif(property_fields.referrer, ''),
             nullif(nullif(property_fields['$referrer'], ''), '$direct'),
@@ -136,8 +136,9 @@ named as (
     from accepted
 ),
 
--- From here to `sites`, addresses are cut with string functions (one regular expression with groups takes four times as
--- long), a step a query: an alias used within its own select is copied into each use, and planning took half a second.
+-- From here to `sites`, URLs are split with string functions, since a regular expression with groups takes four times
+-- as long. Each step is a query of its own: aliases used within their own select are copied into each use, and planning
+-- took half a second.
 cut as (
     select
         *,
@@ -182,7 +183,7 @@ hosts as (
     from authorities
 ),
 
--- A percent sequence that is no UTF-8 leaves the text as it is.
+-- Text with percent sequences that are not UTF-8 stays encoded.
 sites as (
     select
         *,
@@ -199,7 +200,7 @@ sites as (
     from hosts
 ),
 
--- What the click ids stand for: Facebook marks every link that leaves it, the other networks only what was paid for.
+-- Meaning of click ids: Facebook adds one to every outgoing link, the other networks only to ads.
 campaigns as (
     select
         *,
@@ -226,7 +227,7 @@ origins as (
     from campaigns
 ),
 
--- A source is known by its own name or as part of a known domain: `m.facebook.com` is `facebook.com`.
+-- A source matches by its own name or by its parent domain: `m.facebook.com` is `facebook.com`.
 sources as (
     select
         origins.*,
@@ -308,13 +309,13 @@ select
     sources.utm_term,
     sources.utm_content,
 
-    -- client; what is looked up names the user agent too, so that its lineage reaches the line
+    -- client; the condition on the user agent connects the lineage to the line
     if(sources.user_agent is null, null, user_agents.browser) as browser,
     if(sources.user_agent is null, null, user_agents.os) as os,
     if(sources.user_agent is null, null, user_agents.device_type) as device_type,
     if(regexp_full_match(sources.country_code, '[A-Z]{2}'), sources.country_code, null) as country,
     coalesce(sources.user_agent is not null and user_agents.is_bot, false)
-    -- PostHog's servers say what is known of a group without any person's id.
+    -- PostHog's server SDKs send group properties without a person's id.
     or coalesce(
         sources.protocol = 'posthog'
         and sources.type = 'group'
@@ -327,12 +328,12 @@ select
     -- money
     sources.revenue,
 
-    -- everything else that was sent
+    -- payload
     sources.properties,
     sources.context,
     sources.protocol,
 
-    -- the line that it came from
+    -- the original line
     sources.received_hour,
     sources.segment,
     sources.line_number
