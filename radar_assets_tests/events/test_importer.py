@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from radar_assets.events import exports, import_formats
+from radar_assets.events import import_formats, import_sources
 from radar_assets.events.contract import CanonicalEvent, parse
 from radar_assets.events.importer import ImportFailedError, ImportResult, Progress, import_file
 from radar_assets.events.landing import list_hours, list_segments
@@ -85,7 +85,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Makes files of a few lines as good as large ones."""
 
     def set_size(size: int) -> None:
-        monkeypatch.setattr(exports, "BLOCK_BYTES", size)
+        monkeypatch.setattr(import_sources, "BLOCK_BYTES", size)
         monkeypatch.setattr(import_formats, "BLOCK_BYTES", size)
 
     return set_size
@@ -259,8 +259,8 @@ class TestSafety:
         assert result.lines == len(written)
 
     def test_a_line_without_an_end_is_cut(self, importer: Importer, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(exports, "BLOCK_BYTES", 100)
-        monkeypatch.setattr(exports, "LONGEST_LINE", 1_000)
+        monkeypatch.setattr(import_sources, "BLOCK_BYTES", 100)
+        monkeypatch.setattr(import_sources, "LONGEST_LINE", 1_000)
         importer(b"x" * 2_500 + b"\n" + canonical(1), "ndjson")
         event, *pieces = importer.lines()
         assert event == canonical(1)
@@ -646,5 +646,5 @@ class TestRealData:
 def test_a_link_that_is_named_is_read(tmp_path: Path) -> None:
     (tmp_path / "export.ndjson").write_bytes(b'{"a": 1}\n')
     (tmp_path / "latest").symlink_to("export.ndjson")
-    (block,) = exports.read_blocks(tmp_path / "latest")
+    (block,) = import_sources.read_blocks(tmp_path / "latest")
     assert bytes(block.data) == b'{"a": 1}\n'
