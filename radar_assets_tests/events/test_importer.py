@@ -595,7 +595,7 @@ class TestAccessLog:
     def test_it_needs_a_project_and_has_nothing_to_map(self, importer: Importer):
         with pytest.raises(ImportFailedError, match="project_id"):
             importer(LOG, "apache")
-        with pytest.raises(ImportFailedError, match="columns can.t be mapped"):
+        with pytest.raises(ImportFailedError, match="so columns can't be mapped"):
             importer(LOG, "apache", project="web", mapping={"user_id": "account"})
 
 
