@@ -22,6 +22,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "settings": settings.settings_table,
     "cli": cli.cli_reference,
     "tables": tables.tables_reference,
+    "frame_dtypes": tables.frame_dtypes,
     "event_fields": events.event_fields,
     "rejection_reasons": events.rejection_reasons,
     "event_names": events.event_names,

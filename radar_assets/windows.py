@@ -4,6 +4,7 @@ Windows are half open, `[start, end)`. Their bounds are naive datetimes in UTC, 
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -60,6 +61,37 @@ class Window:
     def _steps(self, first: datetime, step: timedelta) -> list[datetime]:
         count = max(0, -(-(self.end - first) // step))
         return [first + i * step for i in range(count)]
+
+
+def to_window(given: "Window | tuple[date | str, date | str] | str") -> Window:
+    """The window that a partition key or a pair of bounds stands for.
+
+    Args:
+        given: a key such as `2026-11-02` or `2026-11-02-03:00`, or two datetimes, dates or ISO strings, the second one excluded.
+            Bounds without a zone are UTC.
+
+    Raises:
+        ValueError: the key or a bound is invalid, or the window ends before it starts.
+    """
+    if isinstance(given, Window):
+        return given
+    if isinstance(given, str):
+        with suppress(ValueError):
+            return Window.of_day(parse_day(given))
+        with suppress(ValueError):
+            return Window.of_hour(parse_hour(given))
+        raise ValueError(f"invalid partition key {given!r}; write 2026-11-02 or 2026-11-02-03:00")
+    try:
+        start, end = given
+    except (TypeError, ValueError):
+        raise ValueError(f"invalid window {given!r}; give a partition key or a pair (start, end)") from None
+    return Window(to_utc(start), to_utc(end))
+
+
+def to_utc(given: date | str) -> datetime:
+    """A datetime, a date (its midnight) or an ISO string as a naive datetime in UTC."""
+    moment = datetime.fromisoformat(given if isinstance(given, str) else given.isoformat())
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def utc_now() -> datetime:

@@ -58,7 +58,7 @@ import sys
 from radar_assets.definitions import defs
 import dagster as dg
 dg.Definitions.validate_loadable(defs())
-print([name for name in ("duckdb", "pyarrow", "pyiceberg", "sqlglot", "ua_parser", "rich") if name in sys.modules])
+print([name for name in ("duckdb", "pandas", "pyarrow", "pyiceberg", "sqlglot", "ua_parser", "rich") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

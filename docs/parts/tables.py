@@ -1,5 +1,6 @@
 """The tables, and the checks of their assets."""
 
+import inspect
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +10,8 @@ from parts.text import code, markdown_table
 
 from radar_assets.definitions import build_defs
 from radar_assets.events.tables import RAW_EVENTS
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.table import Table
+from radar_assets.reading import read_table
 from radar_assets.settings import Settings
 from radar_assets.tables import TABLES
 
@@ -86,6 +88,12 @@ def table_reference(table: Table) -> str:
             markdown_table(("column", "type", "nullable", "unit", "description"), columns),
         ]
     )
+
+
+def frame_dtypes() -> str:
+    """The table of dtypes in the docstring of `read_table`."""
+    lines = inspect.getdoc(read_table) or ""
+    return "\n".join(line for line in lines.splitlines() if line.startswith("|"))
 
 
 def checks_table() -> str:

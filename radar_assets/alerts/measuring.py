@@ -19,6 +19,7 @@ from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
     from radar_assets.alerts.notices import Notice
 
 LAYER = "radar_assets.alerts"

@@ -1,6 +1,6 @@
 """The tables of the alerts layer. They are built from the operational store and so have no other table as an input."""
 
-from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.table import Column, Table
 
 ALERTS = Table(
     name="alerts",

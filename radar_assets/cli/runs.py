@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, EventLogEntry, JobDefinition
     from rich.progress import Progress
 
-    from radar_assets.lakehouse.contract import Transform
     from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.lakehouse.table import Transform
     from radar_assets.settings import Settings
 
 MAX_ROUNDS = 5

@@ -25,7 +25,7 @@ LAYER = "radar_assets.events"
 
 
 def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
-    """The assets of the layer on the given grids."""
+    """Assets of the layer, on the given grids."""
 
     @dg.asset(**table_options(RAW_EVENTS, LAYER, grids))
     def raw_events(

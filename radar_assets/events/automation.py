@@ -1,4 +1,4 @@
-"""What triggers the event layer: segments that land."""
+"""The sensor that loads new segments."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from radar_assets.windows import Grids, hour_key, utc_now
 
 
 def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.SensorDefinition]:
-    """The sensor over the landing zone, switched on.
+    """The sensor over the landing zone, running by default.
 
     Args:
-        checks: those that run with their assets.
+        checks: the checks that run with their assets.
     """
 
     @dg.sensor(
@@ -32,15 +32,15 @@ def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.S
         changed = {hour: at for hour, at in list_hours(lakehouse.settings.landing_zone).items() if at >= settled}
         hours = sorted(hour for hour in changed if grids.start <= hour <= now)
         missing = missing_segments(lakehouse, lakehouse.snapshot("raw_events"), hours)
-        # What came before all that waits is settled: an hour looked at too often costs little, one passed over costs events.
-        # Hours before the start are never due; moving the start needs a reset of the cursor.
+        # Changes older than everything that waits are done: looking at an hour again is cheap, skipping one loses events.
+        # Hours before the start date are never due; after moving the start date back, reset the cursor.
         waiting = {hour for hour in changed if hour > now} | {segment.received_hour for segment in missing}
         clear = min((changed[hour] for hour in waiting), default=max(changed.values(), default=settled))
         cursor = str(max(settled, clear - LATEST_SURPRISE_NS))
         if not missing:
             off_grid = len(changed) - len(hours)
-            reason = f" {off_grid} hours lie before RADAR_START_DATE or in the future." if off_grid else ""
-            return dg.SensorResult(skip_reason=f"Every segment is loaded.{reason}", cursor=cursor)
+            reason = f" {off_grid} hours are before RADAR_START_DATE or in the future." if off_grid else ""
+            return dg.SensorResult(skip_reason=f"All segments are loaded.{reason}", cursor=cursor)
         busy = partitions_in_progress(context.instance, "raw_events")
         due = {segment.received_hour for segment in missing if hour_key(segment.received_hour) not in busy}
         assets = [table.name for table in (RAW_EVENTS, *lakehouse.tables.downstream(RAW_EVENTS))]

@@ -1,4 +1,4 @@
-"""Checks of the event tables: nothing vanishes, nothing counts twice, and what arrives is fresh and sound."""
+"""Checks of the event tables: no line is lost or counted twice, and lines arrive on time and valid."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LAYER = "radar_assets.events"
-MOST_LATE = 0.2
-"""Share of lines that may arrive more than an hour after they happened; mobile SDKs rarely reach a tenth."""
-MOST_REJECTED = 0.05
-"""Share of lines that may be rejected; more than a few in a hundred is a broken sender."""
+MAX_LATE = 0.2
+"""Maximum share of lines that arrive more than an hour late; mobile SDKs rarely reach 10%."""
+MAX_REJECTED = 0.05
+"""Maximum share of rejected lines; more than a few percent means that a sender is broken."""
 STALE_AFTER = timedelta(hours=6)
-"""How long the landing zone may stay silent."""
+"""How long the landing zone may receive nothing."""
 
 
 def build_checks() -> list[dg.AssetChecksDefinition]:
@@ -38,14 +38,14 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                 ),
                 TableCheck(
                     "share_of_late_lines_is_within_bounds",
-                    f"At most {MOST_LATE:.0%} of the lines arrived more than an hour after they happened.",
-                    lambda view: _share(view, "late", MOST_LATE),
+                    f"At most {MAX_LATE:.0%} of the lines arrived more than an hour after they happened.",
+                    lambda view: _share(view, "late", MAX_LATE),
                     warn,
                 ),
                 TableCheck(
                     "share_of_rejected_lines_is_within_bounds",
-                    f"At most {MOST_REJECTED:.0%} of the lines are rejected.",
-                    lambda view: _share(view, "rejected", MOST_REJECTED),
+                    f"At most {MAX_REJECTED:.0%} of the lines are rejected.",
+                    lambda view: _share(view, "rejected", MAX_REJECTED),
                     warn,
                 ),
             ],
@@ -55,7 +55,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
             [
                 TableCheck(
                     "every_line_is_accepted_or_rejected",
-                    "The lines of each received hour are those accepted and those rejected.",
+                    "In each received hour, every line is either accepted or rejected.",
                     _unaccounted_lines,
                     source="raw_events",
                 )
@@ -66,13 +66,13 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
             [
                 TableCheck(
                     "every_accepted_line_is_an_event_or_a_copy",
-                    "The accepted lines of each event hour are its events and the copies of events.",
+                    "In each event hour, every accepted line is an event or a copy of one.",
                     _unaccounted_events,
                     source="raw_events",
                 ),
                 TableCheck(
                     "event_ids_are_unique",
-                    "No id occurs twice in a project within an hour to either side.",
+                    "No event id occurs twice in a project within an hour.",
                     _repeated_events,
                     source="raw_events",
                 ),
@@ -83,7 +83,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
             [
                 TableCheck(
                     "sessions_account_for_every_event",
-                    "The events of each project and day are those of its sessions.",
+                    "For each project and day, sessions and events have the same number of events.",
                     _events_outside_sessions,
                     source="events",
                     spills_over=True,

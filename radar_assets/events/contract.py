@@ -1,7 +1,7 @@
-"""The contract of canonical events: what a landed line has to be, and the verdict on a single one.
+"""The contract of canonical events: the rules for a landed line, and the verdict on a single one.
 
-The verdict on whole segments is in `sql/raw_events.sql`, which gives a line the same reason and columns: a rule is
-changed in both, and a test sees to it. How lines are found and read belongs to the landing zone.
+`sql/raw_events.sql` applies the same rules to whole segments. A change of a rule goes into both; a test compares them. Finding and
+reading lines belongs to the landing zone.
 """
 
 import json
@@ -18,18 +18,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 MAX_LINE_BYTES = 128 * 2**10
-"""Longer lines are not parsed. The payload and the other fields at their longest take less than half of it."""
+"""Longer lines are not parsed. The largest payload and the longest fields need less than half of this."""
 MAX_PAYLOAD_BYTES = 32 * 2**10
-"""`properties` and `context` together, as sent."""
+"""Maximum size of `properties` and `context` together, as sent."""
 MAX_DEPTH = 64
 MAX_TEXT = 200
-"""Characters of a text field."""
+"""Maximum characters of a text field."""
 CLOCK_TOLERANCE = timedelta(minutes=5)
 FUTURE_TOLERANCE = timedelta(hours=24)
 
 
 class Reason(StrEnum):
-    """Why a line is rejected: the first of these that applies, and in it the first field of the event at fault."""
+    """Why a line is rejected: the first reason that applies, for the first field that it applies to."""
 
     UNREADABLE_SEGMENT = "unreadable_segment"
     """The segment can't be decompressed to its end. Stands for everything after the last readable line."""
@@ -48,7 +48,7 @@ class Reason(StrEnum):
     NUMBER_OUT_OF_RANGE = "number_out_of_range"
     """A number in the line is too large for double precision."""
     DUPLICATE_KEY = "duplicate_key"
-    """The event, its properties or its context has a key twice."""
+    """The event, its properties or its context has a duplicate key."""
     WRONG_TYPE = "wrong_type"
     """A field has a value of the wrong JSON type."""
     UNKNOWN_TYPE = "unknown_type"
@@ -75,10 +75,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Rejection:
-    """The verdict on a line that is no canonical event.
+    """The verdict on a line that is not a canonical event.
 
     Attributes:
-        detail: the field at fault and what is wrong with it, such as `user_id: 0 characters, not 1 to 200`.
+        detail: the invalid field and the problem, such as `user_id: 0 characters`.
     """
 
     reason: Reason
@@ -98,11 +98,11 @@ _RFC3339 = re.compile(
 
 
 def _time(value: Any) -> datetime:
-    """RFC 3339 as a naive time in UTC; digits beyond microseconds are cut off."""
+    """An RFC 3339 time as a naive datetime in UTC; digits beyond microseconds are dropped."""
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
-        raise PydanticCustomError("wrong_type", "no string")
+        raise PydanticCustomError("wrong_type", "not a string")
     with suppress(ValueError):
         if _RFC3339.fullmatch(value):
             return datetime.fromisoformat(value.upper()).astimezone(UTC).replace(tzinfo=None)
@@ -111,7 +111,7 @@ def _time(value: Any) -> datetime:
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise PydanticCustomError("nul_character", "holds U+0000")
+        raise PydanticCustomError("nul_character", "contains U+0000")
     return text
 
 
@@ -130,7 +130,7 @@ DEFAULT_EVENTS = {
 
 
 class CanonicalEvent(BaseModel):
-    """One event as it lands. Unknown fields are ignored, and null is the same as absent; times are naive, UTC."""
+    """An event as it lands. Unknown fields are ignored, and null means absent. Times are naive and in UTC."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -169,9 +169,9 @@ class CanonicalEvent(BaseModel):
 
     @property
     def event_time(self) -> datetime:
-        """When it happened: `timestamp`, corrected by the clocks' difference where that is more than the way takes.
+        """When it happened: `timestamp`, corrected if the sender's clock is off by more than five minutes.
 
-        Below five minutes the difference is the network's, and correcting by it would reorder what a visitor did.
+        A smaller difference comes from the network, and correcting it would reorder a visitor's events.
         """
         if self.sent_at is None or abs(self.received_at - self.sent_at) <= CLOCK_TOLERANCE:
             return self.timestamp
@@ -179,7 +179,7 @@ class CanonicalEvent(BaseModel):
 
 
 def parse(line: bytes, projects: Container[str], start_date: date) -> CanonicalEvent | Rejection:
-    """The event on a line, or why it is none.
+    """Parse a line: the event, or why it is rejected.
 
     Args:
         line: the line without its line feed.
@@ -217,7 +217,7 @@ def _decode(line: bytes) -> str:
         text = line.decode()
     except UnicodeDecodeError as error:
         raise _RejectedError(Reason.NOT_UTF8, f"line: {error.reason} at byte {error.start}") from error
-    # Before anything recursive looks at it.
+    # Checked before any recursive parser reads the line.
     depth = 0
     for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
         depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
@@ -227,7 +227,7 @@ def _decode(line: bytes) -> str:
 
 
 class _Object(dict[str, Any]):
-    """A JSON object that knows whether one of its keys stood twice."""
+    """A JSON object that records whether it had duplicate keys."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -244,7 +244,7 @@ def _document(text: str) -> _Object:
         return value
 
     def whole_number(digits: str) -> int | float:
-        # By way of a float, since Python refuses to make an integer of thousands of digits.
+        # Converted to a float first, since Python refuses to parse integers with thousands of digits.
         value = number(digits)
         return value if isinf(value) else int(digits)
 
@@ -255,23 +255,23 @@ def _document(text: str) -> _Object:
     except ValueError as error:
         raise _RejectedError(Reason.NOT_JSON, f"line: {error}") from error
     if _has_lone_surrogate(text):
-        raise _RejectedError(Reason.NOT_JSON, "line: an escaped surrogate without its other half")
+        raise _RejectedError(Reason.NOT_JSON, "line: an unpaired surrogate is escaped")
     if not isinstance(document, _Object):
         raise _RejectedError(Reason.NOT_AN_OBJECT, f"line: {text[:100]}")
     if out_of_range:
         raise _RejectedError(Reason.NUMBER_OUT_OF_RANGE, f"line: {out_of_range[0][:100]}")
     for name, value in {"line": document, **document}.items():
         if name in ("line", "properties", "context") and isinstance(value, _Object) and value.has_duplicates:
-            raise _RejectedError(Reason.DUPLICATE_KEY, f"{name}: a key stands twice")
+            raise _RejectedError(Reason.DUPLICATE_KEY, f"{name}: duplicate key")
     return document
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _has_lone_surrogate(text: str) -> bool:
-    """Whether JSON has a `\\ud800` to `\\udfff` that is no half of a pair, which Python's own reader lets pass."""
+    """Whether JSON has an unpaired `\\ud800` to `\\udfff`, which Python's parser accepts."""
     escapes = re.sub(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}", "", text.replace(r"\\", ""))
     return re.search(r"\\u[dD][89a-fA-F]", escapes) is not None
 
@@ -314,7 +314,7 @@ def _rejection(problem: Any) -> Rejection:
 
 
 def _payload_bytes(text: str) -> int:
-    """Bytes of the values of `properties` and `context` as they stand in the JSON object `text`."""
+    """Size of the values of `properties` and `context` in the JSON object `text`, as sent."""
     decoder = json.JSONDecoder()
     size, at = 0, text.index("{") + 1
     while True:

@@ -1,4 +1,4 @@
-"""From accepted lines to `events`: one of each, with what the URL, the referrer and the user agent say."""
+"""Builds `events` from accepted lines: without copies, enriched from URL, referrer and user agent."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,16 +14,16 @@ ENRICHMENT_RELATIONS = {
     "user_agents": ("user_agent", "browser", "browser_version", "os", "device_type", "is_bot"),
     "referrer_sources": ("source", "category"),
 }
-"""What `events.sql` reads besides the accepted lines."""
+"""Relations that `events.sql` reads besides the accepted lines."""
 
 
 def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
-    """Rebuild windows of hours of `events` from the accepted lines, copies left out."""
+    """Rebuild windows of `events` from the accepted lines, without copies."""
     from radar_assets.events.traffic_sources import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
 
     def inputs(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:
-        # A copy may hide in the hour next to the one it repeats.
+        # A copy may be in an adjacent hour.
         raw_events = Files.within(tables["raw_events"], [window.widen(HOUR) for window in windows], by=1)
         seen = lakehouse.engine.query(
             load_model(LAYER, "user_agents"),

@@ -1,7 +1,6 @@
-"""The formats of files that are imported: from blocks of lines to canonical events, a batch at a time.
+"""Formats of imported files: turns blocks of lines into batches of canonical events.
 
-A record that gives no event stays as it is, for the contract to reject. How files are opened is told in `exports.py`,
-where lines land in `importer.py`.
+Records that are not events stay unchanged, and the contract rejects them. `import_sources.py` opens files, `importer.py` lands lines.
 """
 
 import csv
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from radar_assets.events.exports import BLOCK_BYTES, Block, ImportFailedError
+from radar_assets.events.import_sources import BLOCK_BYTES, Block, ImportFailedError
 from radar_assets.lakehouse.sql import Model, load_model
 
 if TYPE_CHECKING:
@@ -42,13 +41,13 @@ _ROWS_OF_WORK = 8_192
 
 
 class Batch(NamedTuple):
-    """Some records of a file, in its order.
+    """Consecutive records of a file.
 
     Attributes:
-        raw: each as it stands in the file, with its line feed.
-        rows: one for each: `place` in the file, `is_event`, `project_id`, `received_at`, and the `line` to land, null
-            where that is the record as it stands.
-        read_bytes: how far the file is read.
+        raw: the records as they are in the file, with line feeds.
+        rows: one per record: `place` in the file, `is_event`, `project_id`, `received_at`, and the `line` to land, which is null
+            if the record lands unchanged.
+        read_bytes: bytes of the file read so far.
     """
 
     raw: "pa.LargeBinaryArray"
@@ -58,10 +57,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Fields:
-    """Where an event's fields come from. A target is a field, or a member of an object, such as `context.country`.
+    """Where an event's fields come from. A target is a field or a member of an object, such as `context.country`.
 
     Attributes:
-        columns: target -> column of the file; a column that is called like a field needs no mention.
+        columns: target -> column of the file. Columns named like a field are mapped to it by default.
         constants: target -> value.
     """
 
@@ -73,42 +72,42 @@ class Fields:
         for target in [*self.columns, *self.constants]:
             if target not in (*FIELDS, *OBJECTS) and not target.startswith(members):
                 known = ", ".join([*FIELDS, *OBJECTS, *(f"{start}<name>" for start in members)])
-                raise ImportFailedError(f"{target} is no field of an event; there are {known}")
+                raise ImportFailedError(f"unknown event field {target}; use one of {known}")
         for target in self.columns.keys() & self.constants.keys():
             raise ImportFailedError(
-                f"{target} is both mapped to the column {self.columns[target]} and set to a constant"
+                f"{target} is mapped to the column {self.columns[target]} and set to a constant; remove one"
             )
 
     def of(self, columns: Iterable[str], nested: bool = False) -> "Fields":
-        """These fields for a file that has these columns.
+        """Resolve the fields for a file with these columns.
 
         Args:
             nested: whether `a.b` may stand for a member `b` of a column `a`.
 
         Raises:
-            ImportFailedError: a column is missing, or nothing tells what every event has to have.
+            ImportFailedError: a column or a required field is missing.
         """
         there = dict.fromkeys(columns)
         listed = ", ".join(there) or "none"
         for target, column in self.columns.items():
             if column not in there and not (nested and column.split(".")[0] in there):
-                raise ImportFailedError(f"{target}={column}: there is no column {column}; there are {listed}")
+                raise ImportFailedError(f"{target}={column}: unknown column {column}; the columns are {listed}")
         own = {name: name for name in (*FIELDS, *OBJECTS) if name in there and name not in self.constants}
         fields = Fields({**own, **self.columns}, self.constants)
         for names in _REQUIRED:
             if not any(name in fields.columns or name in fields.constants for name in names):
                 raise ImportFailedError(
-                    f"nothing tells the {' or '.join(names)} of an event: map a column to it ({names[0]}=<column>) or "
-                    f"set it to a constant ({names[0]}=<value>); there are the columns {listed}"
+                    f"{' or '.join(names)} is required: map a column to it ({names[0]}=<column>) or "
+                    f"set it to a constant ({names[0]}=<value>); the columns are {listed}"
                 )
         return fields
 
     def members(self, name: str) -> dict[str, str]:
-        """The columns that become members of an object, by the name of the member."""
+        """Columns that become members of an object, by member name."""
         return _members(self.columns, name)
 
     def constant_parameters(self) -> dict[str, Any]:
-        """Parameters of `imported_events.sql`: the constant of each field, if any, and the members of objects as JSON."""
+        """Parameters of `imported_events.sql`: the constants of fields, and those of members of objects as JSON."""
         return {
             "field_constants": [self.constants.get(name) for name in (*FIELDS, *OBJECTS)],
             "property_constants": json.dumps(_members(self.constants, "properties")),
@@ -117,21 +116,21 @@ class Fields:
 
 
 class Importing(NamedTuple):
-    """What the formats share: the engine, what the caller says of the fields, and the time of the import (RFC 3339)."""
+    """What all formats need: the engine, the fields, and the time of the import (RFC 3339)."""
 
     engine: "Engine"
     fields: Fields
     now: str
 
     def canonical(self, lines: "pa.Table") -> "pa.Table":
-        """What becomes of lines that are canonical events, in their order."""
+        """Complete lines that are canonical events already, in order."""
         rows = self.engine.query(load_model(LAYER, "canonical_lines"), {"lines": lines}, {"now": self.now})
         return rows.sort_by("place")
 
     def events(self, model: str, inputs: "Mapping[str, pa.Table]", **parameters: Any) -> "pa.Table":
-        """What becomes of the records that a model gives, in their order.
+        """Turn the records that a model returns into events, in order.
 
-        The two models are run as one statement: to hand the records over by way of Arrow takes as long as the rest.
+        Both models run as one statement: passing the records through Arrow would take as long as everything else.
         """
         records, events = load_model(LAYER, model), load_model(LAYER, "imported_events")
         both = Model(events.name, f"with records as ({records.sql}) select * from ({events.sql})")
@@ -140,19 +139,19 @@ class Importing(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Lines of a file without blank ones: as they stand, and in a table as text (null if not UTF-8) with their number."""
+    """Lines of a file without blank ones: raw, and in a table as text (null if not UTF-8) with line numbers."""
 
     raw: "pa.LargeBinaryArray"
     table: "pa.Table"
     read_bytes: int
 
     def batch(self, rows: "pa.Table") -> Batch:
-        """The lines with what became of them."""
+        """The lines as a batch, with the rows made from them."""
         return Batch(self.raw, rows, self.read_bytes)
 
 
 def split_lines(blocks: Iterable[Block]) -> Iterator[Lines]:
-    """The lines of each block; none is touched on its own unless some of a block are not UTF-8."""
+    """Split blocks into lines. Lines are handled one by one only in blocks that are not all UTF-8."""
     import numpy as np
     import pyarrow as pa
 
@@ -175,12 +174,12 @@ def split_lines(blocks: Iterable[Block]) -> Iterator[Lines]:
         except pa.ArrowInvalid:
             text = pa.array([_text(line) for line in raw.to_pylist()], pa.large_string())
         table = pa.table({"place": place, "text": text})
-        # The engine's threads share the work by batches.
+        # The engine's threads work on one batch each.
         yield Lines(raw, pa.Table.from_batches(table.to_batches(max_chunksize=_ROWS_OF_WORK)), block.read_bytes)
 
 
 def read_ndjson(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
-    """JSON objects, a line each. Where nothing is said of the fields they are canonical events already."""
+    """JSON objects, one per line. Without mapped or constant fields, they are canonical events already."""
     parameters = None
     for lines in split_lines(blocks):
         if not (importing.fields.columns or importing.fields.constants):
@@ -195,21 +194,21 @@ def read_ndjson(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch
 
 
 def read_apache(blocks: Iterable[Block], importing: Importing, site: str = "") -> Iterator[Batch]:
-    """The access log of a web server, in the common or the combined format: a page view for each request.
+    """The access log of a web server, in the common or combined format: one page view per request.
 
     Args:
-        site: what the paths are relative to, such as `https://example.com`.
+        site: base URL of the paths, such as `https://example.com`.
     """
     if importing.fields.columns:
-        raise ImportFailedError("the columns of an access log are known; none can be mapped")
+        raise ImportFailedError("access logs have fixed fields, so columns can't be mapped")
     if "project_id" not in importing.fields.constants:
-        raise ImportFailedError("an access log names no project; set project_id to a constant")
+        raise ImportFailedError("access logs don't name a project; set project_id to a constant")
     for lines in split_lines(blocks):
         yield lines.batch(importing.events("apache_records", {"lines": lines.table}, site=site))
 
 
 def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
-    """Rows of cells below a header, separated by comma, semicolon, tab or bar; an empty cell is no value."""
+    """CSV with a header, separated by comma, semicolon, tab or bar. Empty cells are null."""
     import pyarrow as pa
 
     lines = _TextLines(blocks)
@@ -230,7 +229,7 @@ def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
 
 
 class _TextLines:
-    """The lines of blocks as text. What was taken since it was last asked can be given back, to be read another way."""
+    """The lines of blocks as text. Lines taken since the last call of `taken` can be given back, to be parsed again."""
 
     def __init__(self, blocks: Iterable[Block]) -> None:
         self._blocks = iter(blocks)
@@ -245,7 +244,7 @@ class _TextLines:
         while not self._waiting:
             block = next(self._blocks)
             self.read_bytes = block.read_bytes
-            # What is not UTF-8 passes as lone surrogates, by which it is found again.
+            # Invalid UTF-8 becomes lone surrogates, which `_is_utf8` finds.
             self._waiting.extend(re.findall(r"[^\n]*\n", str(block.data, "utf-8", "surrogateescape")))
         self._taken.append(self._waiting.popleft())
         return self._taken[-1]
@@ -260,21 +259,21 @@ class _TextLines:
 
 
 def _header(lines: _TextLines) -> tuple[list[str], str]:
-    """The names of the columns, and the delimiter: the one that makes the most of them."""
+    """Names of the columns, and the delimiter: the one that gives the most columns."""
     line = next(lines, "")
     lines.taken()
     candidates = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in ",;\t|"}
     delimiter, names = max(candidates.items(), key=lambda candidate: len(candidate[1]))
     if not any(names):
-        raise ImportFailedError("the file is empty; a CSV file starts with the names of its columns")
+        raise ImportFailedError("the file is empty; a CSV file starts with a header")
     for name in names:
         if names.count(name) > 1:
-            raise ImportFailedError(f"the header has two columns {name!r}")
+            raise ImportFailedError(f"duplicate column {name!r} in the header")
     return names, delimiter
 
 
 def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[tuple[int, str, list[str] | None]]:
-    """Number, text and cells of each record; without cells, a line that is none."""
+    """Number, text and cells of each record; cells are None for lines that can't be parsed."""
     number, reader = 2, csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         try:
@@ -285,7 +284,7 @@ def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[tuple[int, 
             cells = None
         taken = lines.taken()
         if cells is None or len(cells) != width or not _is_utf8("".join(taken)):
-            # A quote may have been opened and not closed: the lines that it swallowed are read on their own.
+            # A quote may be unclosed: the lines that it swallowed are parsed again, one by one.
             cells = None
             lines.give_back(taken[1:])
             taken = taken[:1]
@@ -309,7 +308,7 @@ def _batched(rows: Iterable[tuple[int, str, list[str] | None]]) -> Iterator[list
 
 
 def _cells(fields: Fields, header: list[str]) -> dict[str, Any]:
-    """Parameters of `csv_records.sql`: places of cells, from 1."""
+    """Parameters of `csv_records.sql`: positions of cells, from 1."""
     places = {name: place for place, name in enumerate(header, start=1)}
     used = set(fields.columns.values())
     properties = {name: name for name in header if name not in used} | fields.members("properties")
@@ -326,7 +325,7 @@ def _cells(fields: Fields, header: list[str]) -> dict[str, Any]:
 
 
 def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
-    """Parameters of `ndjson_records.sql`: JSON pointers, and a patch that takes away what they point to."""
+    """Parameters of `ndjson_records.sql`: JSON pointers, and a merge patch that removes the values they point to."""
     there = set(names)
 
     def path(column: str) -> list[str]:
@@ -335,7 +334,7 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
     def pointer(column: str) -> str:
         return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path(column))
 
-    # A field that no line has had so far may still come.
+    # Later lines may have fields that no line has had so far.
     columns = [fields.columns.get(target, target) for target in (*FIELDS, *OBJECTS)]
     properties, context = fields.members("properties"), fields.members("context")
     taken: dict[str, Any] = {}

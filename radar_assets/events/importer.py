@@ -1,7 +1,7 @@
 """`radar import`: turns a file of another system into segments of the landing zone, by received hour.
 
-A segment is named after the content that it comes from, so that importing a file again lands nothing twice. How formats
-are read is told in `import_formats.py`; what the lines are worth is for the contract to say.
+Segments are named by a hash of their content, so importing a file again lands nothing twice. `import_formats.py` parses the formats;
+the contract validates the lines.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from radar_assets.events.exports import ImportFailedError, read_blocks, size_bytes
 from radar_assets.events.import_formats import Batch, Fields, Importing, read_apache, read_csv, read_ndjson
+from radar_assets.events.import_sources import ImportFailedError, read_blocks, size_bytes
 from radar_assets.events.landing import Landing, write_segment
 from radar_assets.windows import utc_now
 
@@ -29,15 +29,15 @@ Format = Literal["ndjson", "csv", "apache"]
 
 __all__ = ["Format", "ImportFailedError", "ImportResult", "Progress", "import_file"]
 
-# Old files have many small hours, and to make one durable is to wait for the disk: several waits go on at once.
+# Old files have many small hours, and each waits for the disk, so several are written at once.
 _WRITERS = 4
 
 
 class Progress(NamedTuple):
-    """How far an import is.
+    """Progress of an import.
 
     Attributes:
-        read_bytes: bytes of the file that were read, compressed as it is; 0 for a pipe.
+        read_bytes: bytes of the (compressed) file read so far; 0 for a pipe.
         total_bytes: size of the file; `None` for a pipe.
     """
 
@@ -47,15 +47,15 @@ class Progress(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """What an import landed.
+    """Result of an import.
 
     Attributes:
-        lines: records in the file, blank lines left out: `events` and `unreadable` together.
-        unreadable: records that are no event; they landed as they are, and the contract will reject them.
+        lines: records in the file without blank lines: `events` plus `unreadable`.
+        unreadable: records that are not events; they land unchanged, and the contract rejects them.
         segments: segments written.
-        segments_there: segments that an earlier import of the file had written already.
-        hours: received hours of both, in order.
-        projects: events by project; of those that name none, by `None`.
+        segments_there: segments that an earlier import of the file wrote.
+        hours: received hours of all these segments, in order.
+        projects: events by project; `None` counts those without one.
     """
 
     lines: int
@@ -84,22 +84,22 @@ def import_file(
     """Land the events of a file, plain or compressed with gzip or zstd, of any size; `-` is the standard input.
 
     Args:
-        format: `ndjson` (canonical events, unless fields are mapped or set), `csv` with a header, or `apache`, which is
-            an access log in the common or the combined format.
-        start: first day of the platform. What was received before it lands in its first hour, what is received in the
-            future in the present one; the time that the line tells stays.
-        mapping: field of the event (or `properties.<name>`, `context.<name>`) -> column of the file. Columns called
-            like fields need none; others become properties. Without a column for `received_at`, it is the present:
-            importing the file again in a later hour then lands it again, as copies that `events` leaves out.
+        format: `ndjson` (canonical events, unless fields are mapped or set), `csv` with a header, or `apache` (an access log in the
+            common or combined format).
+        start: first day of the platform. Lines received earlier land in its first hour, lines received in the future in the current
+            hour; their own times don't change.
+        mapping: field of the event (or `properties.<name>`, `context.<name>`) -> column of the file. Columns named like a field are
+            mapped to it by default; others become properties. Without a column for `received_at`, it is the current time: importing
+            the file again in a later hour then lands it again, as copies that `events` drops.
         constants: field -> value.
-        project: short for the constant `project_id`.
-        site: for access logs, what their paths are relative to, such as `https://example.com`.
-        on_projects: called with the projects of events before they land, with each project once.
+        project: shorthand for the constant `project_id`.
+        site: for access logs, base URL of the paths, such as `https://example.com`.
+        on_projects: called with new projects before their events land, once per project.
         on_progress: called after each batch.
 
     Raises:
-        ImportFailedError: the file can't be read, a column is missing, or nothing tells a field that every event has to
-            have. What landed before stays; importing the file again adds the rest.
+        ImportFailedError: the file can't be read, or a column or a required field is missing. Lines that have landed stay; importing
+            the file again adds the rest.
     """
     now = utc_now()
     fields = Fields(mapping or {}, {**(constants or {}), **({"project_id": project} if project else {})})
@@ -157,7 +157,7 @@ class _Landed:
         self._projects: Counter[str | None] = Counter()
 
     def add(self, batch: Batch, hours: list[datetime], written: list[bool]) -> None:
-        """Add a batch, the hours of its segments, and which of those were not there yet."""
+        """Add a batch, the hours of its segments, and whether each segment was new."""
         events = batch.rows.filter(batch.rows["is_event"])
         self.lines += batch.rows.num_rows
         self._events += events.num_rows
@@ -167,7 +167,7 @@ class _Landed:
             self._projects[count["values"]] += count["counts"]
 
     def result(self) -> ImportResult:
-        """The sums."""
+        """The totals."""
         return ImportResult(
             lines=self.lines,
             events=self._events,
@@ -180,9 +180,9 @@ class _Landed:
 
 
 class _ReceivedHours:
-    """The hours in which the rows of batches land, none before the earliest and none after the latest.
+    """The hours in which the rows of batches land, between the earliest and the latest.
 
-    A row whose received time can't be told lands where its neighbour does: at the same place each time.
+    A row without a received time lands in the hour of its neighbour, so that another import puts it there too.
     """
 
     def __init__(self, earliest: datetime, latest: datetime) -> None:
@@ -190,7 +190,7 @@ class _ReceivedHours:
         self._last: np.datetime64 | None = None
 
     def of(self, rows: "pa.Table") -> "np.ndarray":
-        """The hour of each row of the next batch."""
+        """Hours of the rows of the next batch."""
         import numpy as np
 
         hours = rows["received_at"].to_numpy().astype("datetime64[h]")
@@ -210,7 +210,7 @@ def _projects(batch: Batch) -> set[str]:
 
 
 def _by_hour(batch: Batch, hours: "np.ndarray") -> list[tuple[datetime, memoryview]]:
-    """The lines of a batch, those of an hour together and in their order."""
+    """Group the lines of a batch by hour, in order."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,6 +1,6 @@
-"""The landing zone: folders of NDJSON segments by received hour, where a reader sees a segment whole or not at all.
+"""The landing zone: folders of NDJSON segments by received hour. Readers see a segment completely or not at all.
 
-How segments are written, found and read belongs here; what their lines are worth is for the contract to say.
+Writing, finding and reading segments belongs here; the contract validates their lines.
 """
 
 import os
@@ -28,19 +28,19 @@ Compression = Literal["gz", "zst"]
 
 CHUNK_BYTES = 8 * 2**20
 _DAY, _HOUR = "dt=%Y-%m-%d", "hr=%H"
-# A file name that is not UTF-8 reaches Python with surrogates in it and could not be kept in a table.
+# File names that are not UTF-8 contain surrogates in Python, and tables can't store those.
 _SEGMENT_FILE = re.compile(r"([^\udc80-\udcff]+)\.ndjson(?:\.gz|\.zst)?", re.DOTALL)
 _NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+@-]{0,199}")
 
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """A file of the landing zone; it never changes.
+    """A file of the landing zone, which never changes.
 
     Attributes:
-        received_hour: hour of its folder, naive, UTC.
-        name: file name without `.ndjson` and compression, so that compressing a segment makes no other of it.
-        modified_ns: when it was last written to, since 1970; 0 for one just written.
+        received_hour: hour of its folder (naive, UTC).
+        name: file name without `.ndjson` and compression, so that a compressed segment keeps its name.
+        modified_ns: when the file was last modified, in ns since 1970; 0 for a new segment.
     """
 
     received_hour: datetime
@@ -51,7 +51,7 @@ class Segment:
 
     @property
     def local_path(self) -> Path:
-        """The path.
+        """The path on this machine.
 
         Raises:
             TypeError: the segment is in an object store.
@@ -62,10 +62,10 @@ class Segment:
 
 
 def list_hours(landing: Landing) -> dict[datetime, int]:
-    """The hours that have a folder, each with the time at which its set of files last changed, in ns since 1970.
+    """The hours that have a folder, and when the files in each last changed, in ns since 1970.
 
-    That costs one look at each folder, whatever the number of segments. A folder moved into place counts as changed.
-    An object store has no folders to look at: there it costs a listing of all segments.
+    This reads the status of each folder, whatever the number of segments. A folder that was moved into place counts as changed. Object
+    stores have no folders, so there it lists all segments.
     """
     hours: dict[datetime, int] = {}
     if isinstance(landing, ObjectPath):
@@ -85,15 +85,14 @@ def list_hours(landing: Landing) -> dict[datetime, int]:
 
 
 LATEST_SURPRISE_NS = 15 * 60 * 10**9
-"""How much older than another change, seen before it, a change may be when it is first seen.
+"""How much older than changes seen before a newly seen change may be.
 
-An object bears the time at which its sender began to put it there, folders are looked at one after the other while segments land,
-and clocks are set back.
+The time of an object is when its upload began, folders are read one after the other while segments land, and clocks are set back.
 """
 
 
 def list_segments(landing: Landing, hour: datetime) -> list[Segment]:
-    """The segments received in an hour, by name."""
+    """The segments received in an hour, ordered by name."""
     if isinstance(landing, ObjectPath):
         found: dict[str, Segment] = {}
         for one, at, name in sorted(_objects(landing, hour), key=lambda listed: len(listed[0].path.url)):
@@ -109,7 +108,7 @@ def list_segments(landing: Landing, hour: datetime) -> list[Segment]:
 
 
 def list_strays(landing: Landing) -> list[Path] | list[ObjectPath]:
-    """What lies in the landing zone, is no segment and is therefore not read; temporary names aside."""
+    """Files and folders in the landing zone that are not segments and not read, without temporary files."""
     if isinstance(landing, ObjectPath):
         return [one.path for one, hour, name in _objects(landing) if not (hour and name)]
     strays = []
@@ -123,9 +122,9 @@ def list_strays(landing: Landing) -> list[Path] | list[ObjectPath]:
 
 
 def read_lines(segments: Iterable[Segment], chunk_bytes: int = CHUNK_BYTES) -> "Iterator[pa.RecordBatch]":
-    """The lines of segments, in batches of about `chunk_bytes`; small segments share one.
+    """Read the lines of segments in batches of about `chunk_bytes`; small segments share a batch.
 
-    Columns: `received_hour` and `segment`, then those of `read_segment`. Each segment gives at least one row.
+    The columns are `received_hour`, `segment`, and those of `read_segment`. Each segment has at least one row.
 
     Raises:
         OSError: a file can't be opened or read.
@@ -148,23 +147,23 @@ def read_lines(segments: Iterable[Segment], chunk_bytes: int = CHUNK_BYTES) -> "
 
 
 class SegmentWriter:
-    """Writes one segment, which appears in the landing zone, durably, when the block ends, and not at all if it fails.
+    """Writes one segment. It appears in the landing zone, durably, when the block ends, and not at all if the block fails.
 
     Args:
-        hour: received hour, naive, UTC.
-        name: of letters, digits and `._=+@-`; unique within its hour for all time, such as one with a UUID in it.
+        hour: received hour (naive, UTC).
+        name: letters, digits and `._=+@-`. Must never be used again in this hour, so include a UUID, for example.
 
     Raises:
-        ValueError: the name or the hour is none.
-        FileExistsError: the hour has a segment of this name.
-        OSError: the disk is full, the folder can't be written to, the object store is out and so on.
+        ValueError: the name or the hour is invalid.
+        FileExistsError: the hour already has a segment of this name.
+        OSError: the disk is full, the folder is not writable, the object store is unavailable and so on.
     """
 
     def __init__(self, landing: Landing, hour: datetime, name: str, compression: Compression | None = None) -> None:
         if not _NEW_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a segment; use up to 200 letters, digits and ._=+@-")
+            raise ValueError(f"invalid segment name {name!r}; use at most 200 letters, digits and ._=+@-")
         if hour.tzinfo or hour != hour.replace(minute=0, second=0, microsecond=0):
-            raise ValueError(f"{hour} is no received hour; give a full hour in UTC, without a zone")
+            raise ValueError(f"invalid received hour {hour}; give a full hour in UTC, without a time zone")
         self._hour, self._name = hour, name
         file = ".".join(filter(None, [name, "ndjson", compression]))
         if isinstance(landing, ObjectPath):
@@ -181,7 +180,7 @@ class SegmentWriter:
         return self
 
     def write(self, data: bytes) -> None:
-        """Add bytes; lines end with a line feed and may be cut anywhere."""
+        """Add bytes. Lines end with a line feed, and chunks may end anywhere."""
         self._file.write(self._compressor.compress(data) if self._compressor else data)
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
@@ -199,14 +198,14 @@ class SegmentWriter:
 
     @property
     def segment(self) -> Segment:
-        """The segment, once it is written."""
+        """The segment, after it was written."""
         return Segment(self._hour, self._name, self._draft.path, self._size_bytes)
 
 
 def write_segment(
     landing: Landing, hour: datetime, name: str, chunks: Iterable[bytes], compression: Compression | None = None
 ) -> Segment:
-    """Write a segment from the bytes that `chunks` yields; see `SegmentWriter`, also for what it raises."""
+    """Write a segment from chunks of bytes; see `SegmentWriter` for the arguments and errors."""
     with SegmentWriter(landing, hour, name, compression) as writer:
         for chunk in chunks:
             writer.write(chunk)
@@ -214,7 +213,7 @@ def write_segment(
 
 
 class _FileDraft:
-    """A segment being written beside its place in a local folder, under a temporary name."""
+    """A segment being written under a temporary name, in the local folder it belongs to."""
 
     def __init__(self, landing: Path, path: Path) -> None:
         self._landing, self.path = landing, path
@@ -238,7 +237,7 @@ class _FileDraft:
 
 
 class _ObjectDraft:
-    """A segment being written to a file of this machine before it is put into an object store."""
+    """A segment being written to a local file before its upload to an object store."""
 
     def __init__(self, landing: ObjectPath, path: ObjectPath) -> None:
         self._landing, self.path = landing, path
@@ -254,19 +253,19 @@ class _ObjectDraft:
         self.path.put_new(file)
 
     def discard(self) -> None:
-        """Nothing: the file is gone once it is closed."""
+        """Do nothing: the temporary file is deleted when it is closed."""
 
 
 def segment_path(landing: _Place, hour: datetime, name: str) -> _Place:
-    """Where a segment that is not compressed lies."""
+    """Path of an uncompressed segment."""
     return _folder(landing, hour) / f"{name}.ndjson"
 
 
 def publish(file: Path, landing: Path, hour: datetime, name: str) -> None:
-    """Make a file of the same file system, whose content is durable, a segment.
+    """Turn a file into a segment. It must be on the same file system, with durable content.
 
     Raises:
-        OSError: the hour's folder can't be made, or the move could not be made durable.
+        OSError: the hour's folder can't be created, or the move can't be made durable.
     """
     path = segment_path(landing, hour, name)
     make_hour(landing, path.parent)
@@ -319,22 +318,22 @@ def _file(segment: Segment) -> LocalFile:
 def _objects(
     landing: ObjectPath, hour: datetime | None = None
 ) -> Iterator[tuple[ObjectInfo, datetime | None, str | None]]:
-    """The objects of a landing zone, or of an hour of it; temporary names aside.
+    """The objects of a landing zone or one of its hours, without temporary ones.
 
-    Each with the hour and the name of the segment that it is, or with `None` for what doesn't fit.
+    Each comes with the hour and the name of its segment, or `None` where they are not valid.
     """
     prefix = landing / hour.strftime(f"{_DAY}/{_HOUR}") if hour else landing
     for one in prefix.objects():
         key = one.path.relative_to(landing)
         folder, _, file = key.rpartition("/")
-        # An empty name stands for a folder, in stores that are looked at with a browser.
+        # Web consoles of object stores create objects with an empty name as folders.
         if file and "/." not in f"/{key}" and not file.endswith(".tmp"):
             match = _SEGMENT_FILE.fullmatch(file)
             yield one, _parse(folder, f"{_DAY}/{_HOUR}"), match[1] if match else None
 
 
 def _hour_folders(landing: Path) -> Iterator[tuple[os.DirEntry[str], datetime | None]]:
-    """The folders of hours; with `None` for the hour, whatever else lies where they do."""
+    """The folders of hours. Other files and folders beside them have `None` as hour."""
     for day in _entries(landing):
         if not day.is_dir(follow_symlinks=False) or not _parse(day.name, _DAY):
             yield day, None
@@ -353,9 +352,9 @@ def _parse(name: str, form: str) -> datetime | None:
 
 
 def _segment_files(folder: Path) -> dict[str, os.DirEntry[str]]:
-    """The segments in the folder of an hour by name; none where a link stands in its place or in that of its day.
+    """The segments in the folder of an hour, by name. Folders that are symbolic links have none.
 
-    While somebody compresses a segment there are two files of one name, and the plain one is the whole one.
+    While a segment is being compressed there are two files with its name; the uncompressed one is complete.
     """
     files: dict[str, os.DirEntry[str]] = {}
     if not (is_folder(folder) and is_folder(folder.parent)):
@@ -368,7 +367,7 @@ def _segment_files(folder: Path) -> dict[str, os.DirEntry[str]]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, apart from temporary names; nothing if there is no such folder."""
+    """The entries of a folder without temporary files; empty if the folder doesn't exist."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         return [entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(".tmp")]
     return []

@@ -1,7 +1,7 @@
-"""From segments to `raw_events`: which segments a window lacks, and the one commit that brings them in.
+"""Loads segments into `raw_events`: finds those missing in a window and adds them in one commit.
 
-A segment is in the table whole or not at all, and once: what is loaded already is read from the table's own rows, on the very state
-that the commit builds upon.
+Each segment is in the table completely or not at all, and once: loaded segments are read from the rows of the same table state that
+the commit is based on.
 """
 
 import functools
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 LAYER = "radar_assets.events"
 HOURS_A_PART = 24
 BYTES_A_PART = 256 * 2**20
-"""A part of a load ends with the received hour in which it reaches either."""
+"""Limits of one part of a load. A part ends with the received hour that reaches either."""
 
 
 def missing_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[datetime]) -> list[Segment]:
-    """The segments of the landing zone, in these received hours, that the table doesn't hold."""
+    """Segments in these received hours of the landing zone that are not in the table."""
     landed = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing_zone, hour)]
     if not landed:
         return []
@@ -39,7 +39,7 @@ def missing_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[dat
 
 
 def loaded_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[datetime]) -> set[tuple[datetime, str]]:
-    """Received hour and name of each segment that the table holds, in these hours."""
+    """Received hour and name of the segments in the table, for these hours."""
     paths = [path for window in contiguous(hours, HOUR, len(hours)) for path in raw_events.paths(window)]
     if not paths:
         return set()
@@ -53,7 +53,7 @@ def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *
 
     Args:
         projects: ids of the known projects; events of others are rejected.
-        only_missing: add the segments that are not there yet; otherwise the window is rebuilt from the landing zone.
+        only_missing: add only missing segments; otherwise rebuild the window from the landing zone.
     """
     import pyarrow as pa
 
@@ -98,7 +98,7 @@ def touched_hours(commit: Commit) -> list[datetime]:
 
 
 def _parts(segments: list[Segment]) -> Iterator[list[Segment]]:
-    """Segments in parts that hold few partitions each: late lines make as many of them as there are hours that they are late."""
+    """Split segments into parts with few partitions each. Late lines add a partition for each hour that they are late."""
     part: list[Segment] = []
     hours: set[datetime] = set()
     size_bytes = 0
@@ -124,7 +124,7 @@ def _stream(segments: list[Segment]) -> "pa.RecordBatchReader":
 def _neighbouring_copies(
     lakehouse: Lakehouse, head: Snapshot, changed: Sequence[NewFile | FileRef], received_hour: datetime
 ) -> frozenset[PartitionKey]:
-    """Partitions of the hours next to changed ones that hold copies of their rows."""
+    """Partitions adjacent to changed hours that hold copies of the changed rows."""
     hours = {file.partition[1] for file in changed if file.partition[1] is not None}
     if not hours:
         return frozenset()

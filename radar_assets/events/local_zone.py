@@ -1,7 +1,7 @@
-"""Files of a landing zone on a local disk, which other users may be allowed to write to: how they are opened and shared.
+"""Files and permissions of a landing zone on a local disk, where other users may write.
 
-Links in the zone are not followed: they could point to any file that Radar can read, or move Radar's own files out of the zone. The
-zone itself may be a link, because the operator has chosen it.
+Symbolic links are not followed: they could point to any file that Radar can read, or lead Radar's own files out of the zone. The zone
+itself may be a link, since the operator configured it.
 """
 
 import errno
@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from radar_assets.permissions import IS_SHARED, SHARED, SHARED_FILE
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# A named pipe would otherwise wait for someone who writes to it.
+# Opening a named pipe would otherwise block until something writes to it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -26,21 +26,21 @@ _KINDS = {
 
 
 class LocalFile(NamedTuple):
-    """A file below the zone, to be read like a `Path`."""
+    """A file in the zone that is read like a `Path`."""
 
     zone: Path
     path: Path
 
     @property
     def suffix(self) -> str:
-        """The path's."""
+        """Suffix of the path."""
         return self.path.suffix
 
     def open(self, _: Literal["rb"] = "rb", /) -> BinaryIO:
-        """The file's content.
+        """Open the file.
 
         Raises:
-            OSError: it can't be opened, is not a regular file, or lies behind a link.
+            OSError: it can't be opened, is not a regular file, or is behind a symbolic link.
         """
         handle = self._handle()
         if stat.S_ISREG(os.fstat(handle).st_mode):
@@ -49,7 +49,7 @@ class LocalFile(NamedTuple):
         raise OSError(errno.EINVAL, "Not a regular file", str(self.path))
 
     def _handle(self) -> int:
-        # Folder by folder, so that none can be exchanged for a link after it was looked at.
+        # Open folder by folder, so that none can be replaced by a link after the check.
         *folders, name = self.path.relative_to(self.zone).parts
         handle = os.open(self.zone, _FOLDER)
         try:
@@ -59,32 +59,32 @@ class LocalFile(NamedTuple):
                 handle = inner
             return os.open(name, _FILE, dir_fd=handle)
         except OSError as error:
-            error.filename = str(self.path)  # not the part of it that was to be opened
+            error.filename = str(self.path)  # not only the part that was being opened
             raise
         finally:
             os.close(handle)
 
 
 def oddity(path: Path) -> str | None:
-    """What lies at a path where only folders and regular files are read; None for one of those."""
+    """The kind of a path that is neither a folder nor a regular file; None otherwise."""
     return _KINDS.get(stat.S_IFMT(_mode(path)))
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder itself, and not a link to one."""
+    """Whether a path is a folder, and not a link to one."""
     return stat.S_ISDIR(_mode(path))
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path is a regular file itself, and not a link to one."""
+    """Whether a path is a regular file, and not a link to one."""
     return stat.S_ISREG(_mode(path))
 
 
 def make_hour(zone: Path, folder: Path) -> None:
-    """Make the folder of an hour and that of its day.
+    """Create the folders of an hour and its day.
 
     Raises:
-        OSError: one can't be made, or something else lies in its place, such as a link to a folder.
+        OSError: one can't be created, or something else is in its place, such as a link to a folder.
     """
     zone.mkdir(parents=True, exist_ok=True)
     for path in (folder.parent, folder):
@@ -98,10 +98,10 @@ def make_hour(zone: Path, folder: Path) -> None:
 
 
 def share(zone: Path, handle: int) -> None:
-    """Give an open file or folder to the zone's group if the zone is shared; else change nothing.
+    """Give an open file or folder to the zone's group, if the zone is shared.
 
-    A zone is shared while its folder has the setgid bit and is writable for its group (`Settings.landing_group`). Members of the
-    group can read the file, but not change it.
+    A zone is shared if its folder has the setgid bit and is writable by its group (`Settings.landing_group`). Members of the group
+    can read the file, but not change it.
     """
     access, present = zone.stat(), os.fstat(handle)
     if access.st_mode & IS_SHARED != IS_SHARED:
@@ -116,7 +116,7 @@ def share(zone: Path, handle: int) -> None:
 
 
 def _mode(path: Path) -> int:
-    """Type and permissions of what lies at a path; 0 for nothing."""
+    """Type and permissions of a path; 0 if it doesn't exist."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return path.lstat().st_mode
     return 0

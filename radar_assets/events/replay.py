@@ -1,7 +1,7 @@
-"""Rejected lines, landed again when the contract accepts them now: a rule was mended, or their project is known since.
+"""Replays rejected lines that the contract now accepts, after a contract fix or once the project exists.
 
-They land byte for byte, as a segment of the present hour, unless an event of their id was accepted already. Where they first
-landed they stay rejected until that hour is rebuilt, which accepts them there; either way they count once.
+They land unchanged, in a segment of the current hour, unless an event with the same id was accepted before. In their original hour
+they stay rejected until it is rebuilt, which accepts them there. Either way they count once.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ LAYER = "radar_assets.events"
 LINES_AT_ONCE = 1000
 
 Outcome = Literal["rejected", "copy", "accepted"]
-"""Of a rejected line: it still is; it would be accepted, but an event of its id was before; it is accepted now."""
+"""Result for a rejected line: still rejected; a copy of an event that was accepted before; or accepted."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What became of rejected lines.
+    """Result of a replay.
 
     Attributes:
-        counts: lines by the reason that they were rejected for, and by outcome.
-        segment: the accepted ones, landed; None if there are none, or if nothing was to be written.
-        is_new: whether this replay wrote the segment, rather than an earlier one of the same lines.
+        counts: lines by their reason of rejection and by outcome.
+        segment: segment of the accepted lines; None if there are none, or for a dry run.
+        is_new: whether this replay wrote the segment, and not an earlier replay of the same lines.
     """
 
     counts: dict[tuple[str, Outcome], int]
@@ -48,17 +48,17 @@ def replay_rejected(
     since: datetime | None = None,
     dry_run: bool = False,
 ) -> Replay:
-    """Land again the rejected lines that the contract accepts now.
+    """Land the rejected lines again that the contract now accepts.
 
     Args:
         projects: ids of the known projects.
-        reason: only lines that were rejected for this reason.
-        project: only lines that name this project.
-        since: only lines received in this hour or later (naive, UTC).
-        dry_run: count them, but write nothing.
+        reason: replay only lines rejected for this reason.
+        project: replay only lines of this project.
+        since: replay only lines received in this hour or later (naive, UTC).
+        dry_run: count the lines, but write nothing.
 
     Raises:
-        OSError: the landing zone can't be written to.
+        OSError: the landing zone is not writable.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -88,7 +88,7 @@ def replay_rejected(
 
 
 def _events_of_the_time(lakehouse: Lakehouse, verdicts: Path) -> "Files":
-    """The files of raw events that may hold copies of lines accepted now: an event and its copies are of one time."""
+    """The files of raw events that may hold copies of the accepted lines. An event and its copies have about the same time."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -100,7 +100,7 @@ def _events_of_the_time(lakehouse: Lakehouse, verdicts: Path) -> "Files":
 
 
 def _land(landing: Landing, replayed: Path, counts: dict[tuple[str, Outcome], int]) -> Replay:
-    """Land the accepted lines under a name made from them, unless an earlier replay has."""
+    """Land the accepted lines in a segment named by their hash, unless an earlier replay did."""
     digest = hashlib.sha256()
     for line in _accepted_lines(replayed):
         digest.update(line)
@@ -114,7 +114,7 @@ def _land(landing: Landing, replayed: Path, counts: dict[tuple[str, Outcome], in
 
 
 def _accepted_lines(replayed: Path) -> Iterator[bytes]:
-    """The accepted lines, each with its line feed, in the order in which they were received."""
+    """The accepted lines with line feeds, in order of receipt."""
     import pyarrow.parquet as pq
 
     for batch in pq.ParquetFile(replayed).iter_batches(LINES_AT_ONCE, columns=["line", "outcome"]):

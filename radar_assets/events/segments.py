@@ -1,6 +1,6 @@
-"""From the bytes of one segment to its lines, as Arrow batches, at the speed of memory and in a bounded amount of it.
+"""Splits a segment into lines, as Arrow batches, at memory speed and in bounded memory.
 
-What a line says is for the contract to judge; where segments lie is the landing zone's concern.
+Validating lines belongs to the contract, finding segments to the landing zone.
 """
 
 import zlib
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_KEPT_BYTES = 64 * 2**20
-"""Bytes of a line that are kept; the rest of a longer one is passed over."""
+"""Maximum bytes of a line that are kept; the rest of a longer line is skipped."""
 
 _INLINE_BYTES = 12
-"""Length up to which a string stands in the view itself."""
+"""Maximum length of strings that Arrow stores in the view itself."""
 
 
 class Readable(Protocol):
-    """What can be read like a `Path`: its suffix says how it is compressed."""
+    """A file that is read like a `Path`; its suffix tells the compression."""
 
     @property
     def suffix(self) -> str: ...
@@ -30,22 +30,22 @@ class Readable(Protocol):
 
 
 class Chunk(NamedTuple):
-    """Some lines of a segment (`line_number`, `line`, `text`, `problem`) and the bytes that they keep in memory."""
+    """Some lines of a segment (`line_number`, `line`, `text`, `problem`) and their size in memory."""
 
     lines: "pa.RecordBatch"
     size_bytes: int
 
 
 class _CorruptError(Exception):
-    """Compressed data is not what it should be; the message says what is wrong."""
+    """Compressed data is invalid; the message describes the problem."""
 
 
 def read_segment(path: Readable, chunk_bytes: int) -> Iterator[Chunk]:
-    r"""The lines of a segment, split at `\n` alone; blank ones are left out but counted.
+    r"""Read the lines of a segment, split only at `\n`. Blank lines are skipped but counted.
 
-    `text` is the line, null where it is not UTF-8 or has a problem; `line` has the bytes where `text` is null.
-    `problem` is null, or a reason and its detail, such as `line_too_long: ...`. A segment that can't be read to its end
-    has one in its last row; a segment without any line has one in its only row, with line number 0.
+    `text` is the line, or null if it is not UTF-8 or has a problem; then `line` has the bytes. `problem` is null, or a reason and its
+    detail, such as `line_too_long: ...`. The last row of a segment that can't be read to its end has a problem, and so has the only
+    row of a segment without lines, with line number 0.
 
     Raises:
         OSError: the file can't be opened or read.
@@ -83,7 +83,7 @@ def _blocks(path: Readable, chunk_bytes: int) -> Iterator[bytes]:
     """The content in blocks of about `chunk_bytes`, decompressed.
 
     Raises:
-        _CorruptError: after everything before the fault.
+        _CorruptError: the data is corrupt; raised after the blocks before that.
     """
     with path.open("rb") as file:
         if path.suffix == ".ndjson":
@@ -107,10 +107,10 @@ def _blocks(path: Readable, chunk_bytes: int) -> Iterator[bytes]:
 
 
 def _decompressed(file: BinaryIO, suffix: str) -> Iterator[bytes]:
-    """The content of a `.gz` or `.zst` file, of however many members or frames it consists."""
+    """Decompress a `.gz` or `.zst` file, which may consist of several members or frames."""
     import zstandard
 
-    # Slices are small because one may unfold a thousandfold in gzip, and 130,000-fold in zstd.
+    # Slices are small because data can expand 1,000 times in gzip and 130,000 times in zstd.
     new: Callable[[], Any]
     if suffix == ".gz":
         new, slice_bytes = lambda: zlib.decompressobj(wbits=31), 2**14
@@ -128,11 +128,11 @@ def _decompressed(file: BinaryIO, suffix: str) -> Iterator[bytes]:
             if decompressor.eof:
                 decompressor = None
     if decompressor:
-        raise _CorruptError(f"the {suffix} data ends too early")
+        raise _CorruptError(f"the {suffix} data is truncated")
 
 
 def _lines(data: memoryview, number: int) -> "tuple[pa.RecordBatch, int]":
-    """The lines of `data`, of which the first has the given number, and how many there are with the blank ones."""
+    """The lines of `data`, numbered from the given number, and how many there are, including blank ones."""
     import numpy as np
     import pyarrow as pa
 
@@ -164,7 +164,7 @@ def _lines(data: memoryview, number: int) -> "tuple[pa.RecordBatch, int]":
 
 
 def _written(content: "np.ndarray", starts: "np.ndarray", lengths: "np.ndarray") -> "np.ndarray":
-    """Which lines hold anything but white space, as JSON has it."""
+    """Which lines have more than JSON whitespace."""
     import numpy as np
 
     blank = np.isin(np.arange(256), list(b" \t\r\n"))
@@ -187,7 +187,7 @@ def _is_utf8(data: memoryview) -> bool:
 
 
 def _utf8_lines(data: memoryview, content: "np.ndarray", starts: "np.ndarray", lengths: "np.ndarray") -> "np.ndarray":
-    """Which lines are UTF-8: the rare way, line by line, for a chunk in which not all are."""
+    """Which lines are UTF-8, checked one by one; only for chunks that are not all UTF-8."""
     import numpy as np
 
     utf8 = np.ones(len(starts), bool)
@@ -200,7 +200,7 @@ def _utf8_lines(data: memoryview, content: "np.ndarray", starts: "np.ndarray", l
 
 
 def _views(content: "np.ndarray", starts: "np.ndarray", lengths: "np.ndarray") -> "np.ndarray":
-    """Arrow's string views: length, four letters, number of the buffer, offset; or length and up to twelve letters."""
+    """Arrow's string views: length, first four bytes, buffer index and offset; or length and up to twelve bytes."""
     import numpy as np
 
     views = np.zeros((len(starts), 4), np.int32)

@@ -1,7 +1,7 @@
-"""From events to `sessions`: the steps of a rebuild, which may reach into days beside the window.
+"""Builds `sessions` from events. A rebuild may also change days outside its window.
 
-A visit that crosses midnight, or a visitor who turns out not to be new, changes sessions of other days too. Such days are amended
-in the same commit, and keep the mark of the input that the rest of their rows was built from.
+A visit across midnight, or a visitor who is no longer new, changes sessions of other days too. Such days are amended in the same
+commit, and stay marked as built from the same state of `events` as their other rows.
 """
 
 from contextlib import suppress
@@ -22,7 +22,7 @@ NEW_VISITOR_DAYS = 30
 
 
 def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
-    """Rebuild the sessions that start in a window of days, and amend other days where that changes them."""
+    """Rebuild the sessions that start in a window of days, and amend other days that change."""
     import pyarrow as pa
 
     engine = lakehouse.engine
@@ -69,7 +69,7 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
             finally:
                 discard(beside)
                 for emptied in {Path(file.path).parent for file in beside}:
-                    with suppress(OSError):  # the folder above is in use where a day of the window lies in it, too
+                    with suppress(OSError):  # the parent folder is not empty if it also holds days of the window
                         emptied.rmdir()
                         emptied.parent.rmdir()
         return Build(files, {window: events.sequence_number, **amended})
@@ -78,12 +78,12 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
 
 
 def amended_days(commit: Commit, window: Window) -> list[date]:
-    """The days beside the window that a rebuild changed."""
+    """The days outside the window that a rebuild changed."""
     return [part.start.date() for part in commit.windows if part.start >= window.end or part.end <= window.start]
 
 
 def _built_days(sessions: Snapshot, window: Window) -> dict[date, int]:
-    """The days that were built before, with the state of `events` that each was built from."""
+    """The days that were built before, and the sequence number of `events` that each was built from."""
     states: dict[date, int] = {}
     for ref in sessions.files(window):
         if ref.partition[0] is not None:

@@ -1,6 +1,6 @@
 """The tables of the event layer, in the order of the flow."""
 
-from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.table import Column, Table
 
 _IDENTITY = (
     Column("event_id", "string", "The sender's id of the event; unique within a project."),
@@ -13,14 +13,14 @@ _ORIGIN = (
     Column(
         "line_number",
         "long",
-        "Number of the line in its segment, from 1; 0 stands for the segment as a whole.",
+        "Line number in the segment, from 1; 0 means the whole segment.",
         nullable=False,
     ),
 )
 
 RAW_EVENTS = Table(
     name="raw_events",
-    description="Every landed line, once, with the verdict of the contract.",
+    description="Every landed line, once, with the contract's verdict.",
     columns=(
         *_ORIGIN,
         Column("reason", "string", "Why the contract rejects the line; null if it is accepted."),
@@ -56,7 +56,7 @@ REJECTED_EVENTS = Table(
         Column("detail", "string", "The invalid field and its value."),
         Column("line", "binary", "The bytes of the line as they landed."),
         Column("size_bytes", "long", "Length of the line.", unit="bytes"),
-        Column("project_id", "string", "Project named in the line, if it could be read."),
+        Column("project_id", "string", "Project in the line, if it can be read."),
     ),
     partition_by=(("received_hour", "hour"),),
     key=("received_hour", "segment", "line_number"),
@@ -86,14 +86,14 @@ _CLIENT = (
     Column(
         "is_bot",
         "boolean",
-        "Whether the event comes from a bot, or from a server about a group, and not from a person.",
+        "Whether the event was sent by a bot, or by a server about a group, and not by a person.",
         nullable=False,
     ),
 )
 
 EVENTS = Table(
     name="events",
-    description="Accepted events, each counted once, enriched with page, channel, campaign, browser, device and country.",
+    description="Accepted events without copies, enriched with page, channel, campaign, browser, device and country.",
     columns=(
         Column("event_id", "string", "The sender's id of the event; unique within a project.", nullable=False),
         Column("project_id", "string", "Project of the event.", nullable=False),

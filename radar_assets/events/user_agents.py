@@ -1,7 +1,7 @@
-"""What a user agent says of the client: browser, operating system, kind of device and whether a person is behind it.
+"""Parses user agents: browser, operating system, device type, and whether the client is a bot.
 
-Definitions are uap-core's (`ua-parser`), crawlers those of `crawler-user-agents`. Only the kind of device, which
-neither of them tells, is told here.
+Definitions come from uap-core (`ua-parser`), crawlers from `crawler-user-agents`. Neither has device types, so those are determined
+here.
 """
 
 import re
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from ua_parser import Parser
 
-# No browser's is longer, and what tells anything comes first: a hostile one costs no more than another.
+# Browsers send shorter ones, and the relevant part comes first. Hostile user agents cost no more than others.
 LOOKED_AT = 1_000
 _REMEMBERED = 50_000
 
-# `Mobi` is what browsers agree on for a phone. Android without it is a tablet, or a television, which has no kind here.
+# All browsers on phones send `Mobi`. Android without it is a tablet, or a television, which has no device type here.
 _TELEVISION = re.compile(r"\bTV\b|SmartTV|SMART-TV|GoogleTV|AppleTV|BRAVIA|CrKey|\bAFT[A-Z]")
 _TABLET = re.compile(r"iPad|PlayBook|Kindle|Silk/|Tablet(?! PC)")
 _PHONE = re.compile(r"Mobi|iPhone|iPod|Phone|Opera Mini|BlackBerry|Symbian|J2ME")
@@ -27,7 +27,7 @@ _DESKTOP = re.compile(
 
 
 class Client(NamedTuple):
-    """What is known of a client; `None` where the definitions know nothing.
+    """A client; fields are `None` if unknown.
 
     Attributes:
         device_type: `desktop`, `mobile`, `tablet` or `bot`.
@@ -44,7 +44,7 @@ def describe_user_agents(distinct: Iterable[str | None]) -> "pa.Table":
     """The table `user_agents` that `events.sql` joins: `user_agent` and the fields of its `Client`.
 
     Args:
-        distinct: each user agent once, as `user_agents.sql` gives them; `None` is left out.
+        distinct: distinct user agents from `user_agents.sql`; `None` is skipped.
     """
     import pyarrow as pa
 
@@ -64,7 +64,7 @@ def describe_user_agents(distinct: Iterable[str | None]) -> "pa.Table":
 
 @lru_cache(maxsize=_REMEMBERED)
 def client(user_agent: str) -> Client:
-    """What one user agent says."""
+    """Parse one user agent."""
     from ua_parser import parse
 
     said = parse(user_agent)
@@ -93,10 +93,12 @@ def _device_type(user_agent: str, system: str | None) -> str | None:
 
 @cache
 def _crawlers() -> "Parser":
-    """The crawlers' patterns as definitions of user agents: its matcher is thirty times as fast as their loop."""
+    """The crawler patterns as user agent definitions: this matcher is thirty times faster than the package's own loop."""
     from crawleruseragents import CRAWLER_USER_AGENTS_DATA
     from ua_parser import Parser
-    from ua_parser.lazy import UserAgentMatcher  # the other one compiles each pattern, which the resolver does anew
+    from ua_parser.lazy import (
+        UserAgentMatcher,
+    )  # the eager one compiles each pattern, and the resolver compiles it again
     from ua_parser.regex import Resolver
 
     return Parser(

@@ -1,1 +1,1 @@
-"""Tables, the catalog that commits them and the engines that compute them; knows nothing of events or metrics."""
+"""Tables, the catalog that commits them and the engines that compute them. Knows nothing about events or metrics."""

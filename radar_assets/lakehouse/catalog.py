@@ -1,8 +1,8 @@
 """The Iceberg catalog: the single place that commits files to tables.
 
-A commit is one atomic snapshot under optimistic concurrency: whoever finds that another process has changed what it is about to
-replace builds its files again. Every commit leaves a data file, if need be an empty one, in each partition that it touched, so
-that the sequence number of a partition's newest file says when the partition last changed.
+A commit is one atomic snapshot under optimistic concurrency: if another process has changed the same window in the meantime, the
+files are built again. Every commit leaves a data file in each partition that it touched, an empty one if necessary, so the sequence
+number of a partition's newest file shows when the partition last changed.
 """
 
 import itertools
@@ -12,42 +12,48 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
 from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_schema
 from radar_assets.lakehouse.omissions import PROPERTY, Omissions, encode, merge
-from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.windows import Window
+from radar_assets.lakehouse.snapshot import Snapshot, committed_at
+from radar_assets.lakehouse.table import Table
+from radar_assets.windows import Window, to_utc
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 NAMESPACE = "radar"
 MAX_BUILDS = 20
-"""How often a window is built anew because another process changed it meanwhile, before giving up."""
+"""Maximum builds of a window that other processes keep changing."""
 SNAPSHOTS_KEPT = 10
 SNAPSHOTS_TOLERATED = 20
-"""Snapshots expire in batches. Pyiceberg copies a table's metadata some twenty times a commit, so a long list of them costs more
-than the commit itself; readers hold the files that they have planned, whatever expires."""
+"""Snapshots expire in batches. Pyiceberg copies a table's metadata about twenty times per commit, so a long list of snapshots costs
+more than the commit itself. Readers keep the files that they have planned, whatever expires."""
 
 
 class CommitConflictError(Exception):
-    """Other processes kept changing the window for as long as this one tried to commit it."""
+    """Other processes kept changing the window while this one tried to commit it."""
+
+
+class SnapshotExpiredError(LookupError):
+    """The history of a table does not reach back far enough; the message names the oldest time available."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """What a build wrote.
+    """The result of a build.
 
     Attributes:
-        windows: the windows that the files replace, each with the sequence number of the input that it was built from.
-        omissions: what partitions in the windows lack because it could not be computed.
+        windows: the windows that the files replace, each with the sequence number of its input.
+        omissions: what is missing from partitions in the windows because it could not be computed.
     """
 
     files: list[NewFile]
@@ -57,7 +63,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Commit:
-    """A committed snapshot; `partitions` are those that it touched, `table_rows` the rows of the whole table after it."""
+    """A committed snapshot: the `partitions` that it touched, and the rows of the whole table after it (`table_rows`)."""
 
     table: Table
     sequence_number: int
@@ -90,7 +96,7 @@ class Catalog:
 
     Args:
         database_url: SQLAlchemy URL of the database, driver included.
-        warehouse: Iceberg location of the folder that holds the data, without a slash at its end.
+        warehouse: Iceberg location of the data folder, without a trailing slash.
         tables: the declarations, by name.
     """
 
@@ -110,7 +116,7 @@ class Catalog:
         try:
             catalog = SqlCatalog("radar", uri=self.database_url, warehouse=self.warehouse)
         except (IntegrityError, OperationalError, ProgrammingError):
-            # Another process made the catalog's own tables in the same moment.
+            # Another process created the catalog's own tables at the same moment.
             catalog = SqlCatalog("radar", uri=self.database_url, warehouse=self.warehouse)
         if self.database_url.startswith("sqlite"):
 
@@ -123,9 +129,17 @@ class Catalog:
             catalog.create_namespace_if_not_exists(NAMESPACE)
         return catalog
 
-    def snapshot(self, name: str) -> Snapshot:
-        """The table as it stands now; it is created when it is not there yet."""
-        return Snapshot(self.tables[name], self._load(self.tables[name]))
+    def snapshot(self, name: str, as_of: datetime | None = None) -> Snapshot:
+        """A table as it stands now, or as it stood at a time in UTC. A missing table is created.
+
+        Raises:
+            SnapshotExpiredError: no snapshot is as old as `as_of`.
+        """
+        table = self.tables[name]
+        iceberg = self._load(table)
+        return Snapshot(
+            table, iceberg, iceberg.metadata.current_snapshot() if as_of is None else _at(iceberg, to_utc(as_of))
+        )
 
     def commit(
         self,
@@ -139,10 +153,10 @@ class Catalog:
         """Build files and commit them in one snapshot.
 
         Args:
-            build: writes the files for the table's state that it is given; called again when that state was overtaken.
-            replace: whether what the windows hold is dropped; otherwise the files are added to it.
-            reads: further windows of the table that the build reads; a change there makes it build again too.
-            touch: further partitions to mark as changed, found on the very state that is committed upon.
+            build: writes the files for a state of the table; called again if that state is outdated at the commit.
+            replace: whether to drop what the windows hold; otherwise the files are added.
+            reads: other windows of the table that the build reads; a change in them also causes another build.
+            touch: finds other partitions to mark as changed, in the state that the commit is based on.
 
         Raises:
             CommitConflictError: other processes kept changing the windows.
@@ -159,7 +173,7 @@ class Catalog:
                 return commit
             discard(built.files)
         raise CommitConflictError(
-            f"{name}: other runs changed {list(built.windows)[:3]} {MAX_BUILDS} times while it was built"
+            f"{name}: other runs changed {list(built.windows)[:3]} during each of {MAX_BUILDS} builds; run it again"
         )
 
     def _commit(
@@ -170,7 +184,7 @@ class Catalog:
         watched: list[Window],
         touch: Callable[[Snapshot], frozenset[PartitionKey]] | None,
     ) -> Commit | None:
-        """Commit what was built on `base`, however far the table has moved on elsewhere; None if it moved on in a watched window."""
+        """Commit what was built on `base`; None if a watched window has changed since. Changes elsewhere don't matter."""
         from pyiceberg.exceptions import CommitFailedException
 
         head = base
@@ -197,7 +211,7 @@ class Catalog:
         raise AssertionError("unreachable")
 
     def _discard_uncommitted(self, name: str, files: list[NewFile]) -> None:
-        """Remove files after a failure, unless it came after the commit (an interrupt, a lost connection) or nobody can tell."""
+        """Remove files after a failure, unless they are committed (an interrupt, a lost connection) or this can't be determined."""
         with suppress(Exception):
             committed = {ref.local_path for ref in self.snapshot(name).files()}
             discard(file for file in files if file.path not in committed)
@@ -205,14 +219,14 @@ class Catalog:
     def _markers(
         self, head: Snapshot, built: Build, old: list[FileRef], touched: frozenset[PartitionKey]
     ) -> list[NewFile]:
-        """Empty files for the partitions that the commit touches without writing a row."""
+        """Write empty files for the partitions that the commit touches without writing rows."""
         table = head.table
         states = {
             value: state for window, state in built.windows.items() for value in range(*unit_range(table, window))
         }
         for file in built.files:
             if file.partition[0] not in states:
-                raise ValueError(f"{table.name}: {file.path} lies outside the windows that it is meant for")
+                raise ValueError(f"{table.name}: {file.path} is outside the windows that it was built for")
         missing = set(touched) | {ref.partition for ref in old}
         further = (None,) * (len(table.partition_by) - 1)
         present = {file.partition[0] for file in built.files} | {key[0] for key in missing}
@@ -263,7 +277,7 @@ class Catalog:
         )
 
     def _load(self, table: Table) -> "IcebergTable":
-        """Load a table; create it, or give it the columns that its contract has gained."""
+        """Load a table. Create it if it is missing, and add new columns of its declaration."""
         from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
         from sqlalchemy.exc import IntegrityError
 
@@ -281,10 +295,10 @@ class Catalog:
         return iceberg
 
     def _current(self, identifier: str) -> "IcebergTable":
-        """A table as the catalog has it, its metadata parsed again only when they have changed.
+        """The current state of a table; its metadata is parsed again only if it has changed.
 
         Raises:
-            NoSuchTableError: there is none.
+            NoSuchTableError: the table does not exist.
         """
         from pyiceberg.catalog.sql import IcebergTables
         from sqlalchemy import select
@@ -300,7 +314,7 @@ class Catalog:
         known = self._loaded.get(identifier)
         if known is None or known.metadata_location != location:
             known = self._loaded[identifier] = self._catalog.load_table(identifier)
-        # A commit changes the object that it is made on.
+        # A commit modifies the object that it is made on.
         return copy(known)
 
     def _create(self, identifier: str, table: Table) -> "IcebergTable":
@@ -326,7 +340,7 @@ class Catalog:
             location=f"{self.warehouse}/{NAMESPACE}/{table.name}",
             properties={
                 "format-version": "2",
-                # Conflicts are decided here, by window, and not by pyiceberg's own retries.
+                # Conflicts are resolved by window in `commit`, not by pyiceberg's retries.
                 "commit.retry.num-retries": "0",
                 "write.metadata.delete-after-commit.enabled": "true",
                 "write.metadata.previous-versions-max": "20",
@@ -335,7 +349,22 @@ class Catalog:
         )
 
 
+def _at(iceberg: "IcebergTable", moment: datetime) -> "IcebergSnapshot":
+    """The newest snapshot that was committed at or before a moment."""
+    snapshots = sorted(iceberg.metadata.snapshots, key=lambda one: one.sequence_number or 0)
+    name = iceberg.name()[-1]
+    if not snapshots:
+        raise SnapshotExpiredError(f"{name} is empty and has no history yet; leave out as_of")
+    found = [one for one in snapshots if committed_at(one) <= moment]
+    if not found:
+        oldest = committed_at(snapshots[0]).isoformat(timespec="milliseconds")
+        raise SnapshotExpiredError(
+            f"{name} has no snapshot as old as {moment.isoformat()} UTC; the oldest available is of {oldest} UTC"
+        )
+    return found[-1]
+
+
 def discard(files: Iterable[NewFile]) -> None:
-    """Remove files that no snapshot refers to."""
+    """Delete files that no snapshot refers to."""
     for file in files:
         Path(file.path).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Data files of a table: those that a snapshot holds and those that an engine has just written, and their partition keys."""
+"""Data files of a table, committed or just written by an engine, and their partition keys."""
 
 import re
 import uuid
@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.table import Table
 from radar_assets.windows import DAY, HOUR, Window
 
 EPOCH = datetime(1970, 1, 1)
 STEP: dict[str, timedelta] = {"hour": HOUR, "day": DAY}
 
 PartitionKey = tuple[int | None, ...]
-"""Hours or days since 1970, one for each partition field; None for rows without that time."""
+"""Hours or days since 1970, one per partition field; None for rows without that time."""
 
 
 @dataclass(frozen=True)
 class FileRef:
-    """A data file that a snapshot holds.
+    """A data file of a snapshot.
 
     Attributes:
-        sequence_number: of the commit that added the file.
-        built_from: sequence number of the input that the file was built from, 0 where that was not recorded.
+        sequence_number: sequence number of the commit that added the file.
+        built_from: sequence number of the input that the file was built from, 0 if not recorded.
     """
 
     path: str
@@ -34,19 +34,19 @@ class FileRef:
 
     @property
     def local_path(self) -> str:
-        """The file's path as the engine opens it."""
+        """Path of the file, for the engine."""
         return local_path_of(self.path)
 
 
 @dataclass(frozen=True)
 class NewFile:
-    """A Parquet file that an engine has written and that no snapshot refers to yet.
+    """A Parquet file that an engine has written and no snapshot refers to yet.
 
     Attributes:
         path: its local path.
-        nulls: number of nulls by column.
-        bounds: smallest and largest value by column, in Iceberg's units, for the columns whose bounds are exact.
-        sizes: bytes on disk by column.
+        nulls: number of nulls per column.
+        bounds: smallest and largest value per column, in Iceberg's units, for columns with exact bounds.
+        sizes: bytes on disk per column.
     """
 
     path: str
@@ -59,7 +59,7 @@ class NewFile:
 
 
 def local_path_of(url: str) -> str:
-    """The local path in an Iceberg location, which is written as it is: `file://` and the path, nothing percent-encoded."""
+    """The local path of an Iceberg location, which is `file://` and the path without percent-encoding."""
     return url.removeprefix("file://")
 
 
@@ -69,22 +69,22 @@ def to_unit(moment: datetime, unit: str) -> int:
 
 
 def from_unit(value: int, unit: str) -> datetime:
-    """Start of an hour or day that is given as a number since 1970."""
+    """Start of an hour or day, given as a number since 1970."""
     return EPOCH + value * STEP[unit]
 
 
 def unit_range(table: Table, window: Window, place: int = 0) -> tuple[int, int]:
-    """The half-open range of values of a partition field that a window covers."""
+    """The values of a partition field that a window covers, as a half-open range."""
     step = STEP[table.partition_by[place][1]]
     return (window.start - EPOCH) // step, -((EPOCH - window.end) // step)
 
 
 def file_stem(built_from: int) -> str:
-    """Start of the name of a data file that is built from the input's state of that sequence number."""
+    """Name, without its ending, of a new data file that is built from this sequence number of the input."""
     return f"from-{built_from}-{uuid.uuid4().hex}"
 
 
 def built_from(path: str) -> int:
-    """The input's sequence number in the name of a data file, 0 where there is none."""
+    """The input's sequence number in the name of a data file, or 0."""
     match = re.match(r"from-(\d+)-", path.rsplit("/", 1)[-1])
     return int(match[1]) if match else 0

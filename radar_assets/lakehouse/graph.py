@@ -1,18 +1,15 @@
-"""The graph that tables form by their inputs: what follows from what, in the order of the flow.
-
-Which tables there are is for the layers to declare; this module knows none of them.
-"""
+"""The graph of tables and their inputs, in the order of the flow. The layers declare the tables."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from radar_assets.lakehouse.contract import Table, Transform
+from radar_assets.lakehouse.table import Table, Transform
 
 
 class Graph(Mapping[str, Table]):
-    """Tables by name, each after its inputs."""
+    """Tables by name, in an order that puts each after its inputs."""
 
     def __init__(self, tables: Iterable[Table]) -> None:
-        """Arrange the tables.
+        """Check the order of the tables.
 
         Raises:
             ValueError: a name is used twice, or an input is missing or comes after the table that is built from it.
@@ -20,10 +17,10 @@ class Graph(Mapping[str, Table]):
         self._tables: dict[str, Table] = {}
         for table in tables:
             if table.name in self._tables:
-                raise ValueError(f"two tables are called {table.name}")
+                raise ValueError(f"duplicate table name {table.name}")
             for parent in table.inputs:
                 if self._tables.get(parent.name) is not parent:
-                    raise ValueError(f"{table.name} is declared before its input {parent.name}")
+                    raise ValueError(f"{table.name} is listed before its input {parent.name}; list inputs first")
             self._tables[table.name] = table
 
     def __getitem__(self, name: str) -> Table:
@@ -36,11 +33,11 @@ class Graph(Mapping[str, Table]):
         return len(self._tables)
 
     def derived(self, grid: Transform | None = None) -> list[Table]:
-        """The tables that are built from others, of one grid or of all."""
+        """The tables that are built from others, optionally of one grid."""
         return [table for table in self._tables.values() if table.inputs and grid in (None, table.grid)]
 
     def downstream(self, table: Table) -> list[Table]:
-        """The tables of the same grid that are built from a table, directly or by way of others of that grid."""
+        """The tables of the same grid that are built from a table, directly or through others of that grid."""
         names = {table.name}
         for other in self.derived(table.grid):
             if names & {parent.name for parent in other.inputs}:

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.files import NewFile
 from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.table import Column, Table
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile

@@ -1,13 +1,13 @@
-"""What a model reads: the relations that an engine is given by name, whichever engine it is."""
+"""Inputs of a model: relations by name, in a form that any engine accepts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Files:
-    """Data files of a table as an input; without any, the table's columns and no row.
+    """Data files of a table as an input. Without files, it has the table's columns and no rows.
 
     Attributes:
-        evolved: whether some of the files may lack columns that the contract has gained since.
+        evolved: whether files may lack columns that were added to the table later.
     """
 
     table: Table
@@ -28,17 +28,17 @@ class Files:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the files."""
+        """Size of the files."""
         return sum(Path(path).stat().st_size for path in self.paths)
 
     @classmethod
     def of(cls, snapshot: Snapshot, *windows: Window | None) -> "Files":
-        """Those files of a snapshot that overlap the windows, one for each partition field."""
+        """The files of a snapshot that overlap the windows, one window per partition field."""
         return cls(snapshot.table, snapshot.paths(*windows), snapshot.evolved)
 
     @classmethod
     def within(cls, snapshot: Snapshot, windows: Sequence[Window], by: int = 0) -> "Files":
-        """Those files of a snapshot that overlap any of the windows, by one of its partition fields."""
+        """The files of a snapshot that overlap any of the windows, by one partition field."""
         table = snapshot.table
         units = {unit for window in windows for unit in range(*unit_range(table, window, by))}
         span = Window(min(window.start for window in windows), max(window.end for window in windows))
@@ -48,4 +48,4 @@ class Files:
 
 
 Inputs = Mapping[str, "Files | Path | pa.Table | Callable[[], pa.RecordBatchReader]"]
-"""Relations by name: files of a table, a Parquet file, an Arrow table, or what opens an Arrow stream, which a statement reads once."""
+"""Relations by name: files of a table, a Parquet file, an Arrow table, or a function that opens an Arrow stream to be read once."""

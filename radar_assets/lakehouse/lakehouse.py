@@ -1,4 +1,4 @@
-"""The lakehouse as assets use it: the catalog and the engine together, and the one way in which a table's window is rebuilt."""
+"""The lakehouse that assets use: catalog, engine, and the function that rebuilds windows of a table."""
 
 import hashlib
 import json
@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.engines.limits import time_limit_s
 from radar_assets.lakehouse.fallback import Composite, with_fallback
 from radar_assets.lakehouse.files import STEP, NewFile, from_unit, to_unit, unit_range
@@ -19,6 +18,7 @@ from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.omissions import Omission, Omissions, common_expensive
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.table import Table
 from radar_assets.settings import Settings
 from radar_assets.windows import Window, contiguous
 
@@ -39,7 +39,7 @@ class Lakehouse:
 
     @cached_property
     def engine(self) -> "Engine":
-        """The engine of the setting `RADAR_ENGINE`."""
+        """The engine that `RADAR_ENGINE` selects."""
         from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 
         return DuckDBEngine(self.settings.memory, self.settings.threads, self.settings.scratch)
@@ -49,7 +49,7 @@ class Lakehouse:
         return self.catalog.snapshot(name)
 
     def lineage(self, model: Model, **relations: tuple[str, ...]) -> "Lineage":
-        """Column lineage of a model (`sql.column_lineage`), kept in a file: to read it off the SQL takes about a second."""
+        """Column lineage of a model (`sql.column_lineage`), cached in a file because deriving it takes about a second."""
         digest = hashlib.sha256(
             json.dumps([model.sql, relations, list(self.tables)], sort_keys=True).encode()
         ).hexdigest()
@@ -73,13 +73,13 @@ class Lakehouse:
         *,
         retry: bool = True,
     ) -> Commit:
-        """Replace windows of a model's table by what the model gives for them now, in one commit.
+        """Replace windows of a model's table by the current result of the model, in one commit.
 
         Args:
-            model: named like its table; it is given `$start` and `$end` of a part of the windows at a time. Parts of a composite
-                that fail are omitted.
-            inputs: the model's relations for windows, given the table's inputs as they stand. They hold all that the windows need;
-                what the model gives for hours or days between the windows is dropped.
+            model: named like its table. It runs for one part of the windows at a time, with `$start` and `$end` of the part. Parts
+                of a composite that fail are omitted.
+            inputs: returns the model's relations for windows, given snapshots of the table's inputs. Rows outside the windows are
+                dropped.
             retry: whether to compute again what partitions omit because it took too much time or memory, and that has not changed
                 since.
         """

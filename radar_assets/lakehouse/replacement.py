@@ -1,7 +1,7 @@
-"""Pyiceberg's snapshot producer, and its transaction, for replacing files, in one pass over the manifests that can hold them.
+"""Replaces files in one pass over the manifests, on top of pyiceberg's snapshot producer and transaction.
 
-Its own overwrite reads those manifests twice and keeps every manifest of deleted files for ever, so that a partition which is rebuilt
-often makes each further commit to its table slower. Here manifests stay few and of a size that is quickly rewritten.
+Pyiceberg's own overwrite reads the manifests twice and keeps every manifest of deleted files forever, so rebuilding a partition often
+makes each further commit to the table slower. Here manifests stay few, and small enough to be rewritten quickly.
 """
 
 from functools import cached_property
@@ -17,15 +17,15 @@ from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore
 from radar_assets.lakehouse.files import FileRef, PartitionKey
 from radar_assets.lakehouse.snapshot import Snapshot, may_hold, partition_key
 
-MOST_ENTRIES = 128
-"""Files that a manifest lists when it is rewritten; a commit rewrites the manifests of the files that it drops."""
-SMALL_ENTRIES = MOST_ENTRIES // 4
-MOST_SMALL = 64
-"""Manifests with fewer than `SMALL_ENTRIES` files, of which each commit adds one, before they are merged."""
+MAX_ENTRIES = 128
+"""Maximum files in a rewritten manifest. A commit rewrites the manifests of the files that it drops."""
+SMALL_ENTRIES = MAX_ENTRIES // 4
+MAX_SMALL = 64
+"""Maximum manifests with fewer than `SMALL_ENTRIES` files before they are merged. Each commit adds one."""
 
 
 class ReplaceTransaction(Transaction):
-    """A transaction that works its metadata out once an update: pyiceberg copies all of them, deeply, at each of twenty looks."""
+    """A transaction that computes its metadata once per update. Pyiceberg makes a deep copy at each of about twenty accesses."""
 
     _seen: tuple[TableMetadata, tuple[TableUpdate, ...], TableMetadata] | None = None
 
@@ -37,7 +37,7 @@ class ReplaceTransaction(Transaction):
 
 
 class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
-    """Drops files of a snapshot and adds others, as one snapshot."""
+    """Drops files of a snapshot and adds others, in one snapshot."""
 
     def __init__(self, transaction: Transaction, head: Snapshot, dropped: list[FileRef], added: list[DataFile]) -> None:
         super().__init__(
@@ -53,7 +53,7 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
 
     @cached_property
     def _plan(self) -> tuple[list[ManifestFile], list[ManifestEntry]]:
-        """The manifests to keep, those rewritten included, and the entries of the dropped files."""
+        """The manifests to keep, including rewritten ones, and the entries of the dropped files."""
         kept: list[ManifestFile] = []
         deleted: list[ManifestEntry] = []
         for manifest in self._head.manifests():
@@ -76,9 +76,9 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
         return self._merged(kept), deleted
 
     def _merged(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
-        """The manifests, the small ones together once there are many of them."""
+        """The manifests, with small ones merged if there are many."""
         small = [manifest for manifest in manifests if _live_files(manifest) < SMALL_ENTRIES]
-        if len(small) <= MOST_SMALL or len({manifest.partition_spec_id for manifest in small}) > 1:
+        if len(small) <= MAX_SMALL or len({manifest.partition_spec_id for manifest in small}) > 1:
             return manifests
         paths = {manifest.manifest_path for manifest in small}
         entries = [
@@ -88,12 +88,12 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
         return others + self._rewritten(entries, small[0].partition_spec_id)
 
     def _rewritten(self, entries: list[ManifestEntry], spec_id: int) -> list[ManifestFile]:
-        """Manifests of entries that stay, by partition."""
+        """Write manifests of the remaining entries, ordered by partition."""
         ordered = sorted(entries, key=lambda entry: str(partition_key(entry.data_file.partition)))
         written = []
-        for start in range(0, len(ordered), MOST_ENTRIES):
+        for start in range(0, len(ordered), MAX_ENTRIES):
             with self.new_manifest_writer(self.spec(spec_id)) as writer:
-                for entry in ordered[start : start + MOST_ENTRIES]:
+                for entry in ordered[start : start + MAX_ENTRIES]:
                     writer.add_entry(self._with_status(entry, ManifestEntryStatus.EXISTING))
             written.append(writer.to_manifest_file())
         return written
@@ -114,7 +114,7 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
         return self._plan[1]
 
     def _build_delete_files_partition_predicate(self) -> None:
-        """Nothing: which manifests to read is known from the partitions of the dropped files."""
+        """Do nothing: the partitions of the dropped files tell which manifests to read."""
 
 
 def _live_files(manifest: ManifestFile) -> int:
@@ -122,7 +122,7 @@ def _live_files(manifest: ManifestFile) -> int:
 
 
 def _ranges(partitions: list[PartitionKey]) -> list[tuple[int, int] | None]:
-    """For each partition field, the half-open range of the values, None where rows without that time are among them."""
+    """The range of values of each partition field, half-open; None if some rows have no value."""
     ranges: list[tuple[int, int] | None] = []
     for values in zip(*partitions, strict=True):
         known: list[Any] = [value for value in values if value is not None]

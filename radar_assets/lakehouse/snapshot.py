@@ -1,49 +1,55 @@
-"""A table as it stands at one moment: which files hold which window, and when each partition last changed."""
+"""A table at one moment: the files of each window, and when each partition last changed."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse import omissions
-from radar_assets.lakehouse.contract import Table
-from radar_assets.lakehouse.files import FileRef, PartitionKey, built_from, unit_range
+from radar_assets.lakehouse.files import EPOCH, FileRef, PartitionKey, built_from, unit_range
+from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 _MANIFESTS_CACHED = 20_000
 _manifests: dict[str, list[FileRef]] = {}
 
 
 class Snapshot:
-    """A table at one moment; it never changes, whatever is committed later."""
+    """A table at one moment. Later commits don't change it."""
 
-    def __init__(self, table: Table, iceberg: "IcebergTable") -> None:
+    def __init__(self, table: Table, iceberg: "IcebergTable", snapshot: "IcebergSnapshot | None") -> None:
         self.table = table
         self.iceberg = iceberg
-        self._snapshot = iceberg.metadata.current_snapshot()
+        self._snapshot = snapshot
 
     @cached_property
     def sequence_number(self) -> int:
-        """Sequence number of the last commit; 0 for a table without any."""
+        """Sequence number of the last commit; 0 for a table without commits."""
         return (self._snapshot.sequence_number or 0) if self._snapshot else 0
 
     @property
     def snapshot_id(self) -> int | None:
-        """Iceberg's id of the snapshot, None for a table without any."""
+        """Iceberg's id of the snapshot; None for a table without commits."""
         return self._snapshot.snapshot_id if self._snapshot else None
 
     @property
+    def committed_at(self) -> datetime | None:
+        """When the snapshot was committed; None for a table without commits."""
+        return committed_at(self._snapshot) if self._snapshot else None
+
+    @property
     def evolved(self) -> bool:
-        """Whether files of an older schema may be among the table's files."""
+        """Whether the table may have files of an older schema."""
         return len(self.iceberg.metadata.schemas) > 1
 
     @cached_property
     def omissions(self) -> omissions.Omissions:
-        """What partitions of the table lack because it could not be computed."""
+        """What is missing from partitions because it could not be computed."""
         return omissions.decode(self.iceberg.properties.get(omissions.PROPERTY, "[]"))
 
     def manifests(self) -> "list[ManifestFile]":
@@ -54,7 +60,7 @@ class Snapshot:
         """The data files of the table.
 
         Args:
-            windows: one for each partition field; None takes everything, rows without a time included.
+            windows: one per partition field; None selects everything, including rows without a time.
             newer_than: only files that were added after this sequence number.
         """
         ranges = [None if window is None else unit_range(self.table, window, i) for i, window in enumerate(windows)]
@@ -71,7 +77,7 @@ class Snapshot:
         return [ref.local_path for ref in self.files(*windows) if ref.rows]
 
     def changes(self, *windows: Window | None, place: int = 0, newer_than: int = 0) -> dict[int, int]:
-        """When each partition last changed: sequence number by value of the partition field at `place`."""
+        """Sequence number of the last change of each partition, by value of the partition field at `place`."""
         changed: dict[int, int] = {}
         for ref in self.files(*windows, newer_than=newer_than):
             value = ref.partition[place]
@@ -80,7 +86,7 @@ class Snapshot:
         return changed
 
     def _files_of(self, manifest: "ManifestFile") -> list[FileRef]:
-        """The live files of a manifest; a manifest never changes, so each is read once in a process."""
+        """The live files of a manifest. Manifests never change, so each is read once per process."""
         refs = _manifests.get(manifest.manifest_path)
         if refs is None:
             refs = [
@@ -100,8 +106,13 @@ class Snapshot:
         return refs
 
 
+def committed_at(snapshot: "IcebergSnapshot") -> datetime:
+    """When a snapshot was committed, to the millisecond."""
+    return EPOCH + timedelta(milliseconds=snapshot.timestamp_ms)
+
+
 def partition_key(partition: Any) -> PartitionKey:
-    """A data file's partition in Iceberg's record as the values that Radar counts with."""
+    """A data file's partition as hours or days since 1970."""
     values = (partition[i] for i in range(len(partition)))
     return tuple((value - date(1970, 1, 1)).days if isinstance(value, date) else value for value in values)
 
@@ -114,7 +125,7 @@ def _within(partition: PartitionKey, ranges: Sequence[tuple[int, int] | None]) -
 
 
 def may_hold(manifest: "ManifestFile", ranges: Sequence[tuple[int, int] | None]) -> bool:
-    """Whether a manifest's summary of its partitions allows files in the ranges."""
+    """Whether a manifest may hold files in the ranges, by its summary."""
     for summary, limits in zip(manifest.partitions or (), ranges, strict=False):
         if limits is None:
             continue

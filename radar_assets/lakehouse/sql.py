@@ -1,17 +1,17 @@
-"""SQL models: one statement in a `.sql` file, named like the table that it fills, and the column lineage read off it."""
+"""SQL models, each one statement in a `.sql` file named like its table, and their column lineage."""
 
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.table import Table
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
 Lineage = dict[str, list[tuple[str, str]]]
-"""The `(table, column)` pairs that each column of a model comes from."""
+"""The `(table, column)` pairs that each column of a model is computed from."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,23 @@ class Model:
 
         tree = sqlglot.parse_one(self.sql, dialect="duckdb")
         if not isinstance(tree, exp.Query):
-            raise TypeError(f"{self.name}.sql is no query")
+            raise TypeError(f"{self.name}.sql is not a query")
         return tree
 
 
 @cache
 def load_model(package: str, name: str) -> Model:
-    """Read `sql/<name>.sql` of a layer such as `radar_assets.events`."""
+    """Read `sql/<name>.sql` of a layer, such as `radar_assets.events`."""
     return Model(name, (resources.files(package) / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 @cache
 def column_lineage(model: Model, tables: tuple[Table, ...], **relations: tuple[str, ...]) -> Lineage:
-    """The columns of tables that each column of a model is computed from.
+    """The table columns that each column of a model is computed from.
 
     Args:
-        tables: those that the model may read.
-        relations: columns of the model's inputs that are no tables; nothing is traced to those.
+        tables: the tables that the model may read.
+        relations: columns of the model's other inputs, which don't appear in the lineage.
     """
     from sqlglot import exp
     from sqlglot.lineage import lineage

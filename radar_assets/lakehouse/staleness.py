@@ -1,7 +1,7 @@
-"""Which partitions of a table are out of date: a level, read off the data files of the table and of what it is built from.
+"""Finds stale partitions by comparing the data files of a table with those of its input.
 
-A partition is stale while the newest file of its input is newer than the state of the input that it was built from. Both are part of
-the commits themselves, so nothing is lost when a run dies between its commit and its report.
+A partition is stale if its input has a file newer than the state that the partition was built from. Both are part of the commits, so
+nothing is lost if a run dies between its commit and its report.
 """
 
 from collections.abc import Collection
@@ -15,11 +15,11 @@ def stale(parent: Snapshot, child: Snapshot, *, newer_than: int = 0, within: Win
     """The child's stale partitions.
 
     Args:
-        newer_than: look only at changes of the parent after this sequence number.
-        within: look only at this window of the parent.
+        newer_than: consider only changes of the parent after this sequence number.
+        within: consider only this window of the parent.
 
     Returns:
-        The sequence number of the parent's last change by hour or day since 1970 of the child's grid.
+        Sequence number of the parent's last change, by hour or day since 1970 in the child's grid.
     """
     by = child.table.time_field(parent.table)
     windows = [within if place == by else None for place in range(by + 1)]
@@ -35,13 +35,13 @@ def stale(parent: Snapshot, child: Snapshot, *, newer_than: int = 0, within: Win
 
 
 def unread_files(parent: Snapshot, child: Snapshot, within: Window) -> dict[int, list[FileRef]]:
-    """The parent's files that the child's stale partitions were not built from.
+    """The parent's files that are newer than the child's stale partitions.
 
     Args:
-        within: look only at this window of the parent.
+        within: consider only this window of the parent.
 
     Returns:
-        Files by hour or day since 1970 of the child's grid.
+        Files by hour or day since 1970 in the child's grid.
     """
     by = child.table.time_field(parent.table)
     parent_unit, child_unit = parent.table.partition_by[by][1], child.table.grid
@@ -58,11 +58,11 @@ def unread_files(parent: Snapshot, child: Snapshot, within: Window) -> dict[int,
 
 
 def outdated(table: Snapshot, definitions: Collection[str], within: Window | None = None) -> set[int]:
-    """The partitions that lack something which has another definition by now, or none, by hour or day since 1970.
+    """The partitions with omissions whose definition has changed or was removed, by hour or day since 1970.
 
     Args:
-        definitions: digests of those that there are.
-        within: look only at this window of the table.
+        definitions: digests of the current definitions.
+        within: consider only this window of the table.
     """
     lacking = {
         value
@@ -73,14 +73,14 @@ def outdated(table: Snapshot, definitions: Collection[str], within: Window | Non
 
 
 def stale_windows(parent: Snapshot, child: Snapshot, within: Window, definitions: Collection[str] = ()) -> list[Window]:
-    """The stale and outdated partitions of the child in a window, those that follow each other joined; both tables share one grid."""
+    """The stale and outdated partitions of the child in a window, with adjacent ones joined. Both tables have the same grid."""
     unit = child.table.grid
     values = {*stale(parent, child, within=within), *outdated(child, definitions, within)}
     return contiguous((from_unit(value, unit) for value in values), STEP[unit], len(values))
 
 
 def _built_from(child: Snapshot, first: int, last: int) -> dict[int, int]:
-    """The state of the input that each partition of the child was built from, over a range of hours or days since 1970."""
+    """The input's sequence number that each partition of the child was built from, for a range of hours or days since 1970."""
     unit = child.table.grid
     built: dict[int, int] = {}
     for ref in child.files(Window(from_unit(first, unit), from_unit(last, unit) + STEP[unit])):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import dagster as dg
 
 from radar_assets.lakehouse.catalog import Commit
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.table import Table
 from radar_assets.metrics.composition import compose, composite
 from radar_assets.metrics.registry import Metric
 from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.table import Table
 from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS
 from radar_assets.orchestration.checks import TableCheck, View, checks_of
 from radar_assets.windows import DAY_KEY, HOUR_KEY

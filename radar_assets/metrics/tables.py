@@ -1,7 +1,7 @@
 """The tables of the metrics layer, in the order of the flow."""
 
 from radar_assets.events.tables import EVENTS, SESSIONS
-from radar_assets.lakehouse.contract import Column, Table
+from radar_assets.lakehouse.table import Column, Table
 
 HOURLY_METRICS = Table(
     name="hourly_metrics",

@@ -12,12 +12,12 @@ from typing import Any
 
 import dagster as dg
 
-from radar_assets.lakehouse.contract import Table, Transform
 from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import outdated, stale
+from radar_assets.lakehouse.table import Table, Transform
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests
 from radar_assets.windows import DAY, Grids, Window, day_key, utc_now

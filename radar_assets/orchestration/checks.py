@@ -18,13 +18,13 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from radar_assets.lakehouse.contract import Table, Transform
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
 from radar_assets.lakehouse.staleness import stale
+from radar_assets.lakehouse.table import Table, Transform
 from radar_assets.windows import DAY, HOUR, Window, parse_day, parse_hour, utc_now
 
 if TYPE_CHECKING:

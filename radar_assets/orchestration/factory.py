@@ -6,11 +6,11 @@ from typing import Any, Protocol
 import dagster as dg
 
 from radar_assets.lakehouse.catalog import Commit
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.table import Table
 from radar_assets.orchestration.materialization import (
     INCREMENTAL_TAG,
     materialized,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from radar_assets.lakehouse.catalog import NAMESPACE, Commit
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import stale_windows
+from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
 
 INCREMENTAL_TAG = "radar/incremental"

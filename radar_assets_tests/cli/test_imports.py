@@ -63,8 +63,8 @@ def test_events_without_a_known_project_are_mentioned(radar: Radar, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--format csv --map timestamp=nope --project shop", "no column nope"),
-        ("--format csv --set colour=red --project shop", "colour is no field"),
+        ("--format csv --map timestamp=nope --project shop", "unknown column nope"),
+        ("--format csv --set colour=red --project shop", "unknown event field colour"),
         ("--format csv --project shop", "timestamp"),
     ],
 )

@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from radar_assets.events import exports, import_formats
+from radar_assets.events import import_formats, import_sources
 from radar_assets.events.contract import CanonicalEvent, parse
 from radar_assets.events.importer import ImportFailedError, ImportResult, Progress, import_file
 from radar_assets.events.landing import list_hours, list_segments
@@ -85,7 +85,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Makes files of a few lines as good as large ones."""
 
     def set_size(size: int) -> None:
-        monkeypatch.setattr(exports, "BLOCK_BYTES", size)
+        monkeypatch.setattr(import_sources, "BLOCK_BYTES", size)
         monkeypatch.setattr(import_formats, "BLOCK_BYTES", size)
 
     return set_size
@@ -259,8 +259,8 @@ class TestSafety:
         assert result.lines == len(written)
 
     def test_a_line_without_an_end_is_cut(self, importer: Importer, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(exports, "BLOCK_BYTES", 100)
-        monkeypatch.setattr(exports, "LONGEST_LINE", 1_000)
+        monkeypatch.setattr(import_sources, "BLOCK_BYTES", 100)
+        monkeypatch.setattr(import_sources, "LONGEST_LINE", 1_000)
         importer(b"x" * 2_500 + b"\n" + canonical(1), "ndjson")
         event, *pieces = importer.lines()
         assert event == canonical(1)
@@ -421,16 +421,19 @@ class TestMapping:
     @pytest.mark.parametrize(
         ("asked", "message"),
         [
-            ({"mapping": {**MAPPED, "category": "kind"}}, "no column kind; there are id, who, when, what, got, amount"),
+            (
+                {"mapping": {**MAPPED, "category": "kind"}},
+                "unknown column kind; the columns are id, who, when, what, got, amount",
+            ),
             (
                 {"mapping": {**MAPPED, "colour": "what"}},
-                "colour is no field of an event; there are event_id, project_id,",
+                "unknown event field colour; use one of event_id, project_id,",
             ),
-            ({"constants": {"user_id": "u1"}}, "user_id is both mapped to the column who and set to a constant"),
-            ({"project": None}, "nothing tells the project_id of an event"),
+            ({"constants": {"user_id": "u1"}}, "user_id is mapped to the column who and set to a constant; remove one"),
+            ({"project": None}, "project_id is required: map a column to it"),
             (
                 {"mapping": {"event": "what", "timestamp": "when"}},
-                "nothing tells the user_id or anonymous_id of an event",
+                "user_id or anonymous_id is required: map a column",
             ),
         ],
     )
@@ -503,7 +506,7 @@ class TestCsv:
     def test_a_header_is_needed(self, importer: Importer):
         with pytest.raises(ImportFailedError, match="empty"):
             importer("", "csv")
-        with pytest.raises(ImportFailedError, match="two columns 'event'"):
+        with pytest.raises(ImportFailedError, match="duplicate column 'event'"):
             importer("event,event\n", "csv")
 
     def test_columns_may_be_called_anything(self, importer: Importer):
@@ -592,7 +595,7 @@ class TestAccessLog:
     def test_it_needs_a_project_and_has_nothing_to_map(self, importer: Importer):
         with pytest.raises(ImportFailedError, match="project_id"):
             importer(LOG, "apache")
-        with pytest.raises(ImportFailedError, match="none can be mapped"):
+        with pytest.raises(ImportFailedError, match="so columns can't be mapped"):
             importer(LOG, "apache", project="web", mapping={"user_id": "account"})
 
 
@@ -643,5 +646,5 @@ class TestRealData:
 def test_a_link_that_is_named_is_read(tmp_path: Path) -> None:
     (tmp_path / "export.ndjson").write_bytes(b'{"a": 1}\n')
     (tmp_path / "latest").symlink_to("export.ndjson")
-    (block,) = exports.read_blocks(tmp_path / "latest")
+    (block,) = import_sources.read_blocks(tmp_path / "latest")
     assert bytes(block.data) == b'{"a": 1}\n'

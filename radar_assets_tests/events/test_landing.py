@@ -90,14 +90,14 @@ def test_a_segment_is_never_overwritten(tmp_path: Path, compression: Compression
     "name", ["", ".", "..", "../escape", "a/b", "/etc/passwd", ".hidden", "a\0b", "a b", "é", "x" * 201]
 )
 def test_names_that_are_no_plain_file_names_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="is no name of a segment"):
+    with pytest.raises(ValueError, match="invalid segment name"):
         write_segment(tmp_path / "landing", HOUR, name, [b"1\n"])
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("hour", [HOUR.replace(minute=1), HOUR.replace(tzinfo=UTC)])
 def test_hours_that_are_no_full_hours_in_utc_are_refused(tmp_path: Path, hour: datetime) -> None:
-    with pytest.raises(ValueError, match="is no received hour"):
+    with pytest.raises(ValueError, match="invalid received hour"):
         write_segment(tmp_path, hour, "segment", [b"1\n"])
 
 

@@ -9,7 +9,7 @@ import pytest
 from radar_assets.lakehouse.catalog import Build, Catalog
 from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.replacement import MOST_ENTRIES, MOST_SMALL
+from radar_assets.lakehouse.replacement import MAX_ENTRIES, MAX_SMALL
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import TABLES, open_lakehouse
@@ -180,13 +180,13 @@ def test_a_warehouse_path_may_hold_anything(tmp_path: Path) -> None:
 def test_manifests_stay_few_and_small_and_tell_when_partitions_changed(lakehouse: Lakehouse) -> None:
     long = Window(DAY, DAY + timedelta(days=13))
     write(lakehouse, long, 0, projects=1)
-    hours = [Window.of_hour(DAY + number * HOUR) for number in range(MOST_SMALL + 5)]
+    hours = [Window.of_hour(DAY + number * HOUR) for number in range(MAX_SMALL + 5)]
     numbers = {hour: write(lakehouse, hour, number, projects=1).sequence_number for number, hour in enumerate(hours)}
     head = lakehouse.snapshot("hourly_metrics")
     sizes = [(one.added_files_count or 0) + (one.existing_files_count or 0) for one in head.manifests()]
     assert sum(sizes) == len(long.hours())
-    assert max(sizes) <= MOST_ENTRIES
-    assert len(sizes) < MOST_SMALL
+    assert max(sizes) <= MAX_ENTRIES
+    assert len(sizes) < MAX_SMALL
     changes = head.changes(None)
     assert all(changes[to_unit(hour.start, "hour")] == number for hour, number in numbers.items())
     assert {value for _, _, value in read(lakehouse)} == set(range(len(hours)))

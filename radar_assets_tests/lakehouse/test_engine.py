@@ -10,11 +10,11 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.engines.duckdb import MOST_KEPT_MB, ROWS_HELD, DuckDBEngine
 from radar_assets.lakehouse.files import NewFile
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.table import Column, Table
 
 TABLE = Table(
     "late",
@@ -88,6 +88,15 @@ def test_a_statement_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(duckdb.Error, match="at last"):
         engine.write(late_failure, {}, {"count": 200_000, "hours": 9, "size": 640}, TABLE, tmp_path / "data")
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+def test_a_column_that_no_file_has_yet_is_null(tmp_path: Path) -> None:
+    [file] = write(tmp_path, "256MB", count=2, hours=1, size=32)
+    newer = Table(TABLE.name, "", (*TABLE.columns, Column("share", "double", "New.")), TABLE.partition_by, TABLE.key)
+    engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
+    query = Model("read", "select number, share from late order by number")
+    rows = engine.query(query, {"late": Files(newer, [file.path], evolved=True)}).to_pylist()
+    assert rows == [{"number": 0, "share": None}, {"number": 1, "share": None}]
 
 
 def test_statements_in_threads_see_their_own_inputs(tmp_path: Path) -> None:

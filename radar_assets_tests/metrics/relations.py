@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from radar_assets.events.tables import EVENTS, SESSIONS
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.table import Table
 from radar_assets.metrics.composition import compose
 from radar_assets.metrics.registry import STANDARD_METRICS, Grain, Metric
 from radar_assets.windows import DAY, Window

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from radar_assets.lakehouse.contract import Table
+from radar_assets.lakehouse.table import Table
 from radar_assets.settings import Settings
 from radar_assets.tables import TABLES
 from radar_assets_tests.alerts.records import note, rule

@@ -1,5 +1,5 @@
--- Visitors whose sessions a build of the window [$start, $end) may change: those with an event or a session in it. They
--- go by a hash, which may name too many, never too few: sessions worked out anew for nothing come out as they were.
+-- Visitors whose sessions may change when the window [$start, $end) is built: those with an event or a session in it.
+-- Visitors are identified by a hash. A collision only adds a visitor, whose sessions are then computed again unchanged.
 select hash(project_id, visitor_id) as visitor_hash
 from events
 where event_time >= $start and event_time < $end

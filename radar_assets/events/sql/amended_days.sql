@@ -1,5 +1,5 @@
--- Days outside the window [$start, $end) that were built before and whose sessions come out differently now: a visit
--- reaches over midnight, or a visitor is not new any more.
+-- Days outside the window [$start, $end) that were built before and whose sessions change: a visit crosses midnight, or
+-- a visitor is no longer new.
 with
 
 now_there as (
@@ -29,7 +29,7 @@ differing as (
     full join there_before on now_there.digest = there_before.digest and now_there.day = there_before.day
     where now_there.digest is null or there_before.digest is null
     union
-    -- Further on, only days that change were worked out.
+    -- Of later days, only those that change were computed.
     select cast(started_at as date) as day
     from rebuilt_sessions
     where started_at >= $end + interval 2 days

@@ -1,5 +1,5 @@
--- The sessions of a day [$start, $end) beside the rebuilt window: those of the active visitors as rebuilt, those of all
--- other visitors as they are.
+-- The sessions of a day [$start, $end) outside the rebuilt window: rebuilt for the active visitors, unchanged for all
+-- others.
 select *
 from rebuilt_sessions
 where started_at >= $start and started_at < $end

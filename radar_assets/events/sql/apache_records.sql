@@ -1,4 +1,4 @@
--- The fields of requests as a web server logs them, in the common or the combined format; each is a page view.
+-- The fields of requests in a web server's access log, in the common or combined format. Each request is a page view.
 with matched as (
     select
         place,
@@ -50,7 +50,7 @@ select
         'method', nullif(request.method, ''),
         'referrer', referrer
     )::varchar as property_members,
-    -- The last part of an address names a household; a name instead of an address is left out.
+    -- Addresses are truncated, since their last part identifies a household. Host names are dropped.
     json_object(
         'userAgent', user_agent,
         'ip', coalesce(

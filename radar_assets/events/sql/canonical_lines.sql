@@ -1,9 +1,9 @@
--- Lines that are canonical events already stay as they are (`line` is null), unless they lack what the door fills in.
+-- Lines that are canonical events already stay unchanged (`line` is null), unless they lack fields that doors fill in.
 with parsed as (
     select
         place,
         text,
-        -- A line that is no JSON gives null; the contract will say so.
+        -- Lines that are not JSON give null; the contract rejects them.
         try(json_extract_string(text, ['/event_id', '/project_id', '/protocol', '/received_at'])) as sent
     from lines
 ),
@@ -33,7 +33,7 @@ select
                             'received_at', if(sent[4] is null, $now, null)
                         )
                     ),
-                    -- What is received by being imported says nothing of the sender's clock by when it was sent.
+                    -- Lines received by this import get no `sent_at`: the delay says nothing about the sender's clock.
                     if(sent[4] is null, '{"sent_at": null}', '{}')
                 )
                 || chr(10)

@@ -1,4 +1,4 @@
--- The fields of rows of cells; what no field is taken from stays among the properties. An empty cell is no value.
+-- The fields of CSV rows. Columns not mapped to a field become properties. Empty cells are null.
 with filled as (
     select
         place,

@@ -1,6 +1,6 @@
 with
--- Copies. Few ids occur more than once: a narrow scan finds them by hash (which may name too many, never too few), only
--- those are put in order, and all other rows stream past.
+-- Copies. Few ids occur more than once: a narrow scan finds candidates by hash (collisions only add candidates). Only
+-- these are sorted, and all other rows are streamed.
 candidates as (
     select hash(project_id, event_id) as id_hash
     from raw_events
@@ -9,8 +9,8 @@ candidates as (
     having count(*) > 1
 ),
 
--- Order of arrival among the rows of one id. Rows that arrived in the same instant are told apart by what they say
--- before the segment is asked, so that it makes no difference how lines were put into segments.
+-- Order of arrival of the rows with one id. Rows received at the same time are ordered by content before segment, so
+-- that the result doesn't depend on how lines were split into segments.
 arrivals as (
     select
         raw_events.project_id,
@@ -43,7 +43,7 @@ arrivals as (
     where raw_events.reason is null
 ),
 
--- The first arrival of the hour, the one before and the one after; whatever came later than it is a copy.
+-- The first arrival from one hour before to one hour after; all later ones are copies.
 neighbours as (
     select
         received_hour,
@@ -66,25 +66,28 @@ copies as (
     where arrival > first_arrival
 ),
 
--- Each JSON text is parsed once; `said` is what the event says of itself, `around` what it says of its surroundings.
+-- Each JSON text is parsed once, into the fields that are read below.
 accepted as (
     select
         raw_events.*,
-        json_extract_string(
+        json_transform(
             raw_events.properties,
-            [
-                '/url', '/$current_url', '/path', '/title', '/referrer', '/$referrer',
-                '/revenue', '/$geoip_country_code', '/$raw_user_agent'
-            ]
-        ) as said,
-        json_extract_string(
+            '{
+                "url": "VARCHAR", "$current_url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR",
+                "referrer": "VARCHAR", "$referrer": "VARCHAR",
+                "revenue": "VARCHAR", "$geoip_country_code": "VARCHAR", "$raw_user_agent": "VARCHAR"
+            }'
+        ) as property_fields,
+        json_transform(
             raw_events.context,
-            [
-                '/page/url', '/page/path', '/page/title', '/page/referrer',
-                '/campaign/source', '/campaign/medium', '/campaign/name', '/campaign/term', '/campaign/content',
-                '/userAgent', '/user_agent', '/location/country', '/country'
-            ]
-        ) as around
+            '{
+                "page": {"url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR", "referrer": "VARCHAR"},
+                "campaign": {
+                    "source": "VARCHAR", "medium": "VARCHAR", "name": "VARCHAR", "term": "VARCHAR", "content": "VARCHAR"
+                },
+                "userAgent": "VARCHAR", "user_agent": "VARCHAR", "location": {"country": "VARCHAR"}, "country": "VARCHAR"
+            }'
+        ) as context_fields
     from raw_events
     anti join copies
         on
@@ -99,28 +102,43 @@ accepted as (
 
 named as (
     select
-        * exclude (said, around),
-        coalesce(nullif(said[1], ''), nullif(said[2], ''), nullif(around[1], '')) as url,
+        * exclude (property_fields, context_fields),
+        coalesce(
+            nullif(property_fields.url, ''),
+            nullif(property_fields['$current_url'], ''),
+            nullif(context_fields.page.url, '')
+        ) as url,
         case
-            when said[3] != '' then said[3]
-            when coalesce(said[1], '') = '' and coalesce(said[2], '') = '' then nullif(around[2], '')
+            when property_fields.path != '' then property_fields.path
+            when coalesce(property_fields.url, '') = '' and coalesce(property_fields['$current_url'], '') = ''
+                then nullif(context_fields.page.path, '')
         end as given_path,
-        coalesce(nullif(said[4], ''), nullif(around[3], '')) as title,
-        -- posthog-js writes `$direct` where there is no referrer.
-        coalesce(nullif(said[5], ''), nullif(nullif(said[6], ''), '$direct'), nullif(around[4], '')) as referrer,
-        nullif(around[5], '') as campaign_source,
-        nullif(around[6], '') as campaign_medium,
-        nullif(around[7], '') as campaign_name,
-        nullif(around[8], '') as campaign_term,
-        nullif(around[9], '') as campaign_content,
-        coalesce(around[10], around[11], said[9]) as user_agent,
-        upper(coalesce(around[12], around[13], said[8])) as country_code,
-        try_cast(said[7] as decimal(18, 4)) as revenue
+        coalesce(nullif(property_fields.title, ''), nullif(context_fields.page.title, '')) as title,
+        -- posthog-js sends `$direct` if there is no referrer.
+        coalesce(
+            nullif(property_fields.referrer, ''),
+            nullif(nullif(property_fields['$referrer'], ''), '$direct'),
+            nullif(context_fields.page.referrer, '')
+        ) as referrer,
+        nullif(context_fields.campaign.source, '') as campaign_source,
+        nullif(context_fields.campaign.medium, '') as campaign_medium,
+        nullif(context_fields.campaign.name, '') as campaign_name,
+        nullif(context_fields.campaign.term, '') as campaign_term,
+        nullif(context_fields.campaign.content, '') as campaign_content,
+        coalesce(context_fields['userAgent'], context_fields.user_agent, property_fields['$raw_user_agent'])
+            as user_agent,
+        upper(
+            coalesce(
+                context_fields.location.country, context_fields.country, property_fields['$geoip_country_code']
+            )
+        ) as country_code,
+        try_cast(property_fields.revenue as decimal(18, 4)) as revenue
     from accepted
 ),
 
--- From here to `sites`, addresses are cut with string functions (one regular expression with groups takes four times as
--- long), a step a query: an alias used within its own select is copied into each use, and planning took half a second.
+-- From here to `sites`, URLs are split with string functions, since a regular expression with groups takes four times
+-- as long. Each step is a query of its own: aliases used within their own select are copied into each use, and planning
+-- took half a second.
 cut as (
     select
         *,
@@ -165,7 +183,7 @@ hosts as (
     from authorities
 ),
 
--- A percent sequence that is no UTF-8 leaves the text as it is.
+-- Text with percent sequences that are not UTF-8 stays encoded.
 sites as (
     select
         *,
@@ -182,7 +200,7 @@ sites as (
     from hosts
 ),
 
--- What the click ids stand for: Facebook marks every link that leaves it, the other networks only what was paid for.
+-- Meaning of click ids: Facebook adds one to every outgoing link, the other networks only to ads.
 campaigns as (
     select
         *,
@@ -209,7 +227,7 @@ origins as (
     from campaigns
 ),
 
--- A source is known by its own name or as part of a known domain: `m.facebook.com` is `facebook.com`.
+-- A source matches by its own name or by its parent domain: `m.facebook.com` is `facebook.com`.
 sources as (
     select
         origins.*,
@@ -291,13 +309,13 @@ select
     sources.utm_term,
     sources.utm_content,
 
-    -- client; what is looked up names the user agent too, so that its lineage reaches the line
+    -- client; the condition on the user agent connects the lineage to the line
     if(sources.user_agent is null, null, user_agents.browser) as browser,
     if(sources.user_agent is null, null, user_agents.os) as os,
     if(sources.user_agent is null, null, user_agents.device_type) as device_type,
     if(regexp_full_match(sources.country_code, '[A-Z]{2}'), sources.country_code, null) as country,
     coalesce(sources.user_agent is not null and user_agents.is_bot, false)
-    -- PostHog's servers say what is known of a group without any person's id.
+    -- PostHog's server SDKs send group properties without a person's id.
     or coalesce(
         sources.protocol = 'posthog'
         and sources.type = 'group'
@@ -310,12 +328,12 @@ select
     -- money
     sources.revenue,
 
-    -- everything else that was sent
+    -- payload
     sources.properties,
     sources.context,
     sources.protocol,
 
-    -- the line that it came from
+    -- the original line
     sources.received_hour,
     sources.segment,
     sources.line_number

@@ -1,4 +1,4 @@
--- Project days whose events are not exactly those of the sessions that start on the day and on the day before.
+-- Days of projects whose events differ from those of the sessions that start on the day or the day before.
 with
 
 counted as (

@@ -1,4 +1,4 @@
--- Canonical events, a line each, of records whose fields are told apart; a record that is no event has no line here.
+-- Canonical events, one line each, from records with named fields. Records that are not events have a null line.
 with told as (
     select
         place,
@@ -26,8 +26,8 @@ with told as (
 timed as (
     select
         *,
-        -- A number is seconds, milliseconds, microseconds or nanoseconds since 1970: what puts it before the year 5138.
-        -- What is received by being imported says nothing of the sender's clock by when it was sent.
+        -- Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970: the unit that gives a year before
+        -- 5138. Lines received by this import get no `sent_at`: the delay says nothing about the sender's clock.
         list_transform(
             [coalesce(received_at, $now), timestamp, if(received_at is null, null, sent_at)],
             lambda sent: case
@@ -38,8 +38,8 @@ timed as (
                 when abs(try_cast(sent as double)) < 1e20 then make_timestamp((try_cast(sent as double) / 1e3)::bigint)
             end
         ) as times,
-        -- What is called properties or context and is no object stays as a member of that name; one may be laid out in
-        -- lines, which mean nothing to JSON and much to NDJSON.
+        -- If properties or context is not an object, it becomes a member of that name. Objects may contain line breaks,
+        -- which JSON allows and NDJSON does not.
         case
             when try(json_type(properties)) = 'OBJECT' then replace(properties, chr(10), ' ')
             else coalesce('{"properties":' || to_json(properties) || '}', '{}')
@@ -76,7 +76,7 @@ select
     is_event,
     project_id,
     if(is_event, times[1], null) as received_at,
-    -- A time that can't be read is left for the contract to reject.
+    -- Invalid times stay as they are, and the contract rejects them.
     if(
         is_event,
         concat(

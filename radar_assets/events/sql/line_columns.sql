@@ -1,4 +1,4 @@
--- The columns of lines that are JSON objects: the names of their members.
+-- The columns of NDJSON lines: the names of the members.
 with parsed as (
     select try(json_keys(text)) as names
     from lines

@@ -1,4 +1,4 @@
--- Segments that the table holds.
+-- Segments in the table.
 select distinct
     received_hour,
     segment

@@ -1,9 +1,9 @@
--- The fields of lines that are JSON objects of another shape; what no field is taken from stays among the properties.
+-- The fields of NDJSON lines in another format. Members not mapped to a field become properties.
 with parsed as (
     select
         place,
         text,
-        -- A line that is no JSON gives null.
+        -- Lines that are not JSON give null.
         try(json_extract_string(text, $field_paths)) as fields
     from lines
 ),

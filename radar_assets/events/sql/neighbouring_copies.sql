@@ -1,5 +1,5 @@
--- Hours, other than those of the changed rows themselves, that hold a copy of a changed row: which of the copies counts
--- is decided anew, so these hours have changed as well.
+-- Other hours that hold a copy of a changed row. Which of the copies counts may change, so these hours have changed
+-- too.
 with
 
 changed as (

@@ -1,6 +1,6 @@
--- Every landed line with the verdict of the contract: contract.py says what the rules mean, a test holds the two
--- together. The lines are a stream, which can be read once. DuckDB's JSON reader lets pass more than the contract does,
--- so a quick look at each line finds the few that need a close one.
+-- Every landed line with the contract's verdict. contract.py defines the rules; a test compares both. The lines are a
+-- stream, which can be read once. DuckDB's JSON parser accepts more than the contract does, so a quick check of each
+-- line finds the few that need a thorough one.
 with
 
 screened as (
@@ -12,9 +12,9 @@ screened as (
         line,
         text,
         coalesce(strlen(text), octet_length(line)) as size_bytes,
-        -- Plain: up to 64 brackets, each followed by other tokens. No comma is before a closing bracket, no literal is
-        -- other than true, false and null, no number has over 15 digits before the point or over 2 in its exponent, and
-        -- no U+0000 is escaped.
+        -- Plain lines have at most 64 brackets, each followed by other tokens, no comma before a closing bracket, no
+        -- literals but true, false and null, no numbers with more than 15 digits before the point or 2 in the exponent,
+        -- and no escaped U+0000.
         coalesce(
             regexp_full_match(
                 text,
@@ -33,7 +33,8 @@ screened as (
 ),
 
 skeletons as (
-    -- What is left of the other lines without their strings: brackets, commas and literals, which are what they seem.
+    -- The other lines without the content of their strings, so that all remaining brackets, commas and literals are
+    -- syntax.
     select
         *,
         case
@@ -72,7 +73,7 @@ documents as (
 ),
 
 parsed as (
-    -- Values as JSON: what they are shows in their first letter.
+    -- Values as JSON: the first character shows the type.
     select
         *,
         case
@@ -156,7 +157,7 @@ typed as (
                 when 'alias' then type
             end
         ) as event,
-        -- By way of microseconds, since a plain cast would go by the time zone of the session.
+        -- Through microseconds, since a plain cast would use the session's time zone.
         case when are_rfc3339[1] then make_timestamp(epoch_us(try_cast(upper(timestamp) as timestamptz))) end
             as timestamp,
         case when are_rfc3339[2] then make_timestamp(epoch_us(try_cast(upper(sent_at) as timestamptz))) end
@@ -177,8 +178,8 @@ measured as (
                 then timestamp + (received_at - sent_at)
             else timestamp
         end as event_time,
-        -- Which of the event, its properties and its context have a key twice. One bit a key shows that most have not;
-        -- the shift is one that keeps the contract's own names apart.
+        -- Whether the event, its properties and its context have duplicate keys. One bit per key rules this out for
+        -- most; the shift gives the contract's own field names different bits.
         list_transform(
             keys,
             lambda names: case
@@ -190,8 +191,8 @@ measured as (
                 else false
             end
         ) as have_duplicates,
-        -- The payload of a long line as it was sent: a walk over the tokens of the event that keeps the number of open
-        -- brackets, the place of the member and the bytes so far.
+        -- Size of a long line's payload, as sent: a walk over the tokens of the event that tracks open brackets, the
+        -- position in the member, and the bytes so far.
         case
             when size_bytes > 32768 and document_fault is null
                 then struct_extract(
@@ -236,7 +237,7 @@ measured as (
 judged as (
     select
         *,
-        -- Reason, field at fault and more words, with colons between them.
+        -- Reason, invalid field and details, separated by colons.
         case
             when document_fault is not null then document_fault
 
@@ -297,7 +298,7 @@ decided as (
         split_part(fault, ': ', 1) as reason,
         substring(fault, strpos(fault, ': ') + 2) as detail,
         case when fault is not null then coalesce(line, encode(text)) end as line,
-        -- A rejected line keeps its project, where it is of the kind that a project can be.
+        -- Rejected lines keep their project if it is a valid text.
         case
             when fault is null then project_id
             when has_project and length(project_id) between 1 and 200 and not contains(project_id, chr(0))

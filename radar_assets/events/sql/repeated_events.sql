@@ -1,7 +1,7 @@
--- Ids that occur more than once within an hour to either side of their event hour.
+-- Ids that occur more than once within an hour before or after their event hour.
 with
 
--- A narrow scan finds them by hash, which may name too many, never too few.
+-- A narrow scan finds candidates by hash. Collisions only add candidates.
 repeated as (
     select hash(project_id, event_id) as id_hash
     from events

@@ -1,4 +1,4 @@
--- Rejected lines received since $since, of one reason or project where those are given, as lines to be judged again.
+-- Rejected lines received since $since, optionally of one reason or project, as lines to validate again.
 select
     received_hour,
     segment,

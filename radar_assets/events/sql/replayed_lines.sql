@@ -1,5 +1,5 @@
--- The candidates with what is to become of them: still rejected; a copy, because an event of the same id was accepted
--- before, in the table or further up in this list; or accepted.
+-- The candidates with their outcome: still rejected; a copy, because an event with the same id was accepted before, in
+-- the table or earlier in this list; or accepted.
 with
 
 candidates as (

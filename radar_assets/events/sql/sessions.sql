@@ -1,11 +1,10 @@
--- The sessions of the active visitors that start from one day before $start on, worked out anew.
+-- The sessions of the active visitors that start from one day before $start on, computed again.
 --
--- A run of activity ends where the visitor is idle: for more than 30 minutes, or, among events that carry the sender's
--- own session id, for more than 12 hours. A run is cut at every 06:00 and 18:00 UTC that lies 12 hours or more after
--- its start, so that no session lasts 24 hours. Which session an event belongs to is thus decided by the 36 hours
--- before it alone, in whatever order the events arrived, and an event may move the cuts of the 36 hours after it.
--- Whether a visitor is new is told by the 30 days before; of the days further on, those come along in which that
--- changes.
+-- A run of activity ends when the visitor is idle for more than 30 minutes, or for more than 12 hours between events
+-- with the sender's own session id. A run is cut at every 06:00 and 18:00 UTC that is 12 hours or more after its start,
+-- so that no session lasts 24 hours. So only the 36 hours before an event decide its session, in whatever order events
+-- arrived, and an event may move cuts in the 36 hours after it. The 30 days before decide whether a visitor is new;
+-- later days in which this changes are included.
 with
 
 activity as (
@@ -60,7 +59,7 @@ cut as (
             when half_day >= run_started_at + interval 12 hours then half_day
             else run_started_at
         end as cut_at,
-        -- The first page view tells where a visit came from; where there is none, its first event.
+        -- The first page view defines the origin of the visit, or else its first event.
         case when is_page_view then place else place + 1000000000000 end as landing_place
     from runs
 ),
@@ -79,7 +78,7 @@ visits as (
         coalesce(sum(revenue), 0) as revenue,
         arg_min(path, place) filter (where is_page_view) as entry_page,
         arg_max(path, place) filter (where is_page_view) as exit_page,
-        -- A session touches two days at most, and of two days in a row one is even.
+        -- A session spans at most two days, and one of two consecutive days is even.
         count(*) filter (where epoch_us(event_time) // 86400000000 % 2 = 0) as events_on_even_days,
         arg_min(event_id, landing_place) as landing_id,
         arg_min(event_time, landing_place) as landing_time
@@ -88,7 +87,7 @@ visits as (
     having min(event_time) >= $start - interval 1 day
 ),
 
--- What says where a visit came from is read for that event alone: it need not be sorted with all the others.
+-- The columns about the origin are read for that event alone, so that they needn't be sorted with all events.
 landed as (
     select
         visits.*,
@@ -149,7 +148,7 @@ rebuilt as (
     from landed
 ),
 
--- The columns are few here since this reads sixty days.
+-- Few columns, since this reads sixty days.
 known as (
     select
         project_id,

@@ -1,10 +1,10 @@
--- Event hours in which accepted lines are not exactly the events and the copies of events.
+-- Event hours in which the accepted lines are not exactly the events and their copies.
 --
--- A line is a copy when a line with the same ids within an hour to either side was received before it; counted here by
--- comparing every pair, and not by rank as the table itself is made.
+-- A line is a copy if a line with the same ids, at most one hour away, was received before it. This compares every
+-- pair, independently of the table's SQL, which uses ranks.
 with
 
--- Few ids occur more than once: a narrow scan finds them by hash, which may name too many, never too few.
+-- Few ids occur more than once: a narrow scan finds candidates by hash. Collisions only add candidates.
 repeated as (
     select hash(project_id, event_id) as id_hash
     from raw_events
@@ -13,8 +13,8 @@ repeated as (
     having count(*) > 1
 ),
 
--- Lines of one id that were received in the same instant and happened in the same instant are in the same hour, so that
--- any order among them gives the same count.
+-- Lines with the same id, received time and event time are in the same hour, so any order among them gives the same
+-- count.
 candidates as (
     select
         raw_events.project_id,

@@ -1,4 +1,4 @@
--- The distinct user agents of a window, to be looked up before events.sql joins them; both read them alike.
+-- The distinct user agents of a window, parsed before events.sql joins them. Both read the same fields.
 select distinct
     coalesce(
         json_extract_string(context, '/userAgent'),

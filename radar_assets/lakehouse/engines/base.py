@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from radar_assets.lakehouse.contract import Table
 from radar_assets.lakehouse.files import NewFile
 from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.table import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from radar_assets.lakehouse.contract import Column, Table
 from radar_assets.lakehouse.engines.base import Engine, Session
 from radar_assets.lakehouse.engines.limits import limited
 from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.table import Column, Table
 
 if TYPE_CHECKING:
     import duckdb
@@ -285,8 +285,15 @@ def _select(files: Files) -> str:
             "select " + ", ".join(f'null::{_TYPES[c.type]} as "{c.name}"' for c in files.table.columns) + " where false"
         )
     listed = ", ".join(f"'{_quoted(path)}'" for path in files.paths)
-    by_name = ", union_by_name = true" if files.evolved else ""
-    return f"select * from read_parquet([{listed}], hive_partitioning = false{by_name})"
+    options = "hive_partitioning = false"
+    if files.evolved:
+        # By field id, as Iceberg reads them: columns that no file has yet are null.
+        fields = ", ".join(
+            f"{number}: {{name: '{column.name}', type: '{_TYPES[column.type]}', default_value: null}}"
+            for number, column in enumerate(files.table.columns, start=1)
+        )
+        options = f"schema = map {{{fields}}}"
+    return f"select * from read_parquet([{listed}], {options})"
 
 
 def _partition_keys(table: Table) -> list[str]:

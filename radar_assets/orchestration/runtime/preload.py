@@ -16,6 +16,7 @@ LIBRARIES = [
     "duckdb",
     "fsspec.implementations.local",
     "numpy.ma",
+    "pandas",  # which pyarrow and DuckDB import by themselves, with the first array and the first parameter: 0.7 s
     "pyarrow.parquet",
     "pydantic_settings",
     "pyiceberg.avro.decoder_fast",

@@ -16,7 +16,7 @@ class Column:
 
     Attributes:
         type: an Iceberg type; `timestamp` is UTC without a zone, in microseconds.
-        unit: what a number counts, such as `s`, `bytes` or `events`; `None` where the description says it all.
+        unit: the unit of a number, such as `s`, `bytes` or `events`; `None` if it has none.
     """
 
     name: str
@@ -31,13 +31,13 @@ class Table:
     """A table's declaration.
 
     Attributes:
-        columns: in the order in which they are stored; a column's field id is its place, so new ones go to the end.
-        partition_by: `(column, transform)` pairs; the first one is the time by which windows of the table are replaced.
-        key: the columns that tell one row from every other.
-        inputs: the tables that it is built from. A partition is stale while the first of them has changed since; the first is
-            therefore the one that changes last.
-        input_time: the partition column of the first input whose time is that of this table's partitions, where that is not the
-            input's own window column.
+        columns: in stored order. A column's field id is its position, so new columns go to the end.
+        partition_by: `(column, transform)` pairs. Windows of the table are replaced by the first one.
+        key: the columns that identify a row.
+        inputs: the tables that it is built from. A partition is stale if the first input has changed since it was built, so list
+            the input that changes last first.
+        input_time: the partition column of the first input that matches this table's partitions, if it is not the input's window
+            column.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Table:
 
     @property
     def grid(self) -> Transform:
-        """The unit of its partitions."""
+        """Unit of the table's partitions."""
         return self.partition_by[0][1]
 
     @property
@@ -59,14 +59,14 @@ class Table:
         return (self.inputs[0], *self.inputs[0].origins) if self.inputs else ()
 
     def time_field(self, parent: "Table") -> int:
-        """The place of the parent's partition field whose time is that of this table's partitions."""
+        """Index of the parent's partition field that matches this table's partitions."""
         if self.input_time is None or parent.name != self.inputs[0].name:
             return 0
         return [column for column, _ in parent.partition_by].index(self.input_time)
 
     @property
     def window_column(self) -> str:
-        """The column whose time decides which window a row belongs to."""
+        """The column that decides which window a row belongs to."""
         return self.partition_by[0][0]
 
     @property

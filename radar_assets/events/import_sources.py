@@ -1,6 +1,6 @@
-"""Files of other systems, opened, decompressed and cut into blocks of whole lines, in a bounded amount of memory.
+"""Opens and decompresses files of other systems and splits them into blocks of whole lines, in bounded memory.
 
-What the lines mean is for `import_formats.py` to say.
+`import_formats.py` parses the lines.
 """
 
 import sys
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK_BYTES = 32 * 2**20
-"""Bytes that are worked on at a time: so many that the fixed cost of a query is small beside them."""
+"""Bytes per block: enough to make the fixed cost of a query negligible."""
 
 LONGEST_LINE = 64 * 2**20
-"""A longer line is cut; the contract keeps no more of one either."""
+"""Longer lines are truncated, as in segments."""
 
 STANDARD_INPUT = Path("-")
 
@@ -26,14 +26,14 @@ _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 class ImportFailedError(Exception):
-    """A file can't be imported; the message says what is wrong with it, or with what was asked for."""
+    """A file can't be imported; the message says what is wrong with the file or the arguments."""
 
 
 class Block(NamedTuple):
-    """Whole lines; the last one of the file has a line feed too.
+    """Whole lines; the last line of the file also ends with a line feed.
 
     Attributes:
-        read_bytes: how far the file itself is read, compressed as it is; 0 for a pipe.
+        read_bytes: bytes of the (compressed) file read so far; 0 for a pipe.
     """
 
     data: memoryview
@@ -41,10 +41,10 @@ class Block(NamedTuple):
 
 
 def read_blocks(path: Path) -> Iterator[Block]:
-    """The blocks of a file, plain or compressed with gzip or zstd; `-` is the standard input.
+    """Read a file in blocks, plain or compressed with gzip or zstd; `-` is the standard input.
 
     Raises:
-        ImportFailedError: the file can't be opened, or not be read to its end; the blocks before were given then.
+        ImportFailedError: the file can't be opened, or can't be read to its end, after the blocks before.
     """
     try:
         with nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else path.open("rb") as file:
@@ -65,7 +65,7 @@ def read_blocks(path: Path) -> Iterator[Block]:
 
 
 def size_bytes(path: Path) -> int | None:
-    """The size of a file as it is; `None` for what has none, such as a pipe."""
+    """Size of a file; `None` for a pipe."""
     return path.stat().st_size if path != STANDARD_INPUT and path.is_file() else None
 
 
@@ -74,7 +74,7 @@ def _position(file: BinaryIO) -> int:
 
 
 def _decompressed(file: BinaryIO) -> "BinaryIO | pa.NativeFile":
-    """The content of a file; its first bytes tell how it is compressed, whatever its name."""
+    """The content of a file. Compression is detected by the first bytes, whatever the name."""
     start = file.peek(4) if isinstance(file, BufferedReader) else b""
     for magic, compression in _COMPRESSIONS.items():
         if start.startswith(magic):
