@@ -50,7 +50,7 @@ SMALL_LINES_BYTES = 4 * SMALL_BYTES
 RETRY_S = 5
 """`Retry-After` while nothing can be made durable."""
 _MISSING_KEY = "No key in the request. Send Authorization: Bearer <key>; create one with radar key create PROJECT"
-_NO_KEY = "invalid or revoked write key"
+_INVALID_KEY = "invalid or revoked write key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Intake:
                 key, count = batch.key, len(batch.events)
                 del batch
                 if await self._keys.find(key, "write") is None:
-                    return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, count)
+                    return Verdict(Outcome.UNAUTHORIZED, _INVALID_KEY if key else _MISSING_KEY, count)
                 batch = await self._read_large(door, request, sent, encoding)
         except BusyError:
             return Verdict(Outcome.UNAVAILABLE, "too many large requests at once", retry_after_s=1)
@@ -162,7 +162,7 @@ class Intake:
             return Verdict(Outcome.UNAUTHORIZED, _MISSING_KEY) if events else Verdict(Outcome.ACCEPTED)
         grant = await self._keys.find(batch.key, "write")
         if grant is None:
-            return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, len(events))
+            return Verdict(Outcome.UNAUTHORIZED, _INVALID_KEY if batch.key else _MISSING_KEY, len(events))
         if not grant.admits(sending_origin(request)):
             return Verdict(Outcome.UNAUTHORIZED, "the write key is not for this origin", len(events))
         if not events:
