@@ -1,6 +1,6 @@
-"""The collector as an ASGI application: its routes, and the way between HTTP and the doors.
+"""The collector as an ASGI application: routes, and the translation between HTTP and doors.
 
-Built from the list of doors; what happens to a request in between is in `intake.py`.
+It is built from the list of doors. What happens to a request is in `intake.py`.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets.windows import utc_now
 
 LINGER_S = 2.0
-"""How long a refused body is still read, and thrown away: most senders read no answer before they have sent all."""
+"""How long a refused body is still read and discarded: most clients read the response only after sending everything."""
 
 
 def create_app() -> Starlette:
     """The application with the settings of the environment, as each worker of `radar collect` makes it."""
     _end_with_parent()
     app = make_app(load_settings())
-    # What is imported by now is never garbage: without it, collections take milliseconds less, during which nobody is answered.
+    # Imported modules are never garbage. Without them, each collection blocks requests some milliseconds less.
     gc.freeze()
     return app
 
 
 def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
-    """The application. It opens store and journal when it starts, and closes them, all lines durable, when it ends."""
+    """The application. Its lifespan opens the store and the journal, and closes them once all lines are durable."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -55,7 +55,7 @@ def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
             yield
 
     endpoints = [Endpoint(door, path, method).route() for door in doors for method, path in door.routes]
-    # Any page may send events and ask for live numbers: its key decides what for. No cookie gives access to anything.
+    # Any page may send events and read live numbers with a key. Cookies give access to nothing.
     cors = Middleware(
         _DoorsCors,
         allow_origins=["*"],
@@ -71,13 +71,13 @@ def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
         exception_handlers={404: unknown_path, 405: unknown_path},
         lifespan=lifespan,
     )
-    # Senders lose the body of a request on the way that a redirect shows them.
+    # Clients drop the body when they follow a redirect.
     app.router.redirect_slashes = False
     return app
 
 
 class _DoorsCors(CORSMiddleware):
-    """CORS for what pages use, and not for what is there for the operator: no page may read that from inside a network."""
+    """CORS for the routes that pages use, and none for operators' routes, which pages must not read from inside a network."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_private = scope["type"] == "http" and scope["path"] in PRIVATE
@@ -85,7 +85,7 @@ class _DoorsCors(CORSMiddleware):
 
 
 class _Guard:
-    """Answers requests on which the code fails, in a few words, and has the error counted."""
+    """Answers requests that fail unexpectedly with a short 500, and counts the error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -97,25 +97,25 @@ class _Guard:
             if scope["type"] != "http":
                 raise
             scope["app"].state.worker.telemetry.failed("other", error)
-            # Too late if an answer has begun, whose connection the server then closes.
+            # Fails if a response has begun; the server then closes the connection.
             with suppress(RuntimeError):
                 await JSONResponse({"error": "unexpected"}, status_code=500)(scope, receive, send)
 
 
 class Endpoint:
-    """One route of a door, as an ASGI application: Starlette's own requests and responses cost as much as the whole rest."""
+    """One route of a door, as an ASGI application: Starlette's requests and responses would double the cost of a request."""
 
     def __init__(self, door: Door, path: str, method: str) -> None:
         self._door, self._path, self._method = door, path, method
 
     def route(self) -> Route:
-        """The route for it. A HEAD is no GET here, since that would count an event."""
+        """The route. HEAD is not handled like GET, since that would count an event."""
         route = Route(self._path, self, methods=[self._method])
         route.methods = {self._method}
         return route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take a request in, and answer it."""
+        """Process a request and respond."""
         began = time.perf_counter()
         worker: Worker = scope["app"].state.worker
         request = _request(scope, worker)
@@ -166,7 +166,7 @@ def _refusal(error: Exception) -> Verdict:
         return Verdict(Outcome.TOO_LARGE, str(error))
     if isinstance(error, SlowError):
         return Verdict(Outcome.UNAVAILABLE, "the body did not arrive in time", retry_after_s=RETRY_S)
-    return Verdict(Outcome.UNAVAILABLE, "there are too many large requests", retry_after_s=1)
+    return Verdict(Outcome.UNAVAILABLE, "too many large requests at once", retry_after_s=1)
 
 
 async def _send(answer: Answer, verdict: Verdict, send: Send, *, more: bool) -> None:
@@ -181,7 +181,7 @@ async def _send(answer: Answer, verdict: Verdict, send: Send, *, more: bool) -> 
 
 
 async def _linger(request: Request, receive: Receive, send: Send) -> None:
-    """Read on for a moment what nobody wants: a sender whose connection is cut while it sends doesn't see its answer."""
+    """Read and discard the body for a moment: a client whose connection is cut while it sends doesn't see the response."""
     if "expect" not in request.headers:
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
@@ -191,7 +191,7 @@ async def _linger(request: Request, receive: Receive, send: Send) -> None:
 
 
 def _end_with_parent() -> None:
-    """Stop in order when the process that started the workers was killed: nobody else would ever stop them."""
+    """Shut down when the parent process is killed, since nothing else would stop its workers."""
     parent = multiprocessing.parent_process()
     if parent:
 

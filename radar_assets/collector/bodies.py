@@ -1,6 +1,6 @@
-"""Bodies of requests, read and inflated within bounds: of size, of time, and of what all of them hold in memory together.
+"""Bodies of requests, read and inflated within limits of size, time and total memory.
 
-What a body says is for its door.
+Their content belongs to the doors.
 """
 
 import asyncio
@@ -18,26 +18,25 @@ MAX_BODY_BYTES = 20_000_000
 """As sent."""
 MAX_INFLATED_BYTES = 64_000_000
 MAX_PARTS = 1_000_000
-"""Commas and line feeds in a body: what it unfolds to in memory is bounded by them, whatever a door makes of it. 5,000 events of 200
-members fit."""
+"""Commas and line feeds in a body; they bound its size in memory once decoded. 5,000 events of 200 members fit."""
 SMALL_BYTES = 256 * 2**10
-"""Bodies up to this size, inflated, are read where they are; larger ones one at a time and beside the event loop."""
+"""Bodies up to this size, inflated, are read on the event loop; larger ones one at a time, in a thread."""
 
 _FREE_BYTES = 64 * 2**10
-"""What a body may hold without asking: nobody's small request waits for others' large ones."""
+"""Not counted against the total, so that small requests never wait for large ones."""
 _MAX_HELD_BYTES = 256 * 2**20
 _GZIP = b"\x1f\x8b"
 _DEFLATE = "deflate"
 _MAX_MEMBERS = 16
-"""Of a gzip file, which may be several in a row; each costs a copy of those that follow."""
+"""Members of a gzip file; each costs a copy of those that follow."""
 
 
 class TooLargeError(Exception):
-    """A request is over a bound; the message names it."""
+    """A request exceeds a limit; the message names it."""
 
 
 class BusyError(Exception):
-    """Large requests hold all the memory that there is for them."""
+    """Large requests use all the memory reserved for them."""
 
 
 class SlowError(Exception):
@@ -45,15 +44,15 @@ class SlowError(Exception):
 
 
 class DisconnectedError(Exception):
-    """The sender is gone."""
+    """The client disconnected."""
 
 
 class CorruptError(ValueError):
-    """A body is not packed as it says; the message says how."""
+    """A compressed body is corrupt; the message says how."""
 
 
 class Bodies:
-    """Reads bodies, and knows what those that are being read and worked upon hold."""
+    """Reads bodies, and tracks the memory of those in progress."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -61,7 +60,7 @@ class Bodies:
 
     @contextmanager
     def held(self) -> Iterator["Body"]:
-        """A body to be read; what it holds is given back when the block ends."""
+        """A body to be read; its memory is released when the block ends."""
         body = Body(self._hold)
         try:
             yield body
@@ -118,16 +117,16 @@ class Body:
 
 
 def is_packed(body: bytes, encoding: str) -> bool:
-    """Whether a body has to be inflated. Its first bytes tell: header and query parameter may be missing, or left by a proxy."""
+    """Whether a body is compressed. The first bytes decide, since headers may be missing or left behind by a proxy."""
     return body.startswith(_GZIP) or encoding == _DEFLATE
 
 
 def inflate(body: bytes, encoding: str, limit_bytes: int) -> bytes:
-    """A packed body, inflated.
+    """Inflate a compressed body.
 
     Raises:
-        TooLargeError: that is more than `limit_bytes`; no more than those were inflated.
-        CorruptError: the data is not what it should be.
+        TooLargeError: it has more than `limit_bytes`; no more than that was inflated.
+        CorruptError: the data is corrupt.
     """
     parts, size = [], 0
     try:
@@ -138,23 +137,23 @@ def inflate(body: bytes, encoding: str, limit_bytes: int) -> bytes:
             if size > limit_bytes:
                 raise TooLargeError(f"the inflated body has more than {limit_bytes} bytes")
             if not inflater.eof:
-                raise CorruptError("the packed body ends too early")
+                raise CorruptError("the compressed body ends too early")
             parts.append(part)
             body = inflater.unused_data
             if not body:
                 return b"".join(parts)
     except zlib.error as error:
-        raise CorruptError(f"the packed body is corrupt ({error})") from error
-    raise CorruptError(f"the packed body has more than {_MAX_MEMBERS} members")
+        raise CorruptError(f"the compressed body is corrupt ({error})") from error
+    raise CorruptError(f"the compressed body has more than {_MAX_MEMBERS} members")
 
 
 def _inflater(body: bytes, encoding: str) -> Any:
     if body.startswith(_GZIP):
         return zlib.decompressobj(wbits=31)
     if encoding == _DEFLATE:
-        # Named after zlib's format, and sent without its frame by some.
+        # The name means zlib's format, but some clients send raw deflate.
         return zlib.decompressobj(wbits=15 if int.from_bytes(body[:2]) % 31 == 0 else -15)
-    raise CorruptError("something follows the packed body")
+    raise CorruptError("the compressed body has trailing data")
 
 
 _ESCAPES = re.compile(
@@ -163,22 +162,22 @@ _ESCAPES = re.compile(
 
 
 _CONSTANTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(-?(?:NaN|Infinity))', re.DOTALL)
-"""Those that are no JSON; strings are found to be passed over, and one without an end too, or each quote in it would be tried."""
+"""Constants that are not JSON. Strings match so that they are skipped, also without an end, or each quote would be tried."""
 
 
-def mend(body: bytes) -> bytes:
-    """JSON without what senders are known to write and no strict reader takes: the whole batch would be lost."""
-    return mend_depth(mend_constants(mend_surrogates(body)))
+def repair(body: bytes) -> bytes:
+    """JSON with known defects of SDKs repaired, for which a strict decoder refuses the whole batch."""
+    return repair_depth(repair_constants(repair_surrogates(body)))
 
 
 _MAX_DEPTH = 100
-"""More than the contract lets an event have, so that it rejects those that are mended."""
+"""More than the contract allows, so that it still rejects these events."""
 _BRACKETS = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+([\[{]++|[\]}]++|\Z)', re.DOTALL)
 """A run of opening or closing brackets and the text before it. It also finds the end, or the search would start anew at each byte."""
 
 
-def mend_depth(body: bytes) -> bytes:
-    """JSON with the text of each value that is nested too deep in its place: decoders refuse the whole body for it."""
+def repair_depth(body: bytes) -> bytes:
+    """JSON in which values nested too deeply are replaced by their text, since decoders would refuse the whole body."""
     if not _MAX_DEPTH < body.count(b"[") + body.count(b"{") <= MAX_PARTS:
         return body
     parts, kept_to, depth, cut = [], 0, 0, None
@@ -197,17 +196,17 @@ def mend_depth(body: bytes) -> bytes:
     return b"".join([*parts, body[kept_to:]])
 
 
-def mend_constants(body: bytes) -> bytes:
-    """JSON with null in the place of NaN and infinities, which Python writes bare where a number is none."""
+def repair_constants(body: bytes) -> bytes:
+    """JSON with null in place of NaN and infinities, which Python's encoder writes."""
     if b"NaN" not in body and b"Infinity" not in body:
         return body
     return _CONSTANTS.sub(lambda found: b"null" if found[1] else found[0], body)
 
 
-def mend_surrogates(body: bytes) -> bytes:
-    """JSON with U+FFFD in the place of each escaped half of a surrogate pair.
+def repair_surrogates(body: bytes) -> bytes:
+    """JSON with U+FFFD in place of each lone escaped surrogate.
 
-    Browsers escape one where a script cut an emoji in two.
+    Browsers write one when a script cuts an emoji in two.
     """
     if b"\\ud" not in body and b"\\uD" not in body:
         return body

@@ -1,6 +1,6 @@
-"""What a door is: how one protocol's requests become canonical events, and how that protocol wants to be answered.
+"""The interface of doors: how requests of one protocol become canonical events, and what its clients expect as a response.
 
-A door knows nothing of keys, limits, disks and HTTP servers; those are the same for all and live beside this module.
+Keys, limits, disks and the HTTP server are shared by all doors and live beside this module.
 """
 
 import base64
@@ -18,15 +18,15 @@ import msgspec
 from radar_assets.events.user_agents import LOOKED_AT
 
 MAX_EVENTS = 5_000
-"""In a request. A door need not look at more than one beyond them, which is how it tells that there are too many."""
+"""Maximum in a request. A door reads at most one more, which shows that there are too many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent a request, for protocols whose events name no visitor. Nothing of it may be stored or logged.
+    """The sender of a request, for protocols whose events name no visitor. It must not be stored or logged.
 
     Attributes:
-        salt: at most 64 bytes; a secret of the day, the same in all workers and gone some days later.
+        salt: at most 64 bytes; the secret of the day, the same in all workers and deleted some days later.
         address: the whole IP address.
     """
 
@@ -35,27 +35,27 @@ class Sender:
     user_agent: str = field(repr=False)
 
     def visitor_id(self, site: str, address: str = "", user_agent: str = "") -> str:
-        """An id that stays the same on a site for the day, and that can't be traced back to an address.
+        """An id that is stable on a site for a day and can't be traced back to an address.
 
         Args:
             address: of the visitor, and so `user_agent`, where a server sends for others.
         """
-        # Of the user agent no more than is looked at elsewhere: events without an id, of which a body holds thousands, share it.
+        # Only the part of the user agent that is used elsewhere, since thousands of events of a body may need it.
         words = "\0".join((site, address or self.address, (user_agent or self.user_agent)[:LOOKED_AT]))
         return blake2b(words.encode(errors="surrogatepass"), key=self.salt, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, read whole.
+    """One HTTP request with its body.
 
     Attributes:
         query: the last value of each parameter.
         headers: by lower-case name.
-        body: inflated, whatever it was packed in.
+        body: inflated.
         received_at: naive, UTC; no later than the answer.
-        sender: who sent it, in full; not to be stored.
-        address: the client's IP address as far as the settings let it be kept, or `None`.
+        sender: with the whole address; not to be stored.
+        address: the client's IP address as the settings allow it to be kept, or `None`.
     """
 
     method: str
@@ -69,7 +69,7 @@ class Request:
 
     @property
     def key(self) -> str:
-        """The key that headers or query have: a bearer token, the user of basic auth, or `key`; empty if there is none."""
+        """The key of the headers or the query: bearer token, basic auth user or `key`; empty if absent."""
         scheme, _, value = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return value.strip()
@@ -82,10 +82,10 @@ class Request:
 
 
 class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """A canonical event as its sender means it; project, received time and protocol are added by what is shared.
+    """A canonical event without project, received time and protocol, which the shared code adds.
 
-    A field holds what was sent, of whatever type (`msgspec.Raw` where it need not be looked at): that it is as the contract wants it
-    is for the contract to say, so that a bad event becomes a rejected line and not a lost one.
+    Fields hold what was sent, of any type (`msgspec.Raw` if not decoded). The contract validates them, so that an invalid event
+    becomes a rejected line.
     """
 
     event_id: Any = None
@@ -96,21 +96,21 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     anonymous_id: Any = None
     session_id: Any = None
     timestamp: Any = None
-    """By default when the request was received."""
+    """Defaults to the received time of the request."""
     sent_at: Any = None
     properties: Any = None
     context: Any = None
 
 
 class Failed(NamedTuple):
-    """An event on which its door failed unexpectedly: the error, and what was sent, which becomes a rejected line."""
+    """An event on which the door failed unexpectedly: the error, and the JSON, which becomes a rejected line."""
 
     error: Exception
     raw: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def attempt(make: Callable[..., Event], *arguments: Any) -> Event | Failed:
-    """The event that is made of these; whatever goes wrong costs that event alone."""
+    """Make an event; an error costs only this event."""
     try:
         return make(*arguments)
     except Exception as error:
@@ -118,7 +118,7 @@ def attempt(make: Callable[..., Event], *arguments: Any) -> Event | Failed:
 
 
 def identifier(value: Any) -> Any:
-    """An id as it was sent, but a whole number as its digits: SDKs let applications have ids of either kind."""
+    """An id as text if it is an integer, else as sent: SDKs allow both kinds of id."""
     return str(value) if type(value) is int else value
 
 
@@ -159,7 +159,7 @@ STATUS: Mapping[Outcome, HTTPStatus] = {
     Outcome.LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Outcome.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""The status that says so in any protocol without words of its own for it."""
+"""The default HTTP status of each outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Answer:
 
 
 class MalformedRequestError(ValueError):
-    """A request is not of its door's protocol; the message names what is wrong and what is expected."""
+    """A request is not of the door's protocol; the message says what is wrong and what is expected."""
 
 
 class ForeignRequestError(MalformedRequestError):
@@ -187,18 +187,18 @@ class Door(Protocol):
 
     @property
     def routes(self) -> Sequence[tuple[str, str]]:
-        """Method and path; each is read by `read`. A path that only keeps SDKs quiet belongs here too and reads no event."""
+        """Methods and paths. Paths that SDKs need an answer from but that bring no events belong here too."""
         ...
 
     def read(self, request: Request) -> Batch:
         """The events of a request.
 
         Raises:
-            MalformedRequestError: it is no request of this protocol.
-            TooLargeError: what its events share would come to too much.
+            MalformedRequestError: it is not a request of this protocol.
+            TooLargeError: members that its events share would take too much memory.
         """
         ...
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """The response that this protocol's senders expect."""
+        """The response that clients of this protocol expect."""
         ...

@@ -1,7 +1,7 @@
-"""From a landed line to what the live numbers need of its event, at a tenth of the cost of the whole verdict.
+"""Reads landed lines for the live numbers, at a tenth of the cost of the contract.
 
-A line that looks ordinary is judged here, by rules that accept nothing that the contract doesn't, and any other by the
-contract itself. How hits are counted belongs to `live.py`.
+Ordinary lines are checked here, by rules no looser than the contract's; all others by the contract itself. Counting belongs to
+`live.py`.
 """
 
 import re
@@ -46,7 +46,7 @@ class Hit(NamedTuple):
 
 
 def read_hit(line: bytes) -> Hit | None:
-    """The hit on a line; `None` for a line that the contract rejects. Which projects there are is not asked here."""
+    """The hit of a line; `None` if the contract rejects the line. The project need not exist."""
     event = _ordinary(line) or _any(line)
     return None if event is None else _hit(event)
 

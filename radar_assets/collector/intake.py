@@ -1,6 +1,6 @@
-"""The road of a request, whatever its door: read, told whose it is, counted against limits, made durable.
+"""The steps of a request, whatever its door: read the body, find the key, count against limits, make the lines durable.
 
-What only HTTP knows is for `app.py`; what only one protocol knows, for its door.
+HTTP belongs to `app.py`, and protocols to their doors.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from radar_assets.collector.bodies import (
     TooLargeError,
     inflate,
     is_packed,
-    mend,
+    repair,
 )
 from radar_assets.collector.door import (
     MAX_EVENTS,
@@ -44,18 +44,18 @@ from radar_assets.origins import Origin, origin_of_url, parse_origin
 from radar_assets.settings import Settings
 
 MAX_LARGE_WAITING = 32
-"""Large bodies that wait for their turn; anybody may send some that take a good part of a second each, key or none."""
+"""Large bodies that may wait for their turn. Each can take most of a second, and senders need no valid key."""
 SMALL_LINES_BYTES = 4 * SMALL_BYTES
-"""Lines up to this size are encoded where they are, if their body was small; what its events share may make more of it."""
+"""Lines of a small body are encoded on the event loop up to this size; members that its events share can make them larger."""
 RETRY_S = 5
-"""When to come again while nothing can be made durable."""
+"""`Retry-After` while nothing can be made durable."""
 _MISSING_KEY = "No key in the request. Send Authorization: Bearer <key>; create one with radar key create PROJECT"
-_NO_KEY = "invalid or revoked write key"
+_INVALID_KEY = "invalid or revoked write key"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a request, and what its sender is told beyond that."""
+    """The outcome of a request, and details for its sender."""
 
     outcome: Outcome
     detail: str = ""
@@ -64,7 +64,7 @@ class Verdict:
 
 
 class _Lines(NamedTuple):
-    """What is left of a request once it is understood, and how many events that was."""
+    """The lines of a request, and the number of its events."""
 
     text: bytes
     events: int
@@ -72,7 +72,7 @@ class _Lines(NamedTuple):
 
 
 class Intake:
-    """Takes requests in, for one worker."""
+    """Accepts requests, for one worker."""
 
     def __init__(
         self, settings: Settings, keys: KeyRing, limits: Limits, journal: Journal, telemetry: Telemetry
@@ -84,7 +84,7 @@ class Intake:
         self._large_waiting = 0
 
     async def take(self, door: Door, request: Request, sent: bytes) -> Verdict:
-        """Take in what a request brings; when the outcome is `ACCEPTED`, all of it is durable.
+        """Store the events of a request. If the outcome is `ACCEPTED`, all of them are durable.
 
         Args:
             request: without its body.
@@ -119,21 +119,21 @@ class Intake:
         try:
             batch = await self._read_large(door, request, sent, encoding)
             if batch.key is not None and not await self._is_at_hand(batch.key):
-                # Keys are read again, which strangers can make happen as often as they like: no batch is held meanwhile.
+                # Reading the keys again takes a while, and anyone can cause it: don't hold the batch meanwhile.
                 key, count = batch.key, len(batch.events)
                 del batch
                 if await self._keys.find(key, "write") is None:
-                    return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, count)
+                    return Verdict(Outcome.UNAUTHORIZED, _INVALID_KEY if key else _MISSING_KEY, count)
                 batch = await self._read_large(door, request, sent, encoding)
         except BusyError:
-            return Verdict(Outcome.UNAVAILABLE, "there are too many large requests", retry_after_s=1)
+            return Verdict(Outcome.UNAVAILABLE, "too many large requests at once", retry_after_s=1)
         return await self._lines(door, request, batch, is_small=False)
 
     async def _read_large(self, door: Door, request: Request, sent: bytes, encoding: str) -> Batch:
-        """What a door reads of a large body, when that has its turn.
+        """Read a large body when it is its turn.
 
         Raises:
-            BusyError: too many others wait for theirs.
+            BusyError: too many large bodies are waiting.
         """
         if self._large_waiting >= MAX_LARGE_WAITING:
             raise BusyError
@@ -148,7 +148,7 @@ class Intake:
             self._large_waiting -= 1
 
     async def _is_at_hand(self, key: str) -> bool:
-        """Whether it can be told without waiting what a key opens."""
+        """Whether a key can be looked up without waiting."""
         try:
             async with asyncio.timeout(0):
                 await self._keys.find(key, "write")
@@ -162,9 +162,9 @@ class Intake:
             return Verdict(Outcome.UNAUTHORIZED, _MISSING_KEY) if events else Verdict(Outcome.ACCEPTED)
         grant = await self._keys.find(batch.key, "write")
         if grant is None:
-            return Verdict(Outcome.UNAUTHORIZED, _NO_KEY, len(events))
+            return Verdict(Outcome.UNAUTHORIZED, _INVALID_KEY if batch.key else _MISSING_KEY, len(events))
         if not grant.admits(sending_origin(request)):
-            return Verdict(Outcome.UNAUTHORIZED, "the key is not for this origin", len(events))
+            return Verdict(Outcome.UNAUTHORIZED, "the write key is not for this origin", len(events))
         if not events:
             return Verdict(Outcome.ACCEPTED)
         if self._settings.respect_do_not_track and asks_not_to_be_tracked(request):
@@ -173,7 +173,7 @@ class Intake:
         wait_s = await self._limits.retry_after_s(grant, len(events), request.received_at)
         if wait_s is not None:
             self._telemetry.dropped.labels(door.name, "limited").inc(len(events))
-            return Verdict(Outcome.LIMITED, "the project sends more than it may", len(events), wait_s)
+            return Verdict(Outcome.LIMITED, "over the project's rate or monthly quota", len(events), wait_s)
         kept = self._settings.client_address
         encode = partial(
             encode_lines,
@@ -187,7 +187,7 @@ class Intake:
         if is_small:
             with suppress(TooLargeError):
                 return encode(limit_bytes=SMALL_LINES_BYTES)
-        # The thread is turn enough: these lines come before the body that is read next, so that their events go before others come.
+        # One thread does this in order, so these lines are encoded before the next body is read.
         return await self._in_thread(encode)
 
     async def _keep(self, door: Door, request: Request, lines: "_Lines") -> Verdict:
@@ -196,7 +196,7 @@ class Intake:
             with self._limits.giving_back(lines.project_id, lines.events, request.received_at):
                 await self._journal.append(lines.text, request.received_at)
         except JournalError:
-            return Verdict(Outcome.UNAVAILABLE, "nothing can be stored at present", lines.events, RETRY_S)
+            return Verdict(Outcome.UNAVAILABLE, "nothing can be stored right now", lines.events, RETRY_S)
         self._telemetry.journal_seconds.observe(time.perf_counter() - began)
         self._telemetry.events.labels(door.name).inc(lines.events)
         return Verdict(Outcome.ACCEPTED, events=lines.events)
@@ -217,14 +217,14 @@ def _inflated_if_small(body: bytes, encoding: str) -> bytes | None:
 
 
 def _read(door: Door, request: Request) -> Batch:
-    """What a door reads; bodies that it can't are malformed, and those that are garbled in ways that are known are mended."""
+    """The batch of a request. If the body can't be read, known defects are repaired and it is read again."""
     body = request.body
     if len(body) > SMALL_BYTES and body.count(b",") + body.count(b"\n") > MAX_PARTS:
         raise TooLargeError(f"the body has more than {MAX_PARTS} values and lines")
     try:
         batch = _read_once(door, request)
     except MalformedRequestError:
-        body = mend(request.body)
+        body = repair(request.body)
         if body == request.body:
             raise
         batch = _read_once(door, replace(request, body=body))
@@ -239,7 +239,7 @@ def _read_once(door: Door, request: Request) -> Batch:
     except (msgspec.DecodeError, UnicodeError) as error:
         raise MalformedRequestError(f"the body can't be read: {error}") from error
     except RecursionError as error:
-        raise MalformedRequestError("the body is nested too deep") from error
+        raise MalformedRequestError("the body is nested too deeply") from error
 
 
 def sending_origin(request: Request) -> Origin | None:

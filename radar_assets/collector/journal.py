@@ -1,6 +1,6 @@
-"""The journal: lines in, and an answer once they are durable; requests that arrive together share one `fdatasync`.
+"""The journal: it acknowledges lines once they are durable. Requests that arrive together share one `fdatasync`.
 
-Grouping and acknowledging belong here. How lines become durable is for the segments (`open_segments.py`) to say.
+Grouping and acknowledging belong here; writing to disk belongs to `open_segments.py`.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 MAX_WAITING_BYTES = 128 * 2**20
-"""Lines that may wait for a disk that has stopped; what comes on top is refused, so that memory stays bounded."""
+"""Maximum lines that wait for a stalled disk; more are refused, so that memory stays bounded."""
 
 
 class JournalError(Exception):
-    """Lines could not be made durable: the disk is full, the store is out, the journal is closed. None is acknowledged."""
+    """Lines could not be made durable: the disk is full, the store is out, the journal is closed. None of them is acknowledged."""
 
 
 class Segments(Protocol):
-    """Where a journal's lines are kept; its methods block and are called from one thread at a time."""
+    """Storage of a journal's lines. Its methods block and are called from one thread at a time."""
 
     def append(self, hour: datetime, lines: bytes) -> None:
         """Make lines of a received hour durable, all of them or, with an `OSError`, none."""
@@ -48,7 +48,7 @@ class Segments(Protocol):
 
 @dataclass(slots=True)
 class _Waiting:
-    """Lines of one request and the answer that it waits for."""
+    """Lines of one request, and the future that it awaits."""
 
     lines: bytes
     hour: datetime
@@ -97,7 +97,7 @@ class Journal:
         if self._closing:
             raise JournalError("the collector is stopping")
         if self._waiting_bytes > MAX_WAITING_BYTES:
-            raise JournalError("the disk does not keep up")
+            raise JournalError("the disk is too slow")
         hour = received_at.replace(minute=0, second=0, microsecond=0)
         waiting = _Waiting(lines, hour, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -106,7 +106,7 @@ class Journal:
         await waiting.durable
 
     async def close(self) -> None:
-        """Take no more lines, make those that wait durable, publish all segments."""
+        """Refuse new lines, make the waiting ones durable, and publish all segments."""
         self._closing = True
         self._arrival.set()
         await self._writer
@@ -143,7 +143,7 @@ class Journal:
             try:
                 await self._in_thread(self._segments.append, hour, lines)
             except Exception as error:
-                # Whatever it was: nobody may be left waiting, and the next group may fare better.
+                # Any error: no request may wait forever, and the next group may succeed.
                 if self.failure is None:
                     _LOG.exception("nothing can be made durable; requests are refused until that works again")
                 self.failure = str(error)
@@ -161,7 +161,7 @@ class Journal:
 
 
 def open_journal(settings: "Settings") -> Journal:
-    """The journal of one worker, over the landing zone of the settings; what dead workers left open there is published.
+    """The journal of one worker, over the landing zone of the settings; segments that dead workers left open are published.
 
     Raises:
         OSError: the landing zone can't be written to.
@@ -185,7 +185,7 @@ def _ignore(_: int) -> None:
 
 def _answer(group: list[_Waiting], failure: JournalError | None = None) -> None:
     for waiting in group:
-        # A sender that has hung up waits no longer.
+        # The client has disconnected.
         if waiting.durable.done():
             continue
         if failure:

@@ -1,6 +1,6 @@
-"""Keys: whose events a request brings, and who may look at them; made, revoked and found.
+"""Keys: create, revoke and look up. A write key says whose events a request brings; a read key lets its holder read live numbers.
 
-A key is shown once and kept as a hash. What a project may send is for `limits.py` to say.
+A key is shown once and stored as a hash. Limits are in `limits.py`.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from radar_assets.windows import utc_now
 Kind = Literal["write", "read"]
 
 FRESH_S = 2.0
-"""How old what is known of keys and projects gets: a revoke acts within that time."""
+"""How often keys and projects are read: a revoked key stops working within this time."""
 PAUSE_S = 0.2
-"""Between two readings. Anybody can make up unknown keys, and each may be a new one: they wait for the next reading together."""
+"""Minimum time between two reads. Requests with unknown keys, which may be new, wait for the next read together."""
 _CHOSEN = re.compile(r"[A-Za-z0-9._~:/@+=-]{1,200}")
 
 
 class KeysError(Exception):
-    """Whether a key is good can't be told, since the store can't be asked."""
+    """A key can't be checked because the store is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a key opens.
+    """What a key gives access to.
 
     Attributes:
         origins: the web origins that it is for, `None` for an invalid one; empty for any sender.
@@ -53,10 +53,10 @@ class Grant:
 
 
 class KeyRing:
-    """All keys that open something, as the store has them. For one event loop.
+    """All valid keys of the store. For one event loop.
 
-    They are read as a whole every other second, so that a request waits for no query and a store that is out for a while stops
-    nobody whose key is known.
+    They are read together every two seconds, so that requests wait for no query, and known keys keep working while the store is
+    unavailable.
     """
 
     def __init__(self, store: Store) -> None:
@@ -64,7 +64,7 @@ class KeyRing:
         self._grants: Mapping[str, Grant] = {}
         self._began_at = float("-inf")
         self._reading = asyncio.Lock()
-        self.failure: str | None = "keys are not read yet"
+        self.failure: str | None = "keys have not been read yet"
 
     async def keep_fresh(self) -> None:
         """Read the keys again and again, until it is cancelled."""
@@ -73,7 +73,7 @@ class KeyRing:
             await asyncio.sleep(FRESH_S)
 
     async def refresh(self) -> None:
-        """Know the keys as they are now or later; on failure what is known stays."""
+        """Read the keys; on failure, keep the known ones."""
         asked_at = time.monotonic()
         async with self._reading:
             if self._began_at >= asked_at:
@@ -83,15 +83,15 @@ class KeyRing:
             try:
                 self._grants = await asyncio.to_thread(read_grants, self._store)
                 self.failure = None
-            # Whatever it is: were it to end the task that reads them, no revoke would act any more, and nobody would know.
+            # Any error: if the task ended, revoked keys would keep working unnoticed.
             except Exception as error:
                 self.failure = f"keys can't be read ({type(error).__name__})"
 
     async def find(self, key: str, kind: Kind) -> Grant | None:
-        """What a key opens; `None` if that is nothing of this kind.
+        """The grant of a key; `None` if it is unknown, revoked or of another kind.
 
         Raises:
-            KeysError: it is unknown, and the store can't be asked.
+            KeysError: it is unknown, and the store is unavailable.
         """
         digest = hash_key(key)
         grant = self._grants.get(digest)
@@ -104,12 +104,12 @@ class KeyRing:
 
 
 def hash_key(key: str) -> str:
-    """What is kept of a key. Made keys are random, so there is nothing that a slow hash would protect from guessing."""
+    """The hash under which a key is stored. Created keys are random, so a slow hash would add nothing."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
 def read_grants(store: Store) -> dict[str, Grant]:
-    """What each key that is not revoked opens, by its hash; those of inactive projects open nothing."""
+    """The grants of all keys by hash, except revoked keys and those of inactive projects."""
     query = (
         sa.select(ApiKey, Project)
         .join(Project, ApiKey.project_id == Project.id)
@@ -132,14 +132,14 @@ def read_grants(store: Store) -> dict[str, Grant]:
 def create_key(
     store: Store, project_id: str, kind: Kind = "write", *, value: str | None = None, origins: Iterable[str] = ()
 ) -> str:
-    """Make a key for a project, and give it: nobody can read it later.
+    """Create a key for a project and return it. It can't be read again later.
 
     Args:
         value: the key itself, where a protocol's senders have an id that is no secret, such as the domain of a Plausible site.
         origins: the web origins that it is for, such as `https://shop.example`; none for any sender.
 
     Raises:
-        FieldError: there is no such project, there is such a key, or the value or an origin is none.
+        FieldError: the project is unknown, the key exists, or the value or an origin is invalid.
     """
     key = f"{kind}_{secrets.token_hex(16)}" if value is None else value
     if not _CHOSEN.fullmatch(key):
@@ -168,16 +168,16 @@ def create_key(
 
 
 def revoke_key(store: Store, id_or_key: str) -> ApiKey:
-    """Make a key open nothing from now on.
+    """Revoke a key.
 
     Raises:
-        FieldError: no key that is in force has this id or is this.
+        FieldError: no valid key has this id or value.
     """
     with store.session() as session:
         matches = sa.or_(ApiKey.id == id_or_key, ApiKey.hash == hash_key(id_or_key))
         key = session.scalar(sa.select(ApiKey).where(matches, ApiKey.revoked_at.is_(None)))
         if key is None:
-            raise FieldError("key", id_or_key[:8], "is no id of a key in force; radar key list shows them")
+            raise FieldError("key", id_or_key[:8], "is not the id of a valid key; radar key list shows them")
         key.revoked_at = utc_now()
         return key
 

@@ -1,6 +1,6 @@
 """Limits: how many events a project may send, in a second and in a calendar month.
 
-The second's are counted in memory or Redis; the month's in the store, where they outlive a restart and are the same for all workers.
+Rates are counted in memory or Redis; monthly quotas in the store, which survives restarts and is shared by all workers.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from radar_assets.store.models import MonthlyUsage
 _LOG = logging.getLogger(__name__)
 
 WINDOW_S = 10
-"""A rate is counted over so many seconds, so that a batch may hold more than a second's events."""
+"""Rates are counted over this window, so that a batch may hold more than the events of one second."""
 REDIS_S = 1.0
-"""How long a request waits for Redis before it is let in uncounted."""
+"""How long a request waits for Redis before it is accepted uncounted."""
 USAGE_S = 2.0
-"""How often workers bring what they counted for the month together: so far a quota may be overrun."""
+"""How often workers add up their monthly counts; a quota can be exceeded for this long."""
 
 
 class Limits:
@@ -50,7 +50,7 @@ class Limits:
         self._usage = Usage(store)
 
     async def retry_after_s(self, grant: Grant, events: int, now: datetime) -> int | None:
-        """Count the events of a request; or, when they are over a limit, how many seconds to wait before sending them again."""
+        """Count the events of a request, or return the seconds to wait if they exceed a limit."""
         per_second = grant.events_per_second or self._per_second
         per_month = grant.events_per_month or self._per_month
         if per_month and self._usage.of(grant.project_id, now) + events > per_month:
@@ -62,7 +62,7 @@ class Limits:
 
     @contextmanager
     def giving_back(self, project_id: str, events: int, now: datetime) -> Iterator[None]:
-        """Take counted events off the month's count again if the block fails: their sender sends them once more.
+        """Refund counted events to the monthly quota if the block fails, since their sender will retry.
 
         Args:
             now: as it was when they were counted.
@@ -76,29 +76,29 @@ class Limits:
     async def _wait_s(self, project_id: str, per_second: int, events: int) -> int | None:
         window = RateLimitItemPerSecond(per_second * WINDOW_S, WINDOW_S)
         try:
-            # A batch above the whole window would never get in; it takes all of it.
+            # A batch larger than the window would never be accepted; it takes all of it.
             if await self._windows.hit(window, project_id, cost=min(events, window.amount)):
                 return None
             stats = await self._windows.get_window_stats(window, project_id)
         except StorageError as error:
-            # Rates are there against too much of a good thing: without the count, events are let in.
+            # Rates only protect against overload: if they can't be counted, events are accepted.
             _LOG.warning("rates are not counted: %s", type(error.storage_error).__name__)
             return None
         return max(1, math.ceil(stats.reset_time - time.time()))
 
     async def refresh(self) -> None:
-        """Bring the month's counts together; when the store is out, the next time will do."""
+        """Add up the monthly counts of all workers; if the store is unavailable, the next call does it."""
         await self._usage.exchange()
 
     async def keep_fresh(self) -> None:
-        """Bring the month's counts together again and again, until it is cancelled."""
+        """Add up the monthly counts periodically until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(USAGE_S)
 
 
 class Usage:
-    """What projects have sent in a month: as the store has it, and what this worker counted since."""
+    """Events per project in a month: the count of the store, and what this worker counted since."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -113,11 +113,11 @@ class Usage:
         return self._stored.get(place, 0) + self._on_its_way[place] + self._counted[place]
 
     def add(self, project_id: str, now: datetime, events: int) -> None:
-        """Count events; a negative number takes back what was counted."""
+        """Count events; a negative number refunds them."""
         self._counted[project_id, _month(now)] += events
 
     async def exchange(self) -> None:
-        """Add what was counted to the store, and read what all workers have; when that fails, it is for the next time.
+        """Add the counts to the store and read the totals of all workers; if that fails, the next call retries.
 
         It goes on when it is cancelled, since nobody could tell then what is stored; the next one waits for it.
         """

@@ -1,6 +1,6 @@
-"""From events to lines of the landing zone: what the collector adds to each, and how it is written.
+"""From events to lines of the landing zone: the fields that the collector adds, and the encoding.
 
-Project, protocol and time of receipt are the collector's word; nothing that a sender writes can stand in for them.
+Project, protocol and received time are set by the collector; senders can't override them.
 """
 
 import os
@@ -17,7 +17,7 @@ from radar_assets.collector.door import Event, Failed
 
 _ENCODER = msgspec.json.Encoder()
 _AT_ONCE = 100
-"""Events that are encoded together: what they share is written so many times before anybody looks at what it comes to."""
+"""Events that are encoded together before their size is checked."""
 
 
 def encode_lines(
@@ -33,9 +33,9 @@ def encode_lines(
 
     Args:
         received_at: naive, UTC.
-        kept: what may be kept of IP addresses.
-        limit_bytes: events of a batch may share a value, which makes much of a small body.
-        on_failure: called with the error of each event that could not be made or written as it is.
+        kept: how much of IP addresses is kept.
+        limit_bytes: a small body can make large lines if its events share a value.
+        on_failure: called with the error of each event that could not be made or encoded.
 
     Raises:
         TooLargeError: the lines have more than `limit_bytes`; not many more than those were encoded.
@@ -90,7 +90,7 @@ def _line(
         on_failure(event.error)
         event = event.raw
     text = without_any_address(bytes(event).strip().replace(b"\n", b" "), kept)
-    # An object would land as an event of the project that it names, and nothing at all as no line.
+    # An object would land as an event of the project that it names, and an empty text would be no line.
     if text.startswith(b"{") or not text:
         text = _ENCODER.encode(text.decode(errors="replace"))
     return text + b"\n"
@@ -106,7 +106,7 @@ def _encoded(event: Event, kept: Kept, on_failure: Callable[[Exception], object]
 
 
 def _value(value: Any, kept: Kept) -> Any:
-    """A value as JSON, or as the text that Python writes for it if it is of no type that JSON has."""
+    """A value as JSON, or its `ascii()` if JSON has no such type."""
     try:
         return msgspec.Raw(_ENCODER.encode(value))
     except Exception:
@@ -114,7 +114,7 @@ def _value(value: Any, kept: Kept) -> Any:
 
 
 def _uuid7() -> str:
-    """A UUID of version 7 (RFC 9562): ids of one time lie together."""
+    """A UUID of version 7 (RFC 9562), which sorts by time."""
     number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
     number = number & ~(0xF << 76) | 0x7 << 76
     text = f"{number & ~(0x3 << 62) | 0x2 << 62:032x}"

@@ -1,4 +1,4 @@
-"""What happens in a project right now: the events of the last half hour, counted off the landing zone.
+"""Live numbers of a project: the events of the last half hour, counted from the landing zone.
 
 Events, page views and visitors are those of the hourly metrics (`metrics/registry.py`), and pages those of the daily
 breakdowns, with two differences. An event whose sender's clock is ahead counts when it was received, and copies of an event
@@ -26,15 +26,15 @@ MINUTES = 30
 """The current minute, which is not over, and those before it."""
 RECENT = timedelta(minutes=5)
 MAX_HITS = 1_000_000
-"""Events that are kept, of all projects together; the oldest minutes give way. So many take 60 MB, and while they are counted
-three times that."""
+"""Maximum events that are kept, of all projects together; the oldest minutes are dropped first. They take 60 MB, and three times
+that while they are counted."""
 MAX_TEXTS = 200_000
 """Ids of projects, names of events and paths of pages that are kept, of up to 200 characters. Names and paths are `(other)` once
 half of the room is taken, so that nobody's pages can hide a project."""
 OTHER = "(other)"
 NO_PAGE = "(none)"
 FRESH_S = 0.2
-"""The landing zone is looked at no more often than that, however many ask."""
+"""Minimum time between two reads of the landing zone."""
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -155,7 +155,7 @@ class Live:
             return self._answers[project, top]
 
     def _look(self, now: datetime) -> None:
-        """Take in what is new, and let go of what is too old."""
+        """Read new events, and drop old ones."""
         first = _first_minute(now)
         self._keep(first)
         # What says that it was received later than other clocks may be ahead would never become too old.
@@ -195,7 +195,7 @@ class Live:
             )
 
     def _keep(self, since: int) -> None:
-        """Let go of what happened earlier."""
+        """Drop earlier events."""
         if since <= self._kept_since:
             return
         self._kept_since = since
@@ -241,7 +241,7 @@ def _page_views(hits: np.ndarray) -> int:
 
 
 def _visitors(hits: np.ndarray) -> int:
-    """Distinct visitors; who is seen with a user id among the hits is that user."""
+    """Distinct visitors; a visitor with a user id among the hits counts as that user."""
     signed_in = hits[hits["user_id"] != 0]
     known, where = np.unique(signed_in["visitor_id"], return_index=True)
     people = hits[~hits["is_bot"]]
@@ -280,7 +280,7 @@ class _Texts:
         return self._texts[number]
 
     def keep(self, *numbers: np.ndarray) -> None:
-        """Forget all texts but these."""
+        """Forget all other texts."""
         used = {0, *(int(number) for number in np.unique(np.concatenate(numbers)) if number > 0)}
         self._texts = {number: text for number, text in self._texts.items() if number in used}
         self._numbers = {text: number for number, text in self._texts.items()}

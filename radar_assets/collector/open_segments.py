@@ -1,6 +1,6 @@
-"""Open segments: hidden files of the landing zone that one worker appends to, and how they become segments that readers see.
+"""Open segments: hidden files of the landing zone that a worker appends to and later publishes as segments.
 
-What is durable, and what to do with a file that can't be trusted, belongs here; who is told of it does not.
+Durability and recovery belong here; acknowledging belongs to `journal.py`.
 """
 
 import fcntl
@@ -18,9 +18,9 @@ from radar_assets.events.landing import publish, sync_folder
 from radar_assets.events.local_zone import is_file, is_folder, share
 
 FOLDER = ".open"
-"""Readers of a landing zone pass over names with a dot."""
+"""Readers of a landing zone skip names that start with a dot."""
 RETRY_S = 1.0
-"""Pause after which what could not be published is tried again."""
+"""Pause before publishing is retried."""
 _HOUR = "%Y-%m-%dT%H"
 _FILE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d)_([\w-]+)\.open", re.ASCII)
 _BLOCK_BYTES = 2**16
@@ -35,7 +35,7 @@ class OpenFile(NamedTuple):
 
 
 class OpenSegments:
-    """The segments that one worker has open, one a received hour at most; what dead workers left open is published at once.
+    """The segments that one worker has open, at most one per received hour; segments of dead workers are published at once.
 
     Args:
         most_bytes, most_age_s: a segment is published when it reaches either.
@@ -135,7 +135,7 @@ class _OpenSegment:
         self.size_bytes += len(lines)
 
     def close(self) -> None:
-        """Give the file up to whoever publishes it."""
+        """Close the file so that it can be published."""
         with suppress(OSError):
             os.close(self._handle)
 

@@ -1,7 +1,6 @@
-"""Payloads as senders write them: JSON that stays the bytes that came unless a door has something to add, and the few
-values that every protocol writes as text.
+"""Payloads as sent: JSON that stays unchanged unless a door adds members, and values that protocols write as text.
 
-What the members of a payload mean is for each door to know.
+The meaning of members belongs to the doors.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,16 +14,16 @@ Payload = msgspec.Raw | msgspec.UnsetType
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _NUMBER = msgspec.json.Decoder(int | float)
 _MAX_SHARED = 64
-"""Characters of a time that all events of a batch get."""
+"""Maximum characters of a time that all events of a batch get."""
 
 
 def with_members(payload: Payload, members: Mapping[str, Any], without: Collection[str] = ()) -> Any:
-    """A payload and these members, but for those that are none and those that it has.
+    """A payload with members added, unless they are empty or the payload has them.
 
-    What is no object stays as it is, for the contract to reject.
+    A payload that is not an object stays as it is, and the contract rejects it.
 
     Args:
-        without: members of the payload that are not to be kept.
+        without: members of the payload to remove.
     """
     added = {name: value for name, value in members.items() if value is not None and value is not msgspec.UNSET}
     if payload is msgspec.UNSET:
@@ -35,7 +34,7 @@ def with_members(payload: Payload, members: Mapping[str, Any], without: Collecti
 
 
 def over(payload: msgspec.Raw, members: Mapping[str, Any], without: Collection[str] = ()) -> Any:
-    """A payload and those of the members that it has not; for `without` and what is no object see `with_members`."""
+    """A payload with defaults for members that it lacks; see `with_members`."""
     try:
         given = _MEMBERS.decode(payload) or {}
     except (msgspec.ValidationError, RecursionError):
@@ -64,12 +63,12 @@ def is_object(payload: Payload) -> bool:
 
 
 def shared_time(value: Any) -> Any:
-    """A time that a batch gives to all its events; `None` if it is nothing that a time is written as, which may be of any size."""
+    """A time that all events of a batch share; `None` if it is too long or of another type."""
     return value if isinstance(value, str | int | float) and len(str(value)) <= _MAX_SHARED else None
 
 
 def rfc3339(milliseconds: Any) -> Any:
-    """Milliseconds since 1970 as the contract writes times; what is no such number stays as it is."""
+    """Milliseconds since 1970 as RFC 3339; other values stay as they are."""
     try:
         return datetime.fromtimestamp(float(milliseconds) / 1000, UTC).isoformat()
     except (TypeError, ValueError, OverflowError, OSError):
@@ -77,7 +76,7 @@ def rfc3339(milliseconds: Any) -> Any:
 
 
 def number(text: Any) -> Any:
-    """The number that a text writes as JSON does; what is no such text stays as it is."""
+    """The number in a text; other values stay as they are."""
     try:
         return _NUMBER.decode(text) if isinstance(text, str) else text
     except msgspec.DecodeError:
@@ -85,7 +84,7 @@ def number(text: Any) -> Any:
 
 
 def size(text: Any) -> dict[str, int] | None:
-    """Width and height of a screen that is written as `1920x1080`, in pixels."""
+    """Width and height in pixels of a screen such as `1920x1080`."""
     width, _, height = text.partition("x") if isinstance(text, str) else ("", "", "")
     if not (width.isdecimal() and height.isdecimal() and len(text) < 20):
         return None

@@ -1,7 +1,4 @@
-"""Uvicorn's HTTP protocol with bounds on connections and on what comes before a body: it has none, of number, size or time.
-
-Bodies have theirs in `bodies.py`.
-"""
+"""Uvicorn's HTTP protocol with limits on connections and request heads, which it lacks. Limits on bodies are in `bodies.py`."""
 
 import asyncio
 from typing import Any
@@ -14,7 +11,7 @@ MAX_HEADERS = 200
 """Each takes far more memory than it has bytes."""
 HEAD_S = 30.0
 MAX_CONNECTIONS = 5_000
-"""Of one worker. Each may drip, and hold some 200 KiB of head and body meanwhile: a gigabyte in all, and not any number of them."""
+"""Maximum per worker. A slow client can hold about 200 KiB of head and body, so this is one gigabyte in all."""
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -26,7 +23,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
-        """See `asyncio.Protocol`; a request has to follow in time. One connection too many is told so and closed."""
+        """See `asyncio.Protocol`; a request has to follow in time. Connections over the maximum get a 503."""
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             transport.write(_FULL)

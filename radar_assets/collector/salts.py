@@ -1,6 +1,6 @@
-"""Salts: the secret of each day, from which visitor ids are made where a protocol names no visitor.
+"""Salts: the daily secret for visitor ids of protocols that name no visitor.
 
-It is the same for all workers, and deleted two days later: an id can then be traced back to nobody, by anybody.
+All workers share it. It is deleted two days later, after which no id can be traced back to an address.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 SALT_BYTES = 32
 LOOK_S = 600
-"""How often it is seen to that today and tomorrow have a salt."""
+"""How often the salts of today and tomorrow are checked."""
 
 
 class Salts:
@@ -31,18 +31,18 @@ class Salts:
         self._salts: dict[date, bytes] = {}
 
     def of(self, day: date) -> bytes:
-        """The salt of a day. One of this process alone, should the store have been out for a whole day."""
+        """The salt of a day; a salt of this process alone if the store was unavailable for a whole day."""
         return self._salts.get(day) or self._salts.setdefault(day, secrets.token_bytes(SALT_BYTES))
 
     async def refresh(self) -> None:
-        """Have salts for today and tomorrow, and forget old ones; when the store is out, the next time will do."""
+        """Ensure salts for today and tomorrow, and delete old ones; if the store is unavailable, the next call retries."""
         try:
             self._salts = await asyncio.to_thread(_exchange, self._store, utc_now().date())
         except SQLAlchemyError as error:
             _LOG.warning("salts can't be read: %s", type(error).__name__)
 
     async def keep_fresh(self) -> None:
-        """Refresh again and again, until it is cancelled."""
+        """Refresh periodically until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(LOOK_S)

@@ -16,13 +16,13 @@ from radar_assets.settings import Settings, SettingsError
 from radar_assets.store.database import open_store
 
 KEEP_ALIVE_S = 65
-"""Longer than senders and proxies keep idle connections: else one is closed just when its next request is on the way."""
+"""Longer than clients and proxies keep idle connections, so that none is closed while its next request is on the way."""
 DRAIN_S = 30
-"""How long requests under way may take once the collector is asked to stop."""
+"""How long requests in progress may take after a signal to stop."""
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
-    """Serve until SIGINT or SIGTERM, and end when every request under way is answered and every line published.
+    """Serve until SIGINT or SIGTERM, then finish requests in progress and publish every line.
 
     SIGINT and SIGTERM end the process with exit code 0, from now on.
 
@@ -38,7 +38,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     from radar_assets.collector.telemetry import LOGGING, MULTIPROCESS
 
     if settings.redis_url and not find_spec("redis"):
-        raise SettingsError("RADAR_REDIS_URL: the client for it is not installed; pip install 'radar-assets[redis]'")
+        raise SettingsError("RADAR_REDIS_URL: the Redis client is not installed; run pip install 'radar-assets[redis]'")
     figures: Path | None = None
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -80,6 +80,6 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
 
 def _allow_connections() -> None:
-    """Take as many open files as the system lets a process have: each connection is one."""
+    """Raise the limit of open files to its maximum, since each connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,7 +1,6 @@
-"""The landing zone as a stream: what has been added to its recent segments, the open ones included, since the last look.
+"""The landing zone as a stream: lines added to recent segments, including open ones, since the last read.
 
-Where segments lie and how they are found is for the landing zone and the open segments to say; what their lines are worth,
-for whoever reads them here.
+Finding segments belongs to the landing zone and `open_segments.py`; judging lines belongs to the caller.
 """
 
 import time
@@ -19,9 +18,9 @@ from radar_assets.object_store import ObjectPath, fetch_ahead
 from radar_assets.windows import HOUR, Window
 
 BLOCK_BYTES = 2**22
-"""Read at once. A line that is longer is passed over, since the contract takes none of more than 128 KB."""
+"""Bytes per read. Longer lines are skipped, since the contract rejects lines over 128 KB."""
 LOOK_S = 2.0
-"""How long a look may take; what it has not come to waits for the next."""
+"""How long a read may take; the rest waits for the next one."""
 _EPOCH = datetime(1970, 1, 1)
 
 _Key = tuple[datetime, str]

@@ -1,4 +1,4 @@
-"""What the collector tells of itself: figures for Prometheus and lines for a log, neither with keys or bodies in them."""
+"""Metrics for Prometheus and structured logs of the collector. Neither contains keys or bodies."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
 class Telemetry:
-    """The figures of one worker."""
+    """The metrics of one worker."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -62,7 +62,7 @@ class Telemetry:
         self._unlogged: Tally[tuple[str, ...]] = Tally()
 
     def answered(self, protocol: str, outcome: str, duration_s: float, body_bytes: int, events: int) -> None:
-        """Count a request; one that was refused is logged, though each kind once a second at most."""
+        """Count a request. Refused ones are logged, each kind at most once a second."""
         self.requests.labels(protocol, outcome).inc()
         self.seconds.labels(protocol).observe(duration_s)
         self.body_bytes.labels(protocol).inc(body_bytes)
@@ -73,7 +73,7 @@ class Telemetry:
         self._log(logging.WARNING, "request refused", (protocol, outcome), 1, {**fields, **more})
 
     def failed(self, protocol: str, error: Exception) -> None:
-        """Count an unexpected error; one of each kind is logged a minute, without its message, which may quote a body."""
+        """Count an unexpected error. Each kind is logged at most once a minute, without its message, which may quote a body."""
         self.unexpected_errors.labels(protocol).inc()
         kind = type(error).__name__
         frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
@@ -82,7 +82,7 @@ class Telemetry:
         self._log(logging.ERROR, "unexpected error", ("failed", protocol, kind), _RARELY_S, fields)
 
     def path_unknown(self, protocol: str) -> None:
-        """Count a request for an unknown path; each protocol is logged once a minute at most."""
+        """Count a request for an unknown path; each protocol is logged at most once a minute."""
         self.unknown_paths.labels(protocol).inc()
         self._log(logging.WARNING, "unknown path", ("unknown", protocol), _RARELY_S, {"protocol": protocol})
 
@@ -101,7 +101,7 @@ class Telemetry:
         self.journal_bytes.inc(size_bytes)
 
     def page(self) -> tuple[bytes, str]:
-        """The figures as Prometheus reads them, those of all workers together, and the type of that text."""
+        """The metrics of all workers in Prometheus' text format, and its content type."""
         registry = self._registry
         if MULTIPROCESS in os.environ:
             registry = CollectorRegistry()

@@ -1,6 +1,6 @@
-"""Requests for paths that no door has: counted by the product whose SDK seems to ask, and answered with what is supported.
+"""Requests of unsupported SDKs: counted by product, and answered with the list of supported SDKs.
 
-Without it, users of other SDKs see a bare 404 response, and operators see nothing.
+Without it, their users would see a bare 404 response, and operators nothing.
 """
 
 import re
@@ -20,7 +20,7 @@ _PATHS = {
     "openpanel": r"/(api/)?(track|event|profile(/\w+)?)|/op1\.js",
 }
 _PRODUCTS = {product: re.compile(rf"(?:{paths})/?") for product, paths in _PATHS.items()}
-"""Paths of the SDKs of products that are not supported; where two have the same, the first one counts."""
+"""Paths of unsupported SDKs; if two products share a path, the first one counts."""
 _OPENPANEL = "openpanel-client-id"
 """A header of its SDKs, whose path is also Mixpanel's."""
 OTHER = "other"
@@ -36,7 +36,7 @@ def hint(product: str) -> str:
 
 
 def product_of(path: str, headers: Mapping[str, str]) -> str:
-    """The product whose SDKs ask for a path; `OTHER` if it is none that is known."""
+    """The product whose SDKs use a path; `OTHER` if unknown."""
     if _OPENPANEL in headers:
         return "openpanel"
     return next((product for product, paths in _PRODUCTS.items() if paths.fullmatch(path)), OTHER)
@@ -46,7 +46,7 @@ async def unknown_path(request: Request, error: Exception) -> Response:
     """The response to a request for an unknown path, or with a method that a path does not have."""
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
     product = product_of(request.url.path, request.headers)
-    # A known path with another method is rather a mistake, unless it is where another product's SDKs post to.
+    # The wrong method on a known path is a mistake rather than another product, unless that product posts there.
     if status == 404 or product != OTHER:
         request.app.state.worker.telemetry.path_unknown(product)
     words = {

@@ -1,4 +1,4 @@
-"""What one worker process holds between its start and its end, opened in order and closed in the reverse one."""
+"""The resources of one worker process, opened in order and closed in reverse."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from radar_assets.settings import Settings
 from radar_assets.store.database import Store, open_store
 
 PROBE_S = 5.0
-"""After a failure of the journal, when to ask for requests again: only they can show that it works."""
+"""How long after a failure of the journal requests are accepted again: only they show whether it works."""
 
 
 class Worker:
@@ -31,18 +31,18 @@ class Worker:
         self.bodies = Bodies(settings.body_timeout_s)
         self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)
         self.live = Live(settings.landing_zone, pause_s=0.001)
-        # On a thread of its own, since a first look may take seconds, and all that ask meanwhile wait for it.
+        # In its own thread, since the first read may take seconds, and concurrent requests wait for it.
         self.live_thread = ThreadPoolExecutor(1, "live")
         self._journal = journal
         journal.on_durable = self.telemetry.stored
         self._refused_at = float("-inf")
 
     def refused(self) -> None:
-        """Note that a request could not be taken in for reasons that are not its own."""
+        """Record that a request was refused for reasons of the collector."""
         self._refused_at = time.monotonic()
 
     def problem(self) -> str | None:
-        """Why requests had better go to another; `None` if there is no reason."""
+        """Why the worker is not ready; `None` if it is ready."""
         if self._journal.failure and time.monotonic() - self._refused_at < PROBE_S:
             return "nothing can be stored at present"
         return self.keys.failure
@@ -63,9 +63,9 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         stack.callback(worker.intake.close)
         stack.callback(worker.live_thread.shutdown)
         await worker.keys.refresh()
-        # Before the first request, which would else make visitors up with a salt that nobody else has.
+        # Before the first request, which would otherwise hash visitors with a salt no other worker has.
         await worker.salts.refresh()
-        # Else a project that has used up its month could send again after each restart; at the end, for what was counted last.
+        # At the start, so that an exhausted quota holds after a restart; at the end, to store the last counts.
         await worker.limits.refresh()
         stack.push_async_callback(worker.limits.refresh)
         for part in (worker.keys, worker.limits, worker.salts):

@@ -386,3 +386,12 @@ def test_the_script_is_served_packed_and_not_twice(shared: Collector) -> None:
     assert packed.headers["content-type"].startswith("text/javascript")
     again = shared.request("GET", "/radar.js", headers={"If-None-Match": packed.headers["etag"]})
     assert (again.status, again.body) == (304, b"")
+
+
+def test_a_refusal_says_whether_the_key_is_missing_or_invalid(shared: Collector) -> None:
+    body = json.dumps(EVENT).encode()
+    invalid = shared.request("POST", "/v1/events", body, {"Authorization": "Bearer write_unknown"})
+    missing = shared.request("POST", "/v1/events", body)
+    assert (invalid.status, missing.status) == (401, 401)
+    assert invalid.json()["detail"] == "invalid or revoked write key"
+    assert "radar key create PROJECT" in missing.json()["detail"]

@@ -27,9 +27,9 @@ from radar_assets.collector.bodies import (
     SlowError,
     TooLargeError,
     inflate,
-    mend_constants,
-    mend_depth,
-    mend_surrogates,
+    repair_constants,
+    repair_depth,
+    repair_surrogates,
 )
 
 MB = 1_000_000
@@ -126,11 +126,13 @@ def test_whatever_is_taken_for_packed_is_inflated_or_said_to_be_corrupt(data: by
 
 @at_any_speed
 @given(st.lists(st.sampled_from(["a", '"', "\\", "\\ud83d", "\ud83d", "\ude00", "😀", "\n"]), max_size=12))
-def test_mending_replaces_the_halves_of_surrogate_pairs_and_nothing_else(pieces: list[str]) -> None:
+def test_repair_replaces_the_halves_of_surrogate_pairs_and_nothing_else(pieces: list[str]) -> None:
     text = "".join(pieces)
     # Halves that stand together are a pair once they are JSON.
     whole = json.loads(json.dumps(text))
-    assert msgspec.json.decode(mend_surrogates(json.dumps(text).encode())) == re.sub("[\ud800-\udfff]", "\ufffd", whole)
+    assert msgspec.json.decode(repair_surrogates(json.dumps(text).encode())) == re.sub(
+        "[\ud800-\udfff]", "\ufffd", whole
+    )
 
 
 WITH_CONSTANTS = st.recursive(
@@ -142,21 +144,21 @@ WITH_CONSTANTS = st.recursive(
 
 @at_any_speed
 @given(WITH_CONSTANTS)
-def test_mending_replaces_numbers_that_are_none_and_no_text(value: Any) -> None:
-    def mended(value: Any) -> Any:
+def test_repair_replaces_invalid_numbers_and_no_text(value: Any) -> None:
+    def repaired(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: mended(inner) for name, inner in value.items()}
+            return {name: repaired(inner) for name, inner in value.items()}
         if isinstance(value, list):
-            return [mended(inner) for inner in value]
+            return [repaired(inner) for inner in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    assert msgspec.json.decode(mend_constants(json.dumps(value).encode())) == mended(value)
+    assert msgspec.json.decode(repair_constants(json.dumps(value).encode())) == repaired(value)
 
 
 @pytest.mark.parametrize("text", [b'"' + b'\\"' * MB, b'"' * MB, b'"\\', b"-" * MB, b'"a' * MB + b"\\"])
-def test_mending_what_is_no_json_takes_no_time(text: bytes) -> None:
+def test_repair_of_invalid_json_takes_no_time(text: bytes) -> None:
     began = time.monotonic()
-    assert mend_constants(b"NaN " + text) == b"null " + text
+    assert repair_constants(b"NaN " + text) == b"null " + text
     assert time.monotonic() - began < 5
 
 
@@ -181,22 +183,22 @@ def test_an_address_is_cut_down_to_its_network(address: object, truncated: str |
 
 @pytest.mark.parametrize("depth", [99, 100, 101, 3_000])
 @pytest.mark.parametrize("opening", [b"[", b'{"a]\\"}":', b'[1,"\\\\",{ "b" : '])
-def test_mending_writes_what_is_nested_too_deep_as_text(opening: bytes, depth: int) -> None:
+def test_repair_replaces_values_nested_too_deeply_by_their_text(opening: bytes, depth: int) -> None:
     closing = bytes({91: 93, 123: 125}[byte] for byte in opening[::-1] if byte in b"[{")
     value = opening * depth + b"7" + closing * depth
     body = b'[{"event":"[[["},' + value + b',{"event":"]]"}, {}]'
-    mended = mend_depth(body)
+    repaired = repair_depth(body)
     if depth * len(closing) < 100:
-        assert mended == body
+        assert repaired == body
         return
-    first, text, *others = msgspec.json.decode(mended)
+    first, text, *others = msgspec.json.decode(repaired)
     assert (first, others) == ({"event": "[[["}, [{"event": "]]"}, {}])
     level = 1
     while not isinstance(text, str):
         level += 1
         text = text[-1] if isinstance(text, list) else next(iter(text.values()))
     assert level == 100
-    assert mended.replace(msgspec.json.encode(text), text.encode()) == body
+    assert repaired.replace(msgspec.json.encode(text), text.encode()) == body
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_mending_writes_what_is_nested_too_deep_as_text(opening: bytes, depth: i
     ],
     ids=range(5),
 )
-def test_mending_what_is_nested_too_deep_takes_no_time(text: bytes) -> None:
+def test_repair_of_deep_nesting_takes_no_time(text: bytes) -> None:
     began = time.process_time()
-    mend_depth(text)
+    repair_depth(text)
     assert time.process_time() - began < 1

@@ -54,7 +54,7 @@ def test_a_key_opens_its_project_until_it_is_revoked(store: Store) -> None:
     assert revoked.project_id == "shop"
     assert hash_key(write) not in read_grants(store)
     assert len(list_keys(store)) == 3
-    with pytest.raises(FieldError, match="no id of a key in force"):
+    with pytest.raises(FieldError, match="not the id of a valid key"):
         revoke_key(store, write)
 
 

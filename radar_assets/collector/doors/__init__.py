@@ -1,4 +1,4 @@
-"""The doors, one module for each protocol: what its senders write, and what they want to read in answer."""
+"""The doors: one module per protocol, for its requests and responses."""
 
 from radar_assets.collector.door import Door
 from radar_assets.collector.doors.plausible import PlausibleDoor

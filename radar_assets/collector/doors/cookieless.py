@@ -1,6 +1,6 @@
-"""What the protocols of trackers without cookies have in common: their events have no visitor, no id and often no time.
+"""Shared code for protocols of cookieless trackers, whose events have no visitor, no id and often no time.
 
-What their fields are called is for each door to know.
+Names of fields belong to the doors.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from radar_assets.collector.door import Event, Request
 from radar_assets.collector.payloads import Payload, with_members
 
 RESEND_S = 10
-"""The same words of the same visitor within such a span of the clock are one event, sent again."""
+"""Identical requests of a visitor within this window are copies of one event."""
 
 
 def event_of(

@@ -1,6 +1,6 @@
-"""Plausible's door: what its tracker and its events API send, without cookies; visitors are told apart by address and browser.
+"""Plausible's tracker and events API. They use no cookies; visitors are told apart by address and browser.
 
-A request has no id, so that the same words of a visitor within some seconds count once: they were sent again.
+Requests have no id, so identical requests of a visitor within some seconds count once.
 """
 
 from collections.abc import Collection, Mapping
@@ -24,7 +24,7 @@ from radar_assets.collector.recognition import EMPTY, Shape, recognized
 
 
 class _Sent(msgspec.Struct):
-    """The tracker's names are short, those of people who send by themselves long."""
+    """The tracker uses the short names, the events API the long ones."""
 
     n: Any = None
     name: Any = None
@@ -93,7 +93,7 @@ class PlausibleDoor:
         return Batch(key if isinstance(key, str) else None, recognized(events, lambda: [raw], _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """Plausible's `ok`, or the error in its words."""
+        """Plausible's `ok`, or an error in its format."""
         if outcome is Outcome.ACCEPTED:
             return Answer(202, b"ok", "text/plain; charset=utf-8")
         return Answer(STATUS[outcome], msgspec.json.encode({"errors": {outcome.value: [detail]}}))
@@ -126,7 +126,7 @@ def _properties(sent: _Sent) -> Payload:
 
 
 def _revenue(sent: _Sent) -> dict[str, Any]:
-    """Amount and currency where every door has them."""
+    """Amount and currency under the names that all doors use."""
     revenue = _unpacked(sent.revenue_short or sent.revenue)
     if not isinstance(revenue, dict):
         return {}
@@ -134,7 +134,7 @@ def _revenue(sent: _Sent) -> dict[str, Any]:
 
 
 def _unpacked(value: Any) -> Any:
-    """A value that may be JSON in a text, as trackers of some ages write their objects."""
+    """A value that may be JSON in a text, as some tracker versions write objects."""
     try:
         return msgspec.json.decode(value) if isinstance(value, str) else value
     except (msgspec.DecodeError, RecursionError):

@@ -1,6 +1,6 @@
-"""PostHog's door: captured events, and the questions about flags and configuration that keep its SDKs quiet once answered.
+"""PostHog's protocol: captured events, and empty responses to requests for flags and configuration.
 
-Which of the two ids of an alias is the user's depends on a server's SDK, so neither is taken for one.
+Which id of an alias is the user's depends on the server SDK, so neither becomes the user id.
 """
 
 import base64
@@ -41,7 +41,7 @@ _TYPES = {
     "$groupidentify": "group",
 }
 _COOKIELESS = "$posthog_cookieless"
-"""The distinct id of all visitors of a page whose posthog-js keeps none."""
+"""The distinct id that posthog-js sends in cookieless mode."""
 _QUIET = msgspec.json.encode(
     {
         "config": {},
@@ -61,7 +61,7 @@ _QUIET = msgspec.json.encode(
         "siteApps": [],
     }
 )
-"""No flag, and nothing that an SDK has to do but send events. Clicks are captured unless the page says otherwise."""
+"""No flags, and every feature but events off. Clicks are captured unless the page turns it off."""
 
 
 class _Captured(msgspec.Struct):
@@ -70,7 +70,7 @@ class _Captured(msgspec.Struct):
     distinct_id: Any = None
     timestamp: Any = None
     offset: Any = None
-    """How long before it was sent it happened, in ms; of SDKs that trust no clock."""
+    """Milliseconds between event and request, from SDKs that don't trust the clock."""
     properties: Payload = msgspec.UNSET
     set_: Payload = msgspec.field(default=msgspec.UNSET, name="$set")
     set_once: Payload = msgspec.field(default=msgspec.UNSET, name="$set_once")
@@ -128,7 +128,7 @@ _CAPTURED, _EXACT = msgspec.json.Decoder(_Captured), msgspec.json.Decoder(_Exact
 _PROPERTIES = msgspec.json.Decoder(_Properties)
 _NO_PROPERTIES = _Properties()
 _OF_ANOTHER = msgspec.Raw(b'"an event with the token of another project than that of its request"')
-"""A line that the contract rejects: neither token nor event are for the project that the request is for."""
+"""A line that the contract rejects: the event belongs to another project than the request."""
 
 
 class PostHogDoor:
@@ -151,14 +151,14 @@ class PostHogDoor:
         else:
             sent = _read(body)
             raws = [msgspec.Raw(body)] if sent.batch is msgspec.UNSET else sent.batch
-        # posthog-js puts the time, in ms since 1970, behind the path of a request that has none within.
+        # posthog-js puts the time, in ms since 1970, in the query if the body has none.
         sent_at = shared_time(sent.sent_at or rfc3339(request.query.get("_")))
         found = [_captured(raw) for raw in raws[: MAX_EVENTS + 1]]
         tokens = (each[1].token for each in found if isinstance(each, tuple))
         given = sent.api_key or sent.token
         key = given or next(filter(None, tokens), None) or request.key
         if not given:
-            # Where a request has a key of its own, a `token` may be any word of the application's.
+            # If the request has a key, `token` may be any property of the application.
             found = [_OF_ANOTHER if _is_of_another(each, key) else each for each in found]
         events = [_event_of(each, request, sent_at, key) for each in found]
         is_exact = all(isinstance(each, tuple) and _is_exact(each[0]) for each in found)
@@ -168,7 +168,7 @@ class PostHogDoor:
         )
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """What was asked for, or `status` 1; an error with the member that the SDKs show."""
+        """The response that the SDK expects, or an error with the members that SDKs show."""
         if outcome is not Outcome.ACCEPTED:
             kind = "authentication_error" if outcome is Outcome.UNAUTHORIZED else "validation_error"
             words = {"type": kind, "code": outcome.value, "detail": detail}
@@ -191,7 +191,7 @@ def _body(request: Request) -> bytes:
     try:
         return base64.b64decode(data.replace(b" ", b"+"), validate=True)
     except binascii.Error as error:
-        raise MalformedRequestError(f"data is no base64: {error}") from error
+        raise MalformedRequestError(f"data is not base64: {error}") from error
 
 
 def _read(body: bytes) -> _Request:
@@ -204,7 +204,7 @@ def _read(body: bytes) -> _Request:
 
 
 def _captured(raw: msgspec.Raw) -> tuple[_Captured, _Properties] | msgspec.Raw:
-    """An event and what is known of its properties, or what stands in its place."""
+    """An event and the properties that matter here, or its JSON if it can't be decoded."""
     try:
         captured = _EXACT.decode(raw)
     except (msgspec.ValidationError, RecursionError):
@@ -252,7 +252,7 @@ def _event(captured: _Captured, properties: _Properties, request: Request, sent_
                 "$set": captured.set_,
                 "$set_once": captured.set_once,
             },
-            # posthog-js puts the key into each event, and none is to reach a disk.
+            # posthog-js puts the key into each event; keys are never stored.
             without=("token",) if properties.token is not None else (),
         ),
     )
@@ -265,7 +265,7 @@ def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender:
         return None, sender.visitor_id(str(key))
     device = properties.anon_distinct_id or properties.device_id
     if kind == "group" and device is None:
-        # Servers make an id up for each call. The group's own stays the same, and is known for one that is no visitor's.
+        # Server SDKs generate an id for each call. The group's id is stable, and is recognised as not a visitor's.
         name, group = properties.group_type, identifier(properties.group_key)
         return None, f"$group:{name}:{group}" if name and group else None
     is_anonymous = properties.is_identified is False or properties.process_person_profile is False

@@ -1,6 +1,6 @@
-"""Radar's own door: canonical events as JSON, one, a list of them, or one a line.
+"""Radar's own protocol: canonical events as a JSON object, an array of them, or one per line.
 
-A page's `radar.js` sends its list within an object that also has the key, which keeps that out of URLs.
+`radar.js` sends an object with the array and the key, which keeps the key out of URLs.
 """
 
 import io
@@ -26,7 +26,7 @@ from radar_assets.collector.recognition import Shape, recognized
 
 
 class _Payloads(Event):
-    """An event whose payload stays the bytes that came."""
+    """An event whose payload is not decoded."""
 
     properties: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -70,7 +70,7 @@ class RadarDoor:
         if body.startswith(b"["):
             return Batch(key, _list(body))
         if not body.startswith(b"{"):
-            raise MalformedRequestError("the body has to be a JSON object, an array of them, or one on each line")
+            raise MalformedRequestError("the body has to be a JSON object, an array of them, or one per line")
         if b'"events"' in body and (envelope := _envelope(body)):
             raws = envelope.events[: MAX_EVENTS + 1]
             events, is_exact = _events(raws)
@@ -84,7 +84,7 @@ class RadarDoor:
         return Batch(key, recognized(events, lambda: lines, _SHAPE, is_exact=is_exact))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """The status that fits, with JSON."""
+        """The status, with JSON."""
         words = {"status": outcome.value} if outcome is Outcome.ACCEPTED else {"error": outcome.value, "detail": detail}
         headers = {"WWW-Authenticate": "Bearer"} if outcome is Outcome.UNAUTHORIZED else {}
         return Answer(STATUS[outcome], msgspec.json.encode(words), headers=headers)
@@ -128,13 +128,13 @@ def _envelope(body: bytes) -> _Envelope | None:
 
 
 def _documents(body: bytes) -> list[msgspec.Raw]:
-    """The one object of a body, which may be laid out over lines, or its lines, of which the first at least has to be JSON."""
+    """The one object of a body, which may span lines, or its lines, of which the first must be JSON."""
     try:
         _ANY.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         first, newline, _ = body.partition(b"\n")
         if not newline or not _is_json(first):
-            raise MalformedRequestError(f"the body is no JSON: {error}") from error
+            raise MalformedRequestError(f"the body is not JSON: {error}") from error
         lines = (line.strip() for line in io.BytesIO(body))
         return [msgspec.Raw(line) for line in itertools.islice(filter(None, lines), MAX_EVENTS + 1)]
     return [msgspec.Raw(body)]

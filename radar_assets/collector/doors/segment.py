@@ -1,6 +1,6 @@
-"""Segment's door, and RudderStack's and Jitsu's, which speak the same: a batch of messages, or one of a kind a route.
+"""The protocol of Segment, RudderStack and Jitsu: batches of messages, or one message on the route of its type.
 
-An alias says for good which id is the user's; the other one is `properties.alias_id`, as in every door.
+An alias says which id is the user's; the other id is `properties.alias_id`, as in every door.
 """
 
 from collections.abc import Collection, Mapping
@@ -81,7 +81,7 @@ class _Session(msgspec.Struct, rename="camel"):
 
 
 class _Shared(NamedTuple):
-    """What a batch gives to its messages; `context` is that of those that have none, the same bytes for all of them."""
+    """Members that messages get from their batch; `context` is for messages without one."""
 
     sent_at: Any = None
     context: Payload = msgspec.UNSET
@@ -152,7 +152,7 @@ class SegmentDoor:
         return Batch(_key(request, message), recognized(events, lambda: [raw], _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """`success`, or the members that the SDKs show of an error."""
+        """`success`, or an error with the members that SDKs show."""
         words = {"success": True}
         if outcome is not Outcome.ACCEPTED:
             words = {"success": False, "code": outcome.value, "message": detail}
@@ -176,7 +176,7 @@ def _read_batch(request: Request) -> Batch:
 
 
 def _shared(batch: _Envelope, messages: int) -> _Shared:
-    """What messages share, looked at once for all of them and within bounds: nobody knows yet whose batch it is."""
+    """The members that messages share, within limits, since the key is not checked yet."""
     if batch.context is not msgspec.UNSET and len(bytes(batch.context)) > MAX_PAYLOAD_BYTES:
         raise TooLargeError(f"the batch's context has more than the {MAX_PAYLOAD_BYTES} bytes that an event may have")
     members = members_of(batch.context)
@@ -194,7 +194,7 @@ def _loose_batch(body: bytes) -> _LooseBatch:
 
 
 def _one_of_many(raw: msgspec.Raw, shared: _Shared) -> Event | msgspec.Raw | Failed:
-    """The event of a message in a batch that has one that is not an object."""
+    """The event of one message; used if the batch can't be decoded as a whole."""
     try:
         message = _MESSAGE.decode(raw)
     except (msgspec.ValidationError, RecursionError):
@@ -203,7 +203,7 @@ def _one_of_many(raw: msgspec.Raw, shared: _Shared) -> Event | msgspec.Raw | Fai
 
 
 def _key(request: Request, sent: _Envelope | _Message) -> str | None:
-    # Jitsu hides a part of the key that is in the body; who logs in by OAuth has another token in the header.
+    # Jitsu masks the key in the body, and OAuth clients have another token in the header.
     key = request.headers.get("x-write-key") or sent.write_key or request.key
     return key if isinstance(key, str) else None
 
@@ -217,7 +217,7 @@ def _event(message: _Message, shared: _Shared) -> Event:
         user_id=identifier(message.user_id),
         anonymous_id=identifier(message.anonymous_id),
         session_id=_session_id(message.context),
-        # RudderStack's `timestamp` is the application's own, and there only if it gave one.
+        # RudderStack's `timestamp` is set only if the application gave one.
         timestamp=message.timestamp or message.original_timestamp,
         sent_at=message.sent_at or shared.sent_at,
         properties=_properties(message),
@@ -226,7 +226,7 @@ def _event(message: _Message, shared: _Shared) -> Event:
 
 
 def _properties(message: _Message) -> Any:
-    """What was sent and, beside it, what has no field of its own. Traits stay apart: none is to pass for a title or revenue."""
+    """The properties and members that have no field. Traits stay nested, so that none is taken for a title or revenue."""
     match message.type:
         case "page" | "screen" if message.name is not None:
             return with_members(message.properties, {"name": message.name, "title": message.name})
@@ -242,7 +242,7 @@ def _properties(message: _Message) -> Any:
 
 
 def _traits(message: _Message) -> Any:
-    """The traits of an identity, which RudderStack's Python SDK has in the context alone."""
+    """The traits of an identify call, which RudderStack's Python SDK sends only in the context."""
     return members_of(message.context).get("traits") if message.traits is msgspec.UNSET else message.traits
 
 
@@ -254,7 +254,7 @@ def _context(sent: Payload, shared: _Shared) -> Any:
 
 
 def _session_id(context: Payload) -> Any:
-    """RudderStack's, which is a number."""
+    """RudderStack's session id, which is a number."""
     if context is msgspec.UNSET or b'"sessionId"' not in bytes(context):
         return None
     try:

@@ -1,6 +1,6 @@
-"""Snowplow's door: flat events of short names, posted in batches or asked for as a picture's address.
+"""Snowplow's protocol: flat events with short names, in POST batches or the query of a pixel.
 
-The app id is the key, since trackers have no other. Values that are more than text come as JSON, plain or in base64.
+The app id is the key, since trackers have no other. Structured values are JSON, plain or in base64.
 """
 
 import base64
@@ -125,7 +125,7 @@ class SnowplowDoor:
     routes = (("POST", "/com.snowplowanalytics.snowplow/tp2"), ("GET", "/i"))
 
     def read(self, request: Request) -> Batch:
-        """The events of a request. Those of another app id than the first's may not go where its go: no event stands there."""
+        """The events of a request. Events with another app id than the first are rejected."""
         if request.method == "GET":
             asked = msgspec.Raw(msgspec.json.encode(request.query))
             events = [attempt(_event, request.query, request)]
@@ -143,7 +143,7 @@ class SnowplowDoor:
         return Batch(key, recognized(events, lambda: raws, _SHAPE, is_exact=all(map(_is_exact, sent))))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """The picture that was asked for, or a word."""
+        """The pixel, or a short text."""
         if outcome is Outcome.ACCEPTED and request.method == "GET":
             return Answer(200, _PIXEL, "image/gif", {"Cache-Control": "no-cache, no-store, must-revalidate"})
         text = "ok" if outcome is Outcome.ACCEPTED else f"{outcome.value}: {detail}"
@@ -177,7 +177,7 @@ def _event(fields: Mapping[str, Any], request: Request) -> Event:
             properties = page
         else:
             context["page"] = page
-    # A true timestamp is beyond doubt, so no clock corrects it.
+    # A true timestamp is exact, so it is not corrected for clock skew.
     happened, sent = (fields["ttm"], None) if fields.get("ttm") else (fields.get("dtm"), fields.get("stm"))
     user_id, anonymous_id = _ids(fields, session, request)
     return Event(
@@ -214,13 +214,13 @@ def _self_described(described: Any, entities: Any) -> tuple[str, Any, Any, Any]:
     if name == "screen_view":
         return "screen", None, None, {"title": data["name"], **data} if "name" in data else data
     if name == "snowplow_ecommerce_action":
-        # Which one it is stands in its data, what was paid beside it.
+        # The action is in the data, the payment in an entity.
         return "track", data.get("type"), None, {**_entity(entities, "transaction"), **data}
     return "track", name, None, data
 
 
 def _ids(fields: Mapping[str, Any], session: Mapping[str, Any], request: Request) -> tuple[Any, Any]:
-    """User id and anonymous id, made up where the event has neither: a picture in a page without scripts."""
+    """User id and anonymous id; a hashed one if the event has neither, such as a pixel in a page without scripts."""
     user_id = identifier(fields.get("uid"))
     anonymous_id = fields.get("duid") or session.get("userId") or fields.get("nuid") or fields.get("tnuid")
     if not user_id and not anonymous_id:
@@ -231,7 +231,7 @@ def _ids(fields: Mapping[str, Any], session: Mapping[str, Any], request: Request
 
 def _context(fields: Mapping[str, Any], entities: Any, request: Request) -> dict[str, Any]:
     context: dict[str, Any] = _named(fields, _CONTEXT)
-    # A server's own user agent says nothing of its visitors.
+    # A server's user agent says nothing about visitors.
     if "userAgent" not in context and fields.get("p", "web") == "web" and "user-agent" in request.headers:
         context["userAgent"] = request.headers["user-agent"][:LOOKED_AT]
     for sent, name in _SIZES.items():
@@ -245,7 +245,7 @@ def _context(fields: Mapping[str, Any], entities: Any, request: Request) -> dict
 
 
 def _named(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """These fields by their whole names, as far as they are given."""
+    """These fields by their full names, if present."""
     return {
         name: number(fields[sent]) if sent in _NUMBERS else fields[sent]
         for sent, name in names.items()
@@ -254,7 +254,7 @@ def _named(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
 
 
 def _described(fields: Mapping[str, Any], plain: str, packed: str) -> Any:
-    """What a field says that is JSON, plain or in base64: the data within its schema. As text, where it can't be read."""
+    """The data of a self-describing field, plain or in base64; the text itself if it can't be decoded."""
     text = fields.get(plain) or fields.get(packed)
     if not isinstance(text, str):
         return text

@@ -1,6 +1,6 @@
-"""Umami's door: what its tracker and its SDK send of a page, without cookies; visitors are told apart by address and browser.
+"""Umami's tracker and SDK. They use no cookies; visitors are told apart by address and browser.
 
-A request has no id, so that the same words of a visitor within some seconds count once: they were sent again.
+Requests have no id, so identical requests of a visitor within some seconds count once.
 """
 
 from typing import Any
@@ -74,7 +74,7 @@ class UmamiDoor:
         return Batch(key if isinstance(key, str) else None, recognized(events, lambda: [_flat(raw)], _SHAPE))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """What lets the tracker go on, or the error in Umami's words."""
+        """The response that the tracker expects, or an error in Umami's format."""
         if outcome is Outcome.ACCEPTED:
             return Answer(200, b'{"disabled":false}')
         words = {"error": {"message": detail, "code": outcome.value, "status": STATUS[outcome]}}
@@ -93,7 +93,7 @@ def _event(request: Request, site: str, kind: Any, sent: _Sent) -> Event:
     return event_of(
         request,
         site,
-        # A kind that is none is for the contract to reject.
+        # The contract rejects unknown kinds.
         ("track" if sent.name else "page") if kind == "event" else kind,
         name=None if is_identity else sent.name or None,
         page={
@@ -113,6 +113,6 @@ def _event(request: Request, site: str, kind: Any, sent: _Sent) -> Event:
 
 
 def _absolute(address: Any, hostname: Any) -> Any:
-    """The whole of an address whose first half, the same for all pages of a site, the tracker leaves out."""
+    """The URL of a path; the tracker leaves out scheme and host."""
     is_path = isinstance(address, str) and address.startswith("/")
     return f"https://{hostname}{address}" if is_path and hostname and isinstance(hostname, str) else address
