@@ -85,14 +85,14 @@ alarms: []
 """,
     )
     assert mistakes(path) == [
-        "line 4: metrics[1].name of Bad Name: 'Bad Name' is no name for a metric; write it as monthly_searches",
-        "line 5: metrics[1].expression of Bad Name: line 2, column 17: events have no column evnt; do you mean event?",
-        "line 8: metrics[2].name of searches: the name searches is taken",
+        "line 4: metrics[1].name of Bad Name: invalid metric name 'Bad Name'; use snake_case, e.g. monthly_searches",
+        "line 5: metrics[1].expression of Bad Name: line 2, column 17: unknown column evnt in events; did you mean event?",
+        "line 8: metrics[2].name of searches: metric name searches is already in use",
         "line 9: metrics[2].expression of searches: line 1, column 5: expecting )",
         "line 10: metrics[2].good of searches: Input should be 'up' or 'down'",
         "line 11: metrics[3].name: is missing",
         "line 13: metrics[3].colour: is no field that there is here",
-        "line 14: metrics[4].name of events: the name events is taken",
+        "line 14: metrics[4].name of events: metric name events is already in use",
         "line 16: metrics[4].source of events: Input should be 'events' or 'sessions'",
         "line 15: metrics[4].expression of events: is no text; put it in quotes",
         "line 17: metrics[5]: is not written as fields with values",
