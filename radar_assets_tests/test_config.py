@@ -85,9 +85,9 @@ alarms: []
 """,
     )
     assert mistakes(path) == [
-        "line 4: metrics[1].name of Bad Name: 'Bad Name' is no name for a metric; write it as monthly_searches",
-        "line 5: metrics[1].expression of Bad Name: line 2, column 17: events have no column evnt; do you mean event?",
-        "line 8: metrics[2].name of searches: the name searches is taken",
+        "line 4: metrics[1].name of Bad Name: invalid metric name 'Bad Name'; use snake_case, e.g. monthly_searches",
+        "line 5: metrics[1].expression of Bad Name: line 2, column 17: unknown column evnt in events; did you mean event?",
+        "line 8: metrics[2].name of searches: metric name searches is already in use",
         "line 9: metrics[2].expression of searches: line 1, column 5: expecting )",
         "line 10: metrics[2].good of searches: must be 'up' or 'down'",
         "line 11: metrics[3].name: required field is missing",

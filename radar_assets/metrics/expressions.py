@@ -19,6 +19,7 @@ from radar_assets.metrics.sources import COLUMNS, JSON_COLUMNS, Source
 
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 40
+_TOO_DEEP = "expression nested too deeply; split it into several metrics"
 # Decimals have 38 digits; a sum of wider ones than this could overflow within 10 thousand million rows.
 _MAX_DIGITS = 28
 
@@ -97,23 +98,23 @@ def parse(text: str) -> exp.Expr:
         ExpressionError: it is not one SQL expression.
     """
     if len(text) > _MAX_LENGTH:
-        raise ExpressionError(text, _MAX_LENGTH, f"an expression has at most {_MAX_LENGTH} characters")
+        raise ExpressionError(text, _MAX_LENGTH, f"expression too long; the maximum is {_MAX_LENGTH} characters")
     try:
         tokens = sqlglot.tokenize(text, dialect="duckdb")
         tree = sqlglot.parse_one(text, dialect="duckdb", into=exp.Condition)
     except TokenError as error:
-        raise ExpressionError(text, len(text), "a quotation is not closed") from error
+        raise ExpressionError(text, len(text), "unterminated quote; add the closing quote") from error
     except ParseError as error:
         raise ExpressionError(text, *_parse_error(text, error)) from error
     except RecursionError as error:
-        raise ExpressionError(text, 0, "the expression is nested too deeply") from error
+        raise ExpressionError(text, 0, _TOO_DEEP) from error
     except ValueError as error:
-        raise ExpressionError(text, 0, f"a JSON path is not understood ({error})") from error
+        raise ExpressionError(text, 0, f"invalid JSON path ({error})") from error
     for token in tokens:
         if token.comments:
-            raise ExpressionError(text, token.start, "there are no comments in an expression")
+            raise ExpressionError(text, token.start, "comments are not allowed; use the description of the metric")
         if token.text == ";":
-            raise ExpressionError(text, token.start, "a metric is one expression, without `;`")
+            raise ExpressionError(text, token.start, "a metric is a single expression; remove the `;`")
     root = exp.Paren(this=tree)
     for cast in [cast for cast in root.find_all(exp.Cast) if not isinstance(cast, exp.TryCast)]:
         cast.replace(exp.TryCast(this=cast.this, to=cast.args["to"], safe=True))
@@ -123,11 +124,11 @@ def parse(text: str) -> exp.Expr:
 def _parse_error(text: str, error: ParseError) -> tuple[int, str]:
     """Where the parser stopped, and why."""
     if not error.errors:
-        return 0, "the expression is empty"
+        return 0, "empty expression"
     found = error.errors[0]
     line_start = sum(len(line) + 1 for line in text.split("\n")[: found["line"] - 1])
     is_missing = found["description"].startswith("Required keyword")
-    message = "something is missing here" if is_missing else found["description"].split(" / ")[-1].lower()
+    message = "incomplete expression" if is_missing else found["description"].split(" / ")[-1].lower()
     return line_start + found["col"] - len(found["highlight"]), message
 
 
@@ -143,7 +144,7 @@ def check(text: str, source: Source) -> None:
         if fault:
             raise ExpressionError(text, _offset(node), fault)
     if not tree.find(*AGGREGATES):
-        raise ExpressionError(text, 0, "nothing is aggregated; write `count(*)`, `sum(...)` or the like")
+        raise ExpressionError(text, 0, "no aggregate function; use count(*), sum(...) or another one")
     for node in reversed(list(tree.walk())):  # what is inside comes first, so that an error is put where it arises
         is_part = isinstance(node, _ATOMS) or (isinstance(node, exp.If) and isinstance(node.parent, exp.Case))
         if isinstance(node, exp.Condition) and not is_part:
@@ -156,7 +157,7 @@ def check(text: str, source: Source) -> None:
     made = make_safe(tree, "part", source, COLUMNS[source])
     kind = _type(made.value, _aggregated(made, source))
     if kind.split("(")[0] not in _NUMBERS:
-        raise ExpressionError(text, 0, f"this gives a {kind.lower()}, and a metric is a number")
+        raise ExpressionError(text, 0, f"the expression returns {kind.lower()}; a metric must return a number")
 
 
 def computation(text: str, source: Source, name: str, table: str, *, present: str | None = None) -> Computation:
@@ -189,48 +190,48 @@ def _offset(node: exp.Expr) -> int:
 def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
     """What is wrong with a node of an expression, if anything."""
     if node.depth > _MAX_DEPTH:
-        return "the expression is nested too deeply"
+        return _TOO_DEEP
     if type(node) not in _ALLOWED or (isinstance(node, exp.Anonymous) and node.name.lower() != "date_part"):
         return _refusal(text, node)
     if isinstance(node, AGGREGATES):
         if node.find_ancestor(*AGGREGATES, exp.Where):
-            return "an aggregate can't stand within another, nor in its filter"
+            return "aggregate functions can't be nested or used in a filter"
         if not node.this or node.args.get("expressions") or node.args.get("count"):
-            return "an aggregate takes one argument, and a quantile its share, such as 0.95"
+            return "aggregate functions take one argument; quantiles also take a fraction, e.g. 0.95"
     match node:
         case exp.Column() if len(node.parts) > 1 or not isinstance(node.this, exp.Identifier):
-            return f"{_sql(node)} is no column; write its name alone"
+            return f"invalid column {_sql(node)}; use the column name alone"
         case exp.Column() if node.name.lower() not in COLUMNS[source]:
             close = get_close_matches(node.name, COLUMNS[source], n=1)
-            return f"{source} have no column {node.name}" + (f"; do you mean {close[0]}?" if close else "")
+            return f"unknown column {node.name} in {source}" + (f"; did you mean {close[0]}?" if close else "")
         case exp.Column() if not node.find_ancestor(*AGGREGATES, exp.Where):
-            return f"{node.name} stands outside of an aggregate, such as max({node.name})"
+            return f"column {node.name} must be inside an aggregate function, e.g. max({node.name})"
         case exp.Star() if not isinstance(node.parent, exp.Count) or any(node.args.values()):
-            return "* stands in count(*) only"
+            return "* is only allowed in count(*)"
         case exp.Distinct() if not isinstance(node.parent, AGGREGATES) or len(node.expressions) != 1:
-            return "distinct takes one column or expression, inside an aggregate"
+            return "distinct takes one column or expression, inside an aggregate function"
         case exp.Filter() if not isinstance(node.this, AGGREGATES):
-            return "filter follows an aggregate"
+            return "filter (where ...) must follow an aggregate function"
         case exp.DataType() if node.this not in _TYPES.values() or any(int(n.name) > 18 for n in node.expressions):
-            return f"there is no cast to {_sql(node).lower()}; there are {', '.join(_TYPES)}"
+            return f"unsupported cast to {_sql(node).lower()}; use {', '.join(_TYPES)}"
         case exp.In() if not node.expressions and not node.args.get("query"):
-            return "in takes a list of values, such as in ('a', 'b')"
+            return "in takes a list of values, e.g. in ('a', 'b')"
         case exp.JSONExtractScalar() if not isinstance(node.this, exp.Column) or node.this.name not in JSON_COLUMNS:
-            return f"JSON is in the columns {' and '.join(JSON_COLUMNS)} only"
+            return f"JSON can be extracted from {' and '.join(JSON_COLUMNS)} only"
         case exp.JSONExtractScalar() if not isinstance(node.expression, exp.JSONPath | exp.Literal):
-            return "a path is written out, such as '$.price'"
+            return "a JSON path must be a literal, e.g. '$.price'"
         case exp.Like() | exp.ILike():
             return _pattern_fault(node)
         case exp.Escape() if not _is_text(node.expression) or len(node.expression.name) != 1:
-            return "escape takes one character, such as '!'"
+            return "escape takes one character, e.g. '!'"
         case exp.Extract() if not isinstance(node.this, exp.Var):
-            return "extract takes a unit without quotes, such as extract(hour from event_time)"
+            return "extract takes a unit without quotes, e.g. extract(hour from event_time)"
         case exp.TimestampTrunc() | exp.DateDiff() if not isinstance(node.args.get("unit"), exp.Var):
-            return "the unit is written out, such as 'hour'"
+            return "the unit must be a literal, e.g. 'hour'"
         case exp.Anonymous() if not any(map(_is_unit, node.expressions[:1])):
-            return f"date_part takes a unit; there are {', '.join(_UNITS)}"
+            return f"date_part takes a unit and a time; use one of {', '.join(_UNITS)}"
         case exp.Var() if not _is_unit(node):
-            return f"there is no unit {node.name.lower()}; there are {', '.join(_UNITS)}"
+            return f"unknown unit {node.name.lower()}; use one of {', '.join(_UNITS)}"
     return None
 
 
@@ -241,7 +242,7 @@ def _pattern_fault(node: exp.Expr) -> str | None:
     Otherwise it finds what is between them one after the other.
     """
     if not _is_text(node.expression):
-        return "a pattern is written out, such as '/shop/%'; for other texts use starts_with, ends_with or contains"
+        return "a pattern must be a literal, e.g. '/shop/%'; otherwise use starts_with, ends_with or contains"
     pattern, escape = node.expression.name, ""
     if isinstance(node.parent, exp.Escape):
         escape = node.parent.expression.name
@@ -250,8 +251,8 @@ def _pattern_fault(node: exp.Expr) -> str | None:
             return "the pattern ends with its escape character"
     if ("_" in pattern or escape) and len(re.findall("%+(?=[^%])", pattern)) > 1:
         return (
-            "a pattern with `_` or escape has one % at most, and another one at its end;"
-            " use several conditions, such as contains(path, 'a') and contains(path, 'b')"
+            "a pattern with _ or escape can have one %, and another one at its end;"
+            " use several conditions, e.g. contains(path, 'a') and contains(path, 'b')"
         )
     return None
 
@@ -259,15 +260,15 @@ def _pattern_fault(node: exp.Expr) -> str | None:
 def _refusal(text: str, node: exp.Expr) -> str:
     """Why there is no such thing in an expression."""
     if isinstance(node, exp.JSONPathPart):
-        return "a path consists of keys and places, such as '$.items[0].price'"
+        return "a JSON path has keys and indexes only, e.g. '$.items[0].price'"
     if node.find(exp.Query, exp.Table):
-        return "there are no subqueries; a metric sees the rows of its own table only"
+        return "subqueries are not allowed; aggregate the columns of the source table"
     if isinstance(node, exp.Window):
-        return "there are no window functions; a metric is one number for a project and an hour or day"
+        return "window functions are not allowed; use an aggregate function without over, e.g. sum(revenue)"
     if isinstance(node, exp.Func) and not isinstance(node, exp.Binary):
         written = text[node.meta["start"] : node.meta["end"] + 1] if "start" in node.meta else node.sql_name()
-        return f"there is no {written.lower()}() in metrics; there are {', '.join(_FUNCTIONS)}"
-    return f"there is no {_sql(node)} in metrics"
+        return f"unsupported function {written.lower()}(); use one of {', '.join(_FUNCTIONS)}"
+    return f"unsupported syntax: {_sql(node)}"
 
 
 def _sql(node: exp.Expr) -> str:
@@ -294,7 +295,7 @@ def _unsound(node: exp.Expr, source: Source) -> str | None:
         is_time = kind in ("DATE", "TIMESTAMP")
         test = f"{cast} between '{FIRST_DATE}' and '{LAST_DATE}'" if is_time else cast
         if _PROBE.value_of(test) is False and is_time:
-            return f"dates and times are from {FIRST_DATE} to {LAST_DATE}"
+            return f"dates and times must be between {FIRST_DATE} and {LAST_DATE}"
     if isinstance(node, exp.Extract | exp.Anonymous):
         part, whole = node.iter_expressions() if isinstance(node, exp.Extract) else node.expressions
         if _type(whole, source) == "INTERVAL":
@@ -302,20 +303,20 @@ def _unsound(node: exp.Expr, source: Source) -> str | None:
     if not isinstance(node, AGGREGATES):
         return None
     if kind == "VARCHAR":
-        return "an aggregate that gives text is of no use in a metric, which is a number"
+        return "this aggregate function returns text; a metric must return a number"
     if isinstance(node.parent, exp.Filter) and _type(node.parent.expression.this, source) != "BOOLEAN":
-        return "the filter's condition is neither true nor false"
+        return "the filter condition must be boolean"
     # DuckDB casts dates within these to timestamps, for which computed ones may be too far away.
     is_between_values = isinstance(node, exp.Avg | exp.Median | exp.PercentileCont)
     if is_between_values and node.this.find(exp.Add, exp.Sub) and _type(node.this, source) == "DATE":
-        return "computed dates have no average or quantile; count their days with date_diff"
+        return "computed dates can't be averaged; use date_diff to average a number of days"
     if not isinstance(node, exp.Sum | exp.Avg):
         return None
     summed = _type(node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this, source)
     if summed in ("DOUBLE", "FLOAT"):
-        return "a sum of doubles depends on the order of the rows; cast what is summed, such as to decimal(18, 4)"
+        return "sums of doubles depend on the order of rows; cast the argument, e.g. to decimal(18, 4)"
     if summed == "HUGEINT" or (summed.startswith("DECIMAL") and int(summed[8:].split(",")[0]) > _MAX_DIGITS):
-        return f"a sum of {summed.lower()} may overflow; cast what is summed, such as to decimal(18, 4)"
+        return f"a sum of {summed.lower()} may overflow; cast the argument, e.g. to decimal(18, 4)"
     return None
 
 

@@ -230,10 +230,10 @@ class CustomMetric(Metric):
     def _new_name(cls, name: str, info: ValidationInfo) -> str:
         """The context may have `names`, the set of those that the configuration has given so far."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 60:
-            raise ValueError(f"{name!r} is no name for a metric; write it as monthly_searches")
+            raise ValueError(f"invalid metric name {name!r}; use snake_case, e.g. monthly_searches")
         names: set[str] = info.context["names"] if info.context else set()
         if name in _TAKEN or name in names:
-            raise ValueError(f"the name {name} is taken")
+            raise ValueError(f"metric name {name} is already in use")
         names.add(name)
         return name
 
