@@ -93,7 +93,7 @@ alarms: []
         "line 11: metrics[3].name: required field is missing",
         'line 13: metrics[3]: unknown field "colour"; known fields: '
         "name, source, expression, title, description, unit, good",
-        "line 14: metrics[4].name of events: the name events is taken",
+        "line 14: metrics[4].name of events: metric name events is already in use",
         "line 16: metrics[4].source of events: must be 'events' or 'sessions'",
         "line 15: metrics[4].expression of events: must be text; put the value in quotes",
         "line 17: metrics[5]: must be a mapping of fields to values",
