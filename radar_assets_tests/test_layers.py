@@ -21,6 +21,7 @@ The collector is an exception: it writes what `events` declares, and no layer im
 ROOT = {"markdown", "masking", "object_store", "origins", "permissions", "settings", "urls", "windows"}
 GROUND = {
     "store": {*ROOT},
+    "access": {*ROOT, "store"},
     "lakehouse": {*ROOT},
     "orchestration": {*ROOT, "lakehouse", "store"},
     "messaging": {*ROOT, "store"},

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 from filelock import FileLock
 
+from radar_assets.access.keys import list_keys, read_grants
 from radar_assets.alerts.assets import deliver_due
-from radar_assets.collector.keys import list_keys, read_grants
 from radar_assets.metrics.registry import STANDARD_METRICS
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import load_settings

@@ -117,7 +117,7 @@ def _run(
 
 def _first_event(settings: "Settings", collector: str) -> Panel:
     """How to send a first event. A home without projects gets a project and a write key for it."""
-    from radar_assets.collector.keys import create_key
+    from radar_assets.access.keys import create_key
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project
 

@@ -32,7 +32,7 @@ def create(
     value
         Use this value as the key: Umami's website id, Plausible's domain or Snowplow's app id. Default: random.
     """
-    from radar_assets.collector.keys import create_key
+    from radar_assets.access.keys import create_key
 
     key = create_key(open_projects(), project, kind, value=value, origins=origin or ())
     err().print(f"New {kind} key of {printable(project)}, not shown again:", markup=False)
@@ -48,7 +48,7 @@ def revoke(key: str, /) -> None:
     key
         Id of the key, as shown by radar key list, or the key itself.
     """
-    from radar_assets.collector.keys import revoke_key
+    from radar_assets.access.keys import revoke_key
 
     revoked = revoke_key(open_projects(), key)
     out().print(f"Revoked key {revoked.id} of {printable(revoked.project_id)}.", markup=False)
@@ -60,7 +60,7 @@ def list_them() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.collector.keys import list_keys
+    from radar_assets.access.keys import list_keys
 
     table = Table("id", "project", "kind", "origins", "since", "revoked", show_edge=False)
     for key in list_keys(open_projects()):

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from radar_assets.access.keys import KeyRing, KeysError
+from radar_assets.access.limits import Limits
 from radar_assets.collector.bodies import (
     MAX_INFLATED_BYTES,
     MAX_PARTS,
@@ -35,8 +37,6 @@ from radar_assets.collector.door import (
     Request,
 )
 from radar_assets.collector.journal import Journal, JournalError
-from radar_assets.collector.keys import KeyRing, KeysError
-from radar_assets.collector.limits import Limits
 from radar_assets.collector.lines import encode_lines
 from radar_assets.collector.telemetry import Telemetry
 from radar_assets.collector.unknown_paths import OTHER, hint, product_of

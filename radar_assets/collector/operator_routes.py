@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from radar_assets.access.keys import KeysError
 from radar_assets.collector.door import Door
-from radar_assets.collector.keys import KeysError
 from radar_assets.collector.openapi import describe
 from radar_assets.origins import parse_origin
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from radar_assets.access.keys import KeyRing
+from radar_assets.access.limits import Limits
 from radar_assets.collector.bodies import Bodies
 from radar_assets.collector.intake import Intake
 from radar_assets.collector.journal import Journal, open_journal
-from radar_assets.collector.keys import KeyRing
-from radar_assets.collector.limits import Limits
 from radar_assets.collector.live import Live
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.telemetry import Telemetry

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from radar_assets.access.keys import create_key
 from radar_assets.cli.sql import reading
-from radar_assets.collector.keys import create_key
 from radar_assets.orchestration.runtime.launcher import WORKER_TAG
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store

@@ -2,7 +2,7 @@
 
 import socket
 
-from radar_assets.collector.keys import hash_key, read_grants
+from radar_assets.access.keys import hash_key, read_grants
 from radar_assets.settings import Settings
 from radar_assets.store.database import Store, open_store
 from radar_assets_tests.cli.conftest import Radar

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import uvicorn
 
+from radar_assets.access.keys import create_key
 from radar_assets.collector.app import make_app
 from radar_assets.collector.door import Door
 from radar_assets.collector.doors import DOORS
-from radar_assets.collector.keys import create_key
 from radar_assets.collector.protocol import BoundedProtocol
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from radar_assets.collector.keys import create_key
+from radar_assets.access.keys import create_key
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project

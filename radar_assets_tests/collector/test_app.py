@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from radar_assets.access.keys import FRESH_S, PAUSE_S, create_key, revoke_key
 from radar_assets.collector.bodies import SMALL_BYTES
-from radar_assets.collector.keys import FRESH_S, PAUSE_S, create_key, revoke_key
 from radar_assets.events.contract import CanonicalEvent, parse
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store

@@ -9,7 +9,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
-from radar_assets.collector.keys import create_key
+from radar_assets.access.keys import create_key
 from radar_assets.settings import Settings
 from radar_assets_tests.collector.conftest import serving
 from radar_assets_tests.collector.wire import enriched

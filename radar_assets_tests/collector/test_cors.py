@@ -2,7 +2,7 @@
 
 import pytest
 
-from radar_assets.collector.keys import create_key
+from radar_assets.access.keys import create_key
 from radar_assets_tests.collector.conftest import Collector
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from radar_assets.access.keys import create_key
 from radar_assets.collector.door import Door, MalformedRequestError, Outcome
 from radar_assets.collector.doors import DOORS
 from radar_assets.collector.doors.cookieless import RESEND_S
 from radar_assets.collector.hits import read_hit
-from radar_assets.collector.keys import create_key
 from radar_assets.collector.lines import encode_lines
 from radar_assets.events.contract import Rejection, parse
 from radar_assets.settings import Settings

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from radar_assets.access.keys import create_key
 from radar_assets.collector.door import Answer, Batch, Event, Outcome, Request, attempt
 from radar_assets.collector.doors import DOORS
 from radar_assets.collector.doors.radar import RadarDoor
-from radar_assets.collector.keys import create_key
 from radar_assets.collector.recognition import Shape, recognized
 from radar_assets.collector.worker import open_worker
 from radar_assets.events.contract import CanonicalEvent, Rejection, parse

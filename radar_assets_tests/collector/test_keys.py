@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from radar_assets.collector.keys import (
+from radar_assets.access.keys import (
     FRESH_S,
     Grant,
     KeyRing,
@@ -17,7 +17,7 @@ from radar_assets.collector.keys import (
     read_grants,
     revoke_key,
 )
-from radar_assets.collector.limits import Limits, Usage
+from radar_assets.access.limits import Limits, Usage
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.worker import open_worker
 from radar_assets.origins import Origin, parse_origin

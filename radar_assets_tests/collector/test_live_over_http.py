@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from radar_assets.collector.keys import create_key
+from radar_assets.access.keys import create_key
 from radar_assets_tests.cli.conftest import Radar, radar
 from radar_assets_tests.collector.processes import CollectorProcess, collecting
 

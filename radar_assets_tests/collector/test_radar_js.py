@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from radar_assets.collector.keys import create_key
+from radar_assets.access.keys import create_key
 from radar_assets.collector.live import live_counts
 from radar_assets.settings import Settings
 from radar_assets_tests.browser import FLAGS, site

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from radar_assets.collector.keys import create_key
+from radar_assets.access.keys import create_key
 from radar_assets.events.contract import CanonicalEvent, Reason, Rejection, parse
 from radar_assets_tests.collector.conftest import Collector
 from radar_assets_tests.collector.test_doors import BATCHES, MESSAGES, SINGLE

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from radar_assets.collector.keys import create_key
+from radar_assets.access.keys import create_key
 from radar_assets.settings import Settings
 from radar_assets_tests.collector.conftest import Collector, serving
 from radar_assets_tests.collector.sdks import ORDER, SDKS, VISIT

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from radar_assets.collector.keys import create_key
+from radar_assets.access.keys import create_key
 from radar_assets.collector.open_segments import list_open
 from radar_assets_tests.collector.processes import CollectorProcess, collecting, free_port, members
 

@@ -19,7 +19,7 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from sqlalchemy.exc import SQLAlchemyError
 
-from radar_assets.collector.keys import Grant
+from radar_assets.access.keys import Grant
 from radar_assets.settings import Settings
 from radar_assets.store.database import Store
 from radar_assets.store.dialects import insert
