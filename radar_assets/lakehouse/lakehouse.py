@@ -80,8 +80,8 @@ class Lakehouse:
                 that fail are omitted.
             inputs: the model's relations for windows, given the table's inputs as they stand. They hold all that the windows need;
                 what the model gives for hours or days between the windows is dropped.
-            retry: whether to compute again what partitions omit because it took too much time or memory, and that has not changed
-                since.
+            retry: whether to retry parts that the partitions omit because of a timeout or memory, although their definitions have
+                not changed.
         """
         composite = model if isinstance(model, Composite) else Composite(lambda _: model, ())
         table = self.tables[composite.model.name]

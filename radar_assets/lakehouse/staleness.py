@@ -58,18 +58,18 @@ def unread_files(parent: Snapshot, child: Snapshot, within: Window) -> dict[int,
 
 
 def outdated(table: Snapshot, definitions: Collection[str], within: Window | None = None) -> set[int]:
-    """The partitions that lack something which has another definition by now, or none, by hour or day since 1970.
+    """The partitions with an omission whose definition has changed or is gone, by hour or day since 1970.
 
     Args:
-        definitions: digests of those that there are.
+        definitions: digests of the current definitions.
         within: look only at this window of the table.
     """
-    lacking = {
+    found = {
         value
         for value, omissions in table.omissions.items()
         if any(omission.definition not in definitions for omission in omissions)
     }
-    return lacking if within is None else lacking & set(range(*unit_range(table.table, within)))
+    return found if within is None else found & set(range(*unit_range(table.table, within)))
 
 
 def stale_windows(parent: Snapshot, child: Snapshot, within: Window, definitions: Collection[str] = ()) -> list[Window]:
