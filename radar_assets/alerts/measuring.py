@@ -26,16 +26,16 @@ LAYER = "radar_assets.alerts"
 TABLE: dict[WindowName, str] = {"5m": "events", "1h": "hourly_metrics", "1d": "daily_metrics"}
 """The table that holds the windows, on which the rules are checks."""
 MEMORY = timedelta(days=28)
-"""How long a project without any value counts as one that is there."""
+"""How long a project without values counts as present."""
 WEEK = timedelta(days=7)
 CHART: dict[WindowName, timedelta] = {"5m": timedelta(hours=6), "1h": timedelta(days=8), "1d": timedelta(days=60)}
-"""How far back the chart of a breach goes: for hours, so far that the same weekday is in it."""
+"""How far back the chart of a breach goes. For hours, it includes the same weekday a week earlier."""
 
 
 def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -> list[tuple[datetime, float]]:
-    """The values of a notice's metric up to the latest window of its alert, by start of their window, for a chart.
+    """The values for the chart of a notice, by start of window, up to the latest window of the alert.
 
-    Windows without events count as what the metric is over none, from the first value on; there are none of an unknown metric.
+    From the first value on, windows without events have the metric's value over no events. An unknown metric has no values.
     """
     registered = {metric.name: metric for metric in metrics}
     metric = registered.get(notice.metric or "")
@@ -62,7 +62,7 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
 
 
 def reached(starts: set[datetime], step: timedelta) -> set[datetime]:
-    """Starts of the windows whose values decide about some: themselves, and those that they are compared with."""
+    """Starts of windows and of the windows that they are compared with."""
     return {start - shift for start in starts for shift in (step, *(place * WEEK for place in range(5)))}
 
 
@@ -95,7 +95,7 @@ def _five_minutes(
 ) -> "tuple[pa.Table, OmissionsByWindow]":
     """The values of metrics by five minutes, which no table holds, in some hours.
 
-    What took too much time or memory in the last hour is omitted at once: rules of five minutes are judged every five minutes.
+    A metric that took too much time or memory within the last hour is not tried again, because this runs every five minutes.
     """
     recent = RecentOmissions(lakehouse.settings.home / "cache" / "five_minute_omissions.json")
     known = recent.of(metric.definition for metric in metrics)
@@ -120,9 +120,9 @@ def _five_minutes(
 
 
 def earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]) -> "pa.Table":
-    """What was seen of the projects before: by days, and by hours on the windows' own days and on those that were not built.
+    """Earlier values of the projects: by day, and by hour on the days of the windows and on days that are not built.
 
-    To see whether a project is there, days are enough, and they are a twenty-fourth of the files.
+    Days are enough to see whether a project is present, and have a twenty-fourth of the files.
     """
     import pyarrow as pa
 

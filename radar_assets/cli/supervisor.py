@@ -50,6 +50,7 @@ class Child:
     service: Service
     process: subprocess.Popen[bytes]
     log: Path | None = None
+    is_log_cut: bool = False
 
     def is_ready(self) -> bool:
         """Whether its URL responds with a status below 500."""
@@ -69,9 +70,8 @@ class Child:
         """The end of its log."""
         if not self.log:
             return []
-        with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - SHOWN_BYTES))
-            return file.read().decode(errors="replace").splitlines()[-20:]
+        parts = [_previous(self.log), self.log] if self.is_log_cut else [self.log]
+        return b"".join(map(_end_of, parts)).decode(errors="replace").splitlines()[-20:]
 
     def bound_log(self) -> None:
         """Move the content of a large log to a second file, which replaces the one before."""
@@ -79,6 +79,7 @@ class Child:
             # The child keeps writing to the same file, which it opened in append mode.
             shutil.copyfile(self.log, _previous(self.log))
             os.truncate(self.log, 0)
+            self.is_log_cut = True
 
 
 class Supervisor:
@@ -152,6 +153,12 @@ class Supervisor:
         running = [psutil.Process(child.process.pid) for child in self.children if child.process.poll() is None]
         _end(running, group.pid, is_urgent)
         group.wait()
+
+
+def _end_of(log: Path) -> bytes:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - SHOWN_BYTES))
+        return file.read()
 
 
 def _previous(log: Path) -> Path:

@@ -1,6 +1,6 @@
-"""The fallback for a statement that computes several things at once, such as all metrics of an hour.
+"""The fallback of statements that compute several parts at once, such as all metrics of an hour.
 
-If the statement fails, each of its parts is computed alone, and those that fail again are omitted.
+If the statement fails, each part is computed alone, and parts that fail again are omitted.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,16 +21,16 @@ OmissionsByWindow = Mapping[Window, frozenset[Omission]]
 
 
 class Part(Protocol):
-    """Something that a statement computes beside others."""
+    """One of the parts that a statement computes, such as a metric."""
 
     @property
     def name(self) -> str:
-        """Its name in omissions."""
+        """The name in omissions."""
         ...
 
     @property
     def definition(self) -> str:
-        """Digest of what its values depend on."""
+        """Digest of everything its values depend on."""
         ...
 
 
@@ -39,9 +39,9 @@ class Composite:
     """A model that computes several parts.
 
     Attributes:
-        compose: gives the model of some of the parts; all such models have the same columns.
+        compose: returns the model of some of the parts. All models have the same columns.
         required: parts that are never omitted. If they fail, the statement fails.
-        optional: parts that are omitted where they fail.
+        optional: parts that are omitted from windows in which they fail.
     """
 
     compose: Callable[[Sequence[Any]], Model]
@@ -54,7 +54,7 @@ class Composite:
         return self.compose([*self.required, *self.optional])
 
     def without(self, definitions: Collection[str]) -> "Composite":
-        """The same without some of the optional parts."""
+        """A copy without the optional parts that have these definitions."""
         return replace(self, optional=[part for part in self.optional if part.definition not in definitions])
 
 
@@ -73,16 +73,16 @@ def with_fallback(
     query: Query,
     collect: "Callable[[pa.Table], T]",
 ) -> tuple[T, OmissionsByWindow]:
-    """Compute all parts at once; if the statement is at fault, compute each part alone and omit those that fail.
+    """Compute all parts at once. If the statement causes an error, compute each part alone and omit those that fail.
 
     Args:
-        windows: the partitions, in each of which a part can be omitted.
+        windows: the partitions; each can omit a part.
         joint: computes all parts at once.
         query: computes some parts.
-        collect: turns the rows of all parts into what `joint` returns.
+        collect: turns the rows of all parts into a result like that of `joint`.
 
     Raises:
-        Exception: that of `joint`, if the statement is not at fault or its required parts fail too.
+        Exception: the error of `joint`, if the statement did not cause it or the required parts fail too.
     """
     try:
         return joint(), {}
@@ -108,7 +108,7 @@ def _alone(
     query: Query,
     omissions: dict[Window, frozenset[Omission]],
 ) -> "list[pa.Table]":
-    """The rows of a part in the windows in which it can be computed; in the others it is added to the omissions."""
+    """The rows of a part where it can be computed. Elsewhere it is added to the omissions."""
     try:
         return [query(composite.compose([part]), windows, is_limited=True)]
     except Exception as error:

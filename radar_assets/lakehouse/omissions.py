@@ -1,6 +1,6 @@
-"""What partitions of a table lack because it could not be computed, kept with the table: a level, like staleness.
+"""Omissions: metrics that partitions of a table lack because they could not be computed.
 
-It is a property of the Iceberg table, written by the commit that replaces the partitions.
+They are a property of the Iceberg table, written by the commit that replaces the partitions.
 """
 
 import json
@@ -14,19 +14,19 @@ from radar_assets.windows import utc_now
 
 PROPERTY = "radar.omissions"
 KEPT_FOR = timedelta(hours=1)
-"""How long `RecentOmissions` keeps one. An event that makes a metric slow is in the latest windows of five minutes for an hour."""
+"""How long `RecentOmissions` keeps an omission: as long as an event stays in the latest five-minute windows."""
 EXPENSIVE_REASONS = ("took more than", "out of memory")
-"""How the reasons of `engines.limits.short_reason` begin after a timeout or without memory."""
+"""Prefixes of `engines.limits.short_reason` for timeouts and for memory."""
 
 
 @dataclass(frozen=True, order=True)
 class Omission:
-    """Something that a partition lacks.
+    """A metric, or another part of a model, that a partition lacks.
 
     Attributes:
-        name: what it is.
-        definition: digest of its definition; once that changes, the partition is out of date.
-        reason: why it is not there, without any value from the data.
+        name: name of the metric.
+        definition: digest of its definition. Once that changes, the partition is outdated.
+        reason: the kind of error, without values of rows.
     """
 
     name: str
@@ -35,27 +35,27 @@ class Omission:
 
     @property
     def is_expensive(self) -> bool:
-        """Whether it costs much time or memory to try again."""
+        """Whether a retry would take much time or memory."""
         return self.reason.startswith(EXPENSIVE_REASONS)
 
 
 Omissions = Mapping[int, frozenset[Omission]]
-"""What partitions lack, by hour or day since 1970; partitions that lack nothing are not in it."""
+"""Omissions by hour or day since 1970. Complete partitions have no entry."""
 
 
 def merge(before: Omissions, replaced: Collection[int], found: Omissions) -> Omissions:
-    """What partitions of a table lack once some of them have been replaced."""
+    """The omissions of a table after some of its partitions have been replaced."""
     return {**{value: omissions for value, omissions in before.items() if value not in replaced}, **found}
 
 
 def common_expensive(omissions: Omissions, partitions: Collection[int]) -> frozenset[Omission]:
-    """The expensive omissions that all of some partitions have."""
+    """The expensive omissions that some partitions have in common."""
     of_each = [omissions.get(value, frozenset()) for value in partitions]
     return frozenset(omission for omission in frozenset.intersection(*of_each) if omission.is_expensive)
 
 
 def encode(omissions: Omissions) -> str:
-    """The property's text, with partitions that follow each other as a range."""
+    """Omissions as text, with consecutive partitions as ranges."""
     partitions: dict[Omission, list[int]] = {}
     for value, found in sorted(omissions.items()):
         for omission in found:
@@ -64,7 +64,7 @@ def encode(omissions: Omissions) -> str:
 
 
 def decode(text: str) -> dict[int, frozenset[Omission]]:
-    """What a property's text says."""
+    """Omissions from text."""
     found: dict[int, set[Omission]] = {}
     for name, definition, reason, ranges in json.loads(text):
         for first, last in ranges:
@@ -74,10 +74,10 @@ def decode(text: str) -> dict[int, frozenset[Omission]]:
 
 
 class RecentOmissions:
-    """Omissions of values that are in no table, kept in a file for `KEPT_FOR`.
+    """Omissions of values that no table holds, in a file, for `KEPT_FOR`.
 
-    The runs that compute such values are processes of their own, so nothing in memory would last. What another process adds at the
-    same moment may be lost; it is found again.
+    Runs are separate processes, so they can't share memory. If two runs write at the same time, one of them may lose its omissions and
+    find them again later.
     """
 
     def __init__(self, file: Path) -> None:
@@ -89,7 +89,7 @@ class RecentOmissions:
         return frozenset(omission for omission in self._read() if omission.definition in wanted)
 
     def add(self, omissions: Iterable[Omission]) -> None:
-        """Keep omissions from now on."""
+        """Add omissions, or extend those that are there."""
         until = (utc_now() + KEPT_FOR).isoformat()
         added = dict.fromkeys(omissions, until)
         if not added:
@@ -101,7 +101,7 @@ class RecentOmissions:
         fresh.replace(self._file)
 
     def _read(self) -> dict[Omission, str]:
-        """The omissions that have not expired, with the time when they will."""
+        """The omissions that have not expired, with their time of expiry."""
         now = utc_now().isoformat()
         try:
             rows = json.loads(self._file.read_text())
@@ -111,7 +111,7 @@ class RecentOmissions:
 
 
 def _ranges(values: Iterable[int]) -> list[list[int]]:
-    """First and last of the stretches that ascending values form."""
+    """Consecutive values as ranges of first and last. The values are ascending."""
     ranges: list[list[int]] = []
     for value in values:
         if ranges and ranges[-1][1] == value - 1:

@@ -64,12 +64,12 @@ def outdated(table: Snapshot, definitions: Collection[str], within: Window | Non
         definitions: digests of the current definitions.
         within: consider only this window of the table.
     """
-    lacking = {
+    found = {
         value
         for value, omissions in table.omissions.items()
         if any(omission.definition not in definitions for omission in omissions)
     }
-    return lacking if within is None else lacking & set(range(*unit_range(table.table, within)))
+    return found if within is None else found & set(range(*unit_range(table.table, within)))
 
 
 def stale_windows(parent: Snapshot, child: Snapshot, within: Window, definitions: Collection[str] = ()) -> list[Window]:

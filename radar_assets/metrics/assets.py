@@ -1,4 +1,4 @@
-"""The assets of the metrics layer: the metrics of the events of an hour and of a day, and what each day consists of."""
+"""The assets of the metrics layer: hourly metrics, daily metrics and daily breakdowns."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ LAYER = "radar_assets.metrics"
 
 
 def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
-    """The assets of the layer, on the given grids, with the metrics of the registry."""
+    """The assets of the layer, with the metrics of the registry."""
     definitions = definitions_of(metrics)
 
     def metric_asset(table: Table) -> dg.AssetsDefinition:
@@ -35,7 +35,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefin
 
 
 def definitions_of(metrics: Sequence[Metric]) -> dict[str, frozenset[str]]:
-    """Digests of the metrics by table. A metric that was left out of a partition is tried again once its digest has changed."""
+    """Digests of the metrics by table. An omitted metric is computed again once its digest has changed."""
     digests = frozenset(metric.definition for metric in metrics)
     return {HOURLY_METRICS.name: digests, DAILY_METRICS.name: digests}
 
@@ -43,7 +43,7 @@ def definitions_of(metrics: Sequence[Metric]) -> dict[str, frozenset[str]]:
 def rebuild_metrics(
     lakehouse: Lakehouse, table: Table, metrics: Sequence[Metric], windows: Sequence[Window], *, retry: bool
 ) -> tuple[Commit, Model]:
-    """Rebuild windows of a table of metrics, without the custom metrics that can't be computed there.
+    """Rebuild windows of a table of metrics. Custom metrics that fail are omitted.
 
     Args:
         retry: as for `Lakehouse.rebuild`.

@@ -1,4 +1,4 @@
-"""Checks of the metric tables: what is derived equals what it is derived from."""
+"""Checks of the metric tables: they agree with the tables they derive from, and no metric is omitted."""
 
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                 _completeness(DAILY_METRICS),
                 TableCheck(
                     "daily_equals_recount_of_events",
-                    "Events, page views and users of each project and day are what the events themselves give.",
+                    "Events, page views and users of each project and day equal a recount of the events.",
                     lambda view: _compared(view, "differing_days", "daily_metrics"),
                     source="events",
                 ),
@@ -49,7 +49,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
 
 
 def _completeness(table: Table) -> TableCheck:
-    """Whether no metric had to be left out, in any partition of the table: one that is rebuilt later doesn't hide another one."""
+    """Fails while any partition of the table has an omission, not only the partitions of the run."""
 
     def find(view: View) -> "pa.Table":
         import pyarrow as pa
@@ -72,8 +72,8 @@ def _completeness(table: Table) -> TableCheck:
 
     return TableCheck(
         "every_metric_is_computed",
-        "No metric was left out of a partition because its expression failed or took too long there. Correct the metric in"
-        " radar.yaml and the partition is rebuilt; or materialize the partition to try again.",
+        "No partition omits a metric because its expression failed, took too long or ran out of memory. After a fix in"
+        " radar.yaml, the partition is rebuilt. To retry without a change, materialize it.",
         find,
     )
 

@@ -13,17 +13,17 @@ Bucket = Literal["window_start", "hour", "date"]
 
 
 def composite(compose: Callable[[Sequence[Metric]], Model], metrics: Sequence[Metric]) -> Composite:
-    """A statement from which custom metrics are omitted where they fail. Standard metrics never are.
+    """The statement of metrics, with a fallback that omits custom metrics where they fail. Standard metrics are never omitted.
 
     Args:
-        compose: gives the statement of some metrics.
+        compose: returns the statement of some metrics.
     """
     standard = [metric for metric in metrics if metric in STANDARD_METRICS]
     return Composite(compose, standard, [metric for metric in metrics if metric not in STANDARD_METRICS])
 
 
 def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
-    """The statement that gives the metrics of a grain, a row for each that has a value.
+    """The statement that computes the metrics of a grain, one row for each value.
 
     Args:
         model: `hourly_metrics` or `daily_metrics`; its CTEs `of_events` and `of_sessions` get a column for each aggregate.
@@ -33,10 +33,10 @@ def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
 
 
 def compose_five_minutes(model: Model, metrics: Sequence[Metric]) -> Model:
-    """The statement that gives metrics of events for windows of five minutes, which are in no table.
+    """The statement that computes metrics of events by five minutes. No table holds these.
 
     Args:
-        model: `five_minute_metrics`, the same as `hourly_metrics` but for the time by which it groups.
+        model: `five_minute_metrics`, which equals `hourly_metrics` except for the time it groups by.
     """
     return _compose(model, tuple(metric for metric in metrics if metric.source == "events"), "window_start")
 
@@ -68,8 +68,8 @@ def _compose(model: Model, metrics: tuple[Metric, ...], bucket: Bucket) -> Model
         )
     ctes = tree.args["with_"].pop()
     computed = reduce(partial(exp.union, distinct=False, copy=False), branches, tree).subquery("computed")
-    # Null has no row, and neither has what is too large for a double. Without an order the branches would be written side by side,
-    # each to files of its own in every partition.
+    # Nulls and values too large for a double have no row. Without an order, DuckDB writes the branches in parallel, each to its own
+    # file in every partition.
     body = exp.select("*").from_(computed).where("isfinite(value)").order_by(exp.column(bucket))
     body.set("with_", ctes)
     return Model(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))

@@ -11,5 +11,5 @@ from radar_assets.windows import Grids
 
 
 def build_definitions(grids: Grids, metrics: Sequence[Metric]) -> dg.Definitions:
-    """Assets and checks of the layer, with the metrics of the registry."""
+    """The assets and checks of the layer, with the metrics of the registry."""
     return dg.Definitions(assets=build_assets(grids, metrics), asset_checks=build_checks())

@@ -1,8 +1,7 @@
-"""What the expression of a metric may be.
+"""Validates the expressions of metrics.
 
-An expression is an aggregate over the rows of one table. Whatever is not on the lists below is refused, so that
-configuration can do nothing else. How an expression is kept from failing is in `safe_sql.py`; putting expressions together into
-statements belongs to the registry.
+An expression aggregates the rows of one table. Only the functions and syntax listed below are allowed, so configuration can do
+nothing else. `safe_sql.py` makes expressions safe on any row; `composition.py` puts them into statements.
 """
 
 import re
@@ -20,7 +19,7 @@ from radar_assets.metrics.sources import COLUMNS, JSON_COLUMNS, Source
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 40
 _TOO_DEEP = "expression nested too deeply; split it into several metrics"
-# Decimals have 38 digits; a sum of wider ones than this could overflow within 10 thousand million rows.
+# Decimals have 38 digits, so a sum of up to 10 billion values of this width can't overflow.
 _MAX_DIGITS = 28
 
 _SCALARS = {
@@ -78,10 +77,10 @@ _PROBE = Probe({**COLUMNS}, JSON_COLUMNS)
 
 
 class ExpressionError(ValueError):
-    """An expression that is refused.
+    """An invalid expression.
 
     Attributes:
-        line, column: where in the expression, from 1.
+        line, column: position in the expression, starting at 1.
     """
 
     def __init__(self, text: str, offset: int, message: str) -> None:
@@ -92,10 +91,10 @@ class ExpressionError(ValueError):
 
 
 def parse(text: str) -> exp.Expr:
-    """The syntax tree of an expression, in which a cast that fails gives null.
+    """Parse an expression. Casts become `try_cast`, which returns null on failure.
 
     Raises:
-        ExpressionError: it is not one SQL expression.
+        ExpressionError: the text is not a single SQL expression.
     """
     if len(text) > _MAX_LENGTH:
         raise ExpressionError(text, _MAX_LENGTH, f"expression too long; the maximum is {_MAX_LENGTH} characters")
@@ -122,7 +121,7 @@ def parse(text: str) -> exp.Expr:
 
 
 def _parse_error(text: str, error: ParseError) -> tuple[int, str]:
-    """Where the parser stopped, and why."""
+    """Position and message of a parse error."""
     if not error.errors:
         return 0, "empty expression"
     found = error.errors[0]
@@ -133,10 +132,10 @@ def _parse_error(text: str, error: ParseError) -> tuple[int, str]:
 
 
 def check(text: str, source: Source) -> None:
-    """Make sure that an expression aggregates over columns of its table and does nothing else.
+    """Check that an expression aggregates columns of its table, does nothing else, and returns a number.
 
     Raises:
-        ExpressionError: it doesn't, or its types don't fit.
+        ExpressionError: it doesn't, or its types don't match.
     """
     tree = parse(text)
     for node in tree.walk():
@@ -145,7 +144,7 @@ def check(text: str, source: Source) -> None:
             raise ExpressionError(text, _offset(node), fault)
     if not tree.find(*AGGREGATES):
         raise ExpressionError(text, 0, "no aggregate function; use count(*), sum(...) or another one")
-    for node in reversed(list(tree.walk())):  # what is inside comes first, so that an error is put where it arises
+    for node in reversed(list(tree.walk())):  # inner nodes first, so that an error points at its cause
         is_part = isinstance(node, _ATOMS) or (isinstance(node, exp.If) and isinstance(node.parent, exp.Case))
         if isinstance(node, exp.Condition) and not is_part:
             try:
@@ -161,26 +160,26 @@ def check(text: str, source: Source) -> None:
 
 
 def computation(text: str, source: Source, name: str, table: str, *, present: str | None = None) -> Computation:
-    """How to compute an expression so that no event fails the run of all others, as `safe_sql.make_safe` says."""
+    """How to compute an expression so that no row makes it fail; see `safe_sql.make_safe`."""
     return make_safe(parse(text), name, table, COLUMNS[source], present=present)
 
 
 @cache
 def over_nothing(text: str, source: Source) -> float | None:
-    """What an expression gives over no rows: 0 where it counts or sums, None where it is a ratio or an average."""
+    """The value of an expression over no rows: 0 for counts and sums, None for ratios and averages."""
     made = computation(text, source, "part", source)
     nothing = _aggregated(made, f"(from {source} where false) as {source}")
     return _PROBE.value_of(f"cast({_sql(made.value)} as double)", nothing)
 
 
 def _aggregated(made: Computation, relation: str) -> str:
-    """The relation of one row over which the value of an expression is computed."""
+    """A relation with one row: the aggregates that the value of an expression is computed from."""
     columns = ", ".join(f'{_sql(aggregate)} as "{name}"' for name, aggregate in made.aggregates.items())
     return f"(select '' as project_id, {columns} from {relation})"
 
 
 def _offset(node: exp.Expr) -> int:
-    """Where a node starts in the text; only names, literals and functions know it themselves."""
+    """Position of a node in the text. Only names, literals and functions have one; others take that of their parts or parent."""
     starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
     if starts or node.parent is None:
         return min(starts, default=0)
@@ -188,7 +187,7 @@ def _offset(node: exp.Expr) -> int:
 
 
 def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
-    """What is wrong with a node of an expression, if anything."""
+    """Why a node is invalid, or None."""
     if node.depth > _MAX_DEPTH:
         return _TOO_DEEP
     if type(node) not in _ALLOWED or (isinstance(node, exp.Anonymous) and node.name.lower() != "date_part"):
@@ -236,10 +235,10 @@ def _fault(text: str, node: exp.Expr, source: Source) -> str | None:
 
 
 def _pattern_fault(node: exp.Expr) -> str | None:
-    """Why matching a pattern may take longer than time in proportion to the length of the text.
+    """Why matching a pattern could take more than linear time, or None.
 
-    With a `_` or an `escape`, DuckDB tries every place for every `%`: hours for a text of 32 kB, and nothing interrupts it.
-    Otherwise it finds what is between them one after the other.
+    With `_` or `escape`, DuckDB backtracks over every `%`, which takes hours on a text of 32 kB and can't be interrupted. Other
+    patterns are matched from left to right.
     """
     if not _is_text(node.expression):
         return "a pattern must be a literal, e.g. '/shop/%'; otherwise use starts_with, ends_with or contains"
@@ -258,7 +257,7 @@ def _pattern_fault(node: exp.Expr) -> str | None:
 
 
 def _refusal(text: str, node: exp.Expr) -> str:
-    """Why there is no such thing in an expression."""
+    """The message for a node that is not allowed."""
     if isinstance(node, exp.JSONPathPart):
         return "a JSON path has keys and indexes only, e.g. '$.items[0].price'"
     if node.find(exp.Query, exp.Table):
@@ -284,10 +283,10 @@ def _is_unit(node: exp.Expr) -> bool:
 
 
 def _unsound(node: exp.Expr, source: Source) -> str | None:
-    """Why a node might fail on some rows or differ from run to run, if it might.
+    """Why a node could fail on some rows or differ between runs, or None.
 
     Raises:
-        ProbeError: it fails for certain.
+        ProbeError: it always fails.
     """
     kind = _type(node, source)
     if isinstance(node, exp.TryCast) and isinstance(node.this, exp.Literal):
@@ -306,7 +305,7 @@ def _unsound(node: exp.Expr, source: Source) -> str | None:
         return "this aggregate function returns text; a metric must return a number"
     if isinstance(node.parent, exp.Filter) and _type(node.parent.expression.this, source) != "BOOLEAN":
         return "the filter condition must be boolean"
-    # DuckDB casts dates within these to timestamps, for which computed ones may be too far away.
+    # DuckDB casts dates to timestamps inside these functions, and computed dates may be out of range.
     is_between_values = isinstance(node, exp.Avg | exp.Median | exp.PercentileCont)
     if is_between_values and node.this.find(exp.Add, exp.Sub) and _type(node.this, source) == "DATE":
         return "computed dates can't be averaged; use date_diff to average a number of days"

@@ -1,4 +1,4 @@
-"""The registry of metrics: the standard ones, and the model of those that teams declare in `radar.yaml`.
+"""The registry of metrics: the standard metrics, and the model of custom metrics in `radar.yaml`.
 
 What an expression may contain is in `expressions.py`; the statements that compute metrics are in `composition.py`.
 """
@@ -17,7 +17,7 @@ Grain = Literal["hour", "day"]
 
 
 class Metric(BaseModel):
-    """A number that each project has for each hour or day.
+    """A number per project and hour or day.
 
     Attributes:
         name: snake case; the value of the column `metric`.
@@ -49,21 +49,21 @@ class Metric(BaseModel):
 
     @property
     def definition(self) -> str:
-        """A digest of what its values depend on."""
+        """Digest of everything its values depend on."""
         return sha256(f"{self.name}\n{self.source}\n{self.expression}".encode()).hexdigest()[:16]
 
     @property
     def empty_value(self) -> float | None:
-        """Its value where there is nothing to aggregate: 0 for counts and sums, None for ratios and averages.
+        """The value over no rows: 0 for counts and sums, None for ratios and averages.
 
-        The tables have no rows of hours and days without any event, so whoever needs those values asks here.
+        The tables have no rows for hours and days without events.
         """
         from radar_assets.metrics.expressions import over_nothing
 
         return over_nothing(self.expression, self.source)
 
 
-# Names by which SDKs, the specifications of Segment, Snowplow, Google and Meta, and shop systems call the same thing.
+# Names that SDKs, shop systems and the specifications of Segment, Snowplow, Google and Meta use for the same event.
 SIGNUPS = (
     *("sign_up", "signup", "signed_up", "user_sign_up", "user_signup", "user_signed_up", "account_created"),
     *("create_account", "registered", "user_registered", "complete_registration", "completeregistration"),
@@ -214,7 +214,7 @@ class CustomMetric(Metric):
     @model_validator(mode="before")
     @classmethod
     def _described(cls, given: Any) -> Any:
-        """A title and a description made of the rest, where there are none."""
+        """Derive a missing title and description from the other fields."""
         if not isinstance(given, dict) or not isinstance(given.get("name"), str):
             return given
         title = given["name"].replace("_", " ").capitalize()
@@ -228,7 +228,7 @@ class CustomMetric(Metric):
     @field_validator("name")
     @classmethod
     def _new_name(cls, name: str, info: ValidationInfo) -> str:
-        """The context may have `names`, the set of those that the configuration has given so far."""
+        """Check the name. The validation context may contain `names`, the metric names so far."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 60:
             raise ValueError(f"invalid metric name {name!r}; use snake_case, e.g. monthly_searches")
         names: set[str] = info.context["names"] if info.context else set()
@@ -248,5 +248,5 @@ class CustomMetric(Metric):
 
 
 def registry(custom: Sequence[Metric] = ()) -> tuple[Metric, ...]:
-    """All metrics: the standard ones and those that teams have declared."""
+    """All metrics: standard and custom."""
     return (*STANDARD_METRICS, *custom)

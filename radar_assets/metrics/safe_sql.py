@@ -1,7 +1,7 @@
-"""How the expression of a metric is rewritten so that no row makes it fail.
+"""Rewrites the expression of a metric so that no row makes it fail.
 
-Whatever can't be computed (text that is not a number, an overflow, a division by 0, a time out of range) is null. Which expressions
-are accepted in the first place is decided in `expressions.py`.
+A value that can't be computed becomes null: text that is not a number, an overflow, a division by 0, a time out of range.
+`expressions.py` decides which expressions are valid.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from sqlglot import exp
 
 AGGREGATES = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Median, exp.PercentileCont, exp.PercentileDisc)
 FIRST_DATE, LAST_DATE = "1677-09-22", "2262-04-11"
-"""The dates and times that text is cast to. DuckDB has dates that it can't cast to timestamps, as it does implicitly; these fit into
-64 bits of nanoseconds, so that every engine has them."""
+"""Bounds of dates and times that are parsed from text. DuckDB has dates that overflow when it casts them to timestamps implicitly.
+These bounds fit into 64 bits of nanoseconds, so every engine supports them."""
 
 _LOGIC = (exp.And, exp.Or, exp.Not)
 _COMPARISONS = (
@@ -22,9 +22,9 @@ _COMPARISONS = (
 _SEARCHES = (exp.StartsWith, exp.EndsWith, exp.Contains)
 _CONDITIONS = (*_LOGIC, *_COMPARISONS, *_SEARCHES, exp.Is, exp.Escape, exp.Boolean)
 _TEXT = (exp.Lower, exp.Upper, exp.Trim, exp.DPipe, exp.JSONExtractScalar)
-# These fail only where operands are cast implicitly, and there is no need to where all have the same type.
+# These fail only if operands are cast implicitly, which doesn't happen when all have the same type.
 _CASTING = (*_LOGIC, *_COMPARISONS, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least)
-# These never fail. A division is one of doubles, whatever its operands are.
+# These never fail. Division is always on doubles.
 _TOTAL = (
     *(exp.Column, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Div),
     *(exp.Lower, exp.Upper, exp.Trim, exp.DPipe, exp.Length, *_SEARCHES),
@@ -37,16 +37,16 @@ _TYPES = {
 }
 _TIMES = ("date", "timestamp")
 _NEVER_NULL = "project_id"
-"""A column of each relation that expressions are computed from."""
+"""A column without nulls that every relation has."""
 
 
 @dataclass(frozen=True)
 class Computation:
-    """A guarded expression, in two steps because DuckDB allows no aggregates in its `try`.
+    """A safe expression, in two steps, because DuckDB doesn't allow aggregates inside `try`.
 
     Attributes:
-        aggregates: what to compute from the rows, by the name of the column that holds it.
-        value: what to compute from those columns.
+        aggregates: aggregates over the rows, by the column that holds the result.
+        value: the expression over those columns.
     """
 
     aggregates: dict[str, exp.Expr]
@@ -56,14 +56,14 @@ class Computation:
 def make_safe(
     tree: exp.Expr, name: str, table: str, types: Mapping[str, str], *, present: str | None = None
 ) -> Computation:
-    """What to compute for an expression. The sum of nothing is 0, as the count of nothing is.
+    """Make an expression safe. A sum over no rows is 0, like a count.
 
     Args:
-        tree: the expression, with `try_cast` for each cast; it is taken apart.
-        name: start of the names of the columns.
-        table: name that the relation has in the statement.
-        types: of the relation's columns.
-        present: a column that is null in rows that no aggregate is to see.
+        tree: the expression, with `try_cast` for each cast. It is modified.
+        name: prefix of the column names.
+        table: name of the relation in the statement.
+        types: types of the relation's columns.
+        present: a column that is null in rows to ignore.
     """
     root = exp.Paren(this=tree)
     aggregates: dict[str, exp.Expr] = {}
@@ -77,7 +77,7 @@ def make_safe(
 
 
 def _aggregate(node: exp.Expr, whole: exp.Expr, table: str, types: Mapping[str, str], present: str | None) -> exp.Expr:
-    """An aggregate over guarded values, with a guarded filter if it has one."""
+    """An aggregate with a safe argument and, if it has one, a safe filter."""
     for column in list(whole.find_all(exp.Column)):
         column.replace(exp.column(column.name.lower(), table=table, quoted=True))
     values = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
@@ -95,7 +95,7 @@ def _aggregate(node: exp.Expr, whole: exp.Expr, table: str, types: Mapping[str, 
 
 
 def _widen(root: exp.Expr) -> None:
-    """Multiply aggregates as doubles: both may need all the digits that decimals have."""
+    """Multiply aggregates as doubles, since the product of two decimals can exceed 38 digits."""
     for product in list(root.find_all(exp.Mul)):
         for operand in (product.this, product.expression):
             if operand.find(exp.Column):
@@ -103,11 +103,11 @@ def _widen(root: exp.Expr) -> None:
 
 
 def _protect(root: exp.Expr, types: Mapping[str, str], table: str | None = None) -> exp.Expr:
-    """Have whatever can fail inside of parentheses give null instead; returns what takes their place."""
+    """Make everything inside parentheses return null instead of failing; returns the replacement of the parentheses."""
     nodes = [node for node in root.this.walk() if isinstance(node, exp.Condition)]
     failing = {id(node) for node in nodes if _can_fail(node, types)}
     parsed = {id(node) for node in nodes if _is_parsed_time(node, types)}
-    for node in reversed(nodes):  # what is inside comes first
+    for node in reversed(nodes):  # inner nodes first
         if isinstance(node, exp.Div):
             _wrap(node.expression, exp.Nullif(expression=exp.Literal.number(0)))
         protected = _wrap(_ignoring_case(node), exp.Try()) if id(node) in failing else _ignoring_case(node)
@@ -115,7 +115,7 @@ def _protect(root: exp.Expr, types: Mapping[str, str], table: str | None = None)
             _bound(protected)
     if not failing:
         return root
-    # DuckDB computes what expressions have in common once, outside of any `try`, but takes nothing out of a `case`.
+    # DuckDB computes common subexpressions once, outside `try`, but never extracts them from a `case`.
     always = exp.column(_NEVER_NULL, table=table, quoted=True).is_(exp.null()).not_()
     shielded = exp.Case(ifs=[exp.If(this=always, true=root.copy())])
     root.replace(shielded)
@@ -123,7 +123,7 @@ def _protect(root: exp.Expr, types: Mapping[str, str], table: str | None = None)
 
 
 def _ignoring_case(node: exp.Expr) -> exp.Expr:
-    """A node, or what does the same as an `ilike`, for which DuckDB has no matcher that takes linear time."""
+    """Replace `ilike` with `like` over lower case, since DuckDB's matcher for `ilike` doesn't take linear time."""
     if not isinstance(node, exp.ILike) or isinstance(node.parent, exp.Escape):
         return node
     like = exp.Like(
@@ -134,21 +134,21 @@ def _ignoring_case(node: exp.Expr) -> exp.Expr:
 
 
 def _bound(time: exp.Expr) -> None:
-    """Have a time out of range be null."""
+    """Turn a time that is out of range into null."""
     bounds = {"low": exp.Literal.string(FIRST_DATE), "high": exp.Literal.string(LAST_DATE)}
     within = exp.Between(this=time.copy(), **bounds)
     time.replace(exp.Case(ifs=[exp.If(this=within, true=time.copy())]))
 
 
 def _wrap(node: exp.Expr, wrapper: exp.Expr) -> exp.Expr:
-    """Put a node into a wrapper that takes its place."""
+    """Replace a node with a wrapper around it."""
     node.replace(wrapper)
     wrapper.set("this", node)
     return wrapper
 
 
 def _can_fail(node: exp.Expr, types: Mapping[str, str]) -> bool:
-    """Whether a node might fail on some row, apart from what is inside of it."""
+    """Whether a node itself could fail on some row, inner nodes aside."""
     if isinstance(node, _CASTING) and not isinstance(node.parent, exp.Escape):
         operands = {_type(operand, types) for operand in node.iter_expressions()}
         return len(operands) > 1 or None in operands or (isinstance(node, _LOGIC) and operands != {"boolean"})
@@ -169,7 +169,7 @@ def _is_parsed_time(node: exp.Expr, types: Mapping[str, str]) -> bool:
 
 
 def _type(node: exp.Expr, types: Mapping[str, str]) -> str | None:
-    """The type of a node as far as it shows without DuckDB, None where it doesn't."""
+    """The type of a node if it is evident from the syntax, else None."""
     match node:
         case exp.Paren():
             return _type(node.this, types)

@@ -1,1 +1,1 @@
-"""Everything that touches Dagster's mechanics: assets and checks made from tables, run requests, sensors over stale partitions."""
+"""Dagster mechanics: assets and checks from tables, run requests, and sensors over stale partitions."""

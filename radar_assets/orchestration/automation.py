@@ -1,7 +1,7 @@
-"""What keeps derived tables up to date: a job and a sensor over stale partitions for each grid, and the close of the day.
+"""Keeps derived tables up to date: a job and a stale-partition sensor for each grid, and a schedule that closes the day.
 
-Each sensor compares what is with what should be, and asks for the difference. A cursor only says up to where nothing was missing, so
-that a tick costs what has changed; without it a sensor looks at everything and comes to the same result.
+Sensors compare the tables and request runs for the difference. The cursor only makes ticks cheaper: without it, a sensor reads
+everything and comes to the same result.
 """
 
 import hashlib
@@ -24,23 +24,23 @@ from radar_assets.windows import DAY, Grids, Window, day_key, utc_now
 
 TICK_S = 30
 REFRESH_EVERY: Mapping[Transform, timedelta] = {"hour": timedelta(0), "day": timedelta(minutes=15)}
-"""How often a partition that keeps changing is rebuilt: a day costs far more than an hour, and its readers wait longer."""
+"""Minimum time between two rebuilds of a partition. Days cost far more than hours, and their readers can wait longer."""
 INCREMENTAL = {INCREMENTAL_TAG: "true"}
 HOURLY_JOB, DAILY_JOB = "hourly_job", "daily_job"
 
 
 def grid_tables(tables: Graph, grid: Transform) -> list[Table]:
-    """The tables that the job of a grid builds, in order: the derived ones, and what the hourly ones are built from."""
+    """The tables that the job of a grid builds, in order: the derived tables and the sources of the hourly ones."""
     derived = tables.derived(grid)
     sources = {parent.name: parent for table in derived for parent in table.inputs if not parent.inputs}
     return [*sources.values(), *derived]
 
 
 def build_jobs(tables: Graph, grids: Grids, apart: Sequence[dg.AssetCheckKey] = ()) -> list[Any]:
-    """The jobs of both grids, of a type that Dagster does not publish.
+    """The jobs of both grids, of a type that Dagster doesn't export.
 
     Args:
-        apart: checks that have triggers of their own.
+        apart: checks that have their own triggers.
     """
     checks = dg.AssetSelection.checks(*apart)
 
@@ -63,10 +63,10 @@ def build_jobs(tables: Graph, grids: Grids, apart: Sequence[dg.AssetCheckKey] = 
 def build_sensors(
     tables: Graph, grids: Grids, checks: Sequence[dg.AssetCheckKey], definitions: Mapping[str, Collection[str]]
 ) -> list[dg.SensorDefinition]:
-    """The sensors over stale hours and days, switched on.
+    """The sensors over stale hours and days, enabled by default.
 
     Args:
-        checks: those that run with their assets.
+        checks: the checks that run with their assets.
         definitions: as for `staleness.outdated`, by table.
     """
     hours = stale_partitions_sensor(
@@ -103,11 +103,10 @@ def stale_partitions_sensor(
     definitions: Mapping[str, Collection[str]],
     description: str,
 ) -> dg.SensorDefinition:
-    """A sensor that has the stale partitions of the derived tables of a grid rebuilt.
+    """A sensor that requests runs for the stale partitions of a grid's derived tables.
 
-    A stale partition is rebuilt together with those of the tables downstream of it, which are asked for by themselves only where
-    they alone are stale. So is a partition with an omission whose definition has changed
-    since, at most once an hour.
+    A run rebuilds a stale partition and those downstream of it. Partitions with omissions whose definitions have changed are
+    rebuilt too.
     """
 
     @dg.sensor(
@@ -142,11 +141,11 @@ def stale_partitions_sensor(
             assets = (table.name, *downstream)
             found += requests(rested, grid, assets, prefix=table.name, tags=INCREMENTAL, checks=checks)
             current = definitions.get(table.name, ())
-            lacking = outdated(snapshots[table.name], current) - set(behind) - covered[table.name]
-            changed = _last_changes(snapshots[table.name], lacking)
+            due_again = outdated(snapshots[table.name], current) - set(behind) - covered[table.name]
+            changed = _last_changes(snapshots[table.name], due_again)
             due = due_partitions(context.instance, changed, table.name, grid, grids.start)
             digest = hashlib.sha256(" ".join(sorted(current)).encode()).hexdigest()[:16]
-            # The same partitions once an hour: their run failed, and nothing else may change them.
+            # If the run fails, the same partitions are requested again after an hour.
             prefix = f"{table.name}:{digest}:{utc_now():%Y%m%d%H}"
             found += requests(due, grid, (table.name,), prefix=prefix, tags=INCREMENTAL, checks=checks)
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
@@ -155,7 +154,7 @@ def stale_partitions_sensor(
 
 
 def _last_changes(table: Snapshot, partitions: Collection[int]) -> dict[int, int]:
-    """Sequence numbers of the last changes of some partitions, by hour or day since 1970."""
+    """Sequence number of the last change of each partition, by hour or day since 1970."""
     if not partitions:
         return {}
     unit = table.table.grid
@@ -164,10 +163,10 @@ def _last_changes(table: Snapshot, partitions: Collection[int]) -> dict[int, int
 
 
 def build_schedules(tables: Graph, checks: Sequence[dg.AssetCheckKey]) -> list[dg.ScheduleDefinition]:
-    """The schedule that closes days, switched on.
+    """The schedule that closes days, enabled by default.
 
     Args:
-        checks: those that run with their assets.
+        checks: the checks that run with their assets.
     """
     days = [table.name for table in tables.derived("day")]
 
@@ -176,7 +175,7 @@ def build_schedules(tables: Graph, checks: Sequence[dg.AssetCheckKey]) -> list[d
         cron_schedule="0 1 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Closes yesterday, an hour after it ended, so that a day without any event has its partition too.",
+        description="Closes yesterday, an hour after it ended, so that days without events have a partition too.",
     )
     def daily_close_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         yesterday = (context.scheduled_execution_time.astimezone(UTC) - DAY).date()
@@ -186,7 +185,7 @@ def build_schedules(tables: Graph, checks: Sequence[dg.AssetCheckKey]) -> list[d
 
 
 class Settled:
-    """For each table, the state of its input up to which none of its partitions is stale."""
+    """For each table, the sequence number of its input up to which no partition is stale."""
 
     def __init__(self, cursor: str | None) -> None:
         self._numbers: dict[str, int] = json.loads(cursor) if cursor else {}
@@ -195,10 +194,10 @@ class Settled:
         return self._numbers.get(table, 0)
 
     def advance(self, table: str, sequence_number: int, stale_partitions: Mapping[int, int]) -> None:
-        """Note that a table is up to date, unless partitions of it are stale."""
+        """Record that a table is up to date, unless partitions of it are stale."""
         if not stale_partitions:
             self._numbers[table] = sequence_number
 
     def cursor(self) -> str:
-        """The state as a sensor's cursor."""
+        """The cursor of a sensor."""
         return json.dumps(self._numbers, sort_keys=True)

@@ -1,10 +1,7 @@
-"""Asset checks over a table: what a check sees, and how its verdict reaches Dagster.
+"""Asset checks over tables: what a check reads, and how its result reaches Dagster.
 
-A check's SQL gives the rows that break its rule, one for each partition or project at fault, so a check that passes has none. All
-checks of a table run in one step, over the partitions of the run, or over the latest two days when they are started by themselves.
-
-Data land while checks run, so a table is seldom built from its input as it stands. What a rule compares is therefore read once, and
-partitions that are stale against the input wait for the check that follows their rebuild.
+The SQL of a check returns the rows that violate its rule. All checks of a table run in one step, over the partitions of the run, or
+over the latest two days if they are started alone. Data land while checks run, so stale partitions are not judged until their rebuild.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,21 +29,21 @@ if TYPE_CHECKING:
     from dagster._core.execution.context.system import StepExecutionContext
 
 AFTER_METRICS = {"dagster/priority": "-1"}
-"""Tags of steps that nothing waits for: a run takes those on the way to the metrics first."""
+"""Tags of steps that nothing waits for. A run executes the steps that lead to metrics first."""
 EXAMPLES = 20
-"""Rows at fault that a check shows."""
+"""Maximum number of failing rows that a check shows."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a check sees: a window, and the tables that it compares as they stood when the check began."""
+    """What a check reads: a window, and snapshots of the tables that it compares."""
 
     lakehouse: Lakehouse
     tables: Mapping[str, Snapshot]
     window: Window
 
     def query(self, model: Model, **files: Sequence[Window | None]) -> "pa.Table":
-        """Run a model over files of the tables, each given by a window for each partition field."""
+        """Run a model over files of tables, selected by a window for each partition field."""
         return self.lakehouse.engine.query(
             model,
             {name: Files.of(self.tables[name], *windows) for name, windows in files.items()},
@@ -60,10 +57,10 @@ class TableCheck:
 
     Attributes:
         name: a sentence that is true when the check passes, in snake case.
-        find: gives the rows that break the rule; their columns of a time or date are the partitions that they are about.
-        source: the table that the rule compares with, directly or by way of others what the checked one is built from. Partitions
-            that are stale against it are not judged. None for a rule that holds of the table alone, however old it is.
-        spills_over: whether the rows of a partition count in the next one too, so that a stale one leaves both out.
+        find: returns the rows that violate the rule. Their time or date columns are the partitions they are about.
+        source: the table that the rule compares with, a direct or indirect input. Partitions that are stale against it are not
+            judged. None for a rule about the table alone.
+        spills_over: whether rows of a partition count in the next partition too. If one is stale, neither is judged.
     """
 
     name: str
@@ -75,7 +72,7 @@ class TableCheck:
 
 
 def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefinition:
-    """The step that runs the checks of a table; whether its schema equals its contract is always among them."""
+    """The step that runs the checks of a table, including the schema check."""
     rules = {check.name: check for check in (*checks, schema_check(table))}
 
     @dg.multi_asset_check(
@@ -110,9 +107,9 @@ def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefin
 
 
 class _Verdict(dg.AssetCheckResult):
-    """A result that, in a run over a range, finds the table's latest materialization by its key.
+    """A result that looks up the latest materialization by asset key.
 
-    Dagster lists all partitions on the way to it: the hours of three years take half a second.
+    In a run over a range, Dagster lists all partitions instead, which takes half a second for three years of hours.
     """
 
     def _get_unpartitioned_target_materialization_data(
@@ -127,7 +124,7 @@ class _Verdict(dg.AssetCheckResult):
 
 
 def checked_window(tags: Mapping[str, str], grid: Transform) -> Window:
-    """The window of a run's partitions; the latest two days for a run without any."""
+    """The window of a run's partitions, or the latest two days for a run without partitions."""
     first = tags.get("dagster/asset_partition_range_start", tags.get("dagster/partition"))
     last = tags.get("dagster/asset_partition_range_end", tags.get("dagster/partition"))
     if first is None or last is None:
@@ -139,7 +136,7 @@ def checked_window(tags: Mapping[str, str], grid: Transform) -> Window:
 
 
 def schema_check(table: Table) -> TableCheck:
-    """Whether names and types of the table's columns are those of its contract."""
+    """Checks names and types of a table's columns against its contract."""
 
     def find(view: View) -> "pa.Table":
         import pyarrow as pa
@@ -155,14 +152,14 @@ def schema_check(table: Table) -> TableCheck:
             }
         )
 
-    return TableCheck("schema_equals_contract", "Names and types of the columns are those of the contract.", find)
+    return TableCheck("schema_equals_contract", "Names and types of the columns equal the contract.", find)
 
 
 def _tables(lakehouse: Lakehouse, table: Table, rule: TableCheck) -> dict[str, Snapshot]:
-    """The checked table and what it is built from, up to the rule's source, as they stand.
+    """Snapshots of the checked table and its inputs, up to the rule's source.
 
-    Each is read before its input: what is committed in between makes it stale, which shows. Read after it, the table could hold
-    more than the input that it is compared with, and nothing would tell.
+    A table is read before its input, so that a commit in between shows as staleness. In the other order, the table could contain
+    rows that the snapshot of its input lacks.
     """
     tables = {table.name: lakehouse.snapshot(table.name)}
     for origin in table.origins if rule.source else ():
@@ -173,7 +170,7 @@ def _tables(lakehouse: Lakehouse, table: Table, rule: TableCheck) -> dict[str, S
 
 
 def _unjudged(tables: Mapping[str, Snapshot], rule: TableCheck, window: Window) -> set[datetime]:
-    """Starts of the partitions that can't be judged, in the window and just beside it, where rows at fault may reach."""
+    """Starts of the stale partitions in the window and next to it."""
     found: set[datetime] = set()
     for child, parent in pairwise(tables.values()):
         unit = child.table.grid
@@ -183,7 +180,7 @@ def _unjudged(tables: Mapping[str, Snapshot], rule: TableCheck, window: Window) 
 
 
 def _without(unjudged: set[datetime], faults: "pa.Table") -> "pa.Table":
-    """The rows at fault that are about no such partition."""
+    """The failing rows without those of unjudged partitions."""
     import pyarrow as pa
 
     for column in faults.column_names:

@@ -1,4 +1,4 @@
-"""From the declaration of a table to its Dagster asset."""
+"""Builds Dagster assets from table declarations."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ OWNERS = ["team:radar"]
 
 
 class Rebuild(Protocol):
-    """Rebuilds windows of a table, and returns the commit with the model that ran; `retry` is as for `Lakehouse.rebuild`."""
+    """Rebuilds windows of a table and returns the commit and the model. `retry` is as for `Lakehouse.rebuild`."""
 
     def __call__(self, lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, Model]:
         """Rebuild the windows."""
@@ -32,10 +32,10 @@ class Rebuild(Protocol):
 
 
 def table_options(table: Table, layer: str, grids: Grids) -> dict[str, Any]:
-    """The options of `dagster.asset` that follow from a table's declaration.
+    """The arguments of `dagster.asset` that derive from a table's declaration.
 
     Args:
-        layer: package of the layer that owns the table, such as `radar_assets.metrics`; its last part is the group.
+        layer: package of the layer that owns the table, such as `radar_assets.metrics`. Its last part is the asset group.
     """
     return {
         "name": table.name,
@@ -61,12 +61,12 @@ def table_asset(
 ) -> dg.AssetsDefinition:
     """The asset of a table whose SQL reads its inputs over the same windows.
 
-    An hourly one rebuilds only its stale hours in incremental runs. Days are asked for one by one, so a daily one rebuilds all of
-    those that it is given.
+    In incremental runs, an hourly asset rebuilds only stale hours. A daily asset always rebuilds all days of the run, because days are
+    requested one by one.
 
     Args:
-        layer: as for `table_options`; `sql/<table>.sql` in it is the model.
-        rebuild: rebuilds windows of the table where that takes more than to run the model.
+        layer: as for `table_options`. Its `sql/<table>.sql` is the model.
+        rebuild: replaces running the model, for tables that need more.
         definitions: as for `staleness.outdated`.
     """
 

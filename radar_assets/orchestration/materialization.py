@@ -1,4 +1,4 @@
-"""What Dagster is told of a table: its schema with the asset, and rows, files, bytes and column lineage with each commit."""
+"""Metadata for Dagster: the schema of a table, and rows, files, bytes and column lineage of each commit."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
 
 INCREMENTAL_TAG = "radar/incremental"
-"""Tag of the runs that sensors start: they add what is missing and rebuild what is stale. Other runs rebuild all their partitions."""
+"""Tag of runs that sensors request. They build what is missing or stale; other runs rebuild all their partitions."""
 
 if TYPE_CHECKING:
     from radar_assets.lakehouse.sql import Lineage
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
-    """Metadata of an asset: name, columns and key of its table."""
+    """Metadata of an asset: name and columns of its table."""
     return {
         "dagster/table_name": f"{NAMESPACE}.{table.name}",
         "dagster/column_schema": column_schema(table),
@@ -28,7 +28,7 @@ def table_metadata(table: Table) -> dict[str, Any]:
 
 
 def column_schema(table: Table, lineage: "Lineage | None" = None) -> dg.TableSchema:
-    """The columns of a table in Dagster's form; with a lineage, each says what it comes from."""
+    """The columns of a table as a Dagster schema. With a lineage, descriptions include the source columns."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -65,7 +65,7 @@ def partition_window(context: dg.AssetExecutionContext) -> Window:
 def windows_to_build(
     context: dg.AssetExecutionContext, lakehouse: Lakehouse, table: Table, definitions: Collection[str] = ()
 ) -> list[Window]:
-    """What a run of an asset has to rebuild: the stale partitions in an incremental run, else all of its partitions.
+    """The windows that a run rebuilds: stale partitions in an incremental run, else all of its partitions.
 
     Args:
         definitions: as for `outdated`.
@@ -80,7 +80,7 @@ def windows_to_build(
 def materialized(
     context: dg.AssetExecutionContext, commit: Commit, lineage: "Lineage", **metadata: Any
 ) -> dg.MaterializeResult:
-    """The result of an asset whose table was committed; in a run over a range, each partition gets its own row count."""
+    """The result of an asset after a commit. In a run over a range, each partition gets its own row count."""
     name = commit.table.name
     unit = commit.table.grid
     rows = commit.rows_by_partition()
@@ -89,7 +89,7 @@ def materialized(
     if len(counts) > 1:
         for key, count in counts.items():
             context.add_asset_metadata({"dagster/partition_row_count": count}, asset_key=name, partition_key=key)
-    # The UI draws no column lineage, but shows the columns of the latest materialization.
+    # The UI doesn't draw column lineage, but shows the columns of the latest materialization.
     schema = {"dagster/column_schema": column_schema(commit.table, lineage)}
     context.add_asset_metadata(schema, asset_key=name, partition_key=context.partition_keys[-1])
     return dg.MaterializeResult(
@@ -108,7 +108,7 @@ def materialized(
 
 
 def column_lineage(lineage: "Lineage", table: str) -> dg.TableColumnLineage:
-    """Column lineage in Dagster's form, without what a table reads of itself."""
+    """Column lineage as Dagster metadata, without columns that come from the table itself."""
     return dg.TableColumnLineage(
         {
             column: [

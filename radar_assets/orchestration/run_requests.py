@@ -1,7 +1,7 @@
-"""How stale partitions become run requests: grouped, capped, and never asked for twice.
+"""Turns stale partitions into run requests: grouped, limited, and without duplicates.
 
-Which partitions are stale is a level that the lakehouse tells (`lakehouse/staleness.py`). What belongs here is what Dagster adds
-to it: the partitions that a run is already at, the grids, and the keys under which Dagster drops a request that it has seen.
+`lakehouse/staleness.py` decides which partitions are stale. This module adds what Dagster knows: partitions in progress, the grids,
+and run keys, by which Dagster drops repeated requests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +14,9 @@ from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.windows import DAY_KEY, HOUR_KEY, Window, contiguous, utc_now
 
 RUNS_A_TICK = 20
-"""Most requests of one tick: a backlog is worked off over several, and live work isn't queued behind all of it."""
+"""Maximum requests per tick. A backlog takes several ticks, so that live data are not queued behind all of it."""
 LONGEST_RUN = {"hour": 24 * 7, "day": 31}
-"""Most partitions of one run, by grid."""
+"""Maximum partitions per run, by grid."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -46,11 +46,11 @@ def partitions_in_progress(instance: dg.DagsterInstance, asset: str) -> set[str]
 def due_partitions(
     instance: dg.DagsterInstance, stale: Mapping[int, int], asset: str, unit: str, start: datetime
 ) -> dict[datetime, int]:
-    """The stale partitions that can be asked for now: they exist by this time, and no run is at them.
+    """The stale partitions to request now: on the grid, not in the future, and not in progress.
 
     Args:
         stale: sequence numbers by hour or day since 1970.
-        asset: the first asset that would be rebuilt.
+        asset: the first asset that the run would rebuild.
         start: start of the grid.
     """
     busy = partitions_in_progress(instance, asset) if stale else set()
@@ -71,7 +71,7 @@ def requests(
     """One request for each stretch of due partitions.
 
     Args:
-        due: sequence number of the change that makes each partition due; with the stretch it makes the run key.
+        due: for each partition, the sequence number of the change that made it due. The largest is part of the run key.
         checks: as for `request`.
     """
     found = []
@@ -84,11 +84,11 @@ def requests(
 
 
 def stretches(due: Iterable[datetime], unit: str) -> list[Window]:
-    """Windows of due partitions, as many as one tick asks for: the newest hours, since live data don't wait for history, and the
-    oldest days, since a day changes who is new in those after it.
+    """The due partitions of one tick as windows: the newest hours, so that live data don't wait for history, and the oldest days,
+    because a day affects who is new on later days.
 
-    Those that follow each other go together. Where that leaves more windows of hours than a tick may ask for, gaps are bridged: in
-    an incremental run an hour that isn't stale costs its record in Dagster, a run of its own costs a process.
+    Consecutive partitions form one window. If there are still too many windows of hours, gaps are bridged: an hour that isn't stale
+    costs an incremental run almost nothing, while a separate run costs a process.
     """
     windows = contiguous(due, STEP[unit], LONGEST_RUN[unit])
     if unit == "hour" and len(windows) > RUNS_A_TICK:
@@ -114,8 +114,8 @@ def request(
     """A request for all partitions of a window in one run.
 
     Args:
-        checks: those of all assets that run with them. Without any said, Dagster runs all that there are of the chosen assets, also
-            those that the job leaves out.
+        checks: the checks that run with their assets. If None, Dagster runs all checks of the selected assets, including those that
+            the job excludes.
     """
     first, last = window.start.strftime(KEY[unit]), (window.end - STEP[unit]).strftime(KEY[unit])
     selection = [dg.AssetKey(asset) for asset in assets]
@@ -128,7 +128,7 @@ def request(
 
 
 def has_rested(instance: dg.DagsterInstance, asset: str, partition: str, span: timedelta) -> bool:
-    """Whether a partition was last materialized at least so long ago, if ever."""
+    """Whether a partition was never materialized, or at least this long ago."""
     if not span:
         return True
     records = instance.fetch_materializations(

@@ -228,7 +228,7 @@ def test_windows_judged_together_are_judged_as_one_by_one(lakehouse: Lakehouse) 
 
 
 def test_a_metric_that_fails_leaves_its_own_rules_unjudged(lakehouse: Lakehouse) -> None:
-    """Its sum overflows, which no guard can keep a sum from; five minutes are computed when they are judged."""
+    """Its sum overflows. Values by five minutes are computed when they are judged."""
     total = Metric(
         name="total", title="", description="", expression="sum(cast(properties ->> '$.n' as decimal(38, 0)))"
     )

@@ -1,4 +1,4 @@
-"""What partitions lack survives being written down, in little room."""
+"""Omissions are read as they were written, and take little space."""
 
 from radar_assets.lakehouse.omissions import Omission, decode, encode, merge
 
@@ -16,6 +16,6 @@ def test_years_of_hours_take_no_more_room_than_two() -> None:
     assert len(encode(dict.fromkeys(range(400_000, 430_000), frozenset({DUE})))) < 100
 
 
-def test_a_rebuilt_partition_lacks_what_its_rebuild_left_out() -> None:
+def test_a_rebuilt_partition_has_the_omissions_of_its_rebuild() -> None:
     before = {1: frozenset({DUE}), 2: frozenset({DUE}), 3: frozenset({DUE})}
     assert merge(before, {2, 3}, {3: frozenset({TOTAL})}) == {1: frozenset({DUE}), 3: frozenset({TOTAL})}

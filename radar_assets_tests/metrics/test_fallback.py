@@ -1,4 +1,4 @@
-"""A metric that fails or never ends is left out, named by a check, and costs no other metric or project anything."""
+"""A metric that fails, takes too long or runs out of memory is omitted and named by a check; other metrics are not affected."""
 
 import json
 import time
@@ -27,7 +27,7 @@ HOURLY = {metric.name for metric in STANDARD_METRICS if "hour" in metric.grains}
 CHECK = "every_metric_is_computed"
 
 SEARCHES = CustomMetric(name="searches", expression="count(*) filter (where event = 'search')")
-# Its sum overflows where two events have a large `n`, and no guard can be put around a sum; `check` accepts narrower ones only.
+# Its sum overflows if two events have a large `n`, and a sum can't be made safe; `check` accepts narrower decimals only.
 TOTAL = Metric(name="total", title="", description="", expression="sum(cast(properties ->> '$.n' as decimal(38, 0)))")
 CORRECTED = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(18, 0)))"})
 OTHER_TOTAL = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(38, 0)) + 0)"})
@@ -95,7 +95,7 @@ def test_an_event_with_a_date_far_away_stops_no_table(home: Path) -> None:
     assert verdict(running, "hourly_metrics") == verdict(running, "daily_metrics") == (True, [])
 
 
-def test_a_metric_that_fails_is_left_out_where_it_does_until_it_is_corrected(
+def test_a_metric_that_fails_is_omitted_from_its_partition_until_it_is_corrected(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declare(monkeypatch, SEARCHES, TOTAL)
@@ -121,7 +121,7 @@ def test_a_metric_that_fails_is_left_out_where_it_does_until_it_is_corrected(
     assert verdict(running, "hourly_metrics") == (False, [{**fault, "first": ten, "last": ten}])
     assert verdict(running, "daily_metrics") == (False, [{**fault, "first": day, "last": day}])
 
-    # Nothing is rebuilt for what it lacks, and a later hour doesn't hide it.
+    # An omission alone causes no rebuild, and a later hour doesn't hide it.
     running.land(TEN + DAY, [search("6", TEN + DAY)], "next-day")
     assert not any(day in key for key in running.settle())
     assert verdict(running, "hourly_metrics") == (False, [{**fault, "first": ten, "last": ten}])
@@ -181,7 +181,7 @@ def test_a_correction_that_fails_is_requested_again_an_hour_later(home: Path, mo
         assert running.tick("stale_hours_sensor") == []
 
 
-def test_a_metric_that_never_ends_is_left_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_that_never_ends_is_omitted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SHORTEST_LIMIT_S", 1)
     declare(monkeypatch, ENDLESS, SEARCHES)
     running = platform(home)

@@ -1,4 +1,4 @@
--- `hourly_metrics` by five minutes. The registry adds columns to `of_events`, and a branch to the last select, for a
+-- `hourly_metrics` by five minutes. `metrics/composition.py` adds columns to `of_events`, and a branch to the last select, for a
 -- metric.
 with
 

@@ -1,1 +1,1 @@
-"""Engines turn SQL over input files into output files; each is a module here, chosen by the setting `RADAR_ENGINE`."""
+"""Engines run SQL models over files. Each is a module, selected by the setting `RADAR_ENGINE`."""

@@ -1,4 +1,4 @@
-"""What the lakehouse asks of an engine: to run SQL models over relations, and to write their rows as Parquet files."""
+"""The engine protocol: run SQL models over relations, and write their rows as Parquet files."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """Several models over the same relations."""
+    """Runs several models over the same relations."""
 
     def keep(self, model: Model, parameters: Mapping[str, Any] | None = None) -> None:
         """Keep the rows of a model as a relation of its name, until the session ends."""
@@ -30,7 +30,7 @@ class Engine(Protocol):
     """Runs models, which are written in the DuckDB dialect.
 
     Attributes:
-        partitions_a_write: how many partitions a statement had better write at a time, where the caller can choose.
+        partitions_a_write: recommended number of partitions per `write`.
     """
 
     partitions_a_write: int
@@ -45,17 +45,17 @@ class Engine(Protocol):
         built_from: int = 0,
         limit_s: float | None = None,
     ) -> list[NewFile]:
-        """Run a model and write its rows below a folder, one file a partition.
+        """Run a model and write its rows below a folder, one file per partition.
 
         Args:
             parameters: values of the model's named parameters.
-            table: the declaration of the rows; the model gives its columns in any order.
-            built_from: sequence number of the input, kept in the names of the files.
-            limit_s: seconds that the model may take.
+            table: the declaration of the rows. The model may return the columns in any order.
+            built_from: sequence number of the input, which becomes part of the file names.
+            limit_s: maximum duration in seconds.
 
         Raises:
-            Exception: the statement fails; no files are left behind.
-            StatementTimeoutError: it takes longer than `limit_s`; no files are left behind.
+            Exception: the statement failed. Its files are removed.
+            StatementTimeoutError: it took longer than `limit_s`. Its files are removed.
         """
         ...
 
@@ -69,14 +69,14 @@ class Engine(Protocol):
         """Run a model and return its rows.
 
         Raises:
-            StatementTimeoutError: it takes longer than `limit_s` seconds.
+            StatementTimeoutError: it took longer than `limit_s` seconds.
         """
         ...
 
     def staged(
         self, model: Model, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
     ) -> AbstractContextManager[Path]:
-        """The rows of a model in a Parquet file that lasts as long as the block: an intermediate result that several models read."""
+        """Write the rows of a model to a temporary Parquet file that several models can read, and delete it after the block."""
         ...
 
     def session(self, inputs: Inputs) -> AbstractContextManager[Session]:

@@ -1,4 +1,4 @@
-"""The DuckDB engine: runs a model over Parquet files and Arrow relations and writes its rows as Parquet files, a partition a file."""
+"""The DuckDB engine: runs models over Parquet files and Arrow relations, and writes their rows as Parquet files by partition."""
 
 import os
 import resource
@@ -40,28 +40,27 @@ _TYPES = {
 _NO_PARTITION = ("__HIVE_DEFAULT_PARTITION__", "NULL", None)
 MICROSECOND = timedelta(microseconds=1)
 ROW_GROUP = 30_720
-"""Rows of a row group: written by partition, larger ones take DuckDB half as much time again."""
+"""Rows per row group. Larger groups make partitioned writes 50 % slower."""
 ROWS_HELD = 262_144
-"""Rows that a thread keeps before it hands them to the files of their partitions. With DuckDB's default, twice as many, two threads
-keep a gigabyte of events, and spill."""
-MOST_OPEN_FILES = 1000
-"""Files that a statement writes at a time, where the process may open twice as many. With DuckDB's default of 100, late lines of a
-month of hours became many small files each."""
+"""Rows that a thread buffers before it writes them to the files of their partitions. With DuckDB's default, which is twice this, two
+threads buffer a gigabyte of events and spill."""
+MAX_OPEN_FILES = 1000
+"""Maximum files that a statement writes at a time, if the process may open twice as many. With DuckDB's default of 100, late lines of
+a month became many small files for each hour."""
 
-MOST_KEPT_MB = 128
-"""By how much the process may have grown since a database was opened: DuckDB gives memory back when it is closed, not before."""
-
+MAX_KEPT_MB = 128
+"""Maximum growth of the process before its database is closed. DuckDB returns memory only when it closes."""
 
 PARTITIONS_A_WRITE = 48
-"""Partitions that one statement writes where that can be chosen: DuckDB keeps about a megabyte for each of them and thread."""
+"""Partitions per statement. DuckDB needs about a megabyte for each partition and thread."""
 
 
 class DuckDBEngine(Engine):
-    """Runs SQL in DuckDB, in memory, spilling to a folder of its own.
+    """Runs SQL in an in-memory DuckDB that spills to its own folder.
 
     Args:
         memory: DuckDB's memory limit, such as `1GB`.
-        scratch: folder under which files that spill are put.
+        scratch: parent folder of spilled files.
     """
 
     partitions_a_write = PARTITIONS_A_WRITE
@@ -89,7 +88,7 @@ class DuckDBEngine(Engine):
         try:
             return self._write(model.sql, inputs, parameters, table, folder, built_from, limit_s)
         except duckdb.OutOfMemoryException:
-            # Too many partitions at once, which only the rows could tell: put them aside and write some partitions at a time.
+            # The rows have too many partitions to write at once: stage them, and write some partitions at a time.
             pass
         files: list[NewFile] = []
         try:
@@ -176,10 +175,10 @@ class DuckDBEngine(Engine):
 
     @contextmanager
     def connect(self, inputs: Inputs, *, alone: bool = False) -> "Iterator[duckdb.DuckDBPyConnection]":
-        """A connection that sees the inputs as relations; what it spilled is gone when the block ends.
+        """A connection with the inputs as relations. Spilled files are deleted when the block ends.
 
         Args:
-            alone: whether it has a database of its own, for statements that set something for all connections of one.
+            alone: whether to open a separate database, for statements that change global settings.
         """
         with self._database(alone) as database, database.connection.cursor() as connection:
             for name, relation in inputs.items():
@@ -194,11 +193,11 @@ class DuckDBEngine(Engine):
 
     @contextmanager
     def _database(self, alone: bool) -> "Iterator[_Database]":
-        """The database of this process, which is kept, since to open one takes longer than most statements.
+        """The database of this process. It is kept open, because opening takes longer than most statements.
 
-        One in which a statement failed, spilled or took much memory is used no more, and closed by the last who uses it.
+        After a statement failed, spilled or took much memory, the database is closed as soon as it has no users.
         """
-        process = os.getpid()  # the threads of a database stay behind in a fork
+        process = os.getpid()  # a database's threads don't survive a fork
         with self._lock:
             database = None if alone else self._kept.get(process)
             if database is None:
@@ -209,7 +208,7 @@ class DuckDBEngine(Engine):
         is_spent = True
         try:
             yield database
-            is_spent = alone or database.spill.exists() or _resident_mb() > database.opened_mb + MOST_KEPT_MB
+            is_spent = alone or database.spill.exists() or _resident_mb() > database.opened_mb + MAX_KEPT_MB
         finally:
             with self._lock:
                 database.users -= 1
@@ -234,7 +233,7 @@ class _Session(Session):
 
 @dataclass
 class _Database:
-    """A database in memory, and how many statements use it."""
+    """An in-memory database and its number of users."""
 
     connection: "duckdb.DuckDBPyConnection"
     spill: Path
@@ -256,11 +255,11 @@ class _Database:
                 "preserve_insertion_order": False,
                 "partitioned_write_flush_threshold": ROWS_HELD,
                 "partitioned_write_max_open_files": min(
-                    MOST_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+                    MAX_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
                 ),
-                # Files are read once, or are in the system's cache already.
+                # Files are read once, or are in the system's page cache.
                 "enable_external_file_cache": False,
-                # Models reach their inputs and nothing else; whatever a text in the data says, nothing is fetched.
+                # Models read nothing but their inputs, and no extension is downloaded.
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             }
@@ -274,12 +273,12 @@ class _Database:
 
 
 def _resident_mb() -> int:
-    """Memory of this process."""
+    """Resident memory of this process, in MB."""
     return psutil.Process().memory_info().rss // 2**20
 
 
 def _select(files: Files) -> str:
-    """The statement that reads an input's files."""
+    """The statement that reads the files of an input."""
     if not files.paths:
         return (
             "select " + ", ".join(f'null::{_TYPES[c.type]} as "{c.name}"' for c in files.table.columns) + " where false"
@@ -309,7 +308,7 @@ def _quoted(path: Path | str) -> str:
 
 
 def _new_file(table: Table, row: tuple[Any, ...]) -> NewFile:
-    """What DuckDB returns of a file that it wrote: path, rows, size, footer size, statistics by column, partition keys."""
+    """A written file, from DuckDB's row: path, rows, size, footer size, statistics by column, partition keys."""
     path, rows, size, _, statistics, keys = row
     columns = {column.name: column for column in table.columns}
     nulls: dict[str, int] = {}
@@ -325,7 +324,7 @@ def _new_file(table: Table, row: tuple[Any, ...]) -> NewFile:
 
 
 def _bound(column: Column, text: str) -> Any:
-    """A bound in Iceberg's units: microseconds or days since 1970, or the number itself."""
+    """A column bound in Iceberg's units: microseconds or days since 1970, or the number itself."""
     if column.type == "timestamp":
         return (datetime.fromisoformat(text) - EPOCH) // MICROSECOND
     if column.type == "date":

@@ -1,4 +1,4 @@
-"""How long a statement of DuckDB may take, and whether it failed by itself."""
+"""Time limits of DuckDB statements, and which errors a statement causes itself."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 SHORTEST_LIMIT_S = 60
 BYTES_A_SECOND = 2**20
-"""Files that a statement reads in a second on the slowest of machines: twenty thousand events."""
+"""Minimum read speed, measured on the slowest supported machine: about 20,000 events per second."""
 
 
 class StatementTimeoutError(Exception):
-    """A statement was interrupted because it took longer than it may."""
+    """A statement was interrupted because it exceeded its time limit."""
 
 
 def time_limit_s(inputs: Inputs) -> float:
-    """Seconds that a statement over some inputs may take: far more than any needs in which nothing is wrong."""
+    """Time limit of a statement over some inputs, far above what a valid statement needs."""
     sizes = (getattr(relation, "size_bytes", 0) for relation in inputs.values())
     return SHORTEST_LIMIT_S + sum(sizes) / BYTES_A_SECOND
 
 
 def is_error_of_statement(error: BaseException) -> bool:
-    """Whether the statement caused an error, through its rows, its time or its memory; not a missing file or a full disk."""
+    """Whether a statement caused an error itself: by its expressions, time or memory, but not by a missing file or a full disk."""
     import duckdb
 
     own = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.InternalError)
@@ -35,13 +35,13 @@ def is_error_of_statement(error: BaseException) -> bool:
 
 
 def short_reason(error: Exception) -> str:
-    """Why a statement failed, in a few words. DuckDB's own message is left out, since it contains values of rows."""
+    """The kind of an error. DuckDB's full message is not included, because it contains values of rows."""
     return str(error) if isinstance(error, StatementTimeoutError) else str(error).split(":")[0].lower()
 
 
 @contextmanager
 def limited(connection: "duckdb.DuckDBPyConnection", limit_s: float | None) -> Iterator[None]:
-    """Interrupt what runs on a connection when its time is up, which DuckDB notices between two vectors of rows."""
+    """Interrupt the statement on a connection after a time limit. DuckDB checks for interrupts between two vectors of rows."""
     import duckdb
 
     if limit_s is None:

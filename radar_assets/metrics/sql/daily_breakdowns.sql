@@ -123,7 +123,7 @@ numbered_hits as materialized (
             and named_hits.visitor = numbered_visitors.visitor
 ),
 
--- Most visitors have one session a day, and so one value of each dimension: they need not be told apart to be counted.
+-- Most visitors have one session a day, and so one value per dimension. They can be counted without distinct.
 numbered_visits as materialized (
     select
         numbered_visitors.day_number,

@@ -1,4 +1,4 @@
--- The registry adds columns to `of_events` or `of_sessions`, and a branch to the last select, for each metric.
+-- `metrics/composition.py` adds columns to `of_events` or `of_sessions`, and a branch to the last select, for each metric.
 with
 
 hits as not materialized (

@@ -1,4 +1,4 @@
--- Project days whose daily metrics are not those that the events themselves give.
+-- Project days whose daily metrics differ from a recount of the events.
 with
 
 visits as (
