@@ -24,11 +24,11 @@ WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.Dagst
 REFRESH_EVERY = timedelta(minutes=15)
 """How often an hour of the table of alerts that keeps changing is rebuilt."""
 AFTER_AN_HOUR = (1, 6)
-"""Minutes of the hour at which rules of hours are judged: twice, since a segment may land late or a run fail, and where nothing
-lands there is no run of the tables that would judge them."""
+"""Minutes of the hour at which hourly rules are judged, besides the runs of their tables: without events no run judges them. The
+second time is for segments that land late and runs that fail."""
 AFTER_A_DAY = (1, 31)
-"""Hour and minute of the day at which rules of days are judged, half an hour after the day is closed, and then every hour: what
-fires in quiet hours is announced when the rule is judged after them, and where nothing lands there is no run that would judge it."""
+"""Hour and minute of the day at which daily rules are judged for the first time, half an hour after the day is closed. They are
+judged again every hour, because alerts that fire in quiet hours are announced when their rule is next judged."""
 
 
 def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
@@ -77,7 +77,7 @@ def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
         due = outbox.due_rows(store, now)
         if not due:
             return dg.SensorResult(skip_reason="Nothing is due.")
-        # One that waits will send it all. One under way is no reason to wait: it may hang on a channel, and holds what it sends.
+        # A run that has not started yet will send everything. A started one may hang on a channel and sends only what it has claimed.
         filters = dg.RunsFilter(job_name=DELIVER_JOB, statuses=WAITING)
         if context.instance.get_run_ids(filters, limit=1):
             return dg.SensorResult(skip_reason="A run that has not started yet will send it.")
@@ -105,7 +105,7 @@ def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
             for hour, at in due.items()
             if has_rested(context.instance, "alerts", hour_key(hour), REFRESH_EVERY)
         }
-        # The same hours once in an hour: their run failed, and nothing else may change them.
+        # Ask for the same hours again after an hour: their run may have failed.
         found = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 

@@ -35,7 +35,7 @@ def run_services(
             supervisor.start(service)
         unready: list[Child] | None = supervisor.children
         while not stop.wait(LOOK_S):
-            # A service manager signals parent and children at the same moment: then their end is no failure.
+            # A service manager signals parent and children at the same time. Children that end then have not failed.
             if (ended := supervisor.ended()) and not stop.received:
                 _print_end(ended)
                 code = 1

@@ -1,4 +1,4 @@
-"""Names of members that hold IP addresses, told from names that only look alike, such as `zip` and `mac_address`."""
+"""Decides by its name whether a member holds an IP address. Similar names, such as `zip` and `mac_address`, do not."""
 
 import re
 from enum import Enum, auto
@@ -51,7 +51,7 @@ _OTHER_KINDS = frozenset(
     bitcoin ethereum
     """.split()  # noqa: SIM905
 )
-"""Words for addresses that are no IP addresses."""
+"""Words for addresses other than IP addresses."""
 _OF_HOSTS = frozenset({"remote", "client", "peer", "visitor", "user"})
 _LONGEST = 200
 """Bytes of a name; in longer ones, hints alone decide."""
