@@ -1,19 +1,13 @@
 """The store that alerts are kept in, on both databases."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from radar_assets.store.database import Store, open_store
+from radar_assets_tests.store.conftest import database_url
 
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.db'}"
-    return request.getfixturevalue("postgres_url")
+__all__ = ["database_url"]
 
 
 @pytest.fixture
