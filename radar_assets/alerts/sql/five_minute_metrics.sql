@@ -1,5 +1,5 @@
--- `hourly_metrics` by five minutes. `metrics/composition.py` adds columns to `of_events`, and a branch to the last select, for a
--- metric.
+-- `hourly_metrics` by five minutes. For each metric, `metrics/composition.py` adds columns to `of_events`
+-- and a branch to the last select.
 with
 
 hits as not materialized (

@@ -1,4 +1,5 @@
--- `metrics/composition.py` adds columns to `of_events` or `of_sessions`, and a branch to the last select, for each metric.
+-- For each metric, `metrics/composition.py` adds columns to `of_events` or `of_sessions`
+-- and a branch to the last select.
 with
 
 hits as not materialized (
