@@ -11,6 +11,7 @@ import dagster as dg
 from radar_assets.alerts import relations
 from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.rules import Rule
+from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.watchers import watch_now
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.messaging import outbox
@@ -63,7 +64,7 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
     return jobs
 
 
-def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
+def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefinition]:
     """The sensors, switched on. They look at the store rather than at tables."""
 
     @dg.sensor(
@@ -117,7 +118,7 @@ def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
     def failed_runs_sensor(
         context: dg.RunFailureSensorContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> None:
-        watch_now(store, context.instance, lakehouse, "failed_runs")
+        watch_now(store, context.instance, lakehouse, settings, "failed_runs")
 
     return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor]
 

@@ -22,6 +22,7 @@ from radar_assets.alerts.evaluation import (
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.measuring import TABLE
 from radar_assets.alerts.rules import Rule, Watch, WindowName
+from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.sparkline import sparkline
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape_images
@@ -60,10 +61,12 @@ def runs_with_asset(rule: Rule) -> bool:
     return rule.watch is None and rule.window != "5m"
 
 
-def build_checks(rules: Sequence[Rule], metrics: Sequence[Metric]) -> list[dg.AssetChecksDefinition]:
+def build_checks(
+    rules: Sequence[Rule], metrics: Sequence[Metric], settings: AlertSettings
+) -> list[dg.AssetChecksDefinition]:
     """The checks of the rules."""
     ordered = sorted(rules, key=asset_of)
-    return [_checks_of(asset, list(some), metrics) for asset, some in groupby(ordered, key=asset_of)]
+    return [_checks_of(asset, list(some), metrics, settings) for asset, some in groupby(ordered, key=asset_of)]
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Verdict:
     metadata: Mapping[str, Any]
 
 
-def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> dg.AssetChecksDefinition:
+def _checks_of(
+    asset: str, rules: Sequence[Rule], metrics: Sequence[Metric], settings: AlertSettings
+) -> dg.AssetChecksDefinition:
     by_name = {rule.name: rule for rule in rules}
     registered = {metric.name: metric for metric in metrics}
 
@@ -105,7 +110,7 @@ def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> 
         from radar_assets.alerts.announcements import Context
 
         selected = [by_name[key.name] for key in sorted(context.selected_asset_check_keys)]
-        now, settings = utc_now(), lakehouse.settings
+        now = utc_now()
         ledger_context = Context(
             now=now,
             max_age=timedelta(hours=settings.alert_max_age_h),

@@ -308,7 +308,7 @@ def stored_rules(url: str) -> list[Rule]:
     """The same, where there may be no store yet, or one without their table: definitions load before anything is made.
 
     Args:
-        url: SQLAlchemy URL, such as `Settings.database`.
+        url: SQLAlchemy URL, such as `HomeSettings.database`.
     """
     import sqlalchemy as sa
 

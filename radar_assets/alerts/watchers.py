@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import Rule, Watch, load_rules
+from radar_assets.alerts.settings import AlertSettings
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import missing_segments
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
@@ -72,7 +73,12 @@ def find(
 
 
 def watch_now(
-    store: "Store", instance: "DagsterInstance", lakehouse: Lakehouse, *watched: Watch, now: datetime | None = None
+    store: "Store",
+    instance: "DagsterInstance",
+    lakehouse: Lakehouse,
+    settings: AlertSettings,
+    *watched: Watch,
+    now: datetime | None = None,
 ) -> int:
     """Judge the rules that watch any of these, outside of their checks, and record what is found.
 
@@ -82,7 +88,6 @@ def watch_now(
     from radar_assets.alerts import ledger, records
     from radar_assets.alerts.announcements import Context
 
-    settings = lakehouse.settings
     context = Context(
         now=now or utc_now(),
         max_age=timedelta(hours=settings.alert_max_age_h),

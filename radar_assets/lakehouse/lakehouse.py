@@ -16,10 +16,10 @@ from radar_assets.lakehouse.files import STEP, NewFile, from_unit, to_unit, unit
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.omissions import Omission, Omissions, common_expensive
+from radar_assets.lakehouse.settings import LakehouseSettings
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Model
 from radar_assets.lakehouse.table import Table
-from radar_assets.settings import Settings
 from radar_assets.windows import Window, contiguous
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Lakehouse:
     """Tables and the engine that computes them."""
 
-    def __init__(self, settings: Settings, tables: Graph) -> None:
+    def __init__(self, settings: LakehouseSettings, tables: Graph) -> None:
         self.settings = settings
         self.tables = tables
         self.catalog = Catalog(settings.database, settings.warehouse, tables)

@@ -92,7 +92,7 @@ def open_store(url: str) -> Store:
     """Open the store and migrate its schema. Any number of processes may do so concurrently.
 
     Args:
-        url: SQLAlchemy URL of a SQLite file or a Postgres database, such as `Settings.database`.
+        url: SQLAlchemy URL of a SQLite file or a Postgres database, such as `HomeSettings.database`.
 
     Raises:
         StoreError: the database is unreachable, or has the schema of a newer Radar.
