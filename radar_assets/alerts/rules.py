@@ -216,14 +216,13 @@ class Rule(Model):
     @field_validator("name")
     @classmethod
     def _is_name(cls, name: str, info: ValidationInfo) -> str:
-        """The context may have `rules`, the set of names that the configuration has given so far."""
+        """The context, if any, collects the names of the rules so far in `rules`."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 60:
             raise ValueError(f"{name!r} is no name for a rule; write it as checkout_errors_high")
-        names: set[str] | None = (info.context or {}).get("rules")
-        if name in TAKEN or (names is not None and name in names):
+        names: set[str] = set() if info.context is None else info.context.setdefault("rules", set())
+        if name in TAKEN or name in names:
             raise ValueError(f"the name {name} is taken")
-        if names is not None:
-            names.add(name)
+        names.add(name)
         return name
 
     @field_validator("description")
@@ -295,13 +294,11 @@ class Rule(Model):
 
 def load_rules(store: "Store") -> list[Rule]:
     """The rules that were applied, in the order of the file."""
-    import sqlalchemy as sa
-
+    from radar_assets.store.declared import stored_specs
     from radar_assets.store.models import AlertRule
 
     with store.session(read_only=True) as session:
-        rows = session.scalars(sa.select(AlertRule).order_by(AlertRule.place, AlertRule.name))
-        return [Rule.model_validate(row.spec) for row in rows]
+        return [Rule.model_validate(spec) for spec in stored_specs(session, AlertRule)]
 
 
 def stored_rules(url: str) -> list[Rule]:

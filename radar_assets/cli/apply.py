@@ -37,9 +37,8 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     file
         Path of the file. Default: RADAR_CONFIG, else radar.yaml in the home.
     """
-    from radar_assets.alerts.declaration import declare
     from radar_assets.alerts.ledger import retire
-    from radar_assets.config import load_config
+    from radar_assets.config import apply_config, load_config
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
     from radar_assets.windows import utc_now
@@ -49,7 +48,7 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     config = load_config(path, required=True, allowed_hosts=settings.allowed_hosts)
     store = open_store(settings.database)
     console, remarks = out(), err()
-    changes = declare(store, config.rules, config.channels)
+    changes = apply_config(store, config)
     for change in changes:
         console.print(f"{change.how:8} {change.what} {change.name}", markup=False)
     if not changes:

@@ -16,12 +16,11 @@ import sqlalchemy as sa
 import radar_assets
 from radar_assets.alerts import ledger
 from radar_assets.alerts.announcements import Context
-from radar_assets.alerts.declaration import declare
 from radar_assets.alerts.evaluation import Judgement, evaluate
 from radar_assets.alerts.measuring import history
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import Rule
-from radar_assets.config import Config, load_config
+from radar_assets.config import Config, apply_config, load_config
 from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import write_segment
 from radar_assets.events.loading import load_raw_events
@@ -87,7 +86,7 @@ def months(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     settings = load_settings(home=folder / "radar", start_date=START, threads=2).prepare()
     lakehouse, store = open_lakehouse(settings), open_store(settings.database)
     store.ensure_projects(Project(one.id, one.name) for one in simulated_projects(3))
-    declare(store, config.rules, config.channels)
+    apply_config(store, config)
     # Few late lines: each makes a file of its own, and most of the time would go into those.
     for segment in simulate(START, DAYS, events=EVENTS, seed=request.param, late_share=0.001):
         write_segment(settings.landing, segment.hour, segment.name, [segment.lines])
