@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from radar_assets.access.projects import ensure_projects
 from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
 from radar_assets.lakehouse.inputs import Files
@@ -69,7 +70,7 @@ class Platform:
 
     def __post_init__(self) -> None:
         self.store = open_store(self.settings.database)
-        self.store.ensure_projects([Project(id=name, name=name, timezone="UTC") for name in ("shop", "blog")])
+        ensure_projects(self.store, [Project(id=name, name=name, timezone="UTC") for name in ("shop", "blog")])
         self.lakehouse = open_lakehouse(self.settings)
 
     @cached_property

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from radar_assets.access.projects import list_projects
 from radar_assets.alerts.evaluation import (
     Judgement,
     evaluate,
@@ -117,7 +118,7 @@ def _checks_of(
             throttle_per_hour=settings.alert_throttle_per_hour,
             ui_url=settings.ui_url,
             metrics=registered,
-            project_names={project.id: project.name for project in store.projects()},
+            project_names={project.id: project.name for project in list_projects(store)},
             asset=asset,
         )
         failures: list[Exception] = []

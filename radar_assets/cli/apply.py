@@ -37,6 +37,7 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     file
         Path of the file. Default: RADAR_CONFIG, else radar.yaml in the home.
     """
+    from radar_assets.access.projects import list_projects
     from radar_assets.alerts.ledger import retire
     from radar_assets.config import apply_config, load_config
     from radar_assets.settings import load_settings
@@ -55,7 +56,7 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
         console.print("Rules and channels are unchanged.")
     if ended := retire(store, config.rules, utc_now()):
         console.print(f"Ended {ended:,} alerts of rules that were removed or changed.", markup=False)
-    projects = {project.id for project in store.projects()}
+    projects = {project.id for project in list_projects(store)}
     for rule in config.rules:
         named = [*(rule.projects if rule.projects != "*" else ()), *rule.overrides]
         if unknown := sorted(set(named) - projects):
