@@ -15,7 +15,7 @@ from radar_assets.access.projects import ensure_projects
 from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
 from radar_assets.lakehouse.inputs import Files
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
@@ -139,7 +139,7 @@ class Platform:
 
     def rows(self, table: str, sql: str = "select * from {table}") -> list[dict[str, Any]]:
         """Rows of a table, in an order of their own."""
-        model = Model(table, f"select * from ({sql.format(table=table)}) order by all")
+        model = SqlModel(table, f"select * from ({sql.format(table=table)}) order by all")
         return self.lakehouse.engine.query(model, {table: Files.of(self.lakehouse.snapshot(table))}).to_pylist()
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.omissions import RecentOmissions
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.metrics.composition import compose_five_minutes, composite
 from radar_assets.metrics.registry import Metric
 from radar_assets.windows import Window
@@ -104,7 +104,7 @@ def _five_minutes(
         {omission.definition for omission in known}
     )
 
-    def query(model: Model, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
+    def query(model: SqlModel, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
         inputs = {"events": Files.within(events, some)}
         return lakehouse.engine.query(model, inputs, limit_s=time_limit_s(inputs) if is_limited else None)
 

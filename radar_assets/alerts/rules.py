@@ -97,13 +97,13 @@ Span = Annotated[timedelta, BeforeValidator(_a_span)]
 TimeOfDay = Annotated[time, BeforeValidator(_a_time)]
 
 
-class Model(BaseModel):
+class FrozenModel(BaseModel):
     """Base of what is declared: it can't be changed, and has no field that nobody knows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class QuietHours(Model):
+class QuietHours(FrozenModel):
     """Hours in which only critical alerts are announced. Others are announced at the end of the hours if they last.
 
     Attributes:
@@ -123,7 +123,7 @@ class QuietHours(Model):
         return value
 
 
-class Override(Model):
+class Override(FrozenModel):
     """What differs for one project.
 
     Attributes:
@@ -135,7 +135,7 @@ class Override(Model):
     enabled: bool = True
 
 
-class Rule(Model):
+class Rule(FrozenModel):
     """One alert rule, which is one asset check.
 
     Attributes:

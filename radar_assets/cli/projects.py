@@ -80,15 +80,15 @@ def limit(id: str, /, *, events_per_second: int | None = None, events_per_month:
 
 
 @project_app.command(name="list")
-def list_() -> None:
+def list_projects() -> None:
     """List the projects."""
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.access.projects import list_projects
+    from radar_assets.access import projects
 
     table = Table("id", "name", "time zone", "since", "active", show_edge=False)
-    for project in list_projects(open_projects()):
+    for project in projects.list_projects(open_projects()):
         cells = (project.id, project.name, project.timezone, f"{project.created_at:%Y-%m-%d}")
         table.add_row(*(Text(printable(cell)) for cell in cells), "yes" if project.is_active else "no")
     out().print(table if table.row_count else "No projects yet; add one with radar project add ID.")
