@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from radar_assets.alerts.relations import alerts_lineage, rebuild_alerts, stale_hours
+from radar_assets.alerts.export import alerts_lineage, rebuild_alerts, stale_hours
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.tables import ALERTS
 from radar_assets.lakehouse.files import from_unit, unit_range

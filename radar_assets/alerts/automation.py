@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from radar_assets.alerts import relations
+from radar_assets.alerts import export
 from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.rules import Rule
 from radar_assets.alerts.settings import AlertSettings
@@ -98,7 +98,7 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
         store: dg.ResourceParam[Store],
     ) -> dg.SensorResult:
         settled = Settled(context.cursor)
-        behind, version = relations.stale_hours(store, lakehouse.snapshot("alerts"), newer_than=settled["alerts"])
+        behind, version = export.stale_hours(store, lakehouse.snapshot("alerts"), newer_than=settled["alerts"])
         settled.advance("alerts", version, behind)
         due = due_partitions(context.instance, behind, "alerts", "hour", grids.start)
         rested = {
@@ -107,8 +107,8 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
             if has_rested(context.instance, "alerts", hour_key(hour), REFRESH_EVERY)
         }
         # Ask for the same hours again after an hour: their run may have failed.
-        found = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
-        return dg.SensorResult(run_requests=found, cursor=settled.cursor())
+        run_requests = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
+        return dg.SensorResult(run_requests=run_requests, cursor=settled.cursor())
 
     @dg.run_failure_sensor(
         minimum_interval_seconds=TICK_S,

@@ -67,7 +67,7 @@ def build_checks(
 ) -> list[dg.AssetChecksDefinition]:
     """The checks of the rules."""
     ordered = sorted(rules, key=asset_of)
-    return [_checks_of(asset, list(some), metrics, settings) for asset, some in groupby(ordered, key=asset_of)]
+    return [_checks_of(asset, list(checked), metrics, settings) for asset, checked in groupby(ordered, key=asset_of)]
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,9 @@ def _verdicts(
                 failures.append(error)
         else:
             judged.setdefault(rule.window, []).append(rule)
-    for window, some in judged.items():
+    for window, of_window in judged.items():
         span, is_latest = judged_span(context.run.tags, window, now - settling_time(lakehouse))
-        for judgement in evaluate(lakehouse, some, metrics, span, now):
+        for judgement in evaluate(lakehouse, of_window, metrics, span, now):
             yield verdict_of(judgement, span, is_latest=is_latest)
 
 
@@ -261,12 +261,12 @@ def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadat
 
 def _since(breaches: Iterable[Breach], step: timedelta) -> dict[tuple[str, str, datetime], datetime]:
     """When the windows in a row began that each breach belongs to, by project, subject and start of its window."""
-    found: dict[tuple[str, str, datetime], datetime] = {}
+    since: dict[tuple[str, str, datetime], datetime] = {}
     for breach in sorted(breaches, key=lambda breach: breach.window):
-        place = (breach.project_id, breach.subject)
-        before = found.get((*place, breach.window.start - step))
-        found[*place, breach.window.start] = breach.since if before is None else min(before, breach.since)
-    return found
+        subject = (breach.project_id, breach.subject)
+        before = since.get((*subject, breach.window.start - step))
+        since[*subject, breach.window.start] = breach.since if before is None else min(before, breach.since)
+    return since
 
 
 def _result(asset: str, rule: Rule, *, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:

@@ -186,13 +186,13 @@ def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: 
     def table(name: str) -> Snapshot:
         return tables.setdefault(name, lakehouse.snapshot(name))
 
-    found: dict[str, dict[str, datetime]] = {"raw_events": _unloaded(lakehouse, table("raw_events"), now)}
+    late_since: dict[str, dict[str, datetime]] = {"raw_events": _unloaded(lakehouse, table("raw_events"), now)}
     for derived in lakehouse.tables.derived():
-        found[derived.name] = _stale_since(table(derived.inputs[0].name), table(derived.name), now)
+        late_since[derived.name] = _stale_since(table(derived.inputs[0].name), table(derived.name), now)
         if derived.grid == "day":
-            found[derived.name] |= _missing_days(table(derived.name), now)
+            late_since[derived.name] |= _missing_days(table(derived.name), now)
     latest = _slots(now)[-1]
-    for name, since in found.items():
+    for name, since in late_since.items():
         late = {key: at for key, at in since.items() if at + late_after <= latest.end}
         if not late:
             judged["", name] = [latest]
@@ -219,7 +219,7 @@ def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, 
     """
     unit = child.table.grid
     key = HOUR_KEY if unit == "hour" else DAY_KEY
-    found = {}
+    stale_since = {}
     for value, refs in unread_files(parent, child, _looked_at(now)).items():
         written = []
         for ref in refs:
@@ -228,8 +228,8 @@ def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, 
                 written.append(Path(ref.local_path).stat().st_mtime)
         if written:
             start = from_unit(value, unit)
-            found[start.strftime(key)] = max(start + STEP[unit], _moment(min(written)))
-    return found
+            stale_since[start.strftime(key)] = max(start + STEP[unit], _moment(min(written)))
+    return stale_since
 
 
 def _looked_at(now: datetime) -> Window:
@@ -245,7 +245,7 @@ def _missing_days(table: Snapshot, now: datetime) -> dict[str, datetime]:
         return {}
     today = Window.of_day(now.date()).start
     first = max(min(built), today - DAYS_BACK)
-    days = [first + place * DAY for place in range((today - first) // DAY)]
+    days = [first + index * DAY for index in range((today - first) // DAY)]
     return {day.strftime(DAY_KEY): day + DAY for day in days if day not in built}
 
 
@@ -265,7 +265,7 @@ def _since(
 
 def _slots(now: datetime) -> list[Window]:
     end = EPOCH + (now - EPOCH) // SLOT * SLOT
-    return [Window(end - (place + 1) * SLOT, end - place * SLOT) for place in reversed(range(SLOTS))]
+    return [Window(end - (index + 1) * SLOT, end - index * SLOT) for index in reversed(range(SLOTS))]
 
 
 def _breach(subject: str, window: Window, since: datetime, value: float, threshold: float, text: str) -> Breach:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from radar_assets.alerts.relations import alerts_lineage
+from radar_assets.alerts.export import alerts_lineage
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS
 from radar_assets.lakehouse.sql import Lineage, SqlModel, column_lineage, load_model
 from radar_assets.metrics.composition import compose
