@@ -1,23 +1,31 @@
 """The configuration file `radar.yaml`, in which teams declare what their data means. It is validated when it is read.
 
-Each section has its model in the layer that uses it; what operators change between deployments belongs in `settings.py`. Metrics are
-read whenever definitions load, rules and channels only by `radar apply`, which writes them to the store.
+Each section is declared in `config.py` of its layer; to add one, add it to the bases of `Config`. What operators change between
+deployments belongs in the settings. Metrics are read whenever definitions load, rules and channels only by `radar apply`.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from radar_assets.alerts.rules import Rule
-from radar_assets.messaging.channel import ChannelSpec
-from radar_assets.messaging.channels import AnyChannel
-from radar_assets.metrics.registry import CustomMetric, registry
+from radar_assets.alerts.config import RulesSection
+from radar_assets.messaging.config import ChannelsSection
+from radar_assets.metrics.config import MetricsSection
+from radar_assets.metrics.registry import CustomMetric
+from radar_assets.sections import Section
+from radar_assets.store import declared
+from radar_assets.store.declared import Change, StoredAs
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from radar_assets.store.database import Store
 
 _MESSAGES = {
     "missing": "required field is missing",
@@ -34,56 +42,20 @@ _MESSAGES = {
 """Messages by pydantic's error type, where its own is unclear to people who write YAML."""
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
+_Section = TypeVar("_Section", bound=Section)
 
 
 class ConfigError(Exception):
     """The configuration file is invalid. The message has one line per mistake, with file, line and field."""
 
 
-class Config(BaseModel):
-    """The content of `radar.yaml`. All sections are optional.
-
-    Attributes:
-        metrics: your own metrics, in addition to the standard ones.
-        channels: destinations of alerts.
-        rules: alert rules.
-    """
-
-    # Fields are validated in this order: rules refer to metrics and channels.
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
-
-    metrics: tuple[CustomMetric, ...] = ()
-    channels: tuple[AnyChannel, ...] = ()
-    rules: tuple[Rule, ...] = ()
-
-    @field_validator("metrics")
-    @classmethod
-    def _share_with_rules(cls, metrics: tuple[CustomMetric, ...], info: ValidationInfo) -> tuple[CustomMetric, ...]:
-        if info.context is not None:
-            info.context["metrics"] = {metric.name: metric for metric in registry(metrics)}
-        return metrics
-
-    @field_validator("channels")
-    @classmethod
-    def _have_unique_names(cls, channels: tuple[ChannelSpec, ...], info: ValidationInfo) -> tuple[ChannelSpec, ...]:
-        names = [channel.name for channel in channels]
-        if duplicates := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"duplicate name {min(duplicates)}")
-        if info.context is not None:
-            info.context["channels"] = names
-        return channels
-
-
-class _Metrics(BaseModel):
-    """The section that definitions need; the others are not validated."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    metrics: tuple[CustomMetric, ...] = ()
-    channels: Any = None
-    rules: Any = None
+class Config(
+    # Fields are validated in the reverse order: rules refer to metrics and channels.
+    RulesSection,
+    ChannelsSection,
+    MetricsSection,
+):
+    """The content of `radar.yaml`. All sections are optional."""
 
 
 def load_config(path: Path, *, required: bool = False, allowed_hosts: Sequence[str] = ()) -> Config:
@@ -96,15 +68,46 @@ def load_config(path: Path, *, required: bool = False, allowed_hosts: Sequence[s
     Raises:
         ConfigError: the file can't be read, or is invalid.
     """
-    return _load(path, Config, {"names": set(), "rules": set(), "allowed_hosts": allowed_hosts}, required=required)
+    return _load(path, Config, {"allowed_hosts": allowed_hosts}, required=required)
 
 
 def load_metrics(path: Path, *, required: bool = False) -> tuple[CustomMetric, ...]:
-    """Like `load_config`, but read only the metrics."""
-    return _load(path, _Metrics, {"names": set()}, required=required).metrics
+    """Like `load_config`, but read only the metrics; the other sections are not validated."""
+    others: Any = {name: (Any, None) for name in Config.model_fields if name not in MetricsSection.model_fields}
+    only_metrics = create_model("OnlyMetrics", __base__=MetricsSection, **others)
+    return _load(path, only_metrics, {}, required=required).metrics
 
 
-def _load(path: Path, model: type[_Model], context: dict[str, Any], *, required: bool) -> _Model:
+def changes(session: "Session", config: Config) -> list[Change]:
+    """What applying a configuration changes in the store, removals last. Nothing is written."""
+    differences = [
+        change for stored_as, items in _stored(config) for change in declared.changes(session, stored_as, items)
+    ]
+    return sorted(differences, key=lambda change: change.how == "removed")
+
+
+def apply_config(store: "Store", config: Config) -> list[Change]:
+    """Replace what is stored of the sections by a configuration, in one transaction.
+
+    Returns:
+        What that changed, removals last.
+    """
+    with store.session() as session:
+        changed = changes(session, config)
+        for stored_as, items in _stored(config):
+            declared.replace(session, stored_as, items)
+    return changed
+
+
+def _stored(config: Config) -> Iterator[tuple[StoredAs, Sequence[Any]]]:
+    """The sections whose items are stored."""
+    for name, field in Config.model_fields.items():
+        for stored_as in field.metadata:
+            if isinstance(stored_as, StoredAs):
+                yield stored_as, getattr(config, name)
+
+
+def _load(path: Path, model: type[_Section], context: dict[str, Any], *, required: bool) -> _Section:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -135,22 +138,22 @@ def _load(path: Path, model: type[_Model], context: dict[str, Any], *, required:
 def _problem(path: Path, root: yaml.Node | None, model: type[BaseModel], problem: Any) -> str:
     """The message for one mistake: file, line, field, what is wrong."""
     node, owner = root, ""
-    place: list[str] = []
+    field: list[str] = []
     for step in problem["loc"]:
         if isinstance(node, yaml.MappingNode) and _child(node, step) is None and step in _tags(node):
             continue  # pydantic adds which member of a union it validated
         owner = _name_of(node) or owner
-        place.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+        field.append(f"[{step}]" if isinstance(step, int) else f".{step}")
         node = _child(node, step) or node
     owner = _name_of(node) or owner
     if problem["type"] == "extra_forbidden":
-        message = _unknown_field(place.pop()[1:], _known_fields(model, problem["loc"][:-1]))
+        message = _unknown_field(field.pop()[1:], _known_fields(model, problem["loc"][:-1]))
     elif problem["type"] == "union_tag_invalid":
         message = f'unknown type "{problem["ctx"]["tag"]:.80}"; use one of {problem["ctx"]["expected_tags"]}'
     else:
         message = _MESSAGES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         message = re.sub("^Input should be", "must be", message)
-    where = f"{''.join(place)[1:]}{f' of {owner}' if owner else ''}: " if place else ""
+    where = f"{''.join(field)[1:]}{f' of {owner}' if owner else ''}: " if field else ""
     return f"{path}, line {_line(node)}: {where}{message}"
 
 
@@ -160,10 +163,10 @@ def _unknown_field(name: str, known: Sequence[str]) -> str:
     return f'unknown field "{name:.80}"; {hint}'
 
 
-def _known_fields(model: type[BaseModel], place: Iterable[str | int]) -> list[str]:
-    """The fields of the model that validates a place in the file, by the names that they have there."""
+def _known_fields(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
+    """The fields of the model that validates a location in the file, by the names that they have there."""
     models = [model]
-    for step in place:
+    for step in location:
         inner = [one for each in models if (field := _fields(each).get(step)) for one in _models_in(field.annotation)]
         # Any other step is an index, a key of the user's, or the tag of a union's member.
         models = inner or [each for each in models if step in _tags_of(each)] or models

@@ -41,7 +41,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     layers = dg.Definitions.merge(
         events.build_definitions(grids),
         metrics.build_definitions(grids, registered),
-        alerts.build_definitions(grids, registered, rules),
+        alerts.build_definitions(grids, registered, rules, settings),
     )
     separate = {check_key(rule) for rule in rules if not runs_with_asset(rule)}
     checks: list[Any] = list(layers.asset_checks or ())

@@ -4,12 +4,12 @@ from radar_assets.alerts import tables as alert_tables
 from radar_assets.events import tables as event_tables
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.settings import LakehouseSettings
 from radar_assets.metrics import tables as metric_tables
-from radar_assets.settings import Settings
 
 TABLES = Graph((*event_tables.TABLES, *metric_tables.TABLES, *alert_tables.TABLES))
 
 
-def open_lakehouse(settings: Settings) -> Lakehouse:
+def open_lakehouse(settings: LakehouseSettings) -> Lakehouse:
     """The lakehouse with all tables, as the settings configure it."""
     return Lakehouse(settings, TABLES)

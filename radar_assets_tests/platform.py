@@ -11,10 +11,11 @@ from typing import Any
 
 import dagster as dg
 
+from radar_assets.access.projects import ensure_projects
 from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
 from radar_assets.lakehouse.inputs import Files
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
@@ -69,7 +70,7 @@ class Platform:
 
     def __post_init__(self) -> None:
         self.store = open_store(self.settings.database)
-        self.store.ensure_projects([Project(id=name, name=name, timezone="UTC") for name in ("shop", "blog")])
+        ensure_projects(self.store, [Project(id=name, name=name, timezone="UTC") for name in ("shop", "blog")])
         self.lakehouse = open_lakehouse(self.settings)
 
     @cached_property
@@ -138,7 +139,7 @@ class Platform:
 
     def rows(self, table: str, sql: str = "select * from {table}") -> list[dict[str, Any]]:
         """Rows of a table, in an order of their own."""
-        model = Model(table, f"select * from ({sql.format(table=table)}) order by all")
+        model = SqlModel(table, f"select * from ({sql.format(table=table)}) order by all")
         return self.lakehouse.engine.query(model, {table: Files.of(self.lakehouse.snapshot(table))}).to_pylist()
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:

@@ -1,15 +1,21 @@
 """The layout holds: layers import only what comes before them, nothing imports in circles, and names follow the grammar."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib import import_module
 from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
 
 import radar_assets
+from radar_assets.config import Config
+from radar_assets.environment import EnvironmentSettings
 from radar_assets.lakehouse.table import Table
+from radar_assets.sections import Section
+from radar_assets.settings import Settings
 from radar_assets.tables import TABLES
 
 PACKAGE = Path(radar_assets.__file__).parent
@@ -18,7 +24,20 @@ FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "oper
 
 The collector is an exception: it writes what `events` declares, and no layer imports it.
 """
-ROOT = {"markdown", "masking", "object_store", "origins", "permissions", "settings", "urls", "windows"}
+ROOT = {
+    *(
+        "environment",
+        "home",
+        "markdown",
+        "masking",
+        "object_store",
+        "origins",
+        "permissions",
+        "sections",
+        "urls",
+        "windows",
+    ),
+}
 GROUND = {
     "store": {*ROOT},
     "access": {*ROOT, "store"},
@@ -27,7 +46,7 @@ GROUND = {
     "messaging": {*ROOT, "store"},
 }
 """What the layers stand on, and what each of these may import."""
-ENTRANCES = {"cli", "config", "definitions", "reading", "simulator", "tables"}
+ENTRANCES = {"cli", "config", "definitions", "reading", "settings", "simulator", "tables"}
 """What puts the layers together; layers import none of it."""
 
 
@@ -98,6 +117,12 @@ def test_a_layer_imports_only_what_comes_before_it(layer: str) -> None:
             assert parts <= allowed(layer), module
 
 
+def test_root_modules_import_nothing_but_each_other() -> None:
+    for module in MODULES:
+        if part(module) in ROOT:
+            assert {part(name) for name in imported(module)} - {""} <= ROOT, module
+
+
 @pytest.mark.parametrize("form", ["import radar_assets.cli", "from radar_assets import cli", "from .. import cli"])
 def test_every_form_of_import_is_seen(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "sample.py"
@@ -125,6 +150,27 @@ def test_only_the_engines_and_radar_sql_import_duckdb() -> None:
     assert of_duckdb <= engines | {"radar_assets.cli.sql"}
     of_engine = {name for name in MODULES if "radar_assets.lakehouse.engines.duckdb" in imported(name)}
     assert of_engine <= {"radar_assets.lakehouse.lakehouse", "radar_assets.cli.sql"}
+
+
+@pytest.mark.parametrize(
+    ("file", "base", "composed"), [("settings", EnvironmentSettings, Settings), ("config", Section, Config)]
+)
+def test_settings_and_sections_of_every_layer_are_composed(file: str, base: type, composed: type) -> None:
+    modules = [import_module(name) for name in MODULES if re.fullmatch(rf"radar_assets\.\w+\.{file}", name)]
+    declared = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+    }
+    assert len(declared) >= len(modules) > 0
+    assert declared <= set(composed.__mro__)
+
+
+def test_only_the_root_composes_sections() -> None:
+    for module in MODULES:
+        sections = {name for name in imported(module) if re.fullmatch(r"radar_assets\.\w+\.config", name)}
+        assert not sections or module == "radar_assets.config", module
 
 
 def test_every_part_of_the_package_has_its_place() -> None:

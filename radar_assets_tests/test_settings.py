@@ -1,11 +1,13 @@
-"""Settings that were renamed still work under their former name."""
+"""Settings: each layer loads its own, all are loaded together, and former names work."""
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 
-from radar_assets.settings import load_settings
+from radar_assets.environment import EnvironmentSettings
+from radar_assets.settings import Settings, SettingsError, load_settings
 
 
 def test_allowed_hosts_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +25,21 @@ def test_a_former_name_works_with_one_notice_and_the_new_name_wins(monkeypatch: 
     monkeypatch.setenv("RADAR_ALLOWED_HOSTS", "10.0.0.2")
     new = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert (new.stdout, new.stderr) == ("('10.0.0.2',)\n", "")
+
+
+@pytest.mark.parametrize("declared", Settings.__mro__[1 : Settings.__mro__.index(EnvironmentSettings)])
+def test_a_layer_loads_its_own_settings(declared: type[EnvironmentSettings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADAR_MEMORY", "a lot")
+    monkeypatch.setenv("RADAR_ALERT_THROTTLE_PER_HOUR", "0")
+    wrong = {f"RADAR_{name.upper()}" for name in ("memory", "alert_throttle_per_hour") if name in declared.model_fields}
+    if not wrong:
+        assert declared.load().model_fields_set <= {"home"}
+        return
+    with pytest.raises(SettingsError) as raised:
+        declared.load()
+    assert {line.partition("=")[0] for line in str(raised.value).splitlines()} == wrong
+
+
+def test_each_setting_is_declared_once() -> None:
+    own = [name for declared in Settings.__mro__ for name in inspect.get_annotations(declared)]
+    assert sorted(name for name in own if name in Settings.model_fields) == sorted(Settings.model_fields)

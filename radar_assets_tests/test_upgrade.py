@@ -91,7 +91,7 @@ def test_a_home_of_an_earlier_release_keeps_everything_and_delivers_what_waited(
             assert len(list_keys(platform.store)) == 3
             assert len(read_grants(platform.store)) == 2, "one key is revoked"
             for _ in range(3):
-                deliver_due(platform.lakehouse, platform.store, STANDARD_METRICS)
+                deliver_due(platform.lakehouse, platform.store, STANDARD_METRICS, platform.settings)
             platform.store.close()
     waiting = [row for row in expected["store"]["deliveries"] if row["state"] == "pending"]
     assert {row["attempts"] for row in waiting} == {0, 1}

@@ -1,6 +1,8 @@
 """The settings: the table of the reference, and `.env.example`."""
 
+import inspect
 import textwrap
+from collections.abc import Iterator, Mapping
 from typing import get_args
 
 from parts.text import code, markdown_table
@@ -22,7 +24,7 @@ def default_of(field: FieldInfo) -> str:
     """The default of a setting, as it would be written; empty if the description states it."""
     if field.default_factory is not None:
         return "number of CPUs"
-    if field.default in (None, ""):
+    if field.default in (None, "", ()):
         return ""
     return (
         str(field.default).lower()
@@ -33,24 +35,38 @@ def default_of(field: FieldInfo) -> str:
     )
 
 
+def groups() -> Iterator[tuple[str, Mapping[str, FieldInfo]]]:
+    """The settings by what they are about, which is the first word of the docstring of the class that declares them."""
+    for declared_by in reversed(Settings.__mro__):
+        own = inspect.get_annotations(declared_by)
+        if fields := {name: field for name, field in Settings.model_fields.items() if name in own}:
+            yield (inspect.getdoc(declared_by) or "").partition(":")[0], fields
+
+
 def settings_table() -> str:
-    """All settings."""
-    rows = []
-    for name, field in Settings.model_fields.items():
-        default = default_of(field)
-        shown = default if default == "number of CPUs" else code(default)
-        secret = " Secret." if SecretStr in (field.annotation, *get_args(field.annotation)) else ""
-        rows.append([f'<a id="radar_{name}"></a>`RADAR_{name.upper()}`', shown, f"{field.description or ''}{secret}"])
-    return markdown_table(("variable", "default", "description"), rows)
+    """All settings, a table for each group."""
+    parts = []
+    for about, fields in groups():
+        rows = []
+        for name, field in fields.items():
+            default = default_of(field)
+            shown = default if default == "number of CPUs" else code(default)
+            secret = " Secret." if SecretStr in (field.annotation, *get_args(field.annotation)) else ""
+            variable = f'<a id="radar_{name}"></a>`RADAR_{name.upper()}`'
+            rows.append([variable, shown, f"{field.description or ''}{secret}"])
+        parts += [f"### {about}", markdown_table(("variable", "default", "description"), rows)]
+    return "\n\n".join(parts)
 
 
 def env_example() -> str:
     """`.env.example`."""
     parts = [ENV_HEADER]
-    for name, field in Settings.model_fields.items():
-        default = default_of(field)
-        value = "" if default == "number of CPUs" else default
-        parts.append(f"{wrapped(field.description or '')}\n#RADAR_{name.upper()}={value}\n")
+    for about, fields in groups():
+        parts.append(f"# --- {about} ---\n")
+        for name, field in fields.items():
+            default = default_of(field)
+            value = "" if default == "number of CPUs" else default
+            parts.append(f"{wrapped(field.description or '')}\n#RADAR_{name.upper()}={value}\n")
     return "\n".join(parts)
 
 

@@ -20,7 +20,7 @@ from limits.storage import storage_from_string
 from sqlalchemy.exc import SQLAlchemyError
 
 from radar_assets.access.keys import Grant
-from radar_assets.settings import Settings
+from radar_assets.access.settings import LimitSettings
 from radar_assets.store.database import Store
 from radar_assets.store.dialects import insert
 from radar_assets.store.models import MonthlyUsage
@@ -38,7 +38,7 @@ USAGE_S = 2.0
 class Limits:
     """The limits of all projects. For one event loop."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: LimitSettings, store: Store) -> None:
         self._per_second, self._per_month = settings.events_per_second, settings.events_per_month
         if settings.redis_url:
             patience = {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_S}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from radar_assets.alerts.relations import alerts_lineage, rebuild_alerts, stale_hours
+from radar_assets.alerts.export import alerts_lineage, rebuild_alerts, stale_hours
+from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.tables import ALERTS
 from radar_assets.lakehouse.files import from_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -33,7 +34,7 @@ REPORTED_FOR = timedelta(days=30)
 """How long the check fails because of a message that did not arrive, unless it is retried or dropped."""
 
 
-def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
+def build_assets(grids: Grids, metrics: Sequence[Metric], settings: AlertSettings) -> list[dg.AssetsDefinition]:
     """The assets of the layer, on the given grids."""
 
     # Built from the store, but shown after the metrics whose rules it is about.
@@ -63,7 +64,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefin
     def alert_deliveries(
         lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> dg.MaterializeResult:
-        done = deliver_due(lakehouse, store, metrics)
+        done = deliver_due(lakehouse, store, metrics, settings)
         return dg.MaterializeResult(
             metadata={
                 "sent": done.count("sent"),
@@ -97,7 +98,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
     return [checks_of(ALERTS, []), every_delivery_arrived]
 
 
-def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric]) -> "PassResult":
+def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric], settings: AlertSettings) -> "PassResult":
     """Send what is due in the outbox: one pass of the deliverer over the channels that were applied."""
     from radar_assets.alerts.measuring import history
     from radar_assets.alerts.notices import KIND, Notice
@@ -115,7 +116,7 @@ def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric]) -
             logger.exception("The values around the breach of %s could not be read", notice.rule)
             return ()
 
-    transport = Transport.of(lakehouse.settings, partial(suppressed, store))
+    transport = Transport.of(settings, partial(suppressed, store))
     return deliver(store, load_channels(store), rendering({KIND: renderer(values)}, transport))
 
 

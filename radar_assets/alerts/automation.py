@@ -8,9 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from radar_assets.alerts import relations
+from radar_assets.alerts import export
 from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.rules import Rule
+from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.watchers import watch_now
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.messaging import outbox
@@ -63,7 +64,7 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
     return jobs
 
 
-def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
+def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefinition]:
     """The sensors, switched on. They look at the store rather than at tables."""
 
     @dg.sensor(
@@ -97,7 +98,7 @@ def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
         store: dg.ResourceParam[Store],
     ) -> dg.SensorResult:
         settled = Settled(context.cursor)
-        behind, version = relations.stale_hours(store, lakehouse.snapshot("alerts"), newer_than=settled["alerts"])
+        behind, version = export.stale_hours(store, lakehouse.snapshot("alerts"), newer_than=settled["alerts"])
         settled.advance("alerts", version, behind)
         due = due_partitions(context.instance, behind, "alerts", "hour", grids.start)
         rested = {
@@ -106,8 +107,8 @@ def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
             if has_rested(context.instance, "alerts", hour_key(hour), REFRESH_EVERY)
         }
         # Ask for the same hours again after an hour: their run may have failed.
-        found = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
-        return dg.SensorResult(run_requests=found, cursor=settled.cursor())
+        run_requests = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
+        return dg.SensorResult(run_requests=run_requests, cursor=settled.cursor())
 
     @dg.run_failure_sensor(
         minimum_interval_seconds=TICK_S,
@@ -117,7 +118,7 @@ def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
     def failed_runs_sensor(
         context: dg.RunFailureSensorContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> None:
-        watch_now(store, context.instance, lakehouse, "failed_runs")
+        watch_now(store, context.instance, lakehouse, settings, "failed_runs")
 
     return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor]
 

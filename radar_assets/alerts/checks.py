@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from radar_assets.access.projects import list_projects
 from radar_assets.alerts.evaluation import (
     Judgement,
     evaluate,
@@ -22,6 +23,7 @@ from radar_assets.alerts.evaluation import (
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.measuring import TABLE
 from radar_assets.alerts.rules import Rule, Watch, WindowName
+from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.sparkline import sparkline
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape_images
@@ -60,10 +62,12 @@ def runs_with_asset(rule: Rule) -> bool:
     return rule.watch is None and rule.window != "5m"
 
 
-def build_checks(rules: Sequence[Rule], metrics: Sequence[Metric]) -> list[dg.AssetChecksDefinition]:
+def build_checks(
+    rules: Sequence[Rule], metrics: Sequence[Metric], settings: AlertSettings
+) -> list[dg.AssetChecksDefinition]:
     """The checks of the rules."""
     ordered = sorted(rules, key=asset_of)
-    return [_checks_of(asset, list(some), metrics) for asset, some in groupby(ordered, key=asset_of)]
+    return [_checks_of(asset, list(checked), metrics, settings) for asset, checked in groupby(ordered, key=asset_of)]
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,9 @@ class Verdict:
     metadata: Mapping[str, Any]
 
 
-def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> dg.AssetChecksDefinition:
+def _checks_of(
+    asset: str, rules: Sequence[Rule], metrics: Sequence[Metric], settings: AlertSettings
+) -> dg.AssetChecksDefinition:
     by_name = {rule.name: rule for rule in rules}
     registered = {metric.name: metric for metric in metrics}
 
@@ -105,14 +111,14 @@ def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> 
         from radar_assets.alerts.announcements import Context
 
         selected = [by_name[key.name] for key in sorted(context.selected_asset_check_keys)]
-        now, settings = utc_now(), lakehouse.settings
+        now = utc_now()
         ledger_context = Context(
             now=now,
             max_age=timedelta(hours=settings.alert_max_age_h),
             throttle_per_hour=settings.alert_throttle_per_hour,
             ui_url=settings.ui_url,
             metrics=registered,
-            project_names={project.id: project.name for project in store.projects()},
+            project_names={project.id: project.name for project in list_projects(store)},
             asset=asset,
         )
         failures: list[Exception] = []
@@ -158,9 +164,9 @@ def _verdicts(
                 failures.append(error)
         else:
             judged.setdefault(rule.window, []).append(rule)
-    for window, some in judged.items():
+    for window, of_window in judged.items():
         span, is_latest = judged_span(context.run.tags, window, now - settling_time(lakehouse))
-        for judgement in evaluate(lakehouse, some, metrics, span, now):
+        for judgement in evaluate(lakehouse, of_window, metrics, span, now):
             yield verdict_of(judgement, span, is_latest=is_latest)
 
 
@@ -255,12 +261,12 @@ def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadat
 
 def _since(breaches: Iterable[Breach], step: timedelta) -> dict[tuple[str, str, datetime], datetime]:
     """When the windows in a row began that each breach belongs to, by project, subject and start of its window."""
-    found: dict[tuple[str, str, datetime], datetime] = {}
+    since: dict[tuple[str, str, datetime], datetime] = {}
     for breach in sorted(breaches, key=lambda breach: breach.window):
-        place = (breach.project_id, breach.subject)
-        before = found.get((*place, breach.window.start - step))
-        found[*place, breach.window.start] = breach.since if before is None else min(before, breach.since)
-    return found
+        subject = (breach.project_id, breach.subject)
+        before = since.get((*subject, breach.window.start - step))
+        since[*subject, breach.window.start] = breach.since if before is None else min(before, breach.since)
+    return since
 
 
 def _result(asset: str, rule: Rule, *, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:

@@ -6,16 +6,19 @@ import dagster as dg
 
 from radar_assets.alerts import assets, automation, checks
 from radar_assets.alerts.rules import Rule
+from radar_assets.alerts.settings import AlertSettings
 from radar_assets.metrics.registry import Metric
 from radar_assets.windows import Grids
 
 
-def build_definitions(grids: Grids, metrics: Sequence[Metric], rules: Sequence[Rule]) -> dg.Definitions:
+def build_definitions(
+    grids: Grids, metrics: Sequence[Metric], rules: Sequence[Rule], settings: AlertSettings
+) -> dg.Definitions:
     """Assets, checks, jobs and triggers of the layer, with the rules that were applied."""
     return dg.Definitions(
-        assets=assets.build_assets(grids, metrics),
-        asset_checks=[*assets.build_checks(), *checks.build_checks(rules, metrics)],
+        assets=assets.build_assets(grids, metrics, settings),
+        asset_checks=[*assets.build_checks(), *checks.build_checks(rules, metrics, settings)],
         jobs=automation.build_jobs(grids, rules),
-        sensors=automation.build_sensors(grids),
+        sensors=automation.build_sensors(grids, settings),
         schedules=automation.build_schedules(rules),
     )

@@ -58,18 +58,18 @@ def episodes(stretches: Sequence[Stretch]) -> list[Episode]:
     return [Episode(tuple(parts)) for parts in runs]
 
 
-def assign(found: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Episode, Alert | None]]:
+def assign(episodes: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Episode, Alert | None]]:
     """Which of a project's alerts each episode is; None for a new one.
 
     Announced alerts are kept in preference to others, the one announced first before all. If windows in the middle of an alert turn
     out to break no rule, it stays with the latest part, which goes on. An announced alert that had no window left is taken up again
     if one of its announced windows breaks the rule after all.
     """
-    owners = {owner for episode in found for owner in episode.owners}
+    owners = {owner for episode in episodes for owner in episode.owners}
     idle = [alert for alert in alerts if alert.announced_at and alert.id not in owners]
     taken: set[str] = set()
     assigned: dict[Episode, Alert | None] = {}
-    for episode in reversed(found):
+    for episode in reversed(episodes):
         again = [
             alert for alert in idle if overlaps_announced(alert, episode.start, episode.end) and alert.id not in taken
         ]
@@ -80,7 +80,7 @@ def assign(found: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Epis
         assigned[episode] = chosen
         if chosen:
             taken.add(chosen.id)
-    return [(episode, assigned[episode]) for episode in found]
+    return [(episode, assigned[episode]) for episode in episodes]
 
 
 def overlaps_announced(alert: Alert, start: datetime, end: datetime) -> bool:

@@ -88,7 +88,7 @@ def asked_windows(rule: Rule, span: Window, ended: datetime) -> list[Window]:
     for shift in {timedelta(0), rule.lag}:
         first = EPOCH + (span.start + shift - EPOCH) // rule.step * rule.step
         last = min(span.end + shift + reach, ended)
-        starts.update(first + place * rule.step for place in range(max(0, (last - first) // rule.step)))
+        starts.update(first + index * rule.step for index in range(max(0, (last - first) // rule.step)))
     return [Window(start, start + rule.step) for start in sorted(starts)]
 
 
@@ -135,13 +135,13 @@ def evaluate(
         )
         for rule, windows, starts in zip(rules, asked, looked_at, strict=True)
     ]
-    places = {lens: place for place, lens in enumerate(dict.fromkeys(lenses))}
+    lens_indexes = {lens: index for index, lens in enumerate(dict.fromkeys(lenses))}
     wanted = [registered[name] for name in sorted({"events", *(lens.metric for lens in lenses)})]
     measured, omitted = measure(lakehouse, tables[TABLE[window]], window, wanted, reached(needed, WINDOWS[window]))
     inputs = {
         "measured": measured,
         "earlier": earlier(lakehouse, window, wanted, needed),
-        **_relations(rules, [places[lens] for lens in lenses], list(places), wanted),
+        **_rule_inputs(rules, [lens_indexes[lens] for lens in lenses], list(lens_indexes), wanted),
         "unsettled": relation(window_start=("timestamp", sorted(unsettled))),
     }
     step_us = WINDOWS[window] // MICROSECOND
@@ -160,12 +160,12 @@ def evaluate(
         ]
         for windows, lens in zip(asked, lenses, strict=True)
     ]
-    return _judgements(rules, [places[lens] for lens in lenses], asked, late, broken, judged, trends)
+    return _judgements(rules, [lens_indexes[lens] for lens in lenses], asked, late, broken, judged, trends)
 
 
 def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
     """Starts of the asked windows and of those before them that `for` takes into account."""
-    return sorted({window.start - place * rule.step for window in asked for place in range(rule.for_windows)})
+    return sorted({window.start - offset * rule.step for window in asked for offset in range(rule.for_windows)})
 
 
 def _compared(rules: Sequence[Rule], starts: set[datetime]) -> set[datetime]:
@@ -188,8 +188,11 @@ def _unsettled(
     for child, parent in zip(tables, list(tables)[1:], strict=False):
         unit = tables[child].table.grid
         for span in spans:
-            found = stale(tables[parent], tables[child], within=span.widen(STEP[unit]))
-            late += [Window(from_unit(value, unit), from_unit(value, unit) + STEP[unit]) for value in found]
+            stale_units = stale(tables[parent], tables[child], within=span.widen(STEP[unit]))
+            late += [
+                Window(from_unit(unit_number, unit), from_unit(unit_number, unit) + STEP[unit])
+                for unit_number in stale_units
+            ]
     late += _pending(lakehouse, tables["raw_events"], spans, now)
     return {start for start in starts if any(Window(start, start + step).overlaps(stretch) for stretch in late)}
 
@@ -204,31 +207,31 @@ def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window]
     hours = {hour for span in spans for hour in span.widen(CLOCK_TOLERANCE, timedelta(0)).hours()}
     on_grid = sorted(hour for hour in hours if first <= hour <= now)
     age = timedelta(seconds=lakehouse.settings.segment_age_s)
-    found = []
+    stretches = []
     for segment in missing_segments(lakehouse, raw_events, on_grid) if on_grid else []:
         received = Window.of_hour(segment.received_hour)
         # A segment of the collector has been open for so long before it was closed; one that came by another way may hold anything
         # of its hour.
         opened = EPOCH + timedelta(microseconds=segment.modified_ns // 1000) - age
         start = opened if received.start < opened < received.end else received.start
-        found.append(Window(start, received.end + CLOCK_TOLERANCE))
-    return found
+        stretches.append(Window(start, received.end + CLOCK_TOLERANCE))
+    return stretches
 
 
-def _relations(
+def _rule_inputs(
     rules: Sequence[Rule], lens_of_rule: Sequence[int], lenses: Sequence[_Lens], metrics: Sequence[Metric]
 ) -> dict[str, "pa.Table"]:
     """The rules as relations: whatever their names and projects are called, they reach the statements as values."""
-    plans = {plan: place for place, plan in enumerate(dict.fromkeys(lens.plan for lens in lenses))}
-    planned = [(place, start, start in set(judged)) for (judged, starts), place in plans.items() for start in starts]
+    plans = {plan: index for index, plan in enumerate(dict.fromkeys(lens.plan for lens in lenses))}
+    planned = [(index, start, start in set(judged)) for (judged, starts), index in plans.items() for start in starts]
     overrides = [
-        (place, project, override.threshold, override.enabled)
-        for place, rule in enumerate(rules)
+        (index, project, override.threshold, override.enabled)
+        for index, rule in enumerate(rules)
         for project, override in rule.overrides.items()
     ]
     members = [
-        (place, project)
-        for place, rule in enumerate(rules)
+        (index, project)
+        for index, rule in enumerate(rules)
         if rule.projects != ALL_PROJECTS
         for project in dict.fromkeys(rule.projects)
     ]
@@ -244,7 +247,7 @@ def _relations(
             plan=("int", [plans[lens.plan] for lens in lenses]),
         ),
         "plans": relation(
-            plan=("int", [place for place, _, _ in planned]),
+            plan=("int", [index for index, _, _ in planned]),
             window_start=("timestamp", [start for _, start, _ in planned]),
             is_judged=("flag", [is_judged for _, _, is_judged in planned]),
         ),
@@ -257,13 +260,13 @@ def _relations(
             is_rise=("flag", [is_about_rises(rule) for rule in rules]),
         ),
         "overrides": relation(
-            rule=("int", [place for place, _, _, _ in overrides]),
+            rule=("int", [index for index, _, _, _ in overrides]),
             project_id=("text", [project for _, project, _, _ in overrides]),
             threshold=("number", [threshold for _, _, threshold, _ in overrides]),
             is_enabled=("flag", [is_enabled for _, _, _, is_enabled in overrides]),
         ),
         "members": relation(
-            rule=("int", [place for place, _ in members]), project_id=("text", [project for _, project in members])
+            rule=("int", [index for index, _ in members]), project_id=("text", [project for _, project in members])
         ),
     }
 
@@ -298,15 +301,15 @@ def _judgements(
     breaches: list[list[Breach]] = [[] for _ in rules]
     unclear: list[set[tuple[str, datetime]]] = [set() for _ in rules]
     for row in broken:
-        place, project, start = row["rule"], row["project_id"], row["window_start"]
+        index, project, start = row["rule"], row["project_id"], row["window_start"]
         if not row["is_breach"]:
-            unclear[place].add((project, start))
+            unclear[index].add((project, start))
             continue
-        breaches[place].append(
+        breaches[index].append(
             Breach(
                 project,
                 Window(start, start + step),
-                start - (rules[place].for_windows - 1) * step,
+                start - (rules[index].for_windows - 1) * step,
                 row["value"],
                 row["threshold"],
                 row["baseline"],
@@ -316,18 +319,18 @@ def _judgements(
     trend: list[list[tuple[datetime, float]]] = [[] for _ in rules]
     for row in trends:
         trend[row["rule"]].append((row["window_start"], row["value"]))
-    found = []
-    for place, rule in enumerate(rules):
-        own = seen.get(lens_of_rule[place], {})
+    judgements = []
+    for index, rule in enumerate(rules):
+        own = seen.get(lens_of_rule[index], {})
         if rule.projects != ALL_PROJECTS or any(not override.enabled for override in rule.overrides.values()):
             own = {key: windows for key, windows in own.items() if rule.judges(key[0])}
         else:
             own = dict(own)
-        for project in {project for project, _ in unclear[place]}:
-            left = tuple(window for window in own[project, ""] if (project, window.start) not in unclear[place])
+        for project in {project for project, _ in unclear[index]}:
+            left = tuple(window for window in own[project, ""] if (project, window.start) not in unclear[index])
             if left:
                 own[project, ""] = left
             else:
                 del own[project, ""]
-        found.append(Judgement(Findings(rule, own, breaches[place]), asked[place], late[place], trend[place]))
-    return found
+        judgements.append(Judgement(Findings(rule, own, breaches[index]), asked[index], late[index], trend[index]))
+    return judgements

@@ -12,7 +12,7 @@ from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.omissions import RecentOmissions
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.metrics.composition import compose_five_minutes, composite
 from radar_assets.metrics.registry import Metric
 from radar_assets.windows import Window
@@ -43,7 +43,7 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
         return []
     step = WINDOWS[notice.window]
     count = CHART[notice.window] // step
-    starts = [notice.window_end - place * step for place in range(count, 0, -1)]
+    starts = [notice.window_end - offset * step for offset in range(count, 0, -1)]
     snapshot = lakehouse.snapshot(TABLE[notice.window])
     wanted = [metric] if metric.name == "events" else [metric, registered["events"]]
     rows, _ = measure(lakehouse, snapshot, notice.window, wanted, starts)
@@ -51,19 +51,19 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
     values = {row["window_start"]: row["value"] for row in own if row["metric"] == metric.name}
     present = {row["window_start"] for row in own}
     first = min(values, default=None)
-    found = []
+    points = []
     for start in starts:
         value = values.get(start)
         if value is None and first is not None and start > first and start not in present:
             value = metric.empty_value
         if value is not None:
-            found.append((start, value))
-    return found
+            points.append((start, value))
+    return points
 
 
 def reached(starts: set[datetime], step: timedelta) -> set[datetime]:
     """Starts of windows and of the windows that they are compared with."""
-    return {start - shift for start in starts for shift in (step, *(place * WEEK for place in range(5)))}
+    return {start - shift for start in starts for shift in (step, *(weeks * WEEK for weeks in range(5)))}
 
 
 def measure(
@@ -84,9 +84,9 @@ def measure(
         inputs = {TABLE[window]: Files.within(snapshot, windows), "measures": measures(metrics)}
         rows = lakehouse.engine.query(model, inputs)
         omissions = {one: snapshot.omissions.get(to_unit(one.start, unit), frozenset()) for one in windows}
-    for one, found in omissions.items():
-        for omission in found:
-            omitted.setdefault(omission.name, []).append(one)
+    for omitting, missing in omissions.items():
+        for omission in missing:
+            omitted.setdefault(omission.name, []).append(omitting)
     return rows, omitted
 
 
@@ -100,23 +100,25 @@ def _five_minutes(
     recent = RecentOmissions(lakehouse.settings.home / "cache" / "five_minute_omissions.json")
     known = recent.of(metric.definition for metric in metrics)
     template = load_model(LAYER, "five_minute_metrics")
-    chosen = composite(lambda some: compose_five_minutes(template, some), metrics).without(
+    chosen = composite(lambda included: compose_five_minutes(template, included), metrics).without(
         {omission.definition for omission in known}
     )
 
-    def query(model: Model, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
-        inputs = {"events": Files.within(events, some)}
+    def query(model: SqlModel, part: Sequence[Window], *, is_limited: bool) -> "pa.Table":
+        inputs = {"events": Files.within(events, part)}
         return lakehouse.engine.query(model, inputs, limit_s=time_limit_s(inputs) if is_limited else None)
 
-    rows, found = with_fallback(
+    rows, omissions_by_window = with_fallback(
         chosen,
         windows,
         lambda: query(chosen.model, windows, is_limited=bool(chosen.optional)),
         query,
         lambda rows: rows,
     )
-    recent.add(omission for omissions in found.values() for omission in omissions if omission.is_expensive)
-    return rows, {window: known | found.get(window, frozenset()) for window in windows}
+    recent.add(
+        omission for omissions in omissions_by_window.values() for omission in omissions if omission.is_expensive
+    )
+    return rows, {window: known | omissions_by_window.get(window, frozenset()) for window in windows}
 
 
 def earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]) -> "pa.Table":
@@ -129,7 +131,7 @@ def earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric],
     span = Window(min(starts) - MEMORY, max(starts))
     daily = lakehouse.snapshot("daily_metrics")
     inputs = {"daily_metrics": Files.of(daily, span), "measures": measures(metrics)}
-    found = [lakehouse.engine.query(load_model(LAYER, "daily_values"), inputs)]
+    tables = [lakehouse.engine.query(load_model(LAYER, "daily_values"), inputs)]
     if window != "1d":
         built = {from_unit(ref.partition[0], "day") for ref in daily.files(span) if ref.partition[0] is not None}
         own = {start.date() for start in starts}
@@ -138,8 +140,8 @@ def earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric],
         if hourly:
             files = Files.within(lakehouse.snapshot("hourly_metrics"), hourly)
             inputs = {"hourly_metrics": files, "measures": measures(metrics)}
-            found.append(lakehouse.engine.query(load_model(LAYER, "hourly_values"), inputs))
-    return pa.concat_tables(found)
+            tables.append(lakehouse.engine.query(load_model(LAYER, "hourly_values"), inputs))
+    return pa.concat_tables(tables)
 
 
 def measures(metrics: Sequence[Metric]) -> "pa.Table":

@@ -3,14 +3,14 @@
 from datetime import datetime
 from typing import Literal
 
-from radar_assets.alerts.rules import Kind, Model, Operator, Severity, WindowName
+from radar_assets.alerts.rules import FrozenModel, Kind, Operator, Severity, WindowName
 
 KIND = "alert"
 """Kind of the deliveries whose contents are notices."""
 Reason = Literal["fired", "still_firing", "recovered", "test"]
 
 
-class Notice(Model):
+class Notice(FrozenModel):
     """One announcement of one alert, with everything that is said about it. Times are naive, UTC.
 
     Attributes:

@@ -97,13 +97,13 @@ Span = Annotated[timedelta, BeforeValidator(_a_span)]
 TimeOfDay = Annotated[time, BeforeValidator(_a_time)]
 
 
-class Model(BaseModel):
+class FrozenModel(BaseModel):
     """Base of what is declared: it can't be changed, and has no field that nobody knows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class QuietHours(Model):
+class QuietHours(FrozenModel):
     """Hours in which only critical alerts are announced. Others are announced at the end of the hours if they last.
 
     Attributes:
@@ -123,7 +123,7 @@ class QuietHours(Model):
         return value
 
 
-class Override(Model):
+class Override(FrozenModel):
     """What differs for one project.
 
     Attributes:
@@ -135,7 +135,7 @@ class Override(Model):
     enabled: bool = True
 
 
-class Rule(Model):
+class Rule(FrozenModel):
     """One alert rule, which is one asset check.
 
     Attributes:
@@ -216,14 +216,13 @@ class Rule(Model):
     @field_validator("name")
     @classmethod
     def _is_name(cls, name: str, info: ValidationInfo) -> str:
-        """The context may have `rules`, the set of names that the configuration has given so far."""
+        """The context, if any, collects the names of the rules so far in `rules`."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 60:
             raise ValueError(f"{name!r} is no name for a rule; write it as checkout_errors_high")
-        names: set[str] | None = (info.context or {}).get("rules")
-        if name in TAKEN or (names is not None and name in names):
+        names: set[str] = set() if info.context is None else info.context.setdefault("rules", set())
+        if name in TAKEN or name in names:
             raise ValueError(f"the name {name} is taken")
-        if names is not None:
-            names.add(name)
+        names.add(name)
         return name
 
     @field_validator("description")
@@ -295,20 +294,18 @@ class Rule(Model):
 
 def load_rules(store: "Store") -> list[Rule]:
     """The rules that were applied, in the order of the file."""
-    import sqlalchemy as sa
-
+    from radar_assets.store.declared import stored_specs
     from radar_assets.store.models import AlertRule
 
     with store.session(read_only=True) as session:
-        rows = session.scalars(sa.select(AlertRule).order_by(AlertRule.place, AlertRule.name))
-        return [Rule.model_validate(row.spec) for row in rows]
+        return [Rule.model_validate(spec) for spec in stored_specs(session, AlertRule)]
 
 
 def stored_rules(url: str) -> list[Rule]:
     """The same, where there may be no store yet, or one without their table: definitions load before anything is made.
 
     Args:
-        url: SQLAlchemy URL, such as `Settings.database`.
+        url: SQLAlchemy URL, such as `HomeSettings.database`.
     """
     import sqlalchemy as sa
 

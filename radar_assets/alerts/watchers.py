@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import Rule, Watch, load_rules
+from radar_assets.alerts.settings import AlertSettings
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import missing_segments
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
@@ -72,7 +73,12 @@ def find(
 
 
 def watch_now(
-    store: "Store", instance: "DagsterInstance", lakehouse: Lakehouse, *watched: Watch, now: datetime | None = None
+    store: "Store",
+    instance: "DagsterInstance",
+    lakehouse: Lakehouse,
+    settings: AlertSettings,
+    *watched: Watch,
+    now: datetime | None = None,
 ) -> int:
     """Judge the rules that watch any of these, outside of their checks, and record what is found.
 
@@ -82,7 +88,6 @@ def watch_now(
     from radar_assets.alerts import ledger, records
     from radar_assets.alerts.announcements import Context
 
-    settings = lakehouse.settings
     context = Context(
         now=now or utc_now(),
         max_age=timedelta(hours=settings.alert_max_age_h),
@@ -181,13 +186,13 @@ def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: 
     def table(name: str) -> Snapshot:
         return tables.setdefault(name, lakehouse.snapshot(name))
 
-    found: dict[str, dict[str, datetime]] = {"raw_events": _unloaded(lakehouse, table("raw_events"), now)}
+    late_since: dict[str, dict[str, datetime]] = {"raw_events": _unloaded(lakehouse, table("raw_events"), now)}
     for derived in lakehouse.tables.derived():
-        found[derived.name] = _stale_since(table(derived.inputs[0].name), table(derived.name), now)
+        late_since[derived.name] = _stale_since(table(derived.inputs[0].name), table(derived.name), now)
         if derived.grid == "day":
-            found[derived.name] |= _missing_days(table(derived.name), now)
+            late_since[derived.name] |= _missing_days(table(derived.name), now)
     latest = _slots(now)[-1]
-    for name, since in found.items():
+    for name, since in late_since.items():
         late = {key: at for key, at in since.items() if at + late_after <= latest.end}
         if not late:
             judged["", name] = [latest]
@@ -214,7 +219,7 @@ def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, 
     """
     unit = child.table.grid
     key = HOUR_KEY if unit == "hour" else DAY_KEY
-    found = {}
+    stale_since = {}
     for value, refs in unread_files(parent, child, _looked_at(now)).items():
         written = []
         for ref in refs:
@@ -223,8 +228,8 @@ def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, 
                 written.append(Path(ref.local_path).stat().st_mtime)
         if written:
             start = from_unit(value, unit)
-            found[start.strftime(key)] = max(start + STEP[unit], _moment(min(written)))
-    return found
+            stale_since[start.strftime(key)] = max(start + STEP[unit], _moment(min(written)))
+    return stale_since
 
 
 def _looked_at(now: datetime) -> Window:
@@ -240,7 +245,7 @@ def _missing_days(table: Snapshot, now: datetime) -> dict[str, datetime]:
         return {}
     today = Window.of_day(now.date()).start
     first = max(min(built), today - DAYS_BACK)
-    days = [first + place * DAY for place in range((today - first) // DAY)]
+    days = [first + index * DAY for index in range((today - first) // DAY)]
     return {day.strftime(DAY_KEY): day + DAY for day in days if day not in built}
 
 
@@ -260,7 +265,7 @@ def _since(
 
 def _slots(now: datetime) -> list[Window]:
     end = EPOCH + (now - EPOCH) // SLOT * SLOT
-    return [Window(end - (place + 1) * SLOT, end - place * SLOT) for place in reversed(range(SLOTS))]
+    return [Window(end - (index + 1) * SLOT, end - index * SLOT) for index in reversed(range(SLOTS))]
 
 
 def _breach(subject: str, window: Window, since: datetime, value: float, threshold: float, text: str) -> Breach:

@@ -11,8 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from radar_assets.orchestration.settings import UISettings
 from radar_assets.origins import DEFAULT_PORTS, Origin, origin_of_url, parse_origin
-from radar_assets.settings import Settings
 from radar_assets.urls import LOOPBACK_HOSTS
 
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
@@ -123,7 +123,7 @@ class Guard:
         return None
 
 
-def guarded(app: ASGIApp, settings: Settings, host: str) -> Guard:
+def guarded(app: ASGIApp, settings: UISettings, host: str) -> Guard:
     """Put the guard in front of the UI.
 
     Args:

@@ -16,13 +16,13 @@ from starlette.applications import Starlette
 
 from radar_assets.api.guard import guarded
 from radar_assets.orchestration.runtime.instance import prepare_instance
-from radar_assets.settings import Settings
+from radar_assets.orchestration.settings import UISettings
 
 DRAIN_S = 5
 """Timeout for requests in progress when the UI is stopped."""
 
 
-def serve(settings: Settings, host: str, port: int, workspace: Path | None = None) -> None:
+def serve(settings: UISettings, host: str, port: int, workspace: Path | None = None) -> None:
     """Serve the UI until SIGINT or SIGTERM.
 
     Args:
@@ -52,7 +52,7 @@ def serve(settings: Settings, host: str, port: int, workspace: Path | None = Non
 
 
 @contextmanager
-def ui_of(settings: Settings, workspace: Path | None = None) -> Iterator[Starlette]:
+def ui_of(settings: UISettings, workspace: Path | None = None) -> Iterator[Starlette]:
     """The UI's web application on the instance of the home, without the guard."""
     target: WorkspaceLoadTarget = (
         WorkspaceFileTarget([str(workspace)])

@@ -37,9 +37,9 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     file
         Path of the file. Default: RADAR_CONFIG, else radar.yaml in the home.
     """
-    from radar_assets.alerts.declaration import declare
+    from radar_assets.access.projects import list_projects
     from radar_assets.alerts.ledger import retire
-    from radar_assets.config import load_config
+    from radar_assets.config import apply_config, load_config
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
     from radar_assets.windows import utc_now
@@ -49,14 +49,14 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     config = load_config(path, required=True, allowed_hosts=settings.allowed_hosts)
     store = open_store(settings.database)
     console, remarks = out(), err()
-    changes = declare(store, config.rules, config.channels)
+    changes = apply_config(store, config)
     for change in changes:
         console.print(f"{change.how:8} {change.what} {change.name}", markup=False)
     if not changes:
         console.print("Rules and channels are unchanged.")
     if ended := retire(store, config.rules, utc_now()):
         console.print(f"Ended {ended:,} alerts of rules that were removed or changed.", markup=False)
-    projects = {project.id for project in store.projects()}
+    projects = {project.id for project in list_projects(store)}
     for rule in config.rules:
         named = [*(rule.projects if rule.projects != "*" else ()), *rule.overrides]
         if unknown := sorted(set(named) - projects):

@@ -118,16 +118,17 @@ def _run(
 def _first_event(settings: "Settings", collector: str) -> Panel:
     """How to send a first event. A home without projects gets a project and a write key for it."""
     from radar_assets.access.keys import create_key
+    from radar_assets.access.projects import add_project, list_projects
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project
 
     store = open_store(settings.database)
     try:
-        projects = [project.id for project in store.projects()]
+        projects = [project.id for project in list_projects(store)]
         if projects:
             key = None
         else:
-            store.add_project(Project(FIRST_PROJECT))
+            add_project(store, Project(FIRST_PROJECT))
             key = create_key(store, FIRST_PROJECT)
     finally:
         store.close()

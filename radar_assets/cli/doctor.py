@@ -268,11 +268,12 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
 
 
 def _projects(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.access.projects import list_projects
     from radar_assets.cli.sql import reading
     from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
 
-    projects = {project.id for project in open_store(settings.database).projects()}
+    projects = {project.id for project in list_projects(open_store(settings.database))}
     with reading(open_lakehouse(settings)) as connection:
         seen = {row[0] for row in connection.execute("select distinct project_id from events").fetchall()}
         unknown = connection.execute(

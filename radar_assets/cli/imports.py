@@ -98,6 +98,7 @@ def _pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
 
 def _register(store: "Store", ids: Iterable[str]) -> list[str]:
     """Add new projects. Invalid ids are skipped: the contract rejects their events."""
+    from radar_assets.access.projects import ensure_projects
     from radar_assets.store.models import FieldError, Project
 
     projects = []
@@ -106,7 +107,7 @@ def _register(store: "Store", ids: Iterable[str]) -> list[str]:
             projects.append(Project(name))
         except FieldError:
             continue
-    return store.ensure_projects(projects)
+    return ensure_projects(store, projects)
 
 
 def _print_result(result: "ImportResult", added: list[str]) -> None:

@@ -65,11 +65,12 @@ def live(
 
 def _home(project: str, once: bool) -> "Callable[[], Counts]":
     """A reader of the landing zone of this home."""
+    from radar_assets.access.projects import list_projects
     from radar_assets.cli.projects import open_projects
     from radar_assets.collector.live import Live, live_counts
     from radar_assets.settings import load_settings
 
-    ids = [each.id for each in open_projects().projects()]
+    ids = [each.id for each in list_projects(open_projects())]
     if project not in ids:
         hint = f"known projects: {', '.join(map(printable, ids[:10]))}" if ids else "add it with radar project add ID"
         raise LiveError(f"unknown project {printable(project)}; {hint}")

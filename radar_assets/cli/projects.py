@@ -49,10 +49,11 @@ def add(
     events_per_month
         Maximum events per calendar month (UTC). Default: RADAR_EVENTS_PER_MONTH.
     """
+    from radar_assets.access.projects import add_project
     from radar_assets.store.models import Project
 
     project = Project(id, name, timezone, events_per_second=events_per_second, events_per_month=events_per_month)
-    open_projects().add_project(project)
+    add_project(open_projects(), project)
     out().print(f"Added project {printable(id)}.", markup=False)
 
 
@@ -69,13 +70,9 @@ def limit(id: str, /, *, events_per_second: int | None = None, events_per_month:
     events_per_month
         Maximum events per calendar month (UTC).
     """
-    from radar_assets.store.models import FieldError, Project
+    from radar_assets.access.projects import limit_project
 
-    with open_projects().session() as session:
-        project = session.get(Project, id)
-        if project is None:
-            raise FieldError("project id", id, "is unknown; radar project list shows them")
-        project.events_per_second, project.events_per_month = events_per_second, events_per_month
+    limit_project(open_projects(), id, events_per_second, events_per_month)
     per_second, per_month = (f"{limit:,}" if limit else "default" for limit in (events_per_second, events_per_month))
     out().print(
         f"Limits of {printable(id)}: events per second: {per_second}, events per month: {per_month}.", markup=False
@@ -88,8 +85,10 @@ def list_projects() -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from radar_assets.access import projects
+
     table = Table("id", "name", "time zone", "since", "active", show_edge=False)
-    for project in open_projects().projects():
+    for project in projects.list_projects(open_projects()):
         cells = (project.id, project.name, project.timezone, f"{project.created_at:%Y-%m-%d}")
         table.add_row(*(Text(printable(cell)) for cell in cells), "yes" if project.is_active else "no")
     out().print(table if table.row_count else "No projects yet; add one with radar project add ID.")

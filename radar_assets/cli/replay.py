@@ -23,6 +23,7 @@ def replay_rejected(
     """
     from rich.table import Table
 
+    from radar_assets.access.projects import list_projects
     from radar_assets.events.replay import replay_rejected
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
@@ -31,7 +32,7 @@ def replay_rejected(
     settings = load_settings().prepare()
     if since and since.tzinfo:
         since = since.astimezone(UTC).replace(tzinfo=None)
-    projects = [each.id for each in open_store(settings.database).projects()]
+    projects = [each.id for each in list_projects(open_store(settings.database))]
     replay = replay_rejected(
         open_lakehouse(settings), projects, reason=reason, project=project, since=since, dry_run=dry_run
     )

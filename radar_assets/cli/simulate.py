@@ -70,6 +70,7 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+    from radar_assets.access.projects import ensure_projects
     from radar_assets.events.landing import list_segments, write_segment
     from radar_assets.simulator.projects import simulated_projects
     from radar_assets.simulator.traffic import simulate as simulated
@@ -88,8 +89,8 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
         done = 0
         for traffic in plan:
             products = simulated_projects(traffic.projects)
-            open_store(settings.database).ensure_projects(
-                Project(each.id, each.name, each.timezone) for each in products
+            ensure_projects(
+                open_store(settings.database), (Project(each.id, each.name, each.timezone) for each in products)
             )
             for segment in simulated(
                 traffic.start, traffic.days, projects=traffic.projects, events=traffic.events, seed=traffic.seed

@@ -79,7 +79,7 @@ def reading(lakehouse: "Lakehouse") -> "Iterator[Connection]":
 
 
 def _deliveries(lakehouse: "Lakehouse") -> "pa.Table":
-    from radar_assets.alerts.relations import deliveries
+    from radar_assets.alerts.export import deliveries
     from radar_assets.store.database import open_store
 
     store = open_store(lakehouse.settings.database)

@@ -82,7 +82,7 @@ def status() -> None:
 
 def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
     """The state of each table, in the order of the flow."""
-    from radar_assets.alerts.relations import stale_hours
+    from radar_assets.alerts.export import stale_hours
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
     from radar_assets.lakehouse.files import EPOCH, from_unit

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.metrics.registry import Metric
+    from radar_assets.settings import Settings
     from radar_assets.store.database import Store
 
 GONE_AFTER_S = 300
@@ -52,7 +53,7 @@ def watch(*, once: bool = False, every: Annotated[float, Parameter(validator=val
         while True:
             is_alive = True
             try:
-                is_alive = check(store, instance, lakehouse, metrics)
+                is_alive = check(store, instance, lakehouse, metrics, settings)
             except Exception as error:
                 # The database may be back at the next check. A monitor must not stop with what it monitors.
                 if stop is None:
@@ -66,17 +67,23 @@ def watch(*, once: bool = False, every: Annotated[float, Parameter(validator=val
                 return 0
 
 
-def check(store: "Store", instance: "DagsterInstance", lakehouse: "Lakehouse", metrics: "Sequence[Metric]") -> bool:
+def check(
+    store: "Store",
+    instance: "DagsterInstance",
+    lakehouse: "Lakehouse",
+    metrics: "Sequence[Metric]",
+    settings: "Settings",
+) -> bool:
     """Check the daemon, and send due messages if it is down. Returns whether it is running."""
     from radar_assets.alerts.assets import deliver_due
     from radar_assets.alerts.watchers import daemon_seen, watch_now
     from radar_assets.windows import utc_now
 
     seen = daemon_seen(instance)
-    watch_now(store, instance, lakehouse, "daemon")
+    watch_now(store, instance, lakehouse, settings, "daemon")
     if seen and (utc_now() - seen[1]).total_seconds() < GONE_AFTER_S:
         return True
-    done = deliver_due(lakehouse, store, metrics)
+    done = deliver_due(lakehouse, store, metrics, settings)
     state = f"has sent no heartbeat since {seen[1]:%Y-%m-%d %H:%M} UTC" if seen else "has not sent a heartbeat yet"
     err().print(
         f"The daemon {state}. Messages: {done.count('sent')} sent, {done.count('failed')} failed.", markup=False

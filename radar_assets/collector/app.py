@@ -27,9 +27,9 @@ from radar_assets.collector.door import Answer, Door, Outcome, Request, Sender
 from radar_assets.collector.doors import DOORS
 from radar_assets.collector.intake import RETRY_S, Verdict
 from radar_assets.collector.operator_routes import PRIVATE, operator_routes
+from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.unknown_paths import unknown_path
 from radar_assets.collector.worker import Worker, open_worker
-from radar_assets.settings import Settings, load_settings
 from radar_assets.windows import utc_now
 
 LINGER_S = 2.0
@@ -39,13 +39,13 @@ LINGER_S = 2.0
 def create_app() -> Starlette:
     """The application with the settings of the environment, as each worker of `radar collect` makes it."""
     _end_with_parent()
-    app = make_app(load_settings())
+    app = make_app(CollectorSettings.load())
     # Imported modules are never garbage. Without them, each collection blocks requests some milliseconds less.
     gc.freeze()
     return app
 
 
-def make_app(settings: Settings, doors: Sequence[Door] = DOORS) -> Starlette:
+def make_app(settings: CollectorSettings, doors: Sequence[Door] = DOORS) -> Starlette:
     """The application. Its lifespan opens the store and the journal, and closes them once all lines are durable."""
 
     @asynccontextmanager

@@ -38,10 +38,10 @@ from radar_assets.collector.door import (
 )
 from radar_assets.collector.journal import Journal, JournalError
 from radar_assets.collector.lines import encode_lines
+from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.telemetry import Telemetry
 from radar_assets.collector.unknown_paths import OTHER, hint, product_of
 from radar_assets.origins import Origin, origin_of_url, parse_origin
-from radar_assets.settings import Settings
 
 MAX_LARGE_WAITING = 32
 """Large bodies that may wait for their turn. Each can take most of a second, and senders need no valid key."""
@@ -75,7 +75,7 @@ class Intake:
     """Accepts requests, for one worker."""
 
     def __init__(
-        self, settings: Settings, keys: KeyRing, limits: Limits, journal: Journal, telemetry: Telemetry
+        self, settings: CollectorSettings, keys: KeyRing, limits: Limits, journal: Journal, telemetry: Telemetry
     ) -> None:
         self._settings, self._keys, self._limits = settings, keys, limits
         self._journal, self._telemetry = journal, telemetry

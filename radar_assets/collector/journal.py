@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from radar_assets.settings import Settings
+    from radar_assets.collector.settings import CollectorSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class Journal:
         await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
 
-def open_journal(settings: "Settings") -> Journal:
+def open_journal(settings: "CollectorSettings") -> Journal:
     """The journal of one worker, over the landing zone of the settings; segments that dead workers left open are published.
 
     Raises:

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
-from radar_assets.settings import Settings, SettingsError
+from radar_assets.collector.settings import CollectorSettings
+from radar_assets.environment import SettingsError
 from radar_assets.store.database import open_store
 
 KEEP_ALIVE_S = 65
@@ -21,7 +22,7 @@ DRAIN_S = 30
 """How long requests in progress may take after a signal to stop."""
 
 
-def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+def serve(settings: CollectorSettings, host: str, port: int, workers: int) -> None:
     """Serve until SIGINT or SIGTERM, then finish requests in progress and publish every line.
 
     SIGINT and SIGTERM end the process with exit code 0, from now on.

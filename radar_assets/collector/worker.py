@@ -13,8 +13,8 @@ from radar_assets.collector.intake import Intake
 from radar_assets.collector.journal import Journal, open_journal
 from radar_assets.collector.live import Live
 from radar_assets.collector.salts import Salts
+from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.telemetry import Telemetry
-from radar_assets.settings import Settings
 from radar_assets.store.database import Store, open_store
 
 PROBE_S = 5.0
@@ -24,7 +24,7 @@ PROBE_S = 5.0
 class Worker:
     """The parts of a worker."""
 
-    def __init__(self, settings: Settings, store: Store, journal: Journal) -> None:
+    def __init__(self, settings: CollectorSettings, store: Store, journal: Journal) -> None:
         self.settings = settings
         self.keys, self.limits, self.salts = KeyRing(store), Limits(settings, store), Salts(store)
         self.telemetry = Telemetry()
@@ -49,7 +49,7 @@ class Worker:
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
+async def open_worker(settings: CollectorSettings) -> AsyncIterator[Worker]:
     """A worker that is ready for requests. When the block ends, all lines are durable and published.
 
     Raises:

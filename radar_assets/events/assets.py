@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from radar_assets.access.projects import list_projects
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
@@ -33,7 +34,7 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         commit = load_raw_events(
             lakehouse,
-            [project.id for project in store.projects()],
+            [project.id for project in list_projects(store)],
             partition_window(context),
             only_missing=INCREMENTAL_TAG in context.run.tags,
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from radar_assets.events.import_sources import BLOCK_BYTES, Block, ImportFailedError
-from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.sql import SqlModel, load_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,7 +133,7 @@ class Importing(NamedTuple):
         Both models run as one statement: passing the records through Arrow would take as long as everything else.
         """
         records, events = load_model(LAYER, model), load_model(LAYER, "imported_events")
-        both = Model(events.name, f"with records as ({records.sql}) select * from ({events.sql})")
+        both = SqlModel(events.name, f"with records as ({records.sql}) select * from ({events.sql})")
         constants = self.fields.constant_parameters()
         return self.engine.query(both, inputs, {"now": self.now, **constants, **parameters}).sort_by("place")
 

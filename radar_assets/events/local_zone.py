@@ -100,7 +100,7 @@ def make_hour(zone: Path, folder: Path) -> None:
 def share(zone: Path, handle: int) -> None:
     """Give an open file or folder to the zone's group, if the zone is shared.
 
-    A zone is shared if its folder has the setgid bit and is writable by its group (`Settings.landing_group`). Members of the group
+    A zone is shared if its folder has the setgid bit and is writable by its group (`HomeSettings.landing_group`). Members of the group
     can read the file, but not change it.
     """
     access, present = zone.stat(), os.fstat(handle)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from radar_assets.lakehouse.engines.limits import StatementTimeoutError, is_error_of_statement, short_reason
 from radar_assets.lakehouse.omissions import Omission
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.windows import Window
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class Composite:
         optional: parts that are omitted from windows in which they fail.
     """
 
-    compose: Callable[[Sequence[Any]], Model]
+    compose: Callable[[Sequence[Any]], SqlModel]
     required: Sequence[Part]
     optional: Sequence[Part] = ()
 
     @property
-    def model(self) -> Model:
+    def model(self) -> SqlModel:
         """The model of all parts."""
         return self.compose([*self.required, *self.optional])
 
@@ -61,7 +61,7 @@ class Composite:
 class Query(Protocol):
     """Runs a model over windows; `is_limited` says whether it has a time limit."""
 
-    def __call__(self, model: Model, windows: Sequence[Window], /, *, is_limited: bool) -> "pa.Table":
+    def __call__(self, model: SqlModel, windows: Sequence[Window], /, *, is_limited: bool) -> "pa.Table":
         """Return the model's rows."""
         ...
 

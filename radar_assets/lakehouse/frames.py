@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Column, Table
 from radar_assets.windows import DAY, Window
 
@@ -58,7 +58,7 @@ def read_frame(
     rows = sum(ref.rows for ref in snapshot.files(window))
     if rows * len(selected) > max_values:
         # The files also hold other projects, and the rest of the window's first and last partitions.
-        count = Model("count", f'select count(*) as n from "{name}" where {where}')
+        count = SqlModel("count", f'select count(*) as n from "{name}" where {where}')
         rows = lakehouse.engine.query(count, relations, parameters)["n"][0].as_py()
     if rows * len(selected) > max_values:
         raise FrameTooLargeError(
@@ -67,7 +67,7 @@ def read_frame(
         )
     order = ", ".join(f'"{column}"' for column in dict.fromkeys((table.window_column, *table.key)))
     values = ", ".join(map(_value, selected))
-    model = Model(name, f'select {values} from "{name}" where {where} order by {order}')
+    model = SqlModel(name, f'select {values} from "{name}" where {where} order by {order}')
     frame = _to_pandas(lakehouse.engine.query(model, relations, parameters))
     frame.attrs = {"table": name, "snapshot_id": snapshot.snapshot_id, "committed_at": snapshot.committed_at}
     return frame

@@ -16,10 +16,10 @@ from radar_assets.lakehouse.files import STEP, NewFile, from_unit, to_unit, unit
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.omissions import Omission, Omissions, common_expensive
+from radar_assets.lakehouse.settings import LakehouseSettings
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Table
-from radar_assets.settings import Settings
 from radar_assets.windows import Window, contiguous
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Lakehouse:
     """Tables and the engine that computes them."""
 
-    def __init__(self, settings: Settings, tables: Graph) -> None:
+    def __init__(self, settings: LakehouseSettings, tables: Graph) -> None:
         self.settings = settings
         self.tables = tables
         self.catalog = Catalog(settings.database, settings.warehouse, tables)
@@ -48,7 +48,7 @@ class Lakehouse:
         """A table as it stands now."""
         return self.catalog.snapshot(name)
 
-    def lineage(self, model: Model, **relations: tuple[str, ...]) -> "Lineage":
+    def lineage(self, model: SqlModel, **relations: tuple[str, ...]) -> "Lineage":
         """Column lineage of a model (`sql.column_lineage`), cached in a file because deriving it takes about a second."""
         digest = hashlib.sha256(
             json.dumps([model.sql, relations, list(self.tables)], sort_keys=True).encode()
@@ -67,7 +67,7 @@ class Lakehouse:
 
     def rebuild(
         self,
-        model: Model | Composite,
+        model: SqlModel | Composite,
         windows: Sequence[Window],
         inputs: Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs],
         *,
@@ -127,12 +127,12 @@ class Lakehouse:
             limit_s = time_limit_s(relations) if composite.optional else None
             return self.engine.write(composite.model, relations, span(windows), table, folder, built_from, limit_s)
 
-        def query(model: Model, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
+        def query(model: SqlModel, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
             relations = inputs(some)
             return self.engine.query(model, relations, span(some), time_limit_s(relations) if is_limited else None)
 
         def write_rows(rows: "pa.Table") -> list[NewFile]:
-            model = Model(table.name, "select * from computed")
+            model = SqlModel(table.name, "select * from computed")
             return self.engine.write(model, {"computed": rows}, {}, table, folder, built_from)
 
         def span(some: Sequence[Window]) -> Mapping[str, datetime]:

@@ -15,7 +15,7 @@ Lineage = dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
-class Model:
+class SqlModel:
     """One SQL statement over named relations, with named parameters such as `$start`."""
 
     name: str
@@ -33,13 +33,13 @@ class Model:
 
 
 @cache
-def load_model(package: str, name: str) -> Model:
+def load_model(package: str, name: str) -> SqlModel:
     """Read `sql/<name>.sql` of a layer, such as `radar_assets.events`."""
-    return Model(name, (resources.files(package) / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+    return SqlModel(name, (resources.files(package) / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 @cache
-def column_lineage(model: Model, tables: tuple[Table, ...], **relations: tuple[str, ...]) -> Lineage:
+def column_lineage(model: SqlModel, tables: tuple[Table, ...], **relations: tuple[str, ...]) -> Lineage:
     """The table columns that each column of a model is computed from.
 
     Args:

@@ -8,7 +8,7 @@ from typing import ClassVar, get_args
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from radar_assets.messaging.message import Message, Priority
-from radar_assets.settings import Settings
+from radar_assets.messaging.settings import MessagingSettings
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Transport:
 
     @classmethod
     def of(
-        cls, settings: Settings, suppressed: Callable[[Sequence[str], str], set[str]] = _none_suppressed
+        cls, settings: MessagingSettings, suppressed: Callable[[Sequence[str], str], set[str]] = _none_suppressed
     ) -> "Transport":
         """The transport that the settings describe."""
         return cls(settings.allowed_hosts, Smtp(settings.smtp_url, settings.smtp_from), suppressed=suppressed)
@@ -75,7 +75,7 @@ class ChannelSpec(BaseModel):
         """Where it leads to, without anything secret."""
         raise NotImplementedError
 
-    def missing_setting(self, settings: Settings) -> str | None:
+    def missing_setting(self, settings: MessagingSettings) -> str | None:
         """Why nothing can be sent with these settings; None if it can."""
         return None
 

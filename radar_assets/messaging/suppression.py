@@ -6,7 +6,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from radar_assets.settings import MAIL_ADDRESS
+from radar_assets.messaging.settings import MAIL_ADDRESS
 from radar_assets.store.database import Store
 from radar_assets.store.models import FieldError, Suppression
 

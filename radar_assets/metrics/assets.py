@@ -6,7 +6,7 @@ import dagster as dg
 
 from radar_assets.lakehouse.catalog import Commit
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.lakehouse.table import Table
 from radar_assets.metrics.composition import compose, composite
 from radar_assets.metrics.registry import Metric
@@ -22,7 +22,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefin
     definitions = definitions_of(metrics)
 
     def metric_asset(table: Table) -> dg.AssetsDefinition:
-        def rebuild(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, Model]:
+        def rebuild(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, SqlModel]:
             return rebuild_metrics(lakehouse, table, metrics, windows, retry=retry)
 
         return table_asset(table, LAYER, grids, rebuild=rebuild, definitions=definitions[table.name])
@@ -42,7 +42,7 @@ def definitions_of(metrics: Sequence[Metric]) -> dict[str, frozenset[str]]:
 
 def rebuild_metrics(
     lakehouse: Lakehouse, table: Table, metrics: Sequence[Metric], windows: Sequence[Window], *, retry: bool
-) -> tuple[Commit, Model]:
+) -> tuple[Commit, SqlModel]:
     """Rebuild windows of a table of metrics. Custom metrics that fail are omitted.
 
     Args:

@@ -5,14 +5,14 @@ from functools import cache, partial, reduce
 from typing import Any, Literal
 
 from radar_assets.lakehouse.fallback import Composite
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.metrics.registry import STANDARD_METRICS, Grain, Metric
 
 Bucket = Literal["window_start", "hour", "date"]
 """A column by which a model groups."""
 
 
-def composite(compose: Callable[[Sequence[Metric]], Model], metrics: Sequence[Metric]) -> Composite:
+def composite(compose: Callable[[Sequence[Metric]], SqlModel], metrics: Sequence[Metric]) -> Composite:
     """The statement of metrics, with a fallback that omits custom metrics where they fail. Standard metrics are never omitted.
 
     Args:
@@ -22,7 +22,7 @@ def composite(compose: Callable[[Sequence[Metric]], Model], metrics: Sequence[Me
     return Composite(compose, standard, [metric for metric in metrics if metric not in STANDARD_METRICS])
 
 
-def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
+def compose(model: SqlModel, metrics: Sequence[Metric], grain: Grain) -> SqlModel:
     """The statement that computes the metrics of a grain, one row for each value.
 
     Args:
@@ -32,7 +32,7 @@ def compose(model: Model, metrics: Sequence[Metric], grain: Grain) -> Model:
     return _compose(model, chosen, "hour" if grain == "hour" else "date")
 
 
-def compose_five_minutes(model: Model, metrics: Sequence[Metric]) -> Model:
+def compose_five_minutes(model: SqlModel, metrics: Sequence[Metric]) -> SqlModel:
     """The statement that computes metrics of events by five minutes. No table holds these.
 
     Args:
@@ -42,7 +42,7 @@ def compose_five_minutes(model: Model, metrics: Sequence[Metric]) -> Model:
 
 
 @cache
-def _compose(model: Model, metrics: tuple[Metric, ...], bucket: Bucket) -> Model:
+def _compose(model: SqlModel, metrics: tuple[Metric, ...], bucket: Bucket) -> SqlModel:
     from sqlglot import exp
 
     from radar_assets.metrics.expressions import computation
@@ -72,4 +72,4 @@ def _compose(model: Model, metrics: tuple[Metric, ...], bucket: Bucket) -> Model
     # file in every partition.
     body = exp.select("*").from_(computed).where("isfinite(value)").order_by(exp.column(bucket))
     body.set("with_", ctes)
-    return Model(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))
+    return SqlModel(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))

@@ -228,10 +228,10 @@ class CustomMetric(Metric):
     @field_validator("name")
     @classmethod
     def _new_name(cls, name: str, info: ValidationInfo) -> str:
-        """Check the name. The validation context may contain `names`, the metric names so far."""
+        """Check the name. The validation context, if any, collects the names of the metrics so far in `metric_names`."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 60:
             raise ValueError(f"invalid metric name {name!r}; use snake_case, e.g. monthly_searches")
-        names: set[str] = info.context["names"] if info.context else set()
+        names: set[str] = set() if info.context is None else info.context.setdefault("metric_names", set())
         if name in _TAKEN or name in names:
             raise ValueError(f"metric name {name} is already in use")
         names.add(name)

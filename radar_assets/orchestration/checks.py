@@ -19,7 +19,7 @@ from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.lakehouse.table import Table, Transform
 from radar_assets.windows import DAY, HOUR, Window, parse_day, parse_hour, utc_now
@@ -42,7 +42,7 @@ class View:
     tables: Mapping[str, Snapshot]
     window: Window
 
-    def query(self, model: Model, **files: Sequence[Window | None]) -> "pa.Table":
+    def query(self, model: SqlModel, **files: Sequence[Window | None]) -> "pa.Table":
         """Run a model over files of tables, selected by a window for each partition field."""
         return self.lakehouse.engine.query(
             model,

@@ -9,7 +9,7 @@ from radar_assets.lakehouse.catalog import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.lakehouse.table import Table
 from radar_assets.orchestration.materialization import (
     INCREMENTAL_TAG,
@@ -26,7 +26,7 @@ OWNERS = ["team:radar"]
 class Rebuild(Protocol):
     """Rebuilds windows of a table and returns the commit and the model. `retry` is as for `Lakehouse.rebuild`."""
 
-    def __call__(self, lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, Model]:
+    def __call__(self, lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, SqlModel]:
         """Rebuild the windows."""
         ...
 
@@ -84,7 +84,7 @@ def table_asset(
             commit, model = (rebuild or run_model)(lakehouse, windows, retry=not is_incremental)
             yield materialized(context, commit, lakehouse.lineage(model))
 
-    def run_model(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, Model]:
+    def run_model(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, SqlModel]:
         model = load_model(layer, table.name)
         return lakehouse.rebuild(model, windows, same_windows, retry=retry), model
 

@@ -1,9 +1,6 @@
-"""Opens the operational store: schema migrations, sessions, and queries that several layers share.
+"""Opens the operational store: schema migrations, locks and sessions. Queries belong in the layers."""
 
-Queries that only one layer needs belong in that layer, in a session of `Store.session`.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +11,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from radar_assets.masking import masked
-from radar_assets.store.dialects import insert
-from radar_assets.store.models import FieldError, Project
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -58,31 +53,6 @@ class Store:
         with (self._readers if read_only else self._writers).begin() as session:
             yield session
 
-    def projects(self) -> list[Project]:
-        """All projects, by id."""
-        with self.session(read_only=True) as session:
-            # Sorted here, because the collation depends on the database.
-            return sorted(session.scalars(sa.select(Project)), key=lambda project: project.id)
-
-    def add_project(self, project: Project) -> None:
-        """Add a project.
-
-        Raises:
-            FieldError: the id exists already.
-        """
-        if not self.ensure_projects([project]):
-            raise FieldError("project id", project.id, "exists already")
-
-    def ensure_projects(self, projects: Iterable[Project]) -> list[str]:
-        """Add projects that don't exist yet, leaving others unchanged. Returns the ids of the added ones."""
-        fields = sa.inspect(Project).column_attrs.keys()
-        rows = [{field: getattr(project, field) for field in fields} for project in projects]
-        if not rows:
-            return []
-        with self.session() as session:
-            statement = insert(session, Project).on_conflict_do_nothing().returning(Project.id)
-            return sorted(session.scalars(statement, rows))
-
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -92,7 +62,7 @@ def open_store(url: str) -> Store:
     """Open the store and migrate its schema. Any number of processes may do so concurrently.
 
     Args:
-        url: SQLAlchemy URL of a SQLite file or a Postgres database, such as `Settings.database`.
+        url: SQLAlchemy URL of a SQLite file or a Postgres database, such as `HomeSettings.database`.
 
     Raises:
         StoreError: the database is unreachable, or has the schema of a newer Radar.

@@ -10,7 +10,7 @@ from radar_assets.alerts.evaluation import Judgement, evaluate
 from radar_assets.alerts.rules import WINDOWS, Rule, WindowName
 from radar_assets.lakehouse.files import STEP
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.metrics.registry import Metric, registry
 from radar_assets.tables import TABLES
 from radar_assets.windows import DAY, Window, contiguous
@@ -42,7 +42,7 @@ def fill(lakehouse: Lakehouse, window: WindowName, rows: Iterable[Row], windows:
         }
     )
     kind = "date" if window == "1d" else "timestamp"
-    model = Model(
+    model = SqlModel(
         name,
         f"select project_id, moment::{kind} as {column}, metric, value from given where moment >= $start and moment < $end",
     )

@@ -11,8 +11,8 @@ import time_machine
 from markdown_it import MarkdownIt
 
 from radar_assets.alerts.checks import check_key
-from radar_assets.alerts.declaration import declare
 from radar_assets.alerts.rules import Rule
+from radar_assets.config import Config, apply_config
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Alert
@@ -32,7 +32,7 @@ def platform(settings: Settings) -> Iterator[Platform]:
 def apply(platform: Platform, *rules: Mapping[str, Any]) -> None:
     """Put rules into the platform's store, which its definitions read when they load."""
     store = open_store(platform.settings.database)
-    declare(store, [Rule.model_validate(rule) for rule in rules], [])
+    apply_config(store, Config(rules=tuple(map(Rule.model_validate, rules))))
     store.close()
 
 

@@ -8,7 +8,7 @@ import time_machine
 from radar_assets.events.tables import EVENTS
 from radar_assets.lakehouse.engines import limits
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.metrics.registry import Metric, registry
 from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse
@@ -234,7 +234,7 @@ def test_a_metric_that_fails_leaves_its_own_rules_unjudged(lakehouse: Lakehouse)
     )
     large = f'{{"n": {"9" * 38}}}'
     rows = relation(EVENTS, [event(at=NOON, project_id="shop", properties=large) for _ in range(2)])
-    model = Model("events", "from given where event_time between $start and $end")
+    model = SqlModel("events", "from given where event_time between $start and $end")
     lakehouse.rebuild(model, [Window.of_hour(NOON)], lambda _tables, _windows: {"given": rows})
     five = {"window": "5m", "operator": "gte", "threshold": 0}
     of_total, of_views = judge(
@@ -253,7 +253,7 @@ def test_a_metric_that_took_too_long_is_not_tried_again_for_an_hour(
     """Each evaluation of rules of five minutes is a process of its own."""
     slow = Metric(name="slow", title="", description="", expression="sum(levenshtein(path, reverse(path)))")
     events = [event(at=NOON, project_id="shop", path=f"{number}{'x' * 400}") for number in range(500)]
-    model = Model("events", "from given where event_time between $start and $end")
+    model = SqlModel("events", "from given where event_time between $start and $end")
     rows = relation(EVENTS, events)
     open_lakehouse(settings).rebuild(model, [Window.of_hour(NOON)], lambda _tables, _windows: {"given": rows})
 

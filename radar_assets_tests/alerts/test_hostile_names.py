@@ -13,7 +13,7 @@ from radar_assets.alerts.measuring import history
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import Rule
 from radar_assets.events.tables import EVENTS
-from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.metrics.composition import compose_five_minutes
 from radar_assets.metrics.registry import Metric, registry
 from radar_assets.settings import Settings
@@ -91,7 +91,7 @@ def test_hostile_names_of_rules_projects_and_metrics_do_nothing(settings: Settin
         image = verdict.metadata["worst_values"].value
         assert not any(name in image for name in names)
     assert not file.exists()
-    rows = lakehouse.engine.query(Model("q", "select count(*) as n from rules"), {"rules": relation(EVENTS, [])})
+    rows = lakehouse.engine.query(SqlModel("q", "select count(*) as n from rules"), {"rules": relation(EVENTS, [])})
     assert rows.to_pylist() == [{"n": 0}]
 
 

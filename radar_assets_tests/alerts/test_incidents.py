@@ -14,14 +14,14 @@ import pytest
 import sqlalchemy as sa
 
 import radar_assets
+from radar_assets.access.projects import ensure_projects, list_projects
 from radar_assets.alerts import ledger
 from radar_assets.alerts.announcements import Context
-from radar_assets.alerts.declaration import declare
 from radar_assets.alerts.evaluation import Judgement, evaluate
 from radar_assets.alerts.measuring import history
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import Rule
-from radar_assets.config import Config, load_config
+from radar_assets.config import Config, apply_config, load_config
 from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import write_segment
 from radar_assets.events.loading import load_raw_events
@@ -86,8 +86,8 @@ def months(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     metrics = registry(config.metrics)
     settings = load_settings(home=folder / "radar", start_date=START, threads=2).prepare()
     lakehouse, store = open_lakehouse(settings), open_store(settings.database)
-    store.ensure_projects(Project(one.id, one.name) for one in simulated_projects(3))
-    declare(store, config.rules, config.channels)
+    ensure_projects(store, (Project(one.id, one.name) for one in simulated_projects(3)))
+    apply_config(store, config)
     # Few late lines: each makes a file of its own, and most of the time would go into those.
     for segment in simulate(START, DAYS, events=EVENTS, seed=request.param, late_share=0.001):
         write_segment(settings.landing, segment.hour, segment.name, [segment.lines])
@@ -98,7 +98,7 @@ def months(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def build(lakehouse: Lakehouse, store: Store, metrics: tuple[Metric, ...], span: Window) -> None:
     """Have all tables hold what has landed in a span."""
-    load_raw_events(lakehouse, [project.id for project in store.projects()], span, only_missing=True)
+    load_raw_events(lakehouse, [project.id for project in list_projects(store)], span, only_missing=True)
     rebuild_events(lakehouse, [span])
     tables: list[tuple[str, Grain]] = [("hourly_metrics", "hour"), ("daily_metrics", "day")]
     for name, grain in tables:
@@ -130,7 +130,7 @@ def record(months: Months, judgement: Judgement, now: datetime, window: Window |
         throttle_per_hour=10,
         ui_url=None,
         metrics={metric.name: metric for metric in months.metrics},
-        project_names={project.id: project.name for project in months.store.projects()},
+        project_names={project.id: project.name for project in list_projects(months.store)},
         asset="hourly_metrics",
     )
     return ledger.record(months.store, findings, context)

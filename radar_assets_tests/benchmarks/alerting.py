@@ -10,7 +10,7 @@ from radar_assets.alerts.evaluation import Judgement, evaluate
 from radar_assets.alerts.rules import Rule
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.metrics.registry import registry
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import DAY, HOUR, Window
@@ -98,7 +98,7 @@ def _floor_s(lakehouse: Lakehouse) -> float:
     hours = {HOUR_JUDGED - place * HOUR - weeks * WEEK for place in range(4) for weeks in range(5)}
     files = Files.within(lakehouse.snapshot("hourly_metrics"), [Window.of_hour(hour) for hour in sorted(hours)])
     began = time.monotonic()
-    lakehouse.engine.query(Model("read", "select * from hourly_metrics"), {"hourly_metrics": files})
+    lakehouse.engine.query(SqlModel("read", "select * from hourly_metrics"), {"hourly_metrics": files})
     return time.monotonic() - began
 
 
@@ -114,9 +114,9 @@ def _home(folder: Path, projects: int) -> Lakehouse:
     """
     for weeks in range(5):
         end = HOUR_JUDGED + HOUR - weeks * WEEK
-        model = Model("hourly_metrics", values.format(time="t as hour", step="1 hour"))
+        model = SqlModel("hourly_metrics", values.format(time="t as hour", step="1 hour"))
         lakehouse.rebuild(model, [Window(end - 28 * HOUR, end)], lambda _tables, _windows: {})
     first = datetime(*HOUR_JUDGED.timetuple()[:3]) - 29 * DAY
-    model = Model("daily_metrics", values.format(time="t::date as date", step="1 day"))
+    model = SqlModel("daily_metrics", values.format(time="t::date as date", step="1 day"))
     lakehouse.rebuild(model, [Window(first, first + 29 * DAY)], lambda _tables, _windows: {})
     return lakehouse

@@ -70,7 +70,7 @@ def compare(settings: "Settings", output: Path) -> None:
         DifferentResultError: they don't.
     """
     from radar_assets.lakehouse.inputs import Files
-    from radar_assets.lakehouse.sql import Model
+    from radar_assets.lakehouse.sql import SqlModel
     from radar_assets.tables import TABLES, open_lakehouse
 
     lakehouse = open_lakehouse(settings)
@@ -84,7 +84,7 @@ def compare(settings: "Settings", output: Path) -> None:
             group by is_bare order by is_bare
         """
         inputs = {"radar": Files.of(lakehouse.snapshot(name)), "bare": output / f"{name}.parquet"}
-        found = lakehouse.engine.query(Model("digest", statement), inputs).to_pylist()
+        found = lakehouse.engine.query(SqlModel("digest", statement), inputs).to_pylist()
         sides = [(row["row_count"], row["digest"]) for row in found]
         if sides and (len(sides) != 2 or sides[0] != sides[1]):
             raise DifferentResultError(f"{name}: rows and digest in Radar, then in the bare script, are {sides}")

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from radar_assets.access.projects import ensure_projects
 from radar_assets.events.landing import write_segment
 from radar_assets.settings import Settings, load_settings
 from radar_assets.simulator.projects import simulated_projects
@@ -69,6 +70,6 @@ def prepare_home(environment: dict[str, str], projects: int) -> Settings:
     settings = load_settings().prepare()
     os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
     store = open_store(settings.database)
-    store.ensure_projects(Project(one.id, one.name, one.timezone) for one in simulated_projects(projects))
+    ensure_projects(store, (Project(one.id, one.name, one.timezone) for one in simulated_projects(projects)))
     store.close()
     return settings

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from radar_assets.access.projects import ensure_projects
 from radar_assets.cli import main
 from radar_assets.cli.runs import catch_up
 from radar_assets.definitions import build_defs
@@ -91,7 +92,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _fill(settings: Settings) -> None:
-    open_store(settings.database).ensure_projects([Project("shop"), Project("silent")])
+    ensure_projects(open_store(settings.database), [Project("shop"), Project("silent")])
     sent = [event(name, HOUR) for name in ("1", "2", "2")] + [event("3", HOUR, event="\x1b[31mred")]
     rejected = [b"not json\n", b'{"half\xff\n', b'"tail\xe2\x80\xae"\n', line(event("4", HOUR, project_id="blog"))]
     land(settings, [line(fields) for fields in sent] + rejected, "a")

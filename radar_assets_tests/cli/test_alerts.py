@@ -98,7 +98,7 @@ def test_the_daemon_is_watched_from_outside_and_what_is_due_is_sent_while_it_is_
         assert (run.code, warning in run.err) == (1, True)
         assert receiver.ids == [], "no rule asks for it"
         with store.session() as session:
-            session.add(AlertRule(name=watching.name, place=0, spec=watching.model_dump(mode="json", by_alias=True)))
+            session.add(AlertRule(name=watching.name, position=0, spec=watching.model_dump(mode="json", by_alias=True)))
         run = radar("watch --once")
         assert (run.code, "1 sent" in run.err, "No enabled rule" in run.err) == (1, True, False)
         assert "no sign of life" in str(receiver.received[0][1])

@@ -15,7 +15,7 @@ def apply(settings: Settings, *specs: dict) -> None:
     with store.session() as session:
         for place, spec in enumerate(specs):
             channel = parse_channel(spec, ("127.0.0.1",))
-            session.add(Channel(name=channel.name, place=place, spec=channel.model_dump(mode="json")))
+            session.add(Channel(name=channel.name, position=place, spec=channel.model_dump(mode="json")))
     store.close()
 
 

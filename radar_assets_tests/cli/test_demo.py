@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from radar_assets.access.projects import list_projects
 from radar_assets.cli.demo import missing_traffic
 from radar_assets.cli.simulate import Traffic, land, simulated_names
 from radar_assets.events.landing import list_hours, list_segments
@@ -76,7 +77,7 @@ def test_the_same_arguments_write_the_same_segments_once(radar: Radar, settings:
     assert first.code == 0, first.err
     landed = files(settings.landing)
     assert {day for day, _ in simulated_names(settings)} == {TODAY - timedelta(days=3)}
-    assert [project.name for project in open_store(settings.database).projects()] == ["Harbor CRM", "Lumen Shop"]
+    assert [project.name for project in list_projects(open_store(settings.database))] == ["Harbor CRM", "Lumen Shop"]
     assert radar(command).out.startswith("Wrote 0 new segments")
     assert files(settings.landing) == landed
 

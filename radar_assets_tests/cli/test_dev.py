@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from radar_assets.access.keys import create_key
+from radar_assets.access.projects import ensure_projects
 from radar_assets.cli.sql import reading
 from radar_assets.orchestration.runtime.launcher import WORKER_TAG
 from radar_assets.settings import Settings, load_settings
@@ -173,7 +174,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
 @needs_proc
 def test_kill_leaves_no_process_behind_and_cuts_no_request(radar: Radar, settings: Settings, tmp_path: Path) -> None:
     store = open_store(settings.database)
-    store.ensure_projects([Project("shop"), Project("blog")])
+    ensure_projects(store, [Project("shop"), Project("blog")])
     key = create_key(store, "shop")
     store.close()
     written(settings, RULES)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from radar_assets.access.projects import list_projects
 from radar_assets.events.landing import list_hours, list_segments
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
@@ -31,7 +32,7 @@ def test_columns_become_fields_and_their_projects_are_added(radar: Radar, settin
     assert run.code == 0, run.err
     assert "shop: 1 events (new)" in run.out
     assert "2026-05-01 10:00 to 2026-05-01 11:59 UTC" in run.out
-    assert [project.id for project in open_store(settings.database).projects()] == ["blog", "shop"]
+    assert [project.id for project in list_projects(open_store(settings.database))] == ["blog", "shop"]
     events = landed(settings)
     assert [event["project_id"] for event in events] == ["shop", "blog"]
     assert [event["context"]["country"] for event in events] == ["DE", "FR"]

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from radar_assets.access.projects import ensure_projects
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
@@ -38,7 +39,7 @@ main(sys.argv[2:])
 )
 def test_a_command_that_repeats_itself_ends(command: str, first: bytes, number: int, settings: Settings) -> None:
     store = open_store(settings.database)
-    store.ensure_projects([Project("shop")])
+    ensure_projects(store, [Project("shop")])
     store.close()
     # As in a terminal, where `radar live` goes on.
     environment = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}

@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from radar_assets.access.keys import create_key
+from radar_assets.access.projects import ensure_projects
 from radar_assets.collector.app import make_app
 from radar_assets.collector.door import Door
 from radar_assets.collector.doors import DOORS
@@ -98,7 +99,7 @@ def serving(settings: Settings, doors: Sequence[Door] = DOORS) -> Iterator[Colle
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     collector = Collector(settings, store, listener.getsockname()[1])
     for project in ("shop", "blog"):
-        store.ensure_projects([Project(project)])
+        ensure_projects(store, [Project(project)])
         collector.keys[project] = create_key(store, project)
     config = uvicorn.Config(
         make_app(settings, doors), http=BoundedProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radar_assets.access.keys import create_key
+from radar_assets.access.projects import ensure_projects
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
@@ -70,7 +71,7 @@ def collecting(home: Path, workers: int = 1, **settings: object) -> Iterator[Col
         )
     running = CollectorProcess(read, store, port, process=process, log=log)
     for project in ("shop", "blog"):
-        store.ensure_projects([Project(project)])
+        ensure_projects(store, [Project(project)])
         running.keys[project] = create_key(store, project)
     try:
         _wait_until_ready(running)

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from radar_assets.access.keys import FRESH_S, PAUSE_S, create_key, revoke_key
+from radar_assets.access.projects import add_project
 from radar_assets.collector.bodies import SMALL_BYTES
 from radar_assets.events.contract import CanonicalEvent, parse
 from radar_assets.settings import Settings, load_settings
@@ -299,7 +300,7 @@ def test_a_key_for_an_origin_takes_events_from_its_pages_alone(shared: Collector
 
 def test_a_rate_is_held_and_the_answer_says_when_to_come_again(settings: Settings) -> None:
     store = open_store(settings.database)
-    store.add_project(Project("shop", events_per_second=3))
+    add_project(store, Project("shop", events_per_second=3))
     store.close()
     with serving(settings) as collector:
         assert collector.send([EVENT] * 30).status == 200

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from radar_assets.access.keys import create_key
+from radar_assets.access.projects import ensure_projects
 from radar_assets.collector.door import Answer, Batch, Event, Outcome, Request, attempt
 from radar_assets.collector.doors import DOORS
 from radar_assets.collector.doors.radar import RadarDoor
@@ -131,7 +132,7 @@ def test_what_comes_to_too_much_once_it_is_written_costs_no_quota(settings: Sett
 def test_a_request_that_is_cancelled_before_it_is_durable_costs_no_quota(settings: Settings) -> None:
     limited = load_settings(events_per_month=1, collector_delay_ms=20)
     store = open_store(settings.database)
-    store.ensure_projects([Project("shop")])
+    ensure_projects(store, [Project("shop")])
     key = create_key(store, "shop")
     store.close()
 

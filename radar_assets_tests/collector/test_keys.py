@@ -18,6 +18,7 @@ from radar_assets.access.keys import (
     revoke_key,
 )
 from radar_assets.access.limits import Limits, Usage
+from radar_assets.access.projects import ensure_projects
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.worker import open_worker
 from radar_assets.origins import Origin, parse_origin
@@ -37,7 +38,7 @@ WORKERS = 4
 def store(database_url: str) -> Iterator[Store]:
     """A store with two projects."""
     store = open_store(database_url)
-    store.ensure_projects([Project("shop"), Project("blog", events_per_second=5)])
+    ensure_projects(store, [Project("shop"), Project("blog", events_per_second=5)])
     yield store
     store.close()
 
@@ -157,7 +158,7 @@ def test_usage_that_can_not_be_stored_is_stored_later(store: Store) -> None:
         usage = Usage(store)
         usage.add("nowhere", NOW, 3)
         await usage.exchange()
-        store.ensure_projects([Project("nowhere")])
+        ensure_projects(store, [Project("nowhere")])
         usage.add("nowhere", NOW, 4)
         await usage.exchange()
         assert usage.of("nowhere", NOW) == 7
@@ -202,7 +203,7 @@ def test_a_worker_that_starts_knows_what_was_sent_this_month(settings: Settings)
             return await worker.limits.retry_after_s(grant, 10, now)
 
     store = open_store(settings.database)
-    store.ensure_projects([Project("shop")])
+    ensure_projects(store, [Project("shop")])
     store.close()
     assert asyncio.run(start()) is None
     assert asyncio.run(start()) is not None

@@ -17,7 +17,7 @@ from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.lakehouse.inputs import Files
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import Window
@@ -87,4 +87,4 @@ def enriched(settings: Settings) -> list[dict[str, Any]]:
         touched.update(touched_hours(commit))
     rebuild_events(lakehouse, [Window.of_hour(hour) for hour in sorted(touched)])
     inputs = {"events": Files.of(lakehouse.snapshot("events"))}
-    return lakehouse.engine.query(Model("events", "select * from events"), inputs).to_pylist()
+    return lakehouse.engine.query(SqlModel("events", "select * from events"), inputs).to_pylist()

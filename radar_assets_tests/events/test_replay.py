@@ -6,6 +6,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
+from radar_assets.access.projects import ensure_projects, list_projects
 from radar_assets.events.landing import list_hours, list_segments
 from radar_assets.events.replay import Replay, replay_rejected
 from radar_assets.settings import Settings
@@ -32,12 +33,12 @@ def load(platform: Platform) -> None:
 
 
 def replay(platform: Platform, **filters: object) -> Replay:
-    projects = [project.id for project in open_store(platform.settings.database).projects()]
+    projects = [project.id for project in list_projects(open_store(platform.settings.database))]
     return replay_rejected(platform.lakehouse, projects, **filters)  # pyright: ignore[reportArgumentType]
 
 
 def know(platform: Platform, *projects: str) -> None:
-    open_store(platform.settings.database).ensure_projects(Project(name) for name in projects)
+    ensure_projects(open_store(platform.settings.database), (Project(name) for name in projects))
 
 
 def event_ids(platform: Platform) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from radar_assets.access.projects import ensure_projects
 from radar_assets.settings import load_settings
 from radar_assets.simulator.projects import simulated_projects
 from radar_assets.simulator.traffic import simulate
@@ -34,7 +35,7 @@ def open_platform(home: Path, instance: Path) -> Platform:
     instance.mkdir(exist_ok=True)
     platform = Platform(settings, dg.DagsterInstance.local_temp(str(instance)))
     store = open_store(settings.database)
-    store.ensure_projects([Project(id=p.id, name=p.name, timezone=p.timezone) for p in simulated_projects(3)])
+    ensure_projects(store, [Project(id=p.id, name=p.name, timezone=p.timezone) for p in simulated_projects(3)])
     store.close()
     return platform
 

@@ -6,12 +6,12 @@ from radar_assets.lakehouse.catalog import Build, Commit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.metrics.tables import HOURLY_METRICS
 from radar_assets.windows import Window
 
 DAY = datetime(2026, 1, 1)
-ROWS = Model(
+ROWS = SqlModel(
     "hourly_metrics",
     """
     select 'p' || project as project_id, $start::timestamp + to_hours(hour) as hour, 'm' as metric, $value::double as value
@@ -39,5 +39,5 @@ def build_files(lakehouse: Lakehouse, window: Window, value: float, projects: in
 def read(lakehouse: Lakehouse, snapshot: Snapshot | None = None) -> list[tuple[datetime, str, float]]:
     """All rows, in order."""
     files = Files.of(snapshot or lakehouse.snapshot("hourly_metrics"))
-    model = Model("read", "select hour, project_id, value from hourly_metrics order by all")
+    model = SqlModel("read", "select hour, project_id, value from hourly_metrics order by all")
     return [tuple(row.values()) for row in lakehouse.engine.query(model, {"hourly_metrics": files}).to_pylist()]

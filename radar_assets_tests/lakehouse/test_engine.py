@@ -13,7 +13,7 @@ import pytest
 from radar_assets.lakehouse.engines.duckdb import MAX_KEPT_MB, ROWS_HELD, DuckDBEngine
 from radar_assets.lakehouse.files import NewFile
 from radar_assets.lakehouse.inputs import Files
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Column, Table
 
 TABLE = Table(
@@ -27,7 +27,7 @@ TABLE = Table(
     (("at", "hour"),),
     ("number",),
 )
-SCATTERED = Model(
+SCATTERED = SqlModel(
     "late",
     """
     select
@@ -81,7 +81,7 @@ def test_more_partitions_than_fit_in_memory_are_written_some_at_a_time(tmp_path:
 
 def test_a_statement_that_fails_leaves_no_file(tmp_path: Path) -> None:
     engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
-    late_failure = Model(
+    late_failure = SqlModel(
         "late",
         SCATTERED.sql.replace("        number,", "        if(number = 190_000, error('at last'), number) as number,"),
     )
@@ -94,14 +94,17 @@ def test_a_column_that_no_file_has_yet_is_null(tmp_path: Path) -> None:
     [file] = write(tmp_path, "256MB", count=2, hours=1, size=32)
     newer = Table(TABLE.name, "", (*TABLE.columns, Column("share", "double", "New.")), TABLE.partition_by, TABLE.key)
     engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
-    query = Model("read", "select number, share from late order by number")
+    query = SqlModel("read", "select number, share from late order by number")
     rows = engine.query(query, {"late": Files(newer, [file.path], evolved=True)}).to_pylist()
     assert rows == [{"number": 0, "share": None}, {"number": 1, "share": None}]
 
 
 def test_statements_in_threads_see_their_own_inputs(tmp_path: Path) -> None:
     engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
-    read, broken = Model("read", "select n from numbers"), Model("broken", "select error('on purpose') from numbers")
+    read, broken = (
+        SqlModel("read", "select n from numbers"),
+        SqlModel("broken", "select error('on purpose') from numbers"),
+    )
 
     def ask(number: int) -> int:
         inputs = {"numbers": pa.table({"n": [number]})}
@@ -129,12 +132,12 @@ def test_settings_of_a_connection_that_is_alone_are_its_own(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with engine.connect({}, alone=True) as connection:
         connection.execute("set enable_external_access = false; set lock_configuration = true")
-    assert engine.query(Model("q", f"select count(*) as n from glob('{tmp_path}/*')"), {})["n"][0].as_py() == 1
+    assert engine.query(SqlModel("q", f"select count(*) as n from glob('{tmp_path}/*')"), {})["n"][0].as_py() == 1
 
 
 def test_a_forked_process_runs_statements_too(tmp_path: Path) -> None:
     engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
-    total = Model("total", "select sum(range)::bigint as n from range(2_000_000)")
+    total = SqlModel("total", "select sum(range)::bigint as n from range(2_000_000)")
     expected = engine.query(total, {})["n"][0].as_py()
     fork = multiprocessing.get_context("fork")
     receives, sends = fork.Pipe(duplex=False)
@@ -161,7 +164,7 @@ def test_what_a_statement_spilled_is_gone_after_it(tmp_path: Path) -> None:
 def test_much_memory_is_given_back(tmp_path: Path) -> None:
     engine = DuckDBEngine("1GB", 2, tmp_path / "scratch")
     texts = ", ".join(f"md5((range * {place})::varchar) as text_{place}" for place in range(8))
-    engine.query(Model("little", f"select {texts} from range(10)"), {})
+    engine.query(SqlModel("little", f"select {texts} from range(10)"), {})
     before = psutil.Process().memory_info().rss
     with engine.connect({}) as connection:
         connection.execute(f"create temp table much as select {texts} from range(1_500_000)")

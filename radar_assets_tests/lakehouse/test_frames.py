@@ -11,7 +11,7 @@ from radar_assets.lakehouse.frames import DTYPES, FrameTooLargeError, read_frame
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Column, Table
 from radar_assets.settings import Settings
 from radar_assets.windows import DAY, HOUR, Window
@@ -37,7 +37,7 @@ SAMPLES = Table(
     ("project_id", "hour"),
 )
 BIG = 2**53 + 1
-ROWS = Model(
+ROWS = SqlModel(
     "samples",
     f"""
     select

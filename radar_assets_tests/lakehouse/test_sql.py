@@ -2,9 +2,9 @@
 
 import pytest
 
-from radar_assets.alerts.relations import alerts_lineage
+from radar_assets.alerts.export import alerts_lineage
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS
-from radar_assets.lakehouse.sql import Lineage, Model, column_lineage, load_model
+from radar_assets.lakehouse.sql import Lineage, SqlModel, column_lineage, load_model
 from radar_assets.metrics.composition import compose
 from radar_assets.metrics.registry import registry
 from radar_assets.settings import Settings
@@ -49,7 +49,7 @@ def test_lineage_follows_a_number_back_to_the_line() -> None:
 
 
 def test_lineage_is_kept_and_read_again(settings: Settings) -> None:
-    model = Model("hourly_metrics", "select project_id, event_time as hour from events")
+    model = SqlModel("hourly_metrics", "select project_id, event_time as hour from events")
     first = open_lakehouse(settings).lineage(model)
     (kept,) = (settings.home / "cache").glob("lineage-hourly_metrics-*.json")
     assert (

@@ -14,7 +14,7 @@ import time_machine
 from radar_assets import definitions
 from radar_assets.lakehouse.engines import limits
 from radar_assets.lakehouse.engines.limits import StatementTimeoutError, is_error_of_statement
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.metrics.registry import STANDARD_METRICS, CustomMetric, Metric
 from radar_assets.settings import load_settings
 from radar_assets.windows import DAY, HOUR
@@ -254,7 +254,7 @@ def test_an_error_that_no_metric_caused_fails_the_run_and_omits_nothing(
     assert running.lakehouse.snapshot("hourly_metrics").omissions == {}
 
 
-ENDLESS_STATEMENT = Model(
+ENDLESS_STATEMENT = SqlModel(
     "endless", "select count(*) from range(10000000) a, range(10000000) b where a.range + b.range < 0"
 )
 
@@ -265,7 +265,7 @@ def test_a_statement_ends_when_its_time_is_up_and_the_engine_goes_on() -> None:
     with pytest.raises(StatementTimeoutError, match=r"took more than 1 s"):
         duck.query(ENDLESS_STATEMENT, {}, limit_s=1)
     assert time.monotonic() - began < 10
-    assert duck.query(Model("one", "select 1 as one"), {}, limit_s=1).to_pylist() == [{"one": 1}]
+    assert duck.query(SqlModel("one", "select 1 as one"), {}, limit_s=1).to_pylist() == [{"one": 1}]
 
 
 @pytest.mark.parametrize(
@@ -281,5 +281,5 @@ def test_a_missing_file_is_not_an_error_of_the_statement(sql: str, is_error: boo
     from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 
     with pytest.raises(duckdb.Error) as failure:
-        DuckDBEngine("20MB", 1, tmp_path).query(Model("one", sql), {})
+        DuckDBEngine("20MB", 1, tmp_path).query(SqlModel("one", sql), {})
     assert is_error_of_statement(failure.value) is is_error

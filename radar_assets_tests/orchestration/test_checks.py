@@ -14,7 +14,7 @@ from pyiceberg.types import StringType
 
 from radar_assets.events.loading import load_raw_events
 from radar_assets.lakehouse.inputs import Files
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.settings import load_settings
 from radar_assets.tables import TABLES
@@ -121,7 +121,7 @@ def replace(platform: Platform, table: str, rows: str) -> None:
     """Replace what the window of a table holds by these rows of its own, as a rebuild from the input as it stands would."""
     inside = f"({TABLES[table].window_column} >= $start and {TABLES[table].window_column} < $end)"
     platform.lakehouse.rebuild(
-        Model(table, f"with here as (select * from {table} where {inside}) {rows}"),
+        SqlModel(table, f"with here as (select * from {table} where {inside}) {rows}"),
         [WINDOW],
         lambda _, windows: {table: Files.within(platform.lakehouse.snapshot(table), windows)},
     )

@@ -6,7 +6,7 @@ broken as (
         rules.rule,
         judgements.project_id,
         judgements.window_start,
-        judgements.place,
+        judgements.window_number,
         judgements.is_judged,
         judgements.windows_before,
         judgements.known_before,
@@ -54,7 +54,7 @@ counted as (
         *,
         count(*) over (
             partition by rule, project_id
-            order by place range between windows_before preceding and 1 preceding
+            order by window_number range between windows_before preceding and 1 preceding
         ) as broken_before
     from broken
 )

@@ -21,7 +21,7 @@ looked_at as (
         lenses.is_fall,
         lenses.minimum,
         lenses.for_windows - 1 as windows_before,
-        epoch_us(measurements.window_start) // $step_us as place
+        epoch_us(measurements.window_start) // $step_us as window_number
     from lenses
     inner join plans on lenses.plan = plans.plan
     inner join measurements
@@ -62,7 +62,7 @@ select
     lens,
     project_id,
     window_start,
-    place,
+    window_number,
     is_judged,
     windows_before,
     value,
@@ -74,7 +74,7 @@ select
     typical_change,
     count(*) over (
         partition by lens, project_id
-        order by place range between windows_before preceding and 1 preceding
+        order by window_number range between windows_before preceding and 1 preceding
     ) as known_before
 from known
 where is_known

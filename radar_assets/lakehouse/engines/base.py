@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from radar_assets.lakehouse.files import NewFile
 from radar_assets.lakehouse.inputs import Inputs
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Table
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class Session(Protocol):
     """Runs several models over the same relations."""
 
-    def keep(self, model: Model, parameters: Mapping[str, Any] | None = None) -> None:
+    def keep(self, model: SqlModel, parameters: Mapping[str, Any] | None = None) -> None:
         """Keep the rows of a model as a relation of its name, until the session ends."""
         ...
 
-    def query(self, model: Model, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
+    def query(self, model: SqlModel, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
         """Run a model and return its rows."""
         ...
 
@@ -37,7 +37,7 @@ class Engine(Protocol):
 
     def write(
         self,
-        model: Model,
+        model: SqlModel,
         inputs: Inputs,
         parameters: Mapping[str, Any],
         table: Table,
@@ -61,7 +61,7 @@ class Engine(Protocol):
 
     def query(
         self,
-        model: Model,
+        model: SqlModel,
         inputs: Inputs,
         parameters: Mapping[str, Any] | None = None,
         limit_s: float | None = None,
@@ -74,7 +74,7 @@ class Engine(Protocol):
         ...
 
     def staged(
-        self, model: Model, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
+        self, model: SqlModel, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
     ) -> AbstractContextManager[Path]:
         """Write the rows of a model to a temporary Parquet file that several models can read, and delete it after the block."""
         ...

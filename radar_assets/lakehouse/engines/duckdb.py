@@ -19,7 +19,7 @@ from radar_assets.lakehouse.engines.base import Engine, Session
 from radar_assets.lakehouse.engines.limits import limited
 from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem
 from radar_assets.lakehouse.inputs import Files, Inputs
-from radar_assets.lakehouse.sql import Model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Column, Table
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class DuckDBEngine(Engine):
 
     def write(
         self,
-        model: Model,
+        model: SqlModel,
         inputs: Inputs,
         parameters: Mapping[str, Any],
         table: Table,
@@ -95,7 +95,7 @@ class DuckDBEngine(Engine):
             with self.staged(model, inputs, parameters, limit_s) as rows:
                 keys = ", ".join(f"{key} as k{place}" for place, key in enumerate(_partition_keys(table)))
                 distinct = self.query(
-                    Model("keys", f"select distinct {keys} from staged order by all"), {"staged": rows}
+                    SqlModel("keys", f"select distinct {keys} from staged order by all"), {"staged": rows}
                 )
                 for start in range(0, distinct.num_rows, PARTITIONS_A_WRITE):
                     wanted = distinct.slice(start, PARTITIONS_A_WRITE)
@@ -144,7 +144,7 @@ class DuckDBEngine(Engine):
 
     def query(
         self,
-        model: Model,
+        model: SqlModel,
         inputs: Inputs,
         parameters: Mapping[str, Any] | None = None,
         limit_s: float | None = None,
@@ -155,7 +155,7 @@ class DuckDBEngine(Engine):
 
     @contextmanager
     def staged(
-        self, model: Model, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
+        self, model: SqlModel, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
     ) -> Iterator[Path]:
         """See `Engine.staged`."""
         path = self.scratch / f"staged-{os.getpid()}-{uuid.uuid4().hex}.parquet"
@@ -224,10 +224,10 @@ class _Session(Session):
     def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
         self._connection = connection
 
-    def keep(self, model: Model, parameters: Mapping[str, Any] | None = None) -> None:
+    def keep(self, model: SqlModel, parameters: Mapping[str, Any] | None = None) -> None:
         self._connection.execute(f'create temp table "{model.name}" as {model.sql}', dict(parameters or {}))
 
-    def query(self, model: Model, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
+    def query(self, model: SqlModel, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
         return self._connection.execute(model.sql, dict(parameters or {})).to_arrow_table()
 
 

@@ -58,12 +58,11 @@ def load_channels(store: "Store") -> dict[str, ChannelSpec]:
 
     They were validated then; whether their hosts are still allowed is checked when something is sent.
     """
-    import sqlalchemy as sa
-
+    from radar_assets.store.declared import stored_specs
     from radar_assets.store.models import Channel
 
     with store.session(read_only=True) as session:
-        specs = [row.spec for row in session.scalars(sa.select(Channel).order_by(Channel.place, Channel.name))]
+        specs = stored_specs(session, Channel)
     channels = [parse_channel(spec, ("0.0.0.0/0", "::/0")) for spec in specs]
     return {channel.name: channel for channel in channels}
 

@@ -16,7 +16,7 @@ from radar_assets.messaging.channel import ChannelSpec, Transport
 from radar_assets.messaging.failures import PermanentError, SuppressedError
 from radar_assets.messaging.message import Item, Message, Picture, Priority
 from radar_assets.messaging.plain_text import plain_text
-from radar_assets.settings import MAIL_ADDRESS, Settings
+from radar_assets.messaging.settings import MAIL_ADDRESS, MessagingSettings
 
 MAX_RECIPIENTS = 50
 MAX_ITEMS = 20
@@ -48,7 +48,7 @@ class Email(ChannelSpec):
                 raise ValueError(f"invalid mail address {address!r:.80}; e.g. team@shop.example")
         return tuple(dict.fromkeys(to))
 
-    def missing_setting(self, settings: Settings) -> str | None:
+    def missing_setting(self, settings: MessagingSettings) -> str | None:
         return "no mail is sent until RADAR_SMTP_URL is set" if settings.smtp_url is None else None
 
     def send(self, message: Message, transport: Transport) -> None:

@@ -22,8 +22,9 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, _event_lo
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, inspect
 
+from radar_assets.environment import SettingsError
+from radar_assets.home import HomeSettings
 from radar_assets.masking import masked
-from radar_assets.settings import Settings, SettingsError, load_settings
 from radar_assets.store.database import PATIENCE_S, startup_lock
 
 POOLS_APPLIED = "radar/pools"
@@ -58,7 +59,7 @@ class RadarStorage(DagsterStorage, ConfigurableClass):
             StoreError: the database is not usable.
         """
         # Also here, because Dagster's own commands start here and some of them load no definitions.
-        settings = load_settings().close_home()
+        settings = HomeSettings.load().close_home()
         # dagster.yaml disables telemetry, but webserver and daemon would still create folders for it in the user's home.
         os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
         with startup_lock(settings.database):
@@ -78,7 +79,7 @@ class RadarArtifactStorage(LocalArtifactStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> LocalArtifactStorage:
-        return LocalArtifactStorage(str(dagster_home(load_settings())), inst_data)
+        return LocalArtifactStorage(str(dagster_home(HomeSettings.load())), inst_data)
 
 
 class _EventLog(SqliteEventLogStorage):
@@ -149,12 +150,12 @@ class _SqliteStorage(DagsterSqliteStorage):
         self._event_log_storage = _EventLog(_event_logs_directory(base_dir))
 
 
-def dagster_home(settings: Settings) -> Path:
+def dagster_home(settings: HomeSettings) -> Path:
     """Dagster's folder in the Radar home."""
     return settings.home / "dagster"
 
 
-def prepare_instance(settings: Settings) -> Path:
+def prepare_instance(settings: HomeSettings) -> Path:
     """Prepare the home for Dagster: configuration, schema and pools. Processes can do so concurrently.
 
     Radar's `dagster.yaml` replaces the one in the home, unless the operator has removed its first line. In that case only the
@@ -167,7 +168,7 @@ def prepare_instance(settings: Settings) -> Path:
         SettingsError: the settings differ from the environment, where Dagster's processes read them.
         StoreError: the database is not usable.
     """
-    environment = load_settings()
+    environment = HomeSettings.load()
     for field in ("home", "database_url"):
         if getattr(settings, field) != (wanted := getattr(environment, field)):
             shown = masked(wanted)
@@ -225,7 +226,7 @@ def _close(part: Any, stop_watching: Callable[[], None]) -> None:
     part._engine.dispose()
 
 
-def _sqlite(settings: Settings, inst_data: ConfigurableClassData | None) -> DagsterStorage:
+def _sqlite(settings: HomeSettings, inst_data: ConfigurableClassData | None) -> DagsterStorage:
     folder = dagster_home(settings) / "storage"
     if not folder.exists():
         # Dagster assumes that an existing database file is complete, so a first start that is killed must not leave one.

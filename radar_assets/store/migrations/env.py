@@ -6,7 +6,7 @@ The latter is for `uv run alembic`, with which developers create migrations and 
 from alembic import context
 from sqlalchemy import Connection
 
-from radar_assets.settings import load_settings
+from radar_assets.home import HomeSettings
 from radar_assets.store.database import VERSION_TABLE, open_engine, startup_lock
 from radar_assets.store.models import Base
 
@@ -32,6 +32,6 @@ def migrate(connection: Connection) -> None:
 if passed := context.config.attributes.get("connection"):
     migrate(passed)
 else:
-    url = load_settings().prepare().database
+    url = HomeSettings.load().prepare().database
     with startup_lock(url), open_engine(url).begin() as own:
         migrate(own)

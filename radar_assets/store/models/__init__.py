@@ -2,7 +2,7 @@
 
 from radar_assets.store.models.access import ApiKey, Project
 from radar_assets.store.models.alerts import Alert, AlertBreach, AlertHour, AlertRule
-from radar_assets.store.models.base import MAX_NAME, Base, FieldError
+from radar_assets.store.models.base import MAX_NAME, Base, Declared, FieldError
 from radar_assets.store.models.collector import DailySalt, MonthlyUsage
 from radar_assets.store.models.messaging import Channel, Delivery, Suppression
 
@@ -16,6 +16,7 @@ __all__ = [
     "Base",
     "Channel",
     "DailySalt",
+    "Declared",
     "Delivery",
     "FieldError",
     "MonthlyUsage",

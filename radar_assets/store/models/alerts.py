@@ -3,25 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Double, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Double, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from radar_assets.store.models.base import MAX_NAME, Base
+from radar_assets.store.models.base import MAX_NAME, Base, Declared
 
 
-class AlertRule(Base):
-    """A rule as `radar apply` read it from `radar.yaml`.
-
-    Attributes:
-        place: its position in the file; rules are listed in this order.
-        spec: its declaration, validated as `alerts.rules.Rule`.
-    """
+class AlertRule(Declared):
+    """A rule, whose declaration is an `alerts.rules.Rule`."""
 
     __tablename__ = "alert_rules"
-
-    name: Mapped[str] = mapped_column(String(MAX_NAME), primary_key=True)
-    place: Mapped[int] = mapped_column(Integer)
-    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class Alert(Base):

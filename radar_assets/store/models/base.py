@@ -1,7 +1,9 @@
-"""The base of all tables, and the error for a value that the store does not take."""
+"""The bases of tables, and the error for a value that the store does not take."""
 
-from sqlalchemy import MetaData
-from sqlalchemy.orm import DeclarativeBase
+from typing import Any
+
+from sqlalchemy import JSON, Integer, MetaData, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MAX_NAME = 200
 
@@ -26,3 +28,18 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+class Declared(Base):
+    """An item of a section of `radar.yaml`, as `radar apply` read it.
+
+    Attributes:
+        position: its position in the file.
+        spec: its declaration, in JSON.
+    """
+
+    __abstract__ = True
+
+    name: Mapped[str] = mapped_column(String(MAX_NAME), primary_key=True)
+    position: Mapped[int] = mapped_column("place", Integer)
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -6,22 +6,13 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from radar_assets.store.models.base import MAX_NAME, Base
+from radar_assets.store.models.base import MAX_NAME, Base, Declared
 
 
-class Channel(Base):
-    """A destination of messages as `radar apply` read it from `radar.yaml`, its secrets as they are written there.
-
-    Attributes:
-        place: its position in the file.
-        spec: its declaration, validated by the channel's model in `messaging.channels`.
-    """
+class Channel(Declared):
+    """A destination of messages, whose declaration is a model of `messaging.channels`; its secrets are as written in the file."""
 
     __tablename__ = "channels"
-
-    name: Mapped[str] = mapped_column(String(MAX_NAME), primary_key=True)
-    place: Mapped[int] = mapped_column(Integer)
-    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class Delivery(Base):

@@ -161,7 +161,7 @@ def test_the_store_keeps_secrets_as_they_are_written(settings: Settings) -> None
     with store.session() as session:
         for place, spec in enumerate(specs):
             channel = parse_channel(spec)
-            session.add(Channel(name=channel.name, place=place, spec=channel.model_dump(mode="json", by_alias=True)))
+            session.add(Channel(name=channel.name, position=place, spec=channel.model_dump(mode="json", by_alias=True)))
     loaded = load_channels(store)
     store.close()
     assert list(loaded) == [spec["name"] for spec in specs]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from radar_assets.access.projects import add_project, ensure_projects, list_projects
 from radar_assets.lakehouse.catalog import Catalog
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import FieldError, Project
@@ -41,44 +42,44 @@ def fields(project: Project) -> tuple[object, ...]:
 
 def test_a_project_comes_back_as_it_was_added(store: Store) -> None:
     added = Project("shop", "The shop", "Europe/Berlin", datetime(2026, 3, 1, 12, 30, 15, 250), is_active=False)
-    store.add_project(added)
-    assert [fields(project) for project in store.projects()] == [
+    add_project(store, added)
+    assert [fields(project) for project in list_projects(store)] == [
         ("shop", "The shop", "Europe/Berlin", datetime(2026, 3, 1, 12, 30, 15, 250), False)
     ]
 
 
 def test_an_id_is_enough_for_a_project(store: Store) -> None:
     before = utc_now()
-    store.add_project(Project("shop"))
-    [project] = store.projects()
+    add_project(store, Project("shop"))
+    [project] = list_projects(store)
     assert (project.name, project.timezone, project.is_active) == ("shop", "UTC", True)
     assert before <= project.created_at <= utc_now()
 
 
 def test_a_time_with_a_zone_is_kept_in_utc(store: Store) -> None:
-    store.add_project(Project("shop", created_at=datetime(2026, 3, 1, 1, tzinfo=timezone(timedelta(hours=2)))))
-    assert store.projects()[0].created_at == datetime(2026, 2, 28, 23)
+    add_project(store, Project("shop", created_at=datetime(2026, 3, 1, 1, tzinfo=timezone(timedelta(hours=2)))))
+    assert list_projects(store)[0].created_at == datetime(2026, 2, 28, 23)
     assert Project("app", created_at=datetime(2026, 3, 1, tzinfo=UTC)).created_at == datetime(2026, 3, 1)
 
 
 def test_ensuring_projects_adds_the_missing_and_leaves_the_others(store: Store) -> None:
-    assert store.ensure_projects([Project("b", "first"), Project("a")]) == ["a", "b"]
-    assert store.ensure_projects([Project("b", "second"), Project("c"), Project("c")]) == ["c"]
-    assert store.ensure_projects([]) == []
-    assert [(project.id, project.name) for project in store.projects()] == [("a", "a"), ("b", "first"), ("c", "c")]
+    assert ensure_projects(store, [Project("b", "first"), Project("a")]) == ["a", "b"]
+    assert ensure_projects(store, [Project("b", "second"), Project("c"), Project("c")]) == ["c"]
+    assert ensure_projects(store, []) == []
+    assert [(project.id, project.name) for project in list_projects(store)] == [("a", "a"), ("b", "first"), ("c", "c")]
 
 
 def test_adding_a_project_twice_is_refused_by_its_id(store: Store) -> None:
-    store.add_project(Project("shop", "first"))
+    add_project(store, Project("shop", "first"))
     with pytest.raises(FieldError, match="project id 'shop' exists already"):
-        store.add_project(Project("shop", "second"))
-    assert store.projects()[0].name == "first"
+        add_project(store, Project("shop", "second"))
+    assert list_projects(store)[0].name == "first"
 
 
 def test_ids_are_data_whatever_they_hold_and_sort_alike_everywhere(store: Store) -> None:
     ids = [*HOSTILE, "Zebra", "ant", "Ähre"]
-    store.ensure_projects(Project(id) for id in ids)
-    assert [project.id for project in store.projects()] == sorted(ids)
+    ensure_projects(store, (Project(id) for id in ids))
+    assert [project.id for project in list_projects(store)] == sorted(ids)
 
 
 def test_a_session_that_raises_leaves_nothing(store: Store) -> None:
@@ -86,14 +87,14 @@ def test_a_session_that_raises_leaves_nothing(store: Store) -> None:
         session.add(Project("shop"))
         session.flush()
         raise RuntimeError("stop")
-    assert store.projects() == []
+    assert list_projects(store) == []
 
 
 def test_a_change_is_validated_like_a_new_project(store: Store) -> None:
-    store.add_project(Project("shop"))
+    add_project(store, Project("shop"))
     with pytest.raises(FieldError, match="project timezone"), store.session() as session:
         session.get_one(Project, "shop").timezone = "Berlin"
-    assert store.projects()[0].timezone == "UTC"
+    assert list_projects(store)[0].timezone == "UTC"
 
 
 @pytest.mark.parametrize(
@@ -124,12 +125,12 @@ def start_and_write(rank: int, url: str, warehouse: str) -> None:
         Catalog(url, warehouse, TABLES).snapshot("events")  # makes its tables in the same database
     store = open_store(url)
     for number in range(PROJECTS):
-        store.ensure_projects([Project(f"shared-{number}"), Project(f"own-{rank}-{number}")])
-        assert any(project.id == f"own-{rank}-{number}" for project in store.projects())
+        ensure_projects(store, [Project(f"shared-{number}"), Project(f"own-{rank}-{number}")])
+        assert any(project.id == f"own-{rank}-{number}" for project in list_projects(store))
 
 
 def test_processes_may_start_at_once_on_an_empty_database_and_write(database_url: str, tmp_path: Path) -> None:
     run_at_once(start_and_write, database_url, (tmp_path / "warehouse").as_uri(), processes=PROCESSES)
     expected = {f"shared-{number}" for number in range(PROJECTS)}
     expected |= {f"own-{rank}-{number}" for rank in range(PROCESSES) for number in range(PROJECTS)}
-    assert {project.id for project in open_store(database_url).projects()} == expected
+    assert {project.id for project in list_projects(open_store(database_url))} == expected

@@ -1,4 +1,4 @@
-"""The store's alerts and deliveries as relations: for the table `alerts`, and for whoever queries what was sent."""
+"""Exports from the store: alerts into the table `alerts`, and deliveries as a relation for queries."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -46,8 +46,8 @@ def stale_hours(store: Store, alerts: Snapshot, *, newer_than: int = 0) -> tuple
     """
     with store.session(read_only=True) as session:
         latest = session.scalar(sa.select(sa.func.max(AlertHour.version))) or 0
-        found = session.execute(sa.select(AlertHour.hour, AlertHour.version).where(AlertHour.version > newer_than))
-        changed = {to_unit(hour, "hour"): version for hour, version in found}
+        rows = session.execute(sa.select(AlertHour.hour, AlertHour.version).where(AlertHour.version > newer_than))
+        changed = {to_unit(hour, "hour"): version for hour, version in rows}
     if not changed:
         return {}, latest
     span = Window(from_unit(min(changed), "hour"), from_unit(max(changed), "hour") + STEP["hour"])
@@ -86,8 +86,8 @@ def stored_alerts(store: Store, windows: Sequence[Window]) -> "tuple[int, pa.Tab
         # Before the alerts: what changes in between makes the hour stale once more.
         version = session.scalar(sa.select(sa.func.max(AlertHour.version))) or 0
         for window in windows:
-            found = sa.select(Alert, windows_of).where(Alert.fired_at >= window.start, Alert.fired_at < window.end)
-            for alert, count in session.execute(found):
+            fired = sa.select(Alert, windows_of).where(Alert.fired_at >= window.start, Alert.fired_at < window.end)
+            for alert, count in session.execute(fired):
                 numbers = {"value": alert.details.get("value"), "threshold": alert.details.get("threshold") or 0.0}
                 row = {name: getattr(alert, name, None) for name in ALERTS.column_names}
                 rows.append({**row, "alert_id": alert.id, "windows": count, **numbers})
@@ -97,7 +97,7 @@ def stored_alerts(store: Store, windows: Sequence[Window]) -> "tuple[int, pa.Tab
 def deliveries(store: Store) -> "pa.Table":
     """The outbox, without the contents of the messages."""
     with store.session(read_only=True) as session:
-        found = session.execute(
+        stored = session.execute(
             sa.select(
                 Delivery.id,
                 Delivery.channel,
@@ -111,7 +111,7 @@ def deliveries(store: Store) -> "pa.Table":
                 Delivery.error,
             ).order_by(Delivery.created_at)
         )
-        rows = [{**dict(zip(DELIVERIES, row, strict=True)), "notices": len(row.contents)} for row in found]
+        rows = [{**dict(zip(DELIVERIES, row, strict=True)), "notices": len(row.contents)} for row in stored]
     return _relation(DELIVERIES, rows)
 
 

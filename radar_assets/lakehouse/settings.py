@@ -1,0 +1,26 @@
+"""The settings of the engine."""
+
+import os
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from radar_assets.home import HomeSettings
+
+
+class LakehouseSettings(HomeSettings):
+    """Engine: its kind, and how much of the machine it may use."""
+
+    engine: Literal["duckdb"] = Field(default="duckdb", description="Engine that runs the SQL models.")
+    memory: str = Field(default="1300MB", description="Memory limit of the engine, e.g. 1GB or 512MB.")
+    threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 2, ge=1, le=256, description="Number of threads of the engine."
+    )
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_size(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", value):
+            raise ValueError("not a size; use a number and a unit, e.g. 1GB")
+        return value

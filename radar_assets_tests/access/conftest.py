@@ -1,0 +1,5 @@
+"""The databases that projects are in."""
+
+from radar_assets_tests.store.conftest import database_url
+
+__all__ = ["database_url"]
