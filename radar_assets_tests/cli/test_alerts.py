@@ -50,7 +50,7 @@ def test_an_alert_is_listed_shown_acknowledged_and_snoozed(radar: Radar, store: 
     for part in (id, "threshold, medium", f"{HOUR:%Y-%m-%d %H:%M}", "50", "chat", "pending"):
         assert part in shown
     wrong = radar(f"alerts snooze {id} soon")
-    assert (wrong.code, "write it as 30m, 4h or 2d" in wrong.err) == (1, True)
+    assert (wrong.code, "use e.g. 30m, 4h or 2d" in wrong.err) == (1, True)
     assert "radar alerts list" in radar("alerts ack nothing").err
 
 
@@ -101,7 +101,7 @@ def test_the_daemon_is_watched_from_outside_and_what_is_due_is_sent_while_it_is_
             session.add(AlertRule(name=watching.name, place=0, spec=watching.model_dump(mode="json", by_alias=True)))
         run = radar("watch --once")
         assert (run.code, "1 sent" in run.err, "No enabled rule" in run.err) == (1, True, False)
-        assert "no sign of life" in str(receiver.received[0][1])
+        assert "sent no heartbeat" in str(receiver.received[0][1])
         assert radar("watch --once").code == 1
         assert len(receiver.ids) == 1
         beat(timedelta(0))
