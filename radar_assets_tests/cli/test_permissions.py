@@ -123,7 +123,7 @@ def test_a_group_may_add_segments_when_the_setting_names_it(
     gid = GROUP if os.geteuid() == 0 else os.getgid()
     monkeypatch.setenv("RADAR_LANDING_GROUP", str(gid))
     settings = load_settings().prepare()
-    collector = OpenSegments(settings.landing, most_bytes=1, most_age_s=60)
+    collector = OpenSegments(settings.landing, max_bytes=1, max_age_s=60)
     collector.append(HOUR, b"{}\n")
     collector.roll()
     write_segment(settings.landing, HOUR.replace(hour=13), "a", [b"{}\n"])
@@ -209,7 +209,7 @@ def test_members_of_the_group_add_segments_but_change_or_remove_none_of_others(m
 
         def write(hour: datetime) -> None:
             load_settings().prepare()
-            collector = OpenSegments(landing, most_bytes=1, most_age_s=60)
+            collector = OpenSegments(landing, max_bytes=1, max_age_s=60)
             collector.append(hour, b"{}\n")
             collector.roll()
             write_segment(landing, hour, "own", [b"{}\n"])
