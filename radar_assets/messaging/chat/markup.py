@@ -25,8 +25,8 @@ class Markup:
         self._escape, self.bold, self.code, self.link = escape, bold, code, link
 
     def escape(self, text: str) -> str:
-        """Text that shows as it is: no markup, no mentions, and no URL that the chat would turn into a link."""
-        # A word joiner is invisible, and splits what chats look for.
+        """Text that is shown literally: without markup, mentions, or URLs that the chat would turn into links."""
+        # A word joiner is invisible, and breaks the patterns that chats recognize.
         text = re.sub(r"(?<=@)|(?<=:/)(?=/)|(?<=\bwww)(?=\.)|(?<=:)(?=\w+:)", "\u2060", text, flags=re.IGNORECASE)
         return self._escape(text)
 

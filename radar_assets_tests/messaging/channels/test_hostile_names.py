@@ -84,7 +84,7 @@ class Tags(HTMLParser):
         self.text += data
 
 
-HARMLESS = [Tags(email.html("team", told)).tags for told in hostile("name")]
+HARMLESS = [Tags(email.html("team", hostile_message)).tags for hostile_message in hostile("name")]
 
 
 def test_there_are_enough_payloads() -> None:
@@ -95,13 +95,14 @@ def test_there_are_enough_payloads() -> None:
 def test_a_mail_contains_no_injected_tags_or_headers(start: str) -> None:
     for payload in (f"{start}{part}" for part in PARTS):
         shown = line(payload, 80)
-        for told, harmless in zip(hostile(payload), HARMLESS, strict=True):
-            page = Tags(email.html("team", told))
+        for hostile_message, harmless in zip(hostile(payload), HARMLESS, strict=True):
+            page = Tags(email.html("team", hostile_message))
             # Fewer where a part is left out, such as the button for an address that is none; never others.
             assert not Counter(page.tags) - Counter(harmless)
             assert shown in " ".join(page.text.split())
             mail = message_from_bytes(
-                email.compose("team", ["ann@shop.example"], told, "alerts@shop.example").as_bytes(), policy=SMTP
+                email.compose("team", ["ann@shop.example"], hostile_message, "alerts@shop.example").as_bytes(),
+                policy=SMTP,
             )
             assert set(mail.keys()) <= {
                 *(
@@ -123,8 +124,8 @@ def test_a_mail_contains_no_injected_tags_or_headers(start: str) -> None:
 @pytest.mark.parametrize("chat", CHATS, ids=lambda chat: chat.__name__)
 def test_a_chat_reads_no_injected_markup(chat: Any) -> None:
     markup = chat.markup
-    for told in (told for payload in PAYLOADS for told in hostile(payload)):
-        text = render(markup, told)
+    for hostile_message in (hostile_message for payload in PAYLOADS for hostile_message in hostile(payload)):
+        text = render(markup, hostile_message)
         for found in ("@everyone", "@here", "@U123"):
             assert found not in text
         # Addresses but for the one of the check are parted, so that no chat makes a link of them.
@@ -159,7 +160,7 @@ def test_a_chat_reads_no_injected_markup(chat: Any) -> None:
 def test_a_webhook_contains_them_and_matches_its_schema() -> None:
     validator = jsonschema.Draft202012Validator(SHIPPED)
     for payload in PAYLOADS:
-        for told in hostile(payload):
-            body = json.loads(Body.of(told).model_dump_json())
+        for hostile_message in hostile(payload):
+            body = json.loads(Body.of(hostile_message).model_dump_json())
             validator.validate(body)
             assert body["data"]["alerts"][0]["project_name"] == payload
