@@ -116,7 +116,9 @@ def open_store(url: str) -> Store:
             raise StoreError(engine.url, error.orig) from error
         except CommandError as error:
             engine.dispose()
-            raise StoreError(engine.url, f"{error}; the schema is of a newer Radar, upgrade this one") from error
+            raise StoreError(
+                engine.url, f"{error}; the schema was created by a newer version, upgrade Radar"
+            ) from error
     return Store(engine)
 
 

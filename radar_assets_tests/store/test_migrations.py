@@ -83,7 +83,7 @@ def test_a_schema_of_a_newer_radar_is_refused(database_url: str) -> None:
     store = open_store(database_url)
     with store.engine.begin() as connection:
         connection.execute(sa.text(f"update {VERSION_TABLE} set version_num = '9999'"))
-    with pytest.raises(StoreError, match=r"RADAR_DATABASE_URL=.*9999.*newer Radar"):
+    with pytest.raises(StoreError, match=r"RADAR_DATABASE_URL=.*9999.*newer version"):
         open_store(database_url)
 
 
