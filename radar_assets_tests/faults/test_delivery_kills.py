@@ -63,10 +63,10 @@ def test_no_message_is_lost_and_extra_copies_have_the_same_id(database_url: str,
         copies = Counter(receiver.ids)
     assert died >= kills / 2
     rows = {row.id: row for row in deliveries(store)}
-    told = {row.id: {(row.channel, str(notice["alert_id"])) for notice in row.contents} for row in rows.values()}
+    announced = {row.id: {(row.channel, str(notice["alert_id"])) for notice in row.contents} for row in rows.values()}
     # Those that waited together became one message; every announcement is in one that arrived.
-    arrived = set().union(*(told[id] for id in copies))
-    assert arrived == set().union(*(told[id] for id in sent))
+    arrived = set().union(*(announced[id] for id in copies))
+    assert arrived == set().union(*(announced[id] for id in sent))
     assert {row.state for row in rows.values()} <= {"delivered", "dropped"}
     assert all(rows[id].state == "delivered" for id in copies), "what was merged was never sent by itself"
     extra = sum(copies.values()) - len(copies)

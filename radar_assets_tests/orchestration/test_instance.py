@@ -58,14 +58,14 @@ def test_a_run_is_kept_for_the_next_process_to_see(any_settings: Settings) -> No
 
 def test_a_run_is_followed_while_it_is_recorded(settings: Settings) -> None:
     """The UI watches the file of a run's log: an event shows at once, and to read it does not look like another."""
-    told: queue.Queue[str] = queue.Queue()
+    seen: queue.Queue[str] = queue.Queue()
     with instance_of(settings) as writer, instance_of(settings) as reader:
         run = dg.materialize([small], instance=writer).dagster_run
         past = str(EventLogCursor.from_offset(len(writer.all_logs(run.run_id))))
-        reader.watch_event_logs(run.run_id, past, lambda entry, _: told.put(entry.message))
+        reader.watch_event_logs(run.run_id, past, lambda entry, _: seen.put(entry.message))
         for message in ("one event", "another event"):
             writer.report_engine_event(message, run)
-            assert told.get(timeout=20) == message
+            assert seen.get(timeout=20) == message
         file = dagster_home(settings) / "storage/history/runs" / f"{run.run_id}.db"
         before = file.stat()
         assert "another event" in [entry.message for entry in writer.all_logs(run.run_id)]
