@@ -1,4 +1,4 @@
-"""Real processes that do the same thing at the same moment, for tests of what must not race."""
+"""Processes that do the same thing at the same moment, for tests of race conditions."""
 
 import multiprocessing
 import time
@@ -15,11 +15,11 @@ PATIENCE_S = 120
 
 
 def run_at_once(function: Callable[..., None], *arguments: object, processes: int = 4) -> None:
-    """Run `function(rank, *arguments)` in several processes, released together; fails when one of them does, or hangs.
+    """Run `function(rank, *arguments)` in several processes, released together. Fails if one of them fails or hangs.
 
-    The function has to be one of a module. It does not see the environment of the test.
+    The function must be at the top level of a module. It does not see the environment of the test.
     """
-    # Forked from one clean process that has the imports done, so that they start close together and cheaply.
+    # Forked from one clean process with all imports, so that they start quickly and close together.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     barrier = context.Barrier(processes)

@@ -1,4 +1,4 @@
-"""The configuration file: what is in it, and how mistakes in it are reported."""
+"""The configuration file: its content, and how mistakes are reported."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def mistakes(path: Path) -> list[str]:
-    """The lines of the error that loading gives, without the path."""
+    """The lines of the error from loading the file, without the path."""
     with pytest.raises(ConfigError) as error:
         load_config(path)
     lines = str(error.value).splitlines()

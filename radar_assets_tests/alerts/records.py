@@ -100,4 +100,4 @@ def announced(store: Store) -> list[tuple[str, int]]:
 def add_channels(store: Store, specs: Sequence[Mapping[str, Any]]) -> None:
     """Put channels into the store as `radar apply` does."""
     with store.session() as session:
-        session.add_all(Channel(name=spec["name"], place=place, spec=dict(spec)) for place, spec in enumerate(specs))
+        session.add_all(Channel(name=spec["name"], index=index, spec=dict(spec)) for index, spec in enumerate(specs))

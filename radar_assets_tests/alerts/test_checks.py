@@ -209,10 +209,10 @@ def test_images_in_descriptions_are_escaped(platform: Platform) -> None:
         "\\![a][b]\n\n[b]: http://evil.example/x.png",
         "`` ` ``![a]\n[a]: //evil.example",
     )
-    apply(platform, *({**MANY, "name": f"rule_{place}", "description": text} for place, text in enumerate(texts)))
+    apply(platform, *({**MANY, "name": f"rule_{index}", "description": text} for index, text in enumerate(texts)))
     asset = dg.AssetKey("hourly_metrics")
-    for place, text in enumerate(texts):
-        key = dg.AssetCheckKey(asset, f"rule_{place}")
+    for index, text in enumerate(texts):
+        key = dg.AssetCheckKey(asset, f"rule_{index}")
         description = platform.defs.resolve_asset_graph().get_check_spec(key).description or ""
         assert "![" in text
         assert "image" not in str(MarkdownIt().parse(description))

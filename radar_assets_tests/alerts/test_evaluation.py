@@ -87,7 +87,7 @@ def test_an_outlier_a_week_ago_does_not_fire_today(lakehouse: Lakehouse, thresho
 
 
 def test_for_requires_consecutive_windows(lakehouse: Lakehouse) -> None:
-    hours = [NOON + place * HOUR for place in range(8)]
+    hours = [NOON + index * HOUR for index in range(8)]
     values = dict(zip(hours, [5, 20, 20, 5, 20, 20, 20, 20], strict=True))
     fill(lakehouse, "1h", series({"shop": {BEFORE: 5, **values}}))
     (found,) = judge(lakehouse, rule(**{"for": 3}), span=Window(NOON, NOON + 8 * HOUR))
@@ -97,7 +97,7 @@ def test_for_requires_consecutive_windows(lakehouse: Lakehouse) -> None:
 
 
 def test_windows_that_depend_on_a_window_are_judged_with_it(lakehouse: Lakehouse) -> None:
-    fill(lakehouse, "1h", series({"shop": {NOON - 3 * HOUR: 5} | {NOON + place * HOUR: 20 for place in range(-1, 4)}}))
+    fill(lakehouse, "1h", series({"shop": {NOON - 3 * HOUR: 5} | {NOON + index * HOUR: 20 for index in range(-1, 4)}}))
     later = MONDAY + 40 * DAY
     (found,) = judge(lakehouse, rule(**{"for": 3}), now=later)
     assert judged(found) == {"shop": [NOON, NOON + HOUR, NOON + 2 * HOUR]}
@@ -201,9 +201,9 @@ def test_only_windows_that_have_ended_and_settled_are_judged(lakehouse: Lakehous
 
 
 def test_judging_windows_together_equals_judging_them_one_by_one(lakehouse: Lakehouse) -> None:
-    hours = [NOON + place * HOUR for place in range(-12, 12)]
-    values = {hour: float(place * 7 % 23) for place, hour in enumerate(hours)}
-    before = {hour - WEEK: float(place * 5 % 19) for place, hour in enumerate(hours)}
+    hours = [NOON + index * HOUR for index in range(-12, 12)]
+    values = {hour: float(index * 7 % 23) for index, hour in enumerate(hours)}
+    before = {hour - WEEK: float(index * 5 % 19) for index, hour in enumerate(hours)}
     fill(lakehouse, "1h", series({"shop": {**before, **values}, "blog": dict(list(values.items())[::3])}))
     rules = [
         rule(threshold=15),
@@ -213,15 +213,15 @@ def test_judging_windows_together_equals_judging_them_one_by_one(lakehouse: Lake
     ]
     together = judge(lakehouse, *rules, span=Window(hours[0], hours[-1] + HOUR), now=hours[-1] + HOUR + HOUR / 2)
     alone = {hour: judge(lakehouse, *rules, span=Window(hour, hour + HOUR)) for hour in hours}
-    for place, _ in enumerate(rules):
+    for index, _ in enumerate(rules):
         found = {
             (project, breach)
             for hour in hours
-            for project, starts in broken(alone[hour][place]).items()
+            for project, starts in broken(alone[hour][index]).items()
             for breach in starts
             if breach == hour
         }
-        assert found == {(project, at) for project, starts in broken(together[place]).items() for at in starts}
+        assert found == {(project, at) for project, starts in broken(together[index]).items() for at in starts}
         assert found, "the case says something"
 
 

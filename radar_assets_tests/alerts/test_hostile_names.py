@@ -78,7 +78,7 @@ def test_hostile_names_of_rules_projects_and_metrics_have_no_effect(settings: Se
     hostile = [for_all.model_copy(update={"name": name}) for name in names]
     count = {"source": "events", "expression": "count(*)", "title": "x", "description": "x"}
     metrics = [*registry(), *(Metric(name=name, **count) for name in names)]  # pyright: ignore[reportArgumentType]
-    about = [rule().model_copy(update={"name": f"about_{place}", "metric": name}) for place, name in enumerate(names)]
+    about = [rule().model_copy(update={"name": f"about_{index}", "metric": name}) for index, name in enumerate(names)]
     span = Window(NOON, NOON + HOUR)
     found = evaluate(lakehouse, [for_all, listed, *hostile, *about], metrics, span, span.end + timedelta(minutes=5))
     for judgement in found[: 2 + len(names)]:

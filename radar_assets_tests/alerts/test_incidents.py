@@ -158,14 +158,14 @@ def test_each_incident_is_announced_once_with_its_end_and_nothing_else_is(months
     assert all(not found.unsettled for found in judgements)
     # An hour is judged a minute after its end, a day an hour after, when it is closed.
     steps = [
-        (window.end + (MINUTE if found.findings.rule.window == "1h" else HOUR), place, window)
-        for place, found in enumerate(judgements)
+        (window.end + (MINUTE if found.findings.rule.window == "1h" else HOUR), index, window)
+        for index, found in enumerate(judgements)
         for window in found.asked
     ]
-    for now, place, window in sorted(steps):
-        record(months, judgements[place], now, window)
+    for now, index, window in sorted(steps):
+        record(months, judgements[index], now, window)
         # Judging windows again within the same day, as for late events, announces nothing.
-        if (now.weekday(), now.hour, place) == (3, 5, 0):
+        if (now.weekday(), now.hour, index) == (3, 5, 0):
             before = announced(months)
             for found in judgements:
                 for earlier in [one for one in found.asked if now - DAY <= one.end <= now - HOUR]:

@@ -175,8 +175,8 @@ def test_an_unknown_alert_is_refused_with_its_id(store: Store) -> None:
 
 
 def test_announcements_over_the_hourly_limit_are_merged_at_the_end_of_the_hour(store: Store) -> None:
-    for place in range(5):
-        note(store, rule(name=f"rule_{place}", channels=("chat", "mail")), {8: 50}, at(9.1), throttle_per_hour=2)
+    for index in range(5):
+        note(store, rule(name=f"rule_{index}", channels=("chat", "mail")), {8: 50}, at(9.1), throttle_per_hour=2)
     rows = deliveries(store)
     single, together = [row for row in rows if len(row.contents) == 1], [row for row in rows if len(row.contents) > 1]
     assert len(single) == 4
@@ -190,8 +190,8 @@ def test_announcements_over_the_hourly_limit_are_merged_at_the_end_of_the_hour(s
 
 
 def test_announcements_over_the_limit_skip_an_hour_whose_message_is_being_sent(store: Store) -> None:
-    for place in range(5):
-        note(store, rule(name=f"rule_{place}"), {8: 50}, at(9.1), throttle_per_hour=1)
+    for index in range(5):
+        note(store, rule(name=f"rule_{index}"), {8: 50}, at(9.1), throttle_per_hour=1)
         with store.session() as session:
             session.execute(sa.update(Delivery).values(attempts=1))
     together = [row for row in deliveries(store) if row.dedupe_key.startswith(TOGETHER)]

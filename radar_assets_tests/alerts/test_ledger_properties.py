@@ -118,10 +118,10 @@ def test_repeatedly_changed_values_end_like_the_last_ones_and_are_announced_once
 ) -> None:
     clear(shared)
     last: dict[int, int] = {}
-    for place, step in enumerate(steps):
+    for index, step in enumerate(steps):
         last |= step
         for project in PROJECTS:
-            record(shared, judged(rule(), step, project), context(at(HOURS + place / 4), throttle_per_hour=1000))
+            record(shared, judged(rule(), step, project), context(at(HOURS + index / 4), throttle_per_hour=1000))
         check_announced_once(shared)
     for project in PROJECTS:
         own = [alert for alert in alerts(shared) if alert.project_id == project]

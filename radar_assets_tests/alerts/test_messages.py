@@ -124,7 +124,7 @@ def test_a_recovery_says_how_long_the_alert_lasted() -> None:
 
 
 def test_a_digest_counts_alerts_and_lists_the_worst_first() -> None:
-    many = [notice(severity="low", project_name=f"Shop {place}") for place in range(30)]
+    many = [notice(severity="low", project_name=f"Shop {index}") for index in range(30)]
     said = plain_text(message(*many, notice(severity="high", project_name="Blog")))
     assert said.startswith(
         "31 alerts: 1 high, 30 low in Blog, Shop 0, Shop 1 and 28 more\n\n- Firing, high: Error rate of Blog"

@@ -126,7 +126,7 @@ def test_a_run_that_failed_for_good_is_recorded_by_the_rule_that_watches_failed_
 ) -> None:
     watching = rule(name="runs_fail", kind="error", watch="failed_runs", metric=None, threshold=None)
     with store.session() as session:
-        session.add(AlertRule(name="runs_fail", place=0, spec=watching.model_dump(mode="json", by_alias=True)))
+        session.add(AlertRule(name="runs_fail", index=0, spec=watching.model_dump(mode="json", by_alias=True)))
     job = platform.defs.resolve_job_def("hourly_job")
     sensor: Any = platform.defs.resolve_sensor_def("failed_runs_sensor")
     for will_retry in ("true", "false"):

@@ -1,6 +1,6 @@
-"""Applications that use SDKs of other systems, unmodified: each says the same of one visit, as far as its SDK has words for it."""
+"""Applications with unmodified SDKs of other systems. Each sends the same visit, as far as its SDK can express it."""
 
-# Snowplow's package doesn't mark what it gives to its users as such.
+# Snowplow's package doesn't mark its public names.
 # pyright: reportPrivateImportUsage=false
 
 import hashlib
@@ -20,7 +20,7 @@ ORDER = {"order_id": "7", "revenue": 14.99}
 PATIENCE_S = 120
 
 Sdk = Callable[[str, str], None]
-"""Sends a visit to a URL with a key, and returns when it is delivered."""
+"""Sends a visit to a URL with a key. Returns when it is delivered."""
 
 
 def segment_python(url: str, key: str) -> None:

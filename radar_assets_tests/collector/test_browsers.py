@@ -1,7 +1,7 @@
 """Requests of unmodified trackers, recorded in Chromium on a page that a search engine led to: `browsers/*.jsonl`.
 
 They are @plausible-analytics/tracker 0.4.6, posthog-js 1.449.2, @segment/analytics-next 1.84.3 and @snowplow/browser-tracker
-4.10.1. Each says what its application would: a page, an order and, as far as it has words for them, who it is.
+4.10.1. Each sends a page view, an order and, if it can express that, the user.
 """
 
 import base64
@@ -25,7 +25,7 @@ SEEN = {
     "device_type": "desktop",
     "is_bot": False,
 }
-"""On each event, wherever its tracker writes it."""
+"""Present on each event, wherever its tracker puts it."""
 KEYS = ("recorded-key", "web-shop", "shop.example")
 PAGE, ORDER = ("page", "page_view"), ("track", "Order Completed")
 IDENTITY = [("identify", "identify"), ("group", "group"), ("alias", "alias")]
@@ -37,7 +37,7 @@ TOLD: dict[str, list[tuple[str, str]]] = {
 }
 
 
-def test_what_trackers_were_recorded_to_send_has_what_a_web_analyst_looks_for(settings: Settings) -> None:
+def test_recorded_tracker_requests_give_the_columns_of_web_analytics(settings: Settings) -> None:
     with serving(settings) as collector:
         for key in KEYS:
             create_key(collector.store, "shop", value=key)

@@ -1,4 +1,4 @@
-"""Expressions of teams' own metrics: what they compute, and what they can't do."""
+"""Expressions of custom metrics: what they compute, and what they can't do."""
 
 import random
 import time
@@ -71,7 +71,7 @@ def custom(expression: str, source: Source = "events") -> CustomMetric:
         ("sum(greatest(revenue, 15))", 4 * 15 + 20.5),
     ],
 )
-def test_an_expression_gives_its_number_at_both_grains(expression: str, value: float) -> None:
+def test_expressions_are_computed_at_both_grains(expression: str, value: float) -> None:
     assert of_hour(EVENTS, [custom(expression)]) == {"mine": value}
     assert of_day(EVENTS, metrics=[custom(expression)]) == {"mine": value}
 
@@ -88,9 +88,7 @@ def test_an_expression_gives_its_number_at_both_grains(expression: str, value: f
         ("max(page_views)", 3),
     ],
 )
-def test_an_expression_over_sessions_gives_its_number_for_the_day_and_sees_no_bots(
-    expression: str, value: float
-) -> None:
+def test_expressions_over_sessions_are_computed_by_day_without_bots(expression: str, value: float) -> None:
     assert of_day(EVENTS, SESSIONS, [custom(expression, "sessions")]) == {"mine": value}
 
 
@@ -130,7 +128,7 @@ def test_other_aggregates_over_no_session_have_no_row(expression: str) -> None:
         ("count(*) filter (where not properties ->> '$.price')", 0),
     ],
 )
-def test_a_value_that_cannot_be_computed_is_null_and_fails_no_run(expression: str, value: float | None) -> None:
+def test_a_value_that_can_not_be_computed_is_null(expression: str, value: float | None) -> None:
     assert of_hour(EVENTS, [custom(expression)]) == ({} if value is None else {"mine": value})
 
 
@@ -138,7 +136,7 @@ def test_a_value_that_cannot_be_computed_is_null_and_fails_no_run(expression: st
     "compared", ["< event_time", "between event_time and event_time", "in (event_time, event_time)"]
 )
 @pytest.mark.parametrize("day, count", [("5000000-01-01", 0), ("2262-04-12", 0), ("1677-09-21", 0), ("infinity", 0)])
-def test_dates_that_not_every_engine_has_are_null(compared: str, day: str, count: int) -> None:
+def test_dates_that_some_engines_lack_are_null(compared: str, day: str, count: int) -> None:
     events = [event(properties=f'{{"due": "{day}"}}'), event(properties='{"due": "2026-03-02"}', at=NOON)]
     due = "cast(properties ->> '$.due' as date)"
     found = of_hour(events, [custom(f"count({due}) + 10 * count(*) filter (where {due} {compared} is null)")])
@@ -151,7 +149,7 @@ def test_malformed_json_is_null() -> None:
 
 
 def test_two_aggregates_are_subtracted_exactly() -> None:
-    """As decimals; doubles would give 0.19999999999999998."""
+    """Decimals are subtracted; doubles would give 0.19999999999999998."""
     events = [event(revenue=Decimal("0.3")), event(revenue=Decimal("0.1"))]
     assert of_hour(events, [custom("max(revenue) - min(revenue)")]) == {"mine": 0.2}
 
@@ -167,7 +165,7 @@ def test_two_aggregates_are_subtracted_exactly() -> None:
         "like '%c!%%' escape '!'",
     ],
 )
-def test_a_pattern_takes_time_in_proportion_to_the_text(pattern: str) -> None:
+def test_patterns_take_linear_time(pattern: str) -> None:
     events = [event(path="a" * 32_000) for _ in range(20)]
     began = time.process_time()
     of_hour(events, [custom(f"count(*) filter (where path {pattern})")])
@@ -229,7 +227,7 @@ REFUSED = {
     "count(date_part())": "takes a unit",
     "count(date_part(event, event_time))": "takes a unit",
     "count(date_trunc(event, event_time))": "unknown unit",
-    # more than one number of the rows of an hour or day
+    # more than one number per hour or day
     "sum(revenue) over ()": "window functions",
     "count(*) filter (where row_number() over () = 1)": "window functions",
     "event": "must be inside an aggregate function",
@@ -303,7 +301,7 @@ REFUSED = {
     "count(properties ->> '$.*')": "keys and indexes",
     "count(properties ->> '$..x')": "keys and indexes",
     "count(event in properties)": "list of values",
-    # patterns that take longer than their text is long, or fail
+    # patterns that take more than linear time, or fail
     "count(*) filter (where path like event)": "a pattern must be a literal",
     "count(*) filter (where path like '%' || event || '%')": "starts_with, ends_with or contains",
     "count(*) filter (where path like '%a_b%c')": "can have one %",
@@ -317,7 +315,7 @@ REFUSED = {
     "count(*) filter (where event_time < timestamp '2262-04-12')": "between 1677-09-22 and 2262-04-11",
     "date_diff('day', median(cast(path as date) + line_number), max(event_time))": "No function matches",
     "date_diff('day', median(cast(path as date) + 1), max(event_time))": "use date_diff",
-    # wrong types, sums that are not the same every time or don't fit
+    # wrong types, sums that depend on the order of rows or overflow
     "sum(event)": "No function matches",
     "count(*) filter (where event)": "must be boolean",
     "count(*) filter (where line_number)": "must be boolean",
@@ -349,7 +347,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("expression, reason", REFUSED.items())
-def test_whatever_is_not_an_aggregate_over_the_columns_of_the_table_is_refused(expression: str, reason: str) -> None:
+def test_everything_but_aggregates_over_columns_of_the_table_is_refused(expression: str, reason: str) -> None:
     with pytest.raises(ExpressionError, match=r"^line \d+, column \d+: ") as refusal:
         check(expression, "events")
     assert reason in str(refusal.value)
@@ -369,7 +367,7 @@ def test_whatever_is_not_an_aggregate_over_the_columns_of_the_table_is_refused(e
         ("sum(\n  revenue) over ()", 1, 1),
     ],
 )
-def test_a_refusal_names_the_place(expression: str, line: int, column: int) -> None:
+def test_a_refusal_names_the_position(expression: str, line: int, column: int) -> None:
     with pytest.raises(ExpressionError) as refusal:
         check(expression, "events")
     assert (refusal.value.line, refusal.value.column) == (line, column)
@@ -389,7 +387,7 @@ def test_columns_are_those_of_the_source() -> None:
 @pytest.mark.parametrize(
     "expression", ["sum(revenue) / 3 + avg(revenue)", "avg(cast(properties ->> '$.n' as decimal(18, 4)))"]
 )
-def test_a_custom_metric_gives_the_same_bits_in_any_order_of_rows(expression: str) -> None:
+def test_a_custom_metric_is_bitwise_equal_in_any_order_of_rows(expression: str) -> None:
     draw = random.Random(5)
     events = [
         event(revenue=Decimal(draw.randrange(10**12)).scaleb(-4), properties=f'{{"n": {draw.random() * 1e9:.4f}}}')
@@ -420,7 +418,7 @@ def test_many_custom_metrics_fit_into_one_statement() -> None:
     assert [found[f"metric_{number}"] for number in range(150)] == [5 + number for number in range(150)]
 
 
-def test_names_and_texts_of_metrics_are_data() -> None:
+def test_texts_of_metrics_are_treated_as_data() -> None:
     mine = custom("count(*) filter (where event = '''; drop table events; --' or event = '$start' or path = '\"')")
     assert of_hour([event(event="'; drop table events; --"), event(event="$start"), event()], [mine]) == {"mine": 2}
 
@@ -430,7 +428,7 @@ WORDS = """
     ) ) ( , * + - / % = <> || ->> -> :: [ ] { } . : 'x' '$.a' 1 0.5 null true integer decimal(18,4) date ' " ; -- /* $1
     filter (where distinct case when then else end in between and or not is like cast( as select from events over ()
 """
-SOUND = [
+VALID = [
     "count( * ) filter (where event = 'x' and not is_bot )",
     "sum( revenue ) / count( distinct visitor )",
     "sum( case when path like '/a%' or revenue > 0.5 then line_number else 1 end )",
@@ -440,18 +438,18 @@ SOUND = [
 
 
 @st.composite
-def nearly_sound(draw: st.DrawFn) -> str:
-    """A sound expression in which some words are replaced, left out or put in."""
-    words = draw(st.sampled_from(SOUND)).split()
+def nearly_valid(draw: st.DrawFn) -> str:
+    """A valid expression in which some words are replaced, removed or inserted."""
+    words = draw(st.sampled_from(VALID)).split()
     for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.integers(0, len(words) - 1))
-        words[place : place + draw(st.integers(0, 1))] = draw(st.lists(st.sampled_from(WORDS.split()), max_size=2))
+        index = draw(st.integers(0, len(words) - 1))
+        words[index : index + draw(st.integers(0, 1))] = draw(st.lists(st.sampled_from(WORDS.split()), max_size=2))
     return " ".join(words)
 
 
-@given(nearly_sound())
+@given(nearly_valid())
 @settings(max_examples=200)
-def test_any_text_is_refused_with_a_place_or_computes_from_its_table_alone(expression: str) -> None:
+def test_any_text_is_refused_with_a_position_or_computes_from_its_table_only(expression: str) -> None:
     try:
         metric = custom(expression)
     except ValueError as refusal:

@@ -1,4 +1,4 @@
-"""Projects in the store, on both databases and from several processes."""
+"""Projects in the store, on both databases and with several processes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -39,7 +39,7 @@ def fields(project: Project) -> tuple[object, ...]:
     return project.id, project.name, project.timezone, project.created_at, project.is_active
 
 
-def test_a_project_comes_back_as_it_was_added(store: Store) -> None:
+def test_a_project_is_read_as_it_was_added(store: Store) -> None:
     added = Project("shop", "The shop", "Europe/Berlin", datetime(2026, 3, 1, 12, 30, 15, 250), is_active=False)
     store.add_project(added)
     assert [fields(project) for project in store.projects()] == [
@@ -55,7 +55,7 @@ def test_an_id_is_enough_for_a_project(store: Store) -> None:
     assert before <= project.created_at <= utc_now()
 
 
-def test_a_time_with_a_zone_is_kept_in_utc(store: Store) -> None:
+def test_a_time_with_a_zone_is_stored_in_utc(store: Store) -> None:
     store.add_project(Project("shop", created_at=datetime(2026, 3, 1, 1, tzinfo=timezone(timedelta(hours=2)))))
     assert store.projects()[0].created_at == datetime(2026, 2, 28, 23)
     assert Project("app", created_at=datetime(2026, 3, 1, tzinfo=UTC)).created_at == datetime(2026, 3, 1)
@@ -75,13 +75,13 @@ def test_adding_a_project_twice_is_refused_by_its_id(store: Store) -> None:
     assert store.projects()[0].name == "first"
 
 
-def test_ids_are_data_whatever_they_hold_and_sort_alike_everywhere(store: Store) -> None:
+def test_ids_can_be_any_text_and_sort_the_same_on_every_database(store: Store) -> None:
     ids = [*HOSTILE, "Zebra", "ant", "Ähre"]
     store.ensure_projects(Project(id) for id in ids)
     assert [project.id for project in store.projects()] == sorted(ids)
 
 
-def test_a_session_that_raises_leaves_nothing(store: Store) -> None:
+def test_a_session_that_raises_is_rolled_back(store: Store) -> None:
     with pytest.raises(RuntimeError, match="stop"), store.session() as session:
         session.add(Project("shop"))
         session.flush()
@@ -112,23 +112,23 @@ def test_a_change_is_validated_like_a_new_project(store: Store) -> None:
         ({"is_active": "no"}, "project is_active 'no' must be true or false"),
     ],
 )
-def test_bad_input_gets_an_error_that_names_the_field(values: dict[str, Any], message: str) -> None:
+def test_invalid_values_are_refused_with_the_field(values: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"id": "shop", **values}
     with pytest.raises(FieldError, match=message):
         Project(**arguments)
 
 
 def start_and_write(rank: int, url: str, warehouse: str) -> None:
-    """What one of several processes does on an empty database: a first start, and writes of its own and shared ones."""
+    """Run by each of several processes on an empty database: a first start, then separate and shared writes."""
     if rank == 0:
-        Catalog(url, warehouse, TABLES).snapshot("events")  # makes its tables in the same database
+        Catalog(url, warehouse, TABLES).snapshot("events")  # creates its tables in the same database
     store = open_store(url)
     for number in range(PROJECTS):
         store.ensure_projects([Project(f"shared-{number}"), Project(f"own-{rank}-{number}")])
         assert any(project.id == f"own-{rank}-{number}" for project in store.projects())
 
 
-def test_processes_may_start_at_once_on_an_empty_database_and_write(database_url: str, tmp_path: Path) -> None:
+def test_processes_can_start_and_write_concurrently_on_an_empty_database(database_url: str, tmp_path: Path) -> None:
     run_at_once(start_and_write, database_url, (tmp_path / "warehouse").as_uri(), processes=PROCESSES)
     expected = {f"shared-{number}" for number in range(PROJECTS)}
     expected |= {f"own-{rank}-{number}" for rank in range(PROCESSES) for number in range(PROJECTS)}

@@ -1,4 +1,4 @@
-"""Names and texts are data: mails, chats and webhooks show them as they are."""
+"""Names and texts are data: mails, chats and webhooks show them literally."""
 
 import itertools
 import json
@@ -58,7 +58,7 @@ CHATS = [kind for kind in CHANNELS.values() if issubclass(kind, Chat)]
 
 
 def hostile(payload: str) -> list[Message]:
-    """Messages with a payload in every place that takes words."""
+    """Messages with a payload in every text field."""
     words = dict.fromkeys(("rule", "description", "project_id", "project_name", "subject", "text"), payload)
     metric = {"metric": payload, "metric_title": payload, "unit": payload}
     single = notice(**words, **metric, check_url=f"https://radar.example/{payload}", alert_id=payload)
@@ -97,7 +97,7 @@ def test_a_mail_contains_no_injected_tags_or_headers(start: str) -> None:
         shown = line(payload, 80)
         for hostile_message, harmless in zip(hostile(payload), HARMLESS, strict=True):
             page = Tags(email.html("team", hostile_message))
-            # Fewer where a part is left out, such as the button for an address that is none; never others.
+            # There may be fewer tags, such as without the button for an invalid address, but never other ones.
             assert not Counter(page.tags) - Counter(harmless)
             assert shown in " ".join(page.text.split())
             mail = message_from_bytes(
@@ -128,7 +128,7 @@ def test_a_chat_reads_no_injected_markup(chat: Any) -> None:
         text = render(markup, hostile_message)
         for found in ("@everyone", "@here", "@U123"):
             assert found not in text
-        # Addresses but for the one of the check are parted, so that no chat makes a link of them.
+        # URLs other than that of the check are split, so that no chat turns them into links.
         ours = re.sub(r"https://radar\.example/[!-~]*", "", text)
         assert "://" not in ours
         assert "www." not in ours

@@ -24,7 +24,7 @@ CANARY = "CANARYcanary"
 
 
 def with_canaries() -> Iterator[dict[str, Any]]:
-    """Every type of channel, each of its secrets with the canary in it."""
+    """Every type of channel, with the canary in each of its secrets."""
     key = "whsec_" + CANARY * 3
     headers = {"Authorization": f"Bearer {CANARY}"}
     yield {
@@ -41,12 +41,12 @@ def with_canaries() -> Iterator[dict[str, Any]]:
 
 
 def _marked(secret: str) -> str:
-    """A secret with the canary at its end."""
+    """A secret that ends with the canary."""
     return secret[: -len(CANARY)] + CANARY if len(secret) > len(CANARY) else CANARY
 
 
 class Seen(logging.Handler):
-    """All that is logged, at every level."""
+    """Collects all log records, at every level."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -70,7 +70,7 @@ def seen() -> Iterator[Seen]:
 
 
 def shown_text(error: BaseException) -> str:
-    """All that an error may be shown as, and those that it came from."""
+    """All texts of an error and of its causes."""
     parts, current = ["".join(traceback.format_exception(error))], error
     while current is not None:
         parts += [str(current), repr(current), repr(current.args)]
@@ -128,7 +128,7 @@ def test_a_refused_declaration_shows_no_secret(spec: dict[str, Any]) -> None:
         assert CANARY not in shown_text(failed.value)
 
 
-def test_a_reference_is_looked_up_when_something_is_sent(
+def test_a_reference_is_resolved_when_something_is_sent(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, trusted: None
 ) -> None:
     spec = {"type": "slack", "name": "team", "token": "env:SLACK_TOKEN"}
@@ -159,9 +159,9 @@ def test_the_store_keeps_secrets_as_they_are_written(settings: Settings) -> None
     store = open_store(settings.database)
     specs = [*with_canaries(), {"type": "email", "name": "mail", "to": ["a@b.example"]}]
     with store.session() as session:
-        for place, spec in enumerate(specs):
+        for index, spec in enumerate(specs):
             channel = parse_channel(spec)
-            session.add(Channel(name=channel.name, place=place, spec=channel.model_dump(mode="json", by_alias=True)))
+            session.add(Channel(name=channel.name, index=index, spec=channel.model_dump(mode="json", by_alias=True)))
     loaded = load_channels(store)
     store.close()
     assert list(loaded) == [spec["name"] for spec in specs]
