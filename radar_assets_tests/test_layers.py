@@ -29,6 +29,7 @@ GROUND = {
 """The packages beneath the layers, and what each of them may import."""
 ENTRANCES = {"cli", "config", "definitions", "reading", "simulator", "tables"}
 """The modules that combine the layers. Layers don't import them."""
+MAX_LINES = 400
 
 
 def modules() -> dict[str, Path]:
@@ -150,3 +151,13 @@ def test_columns_follow_the_naming_grammar(table: Table) -> None:
 def test_every_table_has_a_sql_file_of_its_name() -> None:
     models = {path.stem for path in PACKAGE.rglob("sql/*.sql")}
     assert set(TABLES) <= models
+
+
+def test_modules_are_short_unless_their_docstring_gives_a_reason() -> None:
+    """The docstring of a longer module has to mention the limit, as in `Over 400 lines, because ...`."""
+    tests = Path(__file__).parent
+    sources = {path: path.read_text() for path in [*PACKAGE.rglob("*.py"), *tests.rglob("*.py")]}
+    long = {path for path, source in sources.items() if source.count("\n") > MAX_LINES}
+    assert [
+        path for path in long if f"{MAX_LINES} lines" not in (ast.get_docstring(ast.parse(sources[path])) or "")
+    ] == []

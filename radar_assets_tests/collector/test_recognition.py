@@ -92,14 +92,14 @@ BAD: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("door", BAD)
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("position", [0, 1])
 def test_an_invalid_event_beside_a_valid_one_lands_with_all_its_content(
-    keyed: Collector, door: str, index: int
+    keyed: Collector, door: str, position: int
 ) -> None:
     path, batch = BATCHES[door]
     keys = {"segment": {"writeKey": SECRET}, "posthog": {"api_key": SECRET, "token": SECRET}}.get(door, {})
     messages = [{**message, **keys} for message in BAD[door]]
-    messages.insert(index * len(messages), MESSAGES[door])
+    messages.insert(position * len(messages), MESSAGES[door])
     assert _send(keyed, path, batch(messages)).status == 200
     lines = keyed.landed()
     assert len(lines) == len(messages)

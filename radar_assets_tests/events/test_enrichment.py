@@ -1,92 +1,18 @@
 """From accepted lines to `events`: given rows, expected columns."""
 
 import itertools
-import json
-import tempfile
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
-from radar_assets.events.traffic_sources import referrer_sources
-from radar_assets.events.user_agents import client, describe_user_agents
-from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import column_lineage, load_model
 from radar_assets.tables import TABLES
-
-HOUR = timedelta(hours=1)
-NOON = datetime(2026, 3, 1, 12)
-ARROW = {"string": pa.string(), "timestamp": pa.timestamp("us"), "long": pa.int64(), "binary": pa.binary()}
-SCHEMA = pa.schema([(column.name, ARROW[column.type]) for column in RAW_EVENTS.columns])
-CHROME = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
-)
-
-
-def raw_row(properties: dict | None = None, context: dict | None = None, **columns: Any) -> dict[str, Any]:
-    """A row of `raw_events`, complete except for the columns that a test sets."""
-    moment = columns.get("event_time", NOON)
-    row = {
-        "received_hour": moment.replace(minute=0, second=0, microsecond=0),
-        "segment": "a",
-        "line_number": 1,
-        "event_id": "e1",
-        "project_id": "p1",
-        "type": "page",
-        "event": "page_view",
-        "anonymous_id": "v1",
-        "event_time": moment,
-        "timestamp": moment,
-        "received_at": moment + timedelta(seconds=1),
-        "properties": None if properties is None else json.dumps(properties),
-        "context": None if context is None else json.dumps(context),
-        "protocol": "test",
-    }
-    return row | columns
-
-
-def enrich(
-    rows: Iterable[dict[str, Any]], start: datetime = NOON - 12 * HOUR, end: datetime = NOON + 12 * HOUR
-) -> list[dict[str, Any]]:
-    """The rows of `events` for rows of `raw_events`."""
-    engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))
-    raw_events = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-    window = {"start": start, "end": end}
-    seen = engine.query(load_model("radar_assets.events", "user_agents"), {"raw_events": raw_events}, window)
-    events = engine.query(
-        load_model("radar_assets.events", "events"),
-        {
-            "raw_events": raw_events,
-            "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
-            "referrer_sources": referrer_sources(),
-        },
-        window,
-    )
-    assert events.column_names == list(EVENTS.column_names)
-    return events.to_pylist()
-
-
-def enriched(properties: dict | None = None, context: dict | None = None, **columns: Any) -> dict[str, Any]:
-    """The event of one row."""
-    (event,) = enrich([raw_row(properties, context, **columns)])
-    return event
-
-
-def enriched_each(said: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The events of rows with different properties, in the same order."""
-    rows = [raw_row(properties, event_id=str(index)) for index, properties in enumerate(said)]
-    return sorted(enrich(rows), key=lambda event: int(event["event_id"]))
-
-
-def page(url: str, **said: Any) -> dict[str, Any]:
-    return enriched({"url": url, **said})
+from radar_assets_tests.events.enriching import HOUR, NOON, enrich, enriched, enriched_each, page, raw_row
 
 
 class TestPage:
@@ -174,162 +100,6 @@ class TestCampaign:
         campaign = {"source": "s", "medium": "m", "name": "n", "term": "t", "content": ""}
         event = enriched({"url": "https://example.com/?utm_source=url"}, {"campaign": campaign})
         assert self.utm(event) == ("url", "m", "n", "t", None)
-
-
-class TestChannel:
-    def test_visits_are_grouped_into_the_default_channels(self):
-        expected = {
-            # by the referrer only
-            ("", ""): "Direct",
-            ("", "https://shop.example/before"): "Direct",
-            ("", "https://www.google.co.uk/"): "Organic Search",
-            ("", "https://www.google.com.br/search?q=x"): "Organic Search",
-            ("", "https://duckduckgo.com/"): "Organic Search",
-            ("", "https://de.search.yahoo.com/"): "Organic Search",
-            ("", "https://m.facebook.com/"): "Organic Social",
-            ("", "https://t.co/abc"): "Organic Social",
-            ("", "https://news.ycombinator.com/item?id=1"): "Organic Social",
-            ("", "https://groups.google.com/g/x"): "Organic Social",
-            ("", "https://www.youtube.com/watch"): "Organic Video",
-            ("", "https://www.amazon.de/dp/1"): "Organic Shopping",
-            ("", "https://mail.google.com/"): "Email",
-            ("", "android-app://com.google.android.gm/"): "Email",
-            ("", "https://chatgpt.com/"): "AI Assistant",
-            ("", "https://gemini.google.com/app"): "AI Assistant",
-            ("", "https://docs.google.com/document/d/1"): "Referral",
-            ("", "https://google.com.evil.example/"): "Referral",
-            ("", "https://blog.example.org/post"): "Referral",
-            # by the campaign
-            ("utm_source=google&utm_medium=cpc", ""): "Paid Search",
-            ("utm_source=Google&utm_medium=CPC", ""): "Paid Search",
-            ("utm_source=bing&utm_medium=ppc", ""): "Paid Search",
-            ("utm_source=facebook&utm_medium=paid_social", ""): "Paid Social",
-            ("utm_source=ig&utm_medium=cpm", ""): "Paid Social",
-            ("utm_source=youtube&utm_medium=cpv", ""): "Paid Video",
-            ("utm_source=amazon&utm_medium=cpc", ""): "Paid Shopping",
-            ("utm_source=google&utm_medium=cpc&utm_campaign=summer-shopping", ""): "Paid Shopping",
-            ("utm_source=google&utm_medium=cpc&utm_campaign=bishop", ""): "Paid Search",
-            ("utm_source=partner&utm_medium=cpm", ""): "Display",
-            ("utm_source=partner&utm_medium=banner", ""): "Display",
-            ("utm_source=partner&utm_medium=retargeting", ""): "Paid Other",
-            ("utm_source=google&utm_medium=cpc&utm_campaign=x-cross-network", ""): "Cross-network",
-            ("utm_source=partner&utm_medium=social", ""): "Organic Social",
-            ("utm_source=partner&utm_medium=video", ""): "Organic Video",
-            ("utm_source=partner&utm_medium=organic", ""): "Organic Search",
-            ("utm_source=newsletter&utm_medium=email", ""): "Email",
-            ("utm_source=partner&utm_medium=e-mail", ""): "Email",
-            ("utm_source=partner&utm_medium=affiliate", ""): "Affiliates",
-            ("utm_source=partner&utm_medium=referral", ""): "Referral",
-            ("utm_source=partner&utm_medium=audio", ""): "Audio",
-            ("utm_source=sms", ""): "SMS",
-            ("utm_source=partner&utm_medium=web-push", ""): "Mobile Push Notifications",
-            ("utm_source=chatgpt.com", ""): "AI Assistant",
-            ("utm_source=partner&utm_medium=whatever", ""): "Unassigned",
-            ("utm_source=partner", "https://blog.example.org/"): "Unassigned",
-            ("utm_source=(direct)&utm_medium=(none)", ""): "Direct",
-            # the campaign goes before the referrer
-            ("utm_source=newsletter&utm_medium=email", "https://www.google.com/"): "Email",
-            # by the click ids that networks add to links
-            ("gclid=x", ""): "Paid Search",
-            ("gbraid=x", "https://www.google.com/"): "Paid Search",
-            ("msclkid=x", "https://www.bing.com/"): "Paid Search",
-            ("fbclid=x", ""): "Organic Social",
-            ("fbclid=x&utm_medium=paid", ""): "Paid Social",
-            ("ttclid=x", ""): "Paid Social",
-            ("dclid=x", ""): "Display",
-            ("gclid=x", "https://www.youtube.com/"): "Paid Video",
-            ("utm_source=newsletter&utm_medium=email&gclid=x", ""): "Email",
-            ("gclid=", ""): "Direct",
-        }
-        events = enriched_each(
-            {"url": f"https://www.shop.example/?{query}", "referrer": referrer} for query, referrer in expected
-        )
-        assert dict(zip(expected, (event["channel"] for event in events), strict=True)) == expected
-
-    def test_an_event_without_a_page_is_direct(self):
-        assert enriched()["channel"] == "Direct"
-
-    def test_sources_are_unique_and_in_lower_case(self):
-        sources = referrer_sources()["source"].to_pylist()
-        assert len(sources) == len(set(sources)) > 1_000
-        assert all(source == source.lower().strip() and "*" not in source for source in sources)
-        assert set(referrer_sources()["category"].to_pylist()) == {
-            "search", "social", "video", "shopping", "email", "ai", "site",
-        }  # fmt: skip
-
-
-class TestClient:
-    @pytest.mark.parametrize(
-        ("user_agent", "browser", "version", "os", "device_type"),
-        [
-            (CHROME, "Chrome", "126", "Windows", "desktop"),
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-                "Version/17.5 Mobile/15E148 Safari/604.1",
-                "Mobile Safari", "17", "iOS", "mobile",
-            ),
-            (
-                "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-                "Version/16.6 Mobile/15E148 Safari/604.1",
-                "Mobile Safari", "16", "iOS", "tablet",
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 13; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/116.0.0.0 "
-                "Mobile Safari/537.36",
-                "Chrome Mobile", "116", "Android", "mobile",
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 13; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/116.0.0.0 "
-                "Safari/537.36",
-                "Chrome", "116", "Android", "tablet",
-            ),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko Firefox/130.0", "Firefox", "130", "Linux", "desktop"),
-            ("Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.1; Tablet PC 2.0)", "IE", "10", "Windows", "desktop"),
-            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Googlebot", "2", None, "bot"),
-            ("curl/8.5.0", "curl", "8", None, "bot"),
-            ("something nobody knows", None, None, None, None),
-        ],
-    )  # fmt: skip
-    def test_a_user_agent_gives_browser_system_and_device(
-        self, user_agent: str, browser: str | None, version: str | None, os: str | None, device_type: str | None
-    ):
-        event = enriched({}, {"userAgent": user_agent})
-        assert [event[name] for name in ("browser", "browser_version", "os", "device_type", "is_bot")] == [
-            browser, version, os, device_type, device_type == "bot",
-        ]  # fmt: skip
-
-    @pytest.mark.parametrize(
-        ("properties", "context"),
-        [
-            ({}, {"userAgent": CHROME}),
-            ({}, {"user_agent": CHROME}),
-            ({"$raw_user_agent": CHROME}, None),
-            ({"$raw_user_agent": "curl/8"}, {"userAgent": CHROME}),
-        ],
-    )
-    def test_the_user_agent_is_read_from_where_sdks_put_it(self, properties: dict, context: dict | None):
-        assert enriched(properties, context)["browser"] == "Chrome"
-
-    def test_without_a_user_agent_the_client_is_unknown_and_not_a_bot(self):
-        event = enriched()
-        assert [event[name] for name in ("browser", "os", "device_type", "is_bot")] == [None, None, None, False]
-
-    def test_a_servers_event_about_a_group_is_not_a_persons(self):
-        group = {"protocol": "posthog", "type": "group", "anonymous_id": "$group:company:acme", "user_id": None}
-        assert enriched(**group)["is_bot"] is True
-        for other in ({"protocol": "radar"}, {"type": "track"}, {"anonymous_id": "d-1"}, {"user_id": "ann"}):
-            assert enriched(**{**group, **other})["is_bot"] is False
-        assert enriched(**{**group, "anonymous_id": None, "user_id": "ann"})["is_bot"] is False
-
-    def test_hostile_user_agents_are_parsed_like_any_other(self):
-        hostile = ["x" * 10_000, "Mozilla/5.0 (" * 1_000, "(" * 10_000, "💥\u202e" * 3_000, "' or 1=1; --", "", " "]
-        table = describe_user_agents([None, *hostile])
-        assert table["user_agent"].to_pylist() == hostile
-        assert describe_user_agents([]).schema == table.schema
-
-    def test_only_the_start_of_a_user_agent_is_parsed(self):
-        assert describe_user_agents([CHROME + " " * 1_000 + "Googlebot"])["is_bot"].to_pylist() == [False]
-        assert client(CHROME + " Googlebot").is_bot
 
 
 class TestDetails:

@@ -188,14 +188,14 @@ def link_to(target: Path) -> Callable[[Path], None]:
     return lambda path: path.symlink_to(target)
 
 
-@pytest.mark.parametrize("index", ["dt=2026-03-01/hr=12/a.ndjson", "dt=2026-03-01/hr=13", "dt=2026-03-02"])
-def test_links_are_not_followed(tmp_path: Path, index: str) -> None:
+@pytest.mark.parametrize("path", ["dt=2026-03-01/hr=12/a.ndjson", "dt=2026-03-01/hr=13", "dt=2026-03-02"])
+def test_links_are_not_followed(tmp_path: Path, path: str) -> None:
     secret = tmp_path / "elsewhere" / "hr=12" / "secret.ndjson"
     secret.parent.mkdir(parents=True)
     secret.write_bytes(b"secret\n")
     landing = tmp_path / "landing"
     segment = write_segment(landing, HOUR, "segment", [b"1\n"])
-    link = landing / index
+    link = landing / path
     link.symlink_to({1: secret.parent.parent, 2: secret.parent, 3: secret}[len(link.relative_to(landing).parts)])
     assert list_strays(landing) == [link]
     assert list(list_hours(landing)) == [HOUR]
