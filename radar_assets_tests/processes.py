@@ -1,9 +1,11 @@
-"""Processes that do the same thing at the same moment, for tests of race conditions."""
+"""Processes: ports and sessions, and processes that do the same thing at the same moment, for tests of race conditions."""
 
 import multiprocessing
+import socket
 import time
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 
 PRELOADED = [
     "alembic.command",
@@ -12,6 +14,25 @@ PRELOADED = [
     "radar_assets.lakehouse.catalog",
 ]
 PATIENCE_S = 120
+
+
+def free_port() -> int:
+    """A free port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def members(session: int) -> list[int]:
+    """The running processes of a session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(folder.name))
+    return found
 
 
 def run_at_once(function: Callable[..., None], *arguments: object, processes: int = 4) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from radar_assets.messaging.message import PRIORITIES, Draft, Priority
-from radar_assets.store.database import Store
+from radar_assets.store.database import Store, find_by_id
 from radar_assets.store.dialects import lock
 from radar_assets.store.models import Delivery, FieldError
 
@@ -322,10 +322,4 @@ def _digest(session: Session, rows: Sequence[Delivery], now: datetime) -> Delive
 
 
 def _find(session: Session, delivery_id: str) -> Delivery:
-    matches = session.scalars(
-        sa.select(Delivery).where(sa.func.substr(Delivery.id, 1, len(delivery_id)) == delivery_id).limit(2)
-    ).all()
-    if len(matches) != 1 or not delivery_id:
-        problem = "is ambiguous; give more characters" if len(matches) > 1 else "is unknown"
-        raise FieldError("delivery id", delivery_id, f"{problem}; radar deliveries lists them")
-    return matches[0]
+    return find_by_id(session, Delivery, delivery_id, "delivery id", "radar deliveries")

@@ -28,6 +28,7 @@ from radar_assets.tables import open_lakehouse
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.cli.test_rules import RULES, written
 from radar_assets_tests.platform import instance_of, open_paths
+from radar_assets_tests.processes import free_port, members
 
 PATIENCE_S = 120
 FIRST_EVENT_S = 120
@@ -37,26 +38,6 @@ SECRETS = {"RADAR_REDIS_URL": f"redis://:{CANARY}@127.0.0.1:1/0", "RADAR_SMTP_UR
 """Settings with a secret that must not be shown."""
 STOPPING = "Stopping ... Press Ctrl-C again to kill everything.\n"
 SCRIPT = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
-
-
-def free_port() -> int:
-    """A free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def members(group: int) -> list[int]:
-    """The running processes of a session."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == group and fields[0] != "Z":
-            found.append(int(folder.name))
-    return found
 
 
 def counted(settings: Settings) -> float:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets_tests.cli.test_dev import PATIENCE_S, SCRIPT, free_port, left_of, members
+from radar_assets_tests.cli.test_dev import PATIENCE_S, SCRIPT, left_of
+from radar_assets_tests.processes import free_port, members
 
 QUICKLY_S = 10
 """Shorter than the minute after which a code server without heartbeats ends by itself."""

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 from radar_assets_tests.collector.conftest import Collector
+from radar_assets_tests.processes import free_port, members
 
 PATIENCE_S = 60
 _SCRIPT = "from radar_assets.cli import main; main()"
@@ -45,12 +45,6 @@ class CollectorProcess(Collector):
         assert self.process
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
-
-
-def free_port() -> int:
-    """A free port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -92,16 +86,3 @@ def _wait_until_ready(running: CollectorProcess) -> None:
             assert running.process and running.process.poll() is None, running.log.read_text()
             time.sleep(0.05)
     raise AssertionError(running.log.read_text())
-
-
-def members(session: int) -> list[int]:
-    """The running processes of a session."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(folder.name))
-    return found

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -26,21 +27,17 @@ Sdk = Callable[[str, str], None]
 def segment_python(url: str, key: str) -> None:
     from segment.analytics.client import Client
 
-    client = Client(key, host=url, on_error=_fail, gzip=True)
-    client.identify("ann", {"plan": "pro"})
-    client.page("ann", name="Basket", category="Shop", properties=VISIT)
-    client.screen("ann", name="Start")
-    client.track("ann", "Order Completed", ORDER)
-    client.group("ann", "acme", {"size": 3})
-    client.alias("a-1", "ann")
-    client.flush()
-    client.join()
+    _send_visit(Client(key, host=url, on_error=_fail, gzip=True))
 
 
 def rudder_python(url: str, key: str) -> None:
     from rudderstack.analytics.client import Client
 
-    client = Client(key, host=url, on_error=_fail, gzip=True)
+    _send_visit(Client(key, host=url, on_error=_fail, gzip=True))
+
+
+def _send_visit(client: Any) -> None:
+    """Send the visit with a client of Segment or of RudderStack, whose SDK is derived from Segment's."""
     client.identify("ann", {"plan": "pro"})
     client.page("ann", name="Basket", category="Shop", properties=VISIT)
     client.screen("ann", name="Start")

@@ -10,8 +10,8 @@ import pytest
 
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.collector.conftest import serving
-from radar_assets_tests.collector.processes import free_port
 from radar_assets_tests.object_server import BUCKET, ObjectServer
+from radar_assets_tests.processes import free_port
 from radar_assets_tests.programs import find_program
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}

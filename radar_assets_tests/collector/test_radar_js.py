@@ -17,8 +17,8 @@ from radar_assets.collector.live import live_counts
 from radar_assets.settings import Settings
 from radar_assets_tests.browser import FLAGS, site
 from radar_assets_tests.collector.conftest import Collector, serving
-from radar_assets_tests.collector.processes import free_port
 from radar_assets_tests.platform import Platform
+from radar_assets_tests.processes import free_port
 from radar_assets_tests.programs import CHROMIUM, needs_chromium
 
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from radar_assets.access.keys import create_key
 from radar_assets.collector.open_segments import list_open
-from radar_assets_tests.collector.processes import CollectorProcess, collecting, free_port, members
+from radar_assets_tests.collector.processes import CollectorProcess, collecting
+from radar_assets_tests.processes import free_port, members
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 SENDERS = 4

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets_tests.collector.processes import free_port, members
+from radar_assets_tests.processes import free_port, members
 
 PATIENCE_S = 45
 WORKERS = (1, 2, 1, 2)

@@ -60,6 +60,15 @@ def search(event_id: str, at: datetime, project: str = "shop", **properties: Any
     return event(event_id, at, project_id=project, type="track", event="search", properties=properties)
 
 
+def with_searches(home: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    """A platform with one search, built in all tables."""
+    declare(monkeypatch, SEARCHES)
+    running = platform(home)
+    running.land(TEN, [search("1", TEN)], "segment")
+    running.settle()
+    return running
+
+
 def metrics_of(running: Platform, table: str, column: str) -> dict[tuple[str, str], set[str]]:
     """Names of the metrics by project and partition."""
     found: dict[tuple[str, str], set[str]] = {}
@@ -224,10 +233,7 @@ def test_a_table_whose_standard_metrics_fail_too_fails_with_the_first_error(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is too little memory for any metric."""
-    declare(monkeypatch, SEARCHES)
-    running = platform(home)
-    running.land(TEN, [search("1", TEN)], "segment")
-    running.settle()
+    running = with_searches(home, monkeypatch)
     before = running.rows("hourly_metrics")
     monkeypatch.setenv("RADAR_MEMORY", "1MB")
     small = platform(home, running.instance)
@@ -241,10 +247,7 @@ def test_an_error_that_no_metric_caused_fails_the_run_and_omits_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file of the events is missing."""
-    declare(monkeypatch, SEARCHES)
-    running = platform(home)
-    running.land(TEN, [search("1", TEN)], "segment")
-    running.settle()
+    running = with_searches(home, monkeypatch)
     before = running.rows("hourly_metrics")
     for ref in running.lakehouse.snapshot("events").files():
         Path(ref.local_path).unlink()

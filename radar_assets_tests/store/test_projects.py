@@ -1,6 +1,5 @@
 """Projects in the store, on both databases and with several processes."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,6 @@ HOSTILE = [
     "line\nbreak\ttab",
     "x" * 200,
 ]
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    store = open_store(database_url)
-    yield store
-    store.close()
 
 
 def fields(project: Project) -> tuple[object, ...]:
