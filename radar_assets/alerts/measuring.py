@@ -99,7 +99,7 @@ def _five_minutes(
     """
     recent = RecentOmissions(lakehouse.settings.home / "cache" / "five_minute_omissions.json")
     known = recent.of(metric.definition for metric in metrics)
-    template = load_model(LAYER, "five_minute_metrics")
+    template = load_model("radar_assets.metrics", "hourly_metrics")
     chosen = composite(lambda some: compose_five_minutes(template, some), metrics).without(
         {omission.definition for omission in known}
     )

@@ -36,9 +36,27 @@ def compose_five_minutes(model: Model, metrics: Sequence[Metric]) -> Model:
     """The statement that computes metrics of events by five minutes. No table holds these.
 
     Args:
-        model: `five_minute_metrics`, which equals `hourly_metrics` except for the time it groups by.
+        model: `hourly_metrics`.
     """
-    return _compose(model, tuple(metric for metric in metrics if metric.source == "events"), "window_start")
+    return _compose(
+        _by_five_minutes(model), tuple(metric for metric in metrics if metric.source == "events"), "window_start"
+    )
+
+
+@cache
+def _by_five_minutes(model: Model) -> Model:
+    """`hourly_metrics` by five minutes: with `window_start` instead of `hour`, over all rows of `events`."""
+    from sqlglot import exp
+
+    tree: Any = model.parse()
+    [hits] = [cte.this for cte in tree.ctes if cte.alias == "hits"]
+    hits.set("where", None)
+    [hour] = [column for column in hits.selects if column.alias == "hour"]
+    hour.set("this", exp.maybe_parse("time_bucket(interval 5 minutes, event_time)", dialect="duckdb"))
+    for name in tree.find_all(exp.Identifier):
+        if name.this == "hour":
+            name.set("this", "window_start")
+    return Model("five_minute_metrics", tree.sql(dialect="duckdb"))
 
 
 @cache
