@@ -51,7 +51,7 @@ class Block:
 
     Attributes:
         mark: the comment before it.
-        title: the file that it stands for.
+        title: the file that it is written to.
     """
 
     mark: str

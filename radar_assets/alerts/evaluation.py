@@ -165,7 +165,7 @@ def evaluate(
 
 def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
     """Starts of the requested windows and of the earlier windows that `for` considers."""
-    return sorted({window.start - place * rule.step for window in asked for place in range(rule.for_windows)})
+    return sorted({window.start - index * rule.step for window in asked for index in range(rule.for_windows)})
 
 
 def _compared(rules: Sequence[Rule], starts: set[datetime]) -> set[datetime]:

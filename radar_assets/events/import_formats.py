@@ -82,7 +82,7 @@ class Fields:
         """Resolve the fields for a file with these columns.
 
         Args:
-            nested: whether `a.b` may stand for a member `b` of a column `a`.
+            nested: whether `a.b` can mean a member `b` of a column `a`.
 
         Raises:
             ImportFailedError: a column or a required field is missing.
@@ -357,7 +357,9 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _members(targets: Mapping[str, str], name: str) -> dict[str, str]:
-    return {target.removeprefix(f"{name}."): told for target, told in targets.items() if target.startswith(f"{name}.")}
+    return {
+        target.removeprefix(f"{name}."): column for target, column in targets.items() if target.startswith(f"{name}.")
+    }
 
 
 def _text(line: bytes) -> str | None:

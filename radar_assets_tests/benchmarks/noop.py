@@ -19,7 +19,7 @@ def noop_sensor() -> dg.RunRequest | dg.SkipReason:
     """Requests a run each time the file is touched."""
     trigger = Path(os.environ[TRIGGER])
     if not trigger.exists():
-        return dg.SkipReason("Nothing was asked for.")
+        return dg.SkipReason("The file was not touched.")
     return dg.RunRequest(run_key=str(trigger.stat().st_mtime_ns))
 
 

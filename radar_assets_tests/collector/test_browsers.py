@@ -29,7 +29,7 @@ SEEN = {
 KEYS = ("recorded-key", "web-shop", "shop.example")
 PAGE, ORDER = ("page", "page_view"), ("track", "Order Completed")
 IDENTITY = [("identify", "identify"), ("group", "group"), ("alias", "alias")]
-TOLD: dict[str, list[tuple[str, str]]] = {
+EXPECTED: dict[str, list[tuple[str, str]]] = {
     "plausible": [PAGE, ORDER],
     "posthog": [PAGE, ORDER, *IDENTITY],
     "segment": [PAGE, ORDER, *IDENTITY],
@@ -41,16 +41,16 @@ def test_recorded_tracker_requests_give_the_columns_of_web_analytics(settings: S
     with serving(settings) as collector:
         for key in KEYS:
             create_key(collector.store, "shop", value=key)
-        for tracker in TOLD:
+        for tracker in EXPECTED:
             for line in (RECORDED / f"{tracker}.jsonl").read_text().splitlines():
                 sent = json.loads(line)
                 body = base64.b64decode(sent["body"]) or None
                 answer = collector.request(sent["method"], sent["path"], body, sent["headers"])
                 assert answer.status in (200, 202), answer.body
     events = enriched(settings)
-    for tracker, told in TOLD.items():
+    for tracker, expected in EXPECTED.items():
         found = [event for event in events if event["protocol"] == tracker]
-        assert sorted((event["type"], event["event"]) for event in found) == sorted(told)
+        assert sorted((event["type"], event["event"]) for event in found) == sorted(expected)
         assert len({event["visitor_id"] for event in found}) == 1
         assert sum(event["revenue"] or 0 for event in found) == Decimal("14.99")
         for event in found:

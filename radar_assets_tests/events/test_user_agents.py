@@ -35,7 +35,7 @@ class TestClient:
             ("Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.1; Tablet PC 2.0)", "IE", "10", "Windows", "desktop"),
             ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Googlebot", "2", None, "bot"),
             ("curl/8.5.0", "curl", "8", None, "bot"),
-            ("something nobody knows", None, None, None, None),
+            ("something unknown", None, None, None, None),
         ],
     )  # fmt: skip
     def test_a_user_agent_gives_browser_system_and_device(

@@ -1,5 +1,5 @@
 -- Canonical events, one line each, from records with named fields. Records that are not events have a null line.
-with told as (
+with parsed as (
     select
         record_number,
         is_event,
@@ -48,7 +48,7 @@ timed as (
             when try(json_type(context)) = 'OBJECT' then replace(context, chr(10), ' ')
             else coalesce('{"context":' || to_json(context) || '}', '{}')
         end as given_context
-    from told
+    from parsed
 ),
 
 merged as (

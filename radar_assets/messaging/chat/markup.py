@@ -36,7 +36,7 @@ def _backslashes(text: str) -> str:
 
 
 def _lookalikes(text: str) -> str:
-    """Replace markup by characters that look alike, for chats that have no escapes for it or where apprise gets in the way."""
+    """Replace markup with similar characters, for chats without escapes for it or where apprise interferes."""
     text = text.translate(str.maketrans("*~`[]<>|", "∗∼ˋ［］‹›∣"))
     return re.sub(r"(?<!\w)_|_(?!\w)", "＿", text)
 
