@@ -1,1 +1,1 @@
-"""The tests: they mirror the package, and run the real thing on files, databases and instances of their own."""
+"""The tests mirror the package, and run the real thing on their own files, databases and instances."""

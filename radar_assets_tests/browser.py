@@ -13,7 +13,7 @@ FLAGS = (
 
 @contextmanager
 def site(page: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """A web server of its own origin that has the same page under every address; its URL."""
+    """A web server with its own origin that serves the same page at every path. Returns its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -23,7 +23,7 @@ def site(page: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
             self.wfile.write(f"<!doctype html>{page}".encode())
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer((host, port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use. A home of its own is around each test, so that none touches the developer's."""
+"""Fixtures for all tests. Each test has its own home, so that none uses the developer's."""
 
 import os
 from collections import Counter
@@ -15,7 +15,7 @@ from radar_assets_tests.disks import small_disk
 from radar_assets_tests.object_server import object_server
 from radar_assets_tests.postgres import postgres_server, postgres_url
 
-# How long an example takes says more about the machine than about the code.
+# The duration of an example depends on the machine rather than on the code.
 hypothesis.settings.register_profile("radar", deadline=None)
 hypothesis.settings.load_profile("radar")
 
@@ -35,13 +35,13 @@ LONGEST = (
     "lakehouse/test_catalog.py",
     "faults/test_overlap.py",
 )
-"""Files whose tests take half a minute or more. They go first, so that at the end no worker has one left while the others wait."""
+"""Files whose tests take half a minute or more. They start first, so that no worker has one left while the others are idle."""
 
 __all__ = ["object_server", "postgres_server", "postgres_url", "radar_home", "settings", "small_disk"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What makes the short versions of the fault tests long."""
+    """Options for longer versions of the fault tests."""
     parser.addoption("--kills", type=int, default=3, help="how many runs test_kills.py kills (default: 3)")
     parser.addoption("--collector-kills", type=int, default=2, help="kills in test_collector_kills.py (default: 2)")
     parser.addoption("--deliverer-kills", type=int, default=3, help="kills in test_delivery_kills.py (default: 3)")
@@ -59,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
     here = Path(__file__).parent
-    places = {here / name: place for place, name in enumerate(LONGEST)}
+    places = {here / name: index for index, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
@@ -72,7 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def migrations_read_once() -> Iterator[None]:
-    """Tests make hundreds of databases, and each would read all of Dagster's migrations several times."""
+    """Read Dagster's migrations once: tests create hundreds of databases, and each would read them several times."""
     read = ScriptDirectory.from_config
     kept: dict[str | None, ScriptDirectory] = {}
 
@@ -89,7 +89,7 @@ def migrations_read_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def radar_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Radar home; no other setting is left in the environment."""
+    """An empty Radar home, without other settings in the environment."""
     for name in os.environ:
         if name.startswith(("RADAR_", "DAGSTER_")):
             monkeypatch.delenv(name)
@@ -100,5 +100,5 @@ def radar_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def settings(radar_home: Path) -> Settings:
-    """The settings of a fresh install, its folders made."""
+    """The settings of a fresh install, with its folders created."""
     return load_settings().prepare()

@@ -1,4 +1,4 @@
-"""File systems of limited size, for tests of what happens when one is full."""
+"""File systems of limited size, for tests of full disks."""
 
 import os
 import subprocess

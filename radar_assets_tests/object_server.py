@@ -21,7 +21,7 @@ def object_server(monkeypatch: pytest.MonkeyPatch) -> "Iterator[ObjectServer]":
 
 
 class ObjectServer:
-    """The server; what it holds outlives its being stopped, until another is made."""
+    """The server. Its content survives a stop, until another server is created."""
 
     def __init__(self) -> None:
         self._port = 0

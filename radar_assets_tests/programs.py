@@ -1,4 +1,4 @@
-"""Programs that tests run and that no Python package brings. Where one is missing, its tests are skipped and say how to install it."""
+"""External programs that tests run. If one is missing, its tests are skipped and say how to install it."""
 
 import shutil
 
@@ -11,11 +11,11 @@ needs_chromium = pytest.mark.skipif(
 
 
 def find_program(name: str, package: str, tests: str) -> str:
-    """The path of a program; skips the test that asks where it is not installed.
+    """The path of a program. Skips the test if it is not installed.
 
     Args:
-        package: the Debian package that has it.
-        tests: what is not tested without it, for the report.
+        package: its Debian package.
+        tests: what its tests cover, for the report.
     """
     path = shutil.which(name)
     if not path:

@@ -1,4 +1,4 @@
-"""Definitions of one asset, which a sensor runs twice at once, with which the tests try an instance."""
+"""Definitions with one asset and a sensor that requests it twice at once, for tests of an instance."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The configuration file: what is in it, and how mistakes in it are reported."""
+"""The configuration file: its content, and how mistakes are reported."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def mistakes(path: Path) -> list[str]:
-    """The lines of the error that loading gives, without the path."""
+    """The lines of the error from loading the file, without the path."""
     with pytest.raises(ConfigError) as error:
         load_config(path)
     lines = str(error.value).splitlines()
@@ -173,21 +173,21 @@ rules:
     expected = [
         "line 5: channels[0].url of hook: ",
         "line 6: channels[1] of pigeon: unknown type \"pigeon\"; use one of 'discord', ",
-        "line 8: rules[0].metric of a: there is no metric seaches; do you mean searches?",
+        "line 8: rules[0].metric of a: unknown metric seaches; did you mean searches?",
         "line 9: rules[1].operator of b: must be 'gt'",
-        "line 10: rules[2].threshold of c: is no number",
-        "line 11: rules[3].threshold of d: is no finite number",
-        "line 13: rules[5].name of a: the name a is taken",
-        "line 14: rules[6].window of f: visits has values of whole days only; write 1d",
-        "line 15: rules[7] of g: a change_pct is a fall below zero or a rise above, for all projects alike",
-        "line 16: rules[8] of h: has no threshold",
-        "line 17: rules[9].threshold of i: is no number",
-        'line 18: rules[10].projects of j: is no list of project ids; write "*" for all projects',
-        "line 19: rules[11].renotify_every of k: 'often' is no length of time; write it as 30m, 4h or 2d",
+        "line 10: rules[2].threshold of c: not a number",
+        "line 11: rules[3].threshold of d: not a finite number",
+        "line 13: rules[5].name of a: rule name a is already in use",
+        "line 14: rules[6].window of f: visits has daily values only; use 1d",
+        "line 15: rules[7] of g: thresholds of change_pct must be all negative (falls) or all positive (rises)",
+        "line 16: rules[8] of h: threshold is required",
+        "line 17: rules[9].threshold of i: not a number",
+        'line 18: rules[10].projects of j: must be a list of project ids, or "*" for all projects',
+        "line 19: rules[11].renotify_every of k: invalid duration 'often'; use e.g. 30m, 4h or 2d",
         "line 20: rules[12].for of l: must be greater than or equal to 1",
-        "line 21: rules[13].name of schema_equals_contract: the name schema_equals_contract is taken",
-        "line 22: rules[14].kind of m: nothing finds anomalies yet",
-        "line 23: rules[15] of n: watch is for rules of kind error",
+        "line 21: rules[13].name of schema_equals_contract: rule name schema_equals_contract is already in use",
+        "line 22: rules[14].kind of m: anomaly is not supported yet",
+        "line 23: rules[15] of n: watch requires kind: error",
         'line 24: rules[16] of o: unknown field "treshold"; did you mean "threshold"?',
     ]
     assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
@@ -222,9 +222,7 @@ rules:
 
 def test_an_undeclared_channel_is_reported(tmp_path: Path) -> None:
     path = written(tmp_path, "rules:\n- {name: e, metric: events, operator: gt, threshold: 1, channels: [nobody]}\n")
-    assert mistakes(path) == [
-        "line 2: rules[0].channels of e: the channel nobody is not there; declare it under channels"
-    ]
+    assert mistakes(path) == ["line 2: rules[0].channels of e: unknown channel nobody; declare it under channels"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The definitions as Dagster loads them: in a fresh interpreter, complete, and switched on."""
+"""The definitions as Dagster loads them: in a fresh interpreter, complete, and enabled."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def defs(settings: Settings) -> dg.Definitions:
 
 
 def spec_of(defs: dg.Definitions) -> dict[str, object]:
-    """What a reviewer wants to see change on purpose only."""
+    """The properties of a spec that should not change unintentionally."""
     graph = defs.resolve_asset_graph()
     specs: dict[str, object] = {}
     for key in sorted(graph.get_all_asset_keys()):
@@ -40,19 +40,19 @@ def spec_of(defs: dg.Definitions) -> dict[str, object]:
     return specs
 
 
-def test_specs_are_those_of_the_golden_file(defs: dg.Definitions) -> None:
-    """To accept a change, write what this test prints into the golden file."""
+def test_specs_equal_the_golden_file(defs: dg.Definitions) -> None:
+    """To accept a change, write the output of this test to the golden file."""
     found = json.dumps(spec_of(defs), indent=2, sort_keys=True)
     assert json.loads(GOLDEN.read_text()) == json.loads(found), found
 
 
-def test_assets_are_the_tables_and_what_is_sent(defs: dg.Definitions) -> None:
+def test_assets_are_the_tables_and_the_deliveries(defs: dg.Definitions) -> None:
     assets = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert assets == {*TABLES, "alert_deliveries"}
 
 
 def test_definitions_load_in_a_fresh_interpreter_without_the_heavy_libraries(settings: Settings) -> None:
-    """The process start of a run is most of a tick, so what only assets need is imported by assets."""
+    """Process start is most of a tick, so modules that only assets need are imported inside assets."""
     script = """
 import sys
 from radar_assets.definitions import defs
@@ -65,7 +65,7 @@ print([name for name in ("duckdb", "pandas", "pyarrow", "pyiceberg", "sqlglot", 
     assert done.stdout.strip() == "[]"
 
 
-def test_a_wrong_setting_stops_the_start_and_names_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named_and_stops_the_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADAR_MEMORY", "plenty")
     script = "from radar_assets.definitions import defs; defs()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

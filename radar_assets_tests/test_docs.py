@@ -1,4 +1,4 @@
-"""The docs hold: their commands run, their links lead somewhere, and their generated parts are what the code says.
+"""The docs are correct: their commands run, their links work, and their generated parts match the code.
 
 A page's `bash` blocks run in order, in one home. `CONTRIBUTING.md` describes the comments and titles that a block may have.
 """
@@ -51,7 +51,7 @@ class Block:
 
     Attributes:
         mark: the comment before it.
-        title: the file that it stands for.
+        title: the file that it is written to.
     """
 
     mark: str
@@ -66,7 +66,7 @@ class Block:
 
     @property
     def script(self) -> str:
-        """What the block adds to the script of its page."""
+        """The lines that the block adds to the script of its page."""
         if self.title:
             return f"mkdir -p {Path(self.title).parent} && cat > {self.title} <<'END_OF_FILE'\n{self.body}END_OF_FILE\n"
         if not self.runs:
@@ -124,13 +124,13 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, ports: dict[str,
     folder.mkdir()
     for name in ("workspace.yaml", "dagster.yaml"):
         shutil.copy(PROJECT / name, folder)
-    # A request that is refused has to fail the page.
+    # A refused request has to fail the page.
     (user / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
     script = with_ports(HEAD + "\n".join(block.script for block in blocks(page)), ports)
     environment = {
         "PATH": f"{Path(uv).parent}:{os.environ['PATH']}",
         "HOME": str(user),
-        # The environment of the tests, as it is.
+        # Don't sync the environment of the tests.
         **{"UV_PROJECT": str(PROJECT), "UV_NO_SYNC": "1", "UV_OFFLINE": "1", "UV_PYTHON": sys.executable},
     }
     with subprocess.Popen(
@@ -163,14 +163,14 @@ def test_a_command_that_its_page_does_not_run_says_why_or_where_it_runs(page: Pa
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_to_files(page: Path) -> None:
-    """Zensical checks those between pages, but no others."""
+    """Zensical only checks links between pages."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     links = [unquote(link.partition("#")[0]) for link in re.findall(r"\]\(([^)\s]+)\)", text)]
     missing = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
     assert not missing
 
 
-def test_generated_parts_are_what_the_code_says() -> None:
+def test_generated_parts_are_up_to_date() -> None:
     check = [sys.executable, PROJECT / "docs" / "generate.py", "--check"]
     run = subprocess.run(check, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

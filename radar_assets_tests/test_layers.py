@@ -1,4 +1,4 @@
-"""The layout holds: layers import only what comes before them, nothing imports in circles, and names follow the grammar."""
+"""The layout: layers only import earlier layers, imports have no cycles, names follow the grammar, and modules are short."""
 
 import ast
 import re
@@ -45,9 +45,10 @@ GROUND = {
     "orchestration": {*ROOT, "lakehouse", "store"},
     "messaging": {*ROOT, "store"},
 }
-"""What the layers stand on, and what each of these may import."""
+"""The packages beneath the layers, and what each of them may import."""
 ENTRANCES = {"cli", "config", "definitions", "reading", "settings", "simulator", "tables"}
-"""What puts the layers together; layers import none of it."""
+"""The modules that combine the layers. Layers don't import them."""
+MAX_LINES = 400
 
 
 def modules() -> dict[str, Path]:
@@ -63,10 +64,10 @@ MODULES = modules()
 
 
 def names_imported(module: str, *, at_start: bool = False) -> set[str]:
-    """Absolute names of what a module imports, in whatever form: modules, and what is imported from them.
+    """Absolute names of a module's imports, in every form: modules, and names imported from them.
 
     Args:
-        at_start: only what is imported with the module, not inside functions or for type checkers.
+        at_start: only imports that run with the module, not those inside functions or for type checkers.
     """
     package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
     tree = ast.parse(MODULES[module].read_text())
@@ -110,7 +111,7 @@ def allowed(layer: str) -> set[str]:
 
 
 @pytest.mark.parametrize("layer", [*FLOW, *GROUND, "simulator"])
-def test_a_layer_imports_only_what_comes_before_it(layer: str) -> None:
+def test_a_layer_only_imports_earlier_layers(layer: str) -> None:
     for module in MODULES:
         if part(module) == layer:
             parts = {part(name) for name in imported(module)} - {""}
@@ -124,22 +125,22 @@ def test_root_modules_import_nothing_but_each_other() -> None:
 
 
 @pytest.mark.parametrize("form", ["import radar_assets.cli", "from radar_assets import cli", "from .. import cli"])
-def test_every_form_of_import_is_seen(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_form_of_import_is_detected(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "sample.py"
     file.write_text(f"def late() -> None:\n    {form}\n")
     monkeypatch.setitem(MODULES, "radar_assets.events.sample", file)
     assert "radar_assets.cli" in imported("radar_assets.events.sample")
 
 
-def test_modules_do_not_import_each_other_in_circles() -> None:
-    """Functions may import what comes later, since heavy libraries are imported where they are used; modules may not."""
+def test_module_imports_have_no_cycles() -> None:
+    """Imports inside functions are not considered, since heavy libraries are imported where they are used."""
     graph = {name: {other for other in imported(name, at_start=True) if other != name} for name in MODULES}
     packages = {name for name in MODULES if MODULES[name].name == "__init__.py"}
-    # A package that only has a docstring is imported before its modules and imports none of them.
+    # Packages with only a docstring are imported before their modules and import none of them.
     TopologicalSorter({name: others - packages for name, others in graph.items()}).prepare()
 
 
-def test_modules_of_metrics_do_not_import_each_other_in_circles_inside_functions_either() -> None:
+def test_imports_of_metrics_have_no_cycles_inside_functions_either() -> None:
     layer = [name for name in MODULES if part(name) == "metrics"]
     TopologicalSorter({name: imported(name) for name in layer}).prepare()
 
@@ -173,13 +174,13 @@ def test_only_the_root_composes_sections() -> None:
         assert not sections or module == "radar_assets.config", module
 
 
-def test_every_part_of_the_package_has_its_place() -> None:
+def test_every_part_of_the_package_is_assigned() -> None:
     parts = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("__") and path.suffix in ("", ".py")}
     assert parts <= {*FLOW, *ROOT, *GROUND, *ENTRANCES}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
-def test_columns_are_named_by_the_grammar(table: Table) -> None:
+def test_columns_follow_the_naming_grammar(table: Table) -> None:
     names = set(table.column_names)
     assert set(table.key) <= names
     assert {column for column, _ in table.partition_by} <= names
@@ -193,6 +194,16 @@ def test_columns_are_named_by_the_grammar(table: Table) -> None:
         assert column.description.endswith((".", "n")), column.name
 
 
-def test_every_table_has_the_sql_file_of_its_name_in_its_layer() -> None:
+def test_every_table_has_a_sql_file_of_its_name() -> None:
     models = {path.stem for path in PACKAGE.rglob("sql/*.sql")}
     assert set(TABLES) <= models
+
+
+def test_modules_are_short_unless_their_docstring_gives_a_reason() -> None:
+    """The docstring of a longer module has to mention the limit, as in `Over 400 lines, because ...`."""
+    tests = Path(__file__).parent
+    sources = {path: path.read_text() for path in [*PACKAGE.rglob("*.py"), *tests.rglob("*.py")]}
+    long = {path for path, source in sources.items() if source.count("\n") > MAX_LINES}
+    assert [
+        path for path in long if f"{MAX_LINES} lines" not in (ast.get_docstring(ast.parse(sources[path])) or "")
+    ] == []

@@ -1,4 +1,4 @@
-"""The private parts of libraries that Radar builds on: an upgrade that moves one fails here, with the module that needs it.
+"""Private parts of libraries that Radar relies on: an upgrade that moves one fails here, with the module that needs it.
 
 Each of these libraries has an upper bound in pyproject.toml, so that an installed wheel never meets a version that was not tested.
 A scan of the package finds private parts that are missing here.
@@ -243,7 +243,7 @@ def test_a_private_part_is_where_radar_expects_it(part: Part) -> None:
         assert parameters == part.parameters, f"{part.library}{version} changed {part.path}. {remedy}"
 
 
-def test_every_private_part_in_use_is_listed() -> None:
+def test_every_used_private_part_is_listed() -> None:
     missing = [
         f"{file.relative_to(PACKAGE)} uses {use}"
         for file in sorted(PACKAGE.rglob("*.py"))
@@ -265,16 +265,16 @@ def test_every_private_part_in_use_is_listed() -> None:
         ("from uvicorn import Server\nclass Own(Server):\n    def _serve(self): ...", "._serve"),
     ],
 )
-def test_every_form_of_use_is_found(code: str, use: str) -> None:
+def test_every_form_of_use_is_detected(code: str, use: str) -> None:
     assert use in [*private_uses(ast.parse(code))]
 
 
-def test_no_entry_is_left_of_a_module_that_is_gone() -> None:
+def test_there_are_no_entries_of_removed_modules() -> None:
     assert [part.used_in for part in PARTS if not (PACKAGE / part.used_in).exists()] == []
 
 
 @pytest.mark.parametrize("library", sorted({part.library for part in PARTS} - {"python"}))
-def test_a_library_with_private_parts_in_use_is_bounded_to_the_versions_that_were_tried(library: str) -> None:
+def test_libraries_with_used_private_parts_have_an_upper_version_bound(library: str) -> None:
     requirements = map(Requirement, metadata.requires("radar-assets") or ())
     bounds = next(requirement.specifier for requirement in requirements if requirement.name == library)
     tried = Version(metadata.version(library))

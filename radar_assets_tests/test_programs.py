@@ -1,4 +1,4 @@
-"""The suite on a machine that has nothing but Python: it passes, and its report says what was not tested."""
+"""On a machine with only Python, the tests pass and the report says what was skipped."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ FILES = ("collector/test_radar_js.py", "collector/test_limits.py", "collector/te
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What pytest prints of tests that need other programs, where none is installed."""
+    """The output of pytest for tests that need other programs, without these."""
     command = [sys.executable, "-m", "pytest", "-n", "1", "-k", "radar_js or redis or node"]
     command += [f"radar_assets_tests/{file}" for file in FILES]
     environment = {**os.environ, "PATH": str(tmp_path_factory.mktemp("empty"))}

@@ -1,4 +1,4 @@
-"""Properties of the whole pipeline: order and batching change nothing, late data ends where a rebuild from scratch does."""
+"""Properties of the whole pipeline: order and batching don't matter, and late data gives the same as a rebuild from scratch."""
 
 import csv
 import gzip
@@ -38,7 +38,7 @@ def open_platform(home: Path, **overrides: Any) -> Platform:
 
 @st.composite
 def traffic(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Events of two days: few visitors and ids, so that copies, ties and visits over midnight are frequent."""
+    """Events of two days with few visitors and ids, so that copies, ties and visits across midnight are frequent."""
     events = []
     for _ in range(draw(st.integers(5, 40))):
         at = START + timedelta(minutes=draw(st.integers(0, 2 * 24 * 60 - 1)))
@@ -61,12 +61,12 @@ def traffic(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def received(fields: dict[str, Any]) -> datetime:
-    """The hour that an event was received in."""
+    """The received hour of an event."""
     return datetime.fromisoformat(fields["received_at"].removesuffix("Z")).replace(minute=0, second=0)
 
 
 def land_and_build(platform: Platform, batches: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Land the batches one after the other, each as the sensors load it, and rebuild what each makes stale."""
+    """Land batches one after the other, load each like the sensors do, and rebuild stale partitions."""
     for number, batch in enumerate(batches):
         by_hour: dict[datetime, list[dict[str, Any]]] = {}
         for fields in batch:
@@ -79,7 +79,7 @@ def land_and_build(platform: Platform, batches: Sequence[Sequence[dict[str, Any]
 
 
 def load(platform: Platform) -> None:
-    """Load the segments that are missing."""
+    """Load missing segments."""
     hours = sorted(list_hours(platform.settings.landing))
     if hours:
         window = Window(hours[0], hours[-1] + HOUR)
@@ -87,7 +87,7 @@ def load(platform: Platform) -> None:
 
 
 def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
-    """Rebuild stale hours and days through Dagster; which they were."""
+    """Rebuild stale hours and days through Dagster. Returns them."""
     tables = platform.lakehouse
     raw = tables.snapshot("raw_events")
     hours = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"))}
@@ -121,7 +121,7 @@ def test_any_order_and_any_batching_gives_equal_tables(
 
 
 def test_a_late_event_that_moves_cuts_changes_the_days_after_its_own(tmp_path: Path) -> None:
-    """Activity of one session id, unbroken for 26 hours: the first event, which comes last, decides where it is cut."""
+    """26 hours of continuous activity with one session id. The first event, which arrives last, determines the cuts."""
     day = datetime(2026, 3, 10)
     on_time = [event(str(hour), day + hour * HOUR, session_id="s1", event="page_view") for hour in (10, 17, 25)]
     late = event("late", day - HOUR, received_at=day + 26 * HOUR, session_id="s1")

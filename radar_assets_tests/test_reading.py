@@ -1,4 +1,4 @@
-"""What `import radar_assets` offers, and what it costs the processes that don't use it."""
+"""The public functions of `radar_assets`, and the cost of importing the package."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def test_an_invalid_window_is_named(settings: Settings, window: object, message:
 
 
 def test_importing_radar_imports_nothing_else() -> None:
-    """Each process of Radar imports the package, and the one that runs are forked from must not hold its modules."""
+    """Each process of Radar imports the package, and the process that runs are forked from must not load its modules."""
     script = "import sys, radar_assets; print(*(name for name in sys.modules if 'radar_assets.' in name or name == 'pandas'))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

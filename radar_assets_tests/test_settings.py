@@ -10,7 +10,7 @@ from radar_assets.environment import EnvironmentSettings
 from radar_assets.settings import Settings, SettingsError, load_settings
 
 
-def test_allowed_hosts_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allowed_hosts_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().allowed_hosts == ()
     monkeypatch.setenv("RADAR_ALLOWED_HOSTS", "10.0.0.0/8, hooks.internal,")
     assert load_settings().allowed_hosts == ("10.0.0.0/8", "hooks.internal")

@@ -1,6 +1,6 @@
-"""A home of an earlier release opens, and keeps its alerts, deliveries, keys and tables; what waited is delivered once.
+"""A home of an earlier release opens and keeps its alerts, deliveries, keys and tables; waiting messages are delivered once.
 
-How the home was made is in `fixtures/make_home.py`.
+`fixtures/make_home.py` created the home.
 """
 
 import json
@@ -34,7 +34,7 @@ ARCHIVE = Path(__file__).parent / "fixtures" / "home_0003.tar.xz"
 
 @pytest.fixture
 def expected(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """The home at the only place where its tables work, and what the code that made it read in it."""
+    """The home at the only path where its tables work, and its content as read by the code that created it."""
     with FileLock(f"{HOME}.lock", timeout=300):
         shutil.rmtree(HOME, ignore_errors=True)
         with tarfile.open(ARCHIVE) as archive:
@@ -46,12 +46,12 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it."""
+    """Values as in JSON."""
     return json.loads(json.dumps(value, default=str))
 
 
 def all_rows(url: str, table: str) -> list[dict[str, Any]]:
-    """The rows of a table of the store as it stands."""
+    """The current rows of a table of the store."""
     store = existing_store(url)
     assert store
     reflected = sa.Table(table, sa.MetaData(), autoload_with=store.engine)
@@ -65,16 +65,16 @@ def all_rows(url: str, table: str) -> list[dict[str, Any]]:
 
 
 def rows(url: str, table: str) -> dict[str, dict[str, Any]]:
-    """The same by their key."""
+    """The rows by their key."""
     return {row[KEYS[table]]: row for row in all_rows(url, table)}
 
 
-def test_a_home_of_an_earlier_release_keeps_everything_and_delivers_what_waited(
+def test_a_home_of_an_earlier_release_keeps_everything_and_delivers_waiting_messages(
     expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = Inbox()
     with endpoint() as hook, mail_server(inbox, None) as port:
-        # Also the former name of a setting.
+        # Uses the former name of a setting too.
         monkeypatch.setenv("RADAR_ALERT_ALLOWED_HOSTS", "127.0.0.1")
         monkeypatch.setenv("RADAR_SMTP_URL", f"smtp://127.0.0.1:{port}?starttls=no")
         monkeypatch.setenv("RADAR_SMTP_FROM", "radar@shop.example")
@@ -111,7 +111,7 @@ def test_a_home_of_an_earlier_release_keeps_everything_and_delivers_what_waited(
 
 
 def check_rows(url: str, expected: dict[str, list[dict[str, Any]]]) -> None:
-    """Every row of every table is there, with the values that it had in all columns that still have their name."""
+    """Check that every row of every table exists, with the same values in all columns that kept their names."""
     renamed = {"severity", "notices"}
     for table in KEYS:
         after = rows(url, table)
@@ -131,7 +131,7 @@ def check_rows(url: str, expected: dict[str, list[dict[str, Any]]]) -> None:
         assert sorted(all_rows(url, table), key=key) == sorted(expected[table], key=key)
 
 
-def test_only_the_names_of_modules_that_moved_are_changed_in_an_operators_own_file(
+def test_in_an_operators_own_file_only_names_of_moved_modules_change(
     expected: dict[str, Any],
 ) -> None:
     file = HOME / "dagster" / "dagster.yaml"

@@ -1,4 +1,4 @@
-"""Definitions of an asset that waits until it is let go, for tests that do something to a run under way."""
+"""Definitions of an asset that waits until it is released, for tests of runs in progress."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 FOLDER = "RADAR_TESTS_FOLDER"
-"""Variable with a folder: each file `ask-*` in it asks for a run, and a file `go` lets all of them end."""
+"""Variable with a folder: each file `ask-*` in it requests a run, and a file `go` releases all of them."""
 
 
 def _folder() -> Path:

@@ -1,1 +1,1 @@
-"""Who may do what: projects, their keys and the limits of what they may send, shared by the collector and the API."""
+"""Access control: keys of projects and limits on their events, shared by the collector and the API."""

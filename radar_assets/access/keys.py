@@ -1,4 +1,4 @@
-"""Keys: create, revoke and look up. A write key says whose events a request brings; a read key lets its holder read live numbers.
+"""Keys: create, revoke and look up. A write key identifies the project of events; a read key gives access to live numbers.
 
 A key is shown once and stored as a hash. Limits are in `limits.py`.
 """
@@ -37,7 +37,7 @@ class Grant:
     """What a key gives access to.
 
     Attributes:
-        origins: the web origins that it is for, `None` for an invalid one; empty for any sender.
+        origins: the web origins that may use it, `None` for an invalid one; empty for any sender.
         events_per_second: the project's own limit, `None` for that of the settings; likewise `events_per_month`.
     """
 
@@ -55,7 +55,7 @@ class Grant:
 class KeyRing:
     """All valid keys of the store. For one event loop.
 
-    They are read together every two seconds, so that requests wait for no query, and known keys keep working while the store is
+    They are read together every two seconds, so that requests don't wait for queries, and known keys keep working while the store is
     unavailable.
     """
 
@@ -67,7 +67,7 @@ class KeyRing:
         self.failure: str | None = "keys have not been read yet"
 
     async def keep_fresh(self) -> None:
-        """Read the keys again and again, until it is cancelled."""
+        """Read the keys periodically until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(FRESH_S)
@@ -135,8 +135,8 @@ def create_key(
     """Create a key for a project and return it. It can't be read again later.
 
     Args:
-        value: the key itself, where a protocol's senders have an id that is no secret, such as the domain of a Plausible site.
-        origins: the web origins that it is for, such as `https://shop.example`; none for any sender.
+        value: the key itself, for protocols whose senders use a public id, such as the domain of a Plausible site.
+        origins: the web origins that may use it, such as `https://shop.example`; none for any sender.
 
     Raises:
         FieldError: the project is unknown, the key exists, or the value or an origin is invalid.
@@ -147,10 +147,10 @@ def create_key(
     allowed = sorted({_origin(origin) for origin in origins})
     with store.session() as session:
         if session.get(Project, project_id) is None:
-            raise FieldError("project id", project_id, "is unknown; radar project add makes it")
+            raise FieldError("project id", project_id, "is unknown; create it with radar project add")
         same = session.scalar(sa.select(ApiKey).where(ApiKey.hash == hash_key(key)))
         if same and same.revoked_at is None:
-            raise FieldError("key value", key, "is in use already; choose another, or revoke that key first")
+            raise FieldError("key value", key, "is already in use; choose another one, or revoke that key first")
         if same:
             session.delete(same)
             session.flush()

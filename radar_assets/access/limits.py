@@ -109,8 +109,8 @@ class Usage:
 
     def of(self, project_id: str, now: datetime) -> int:
         """How many events a project has sent in the month of `now`."""
-        place = (project_id, _month(now))
-        return self._stored.get(place, 0) + self._on_its_way[place] + self._counted[place]
+        month = (project_id, _month(now))
+        return self._stored.get(month, 0) + self._on_its_way[month] + self._counted[month]
 
     def add(self, project_id: str, now: datetime, events: int) -> None:
         """Count events; a negative number refunds them."""
@@ -119,7 +119,7 @@ class Usage:
     async def exchange(self) -> None:
         """Add the counts to the store and read the totals of all workers; if that fails, the next call retries.
 
-        It goes on when it is cancelled, since nobody could tell then what is stored; the next one waits for it.
+        It continues if it is cancelled, since it would otherwise be unknown what is stored; the next exchange waits for it.
         """
         await asyncio.shield(self._exchange())
 
@@ -135,7 +135,7 @@ class Usage:
 
 
 def _exchange(store: Store, counted: Counter[tuple[str, date]]) -> dict[tuple[str, date], int]:
-    # What was stored before it was given back is taken off: less than nothing is a count, too.
+    # Refunds of events that are already stored are subtracted, so counts can be negative.
     rows = [
         {"project_id": id, "month": month, "events": events}
         for (id, month), events in sorted(counted.items())

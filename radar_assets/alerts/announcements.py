@@ -1,7 +1,7 @@
-"""Announcements: when an alert is announced, how often, and how much of it at once. Each one is a row of the outbox.
+"""Announcements: decides when and how often an alert is announced. Each announcement is a row of the outbox.
 
 Everything is decided from the alert's row, in the transaction that changes it, so that nothing is announced twice however often
-windows are judged. What waits for the end of quiet hours or of a snooze is decided again at the next judgement of the rule.
+windows are judged. Announcements held back by quiet hours or a snooze are decided again when the rule is next judged.
 """
 
 import itertools
@@ -27,12 +27,12 @@ from radar_assets.store.models import Alert, Delivery
 from radar_assets.windows import HOUR, Window
 
 ORDER = timedelta(microseconds=1)
-"""Distance between the announcements of one judgement, so that they are sent in their order."""
+"""Time between the announcements of one judgement, which keeps them in order."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What announcing needs besides the findings.
+    """Context of announcements, besides the findings.
 
     Attributes:
         max_age: alerts whose latest window ended longer ago are recorded but not announced.
@@ -58,8 +58,8 @@ def announce(
     """Put the announcements that are due for a rule's alerts into the outbox.
 
     Args:
-        alerts: all that this judgement may concern, by project and subject.
-        growing: ids of those that have new windows.
+        alerts: all alerts that this judgement may affect, by project and subject.
+        growing: ids of the alerts with new windows.
     """
     for alert in (alert for known in alerts.values() for alert in known):
         if alert.announced_at and alert.recovered_at is None:
@@ -82,7 +82,7 @@ def announce(
 
 
 def topic(alert: Alert) -> str:
-    """What announcements are counted by for the hourly limit."""
+    """The key that announcements are counted by for the hourly limit."""
     return f"{alert.kind}:{alert.severity}:{alert.project_id}"
 
 
@@ -130,13 +130,13 @@ def _due(alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, con
 
 
 def _was_announced(alert: Alert, known: Iterable[Alert]) -> bool:
-    """Whether its latest window was announced as part of another alert."""
+    """Whether the latest window of the alert was announced as part of another alert."""
     start = alert.ended_at - ORDER
     return any(other is not alert and overlaps_announced(other, start, alert.ended_at) for other in known)
 
 
 def _cover(alert: Alert) -> None:
-    """Count all its windows as announced."""
+    """Mark all windows of the alert as announced."""
     covered_from = min(alert.covered_from or alert.fired_at, alert.fired_at)
     covered_until = max(alert.covered_until or alert.ended_at, alert.ended_at)
     if (covered_from, covered_until) != (alert.covered_from, alert.covered_until):
@@ -188,7 +188,7 @@ class _Batch:
             self._rows.append(row)
 
     def write(self) -> None:
-        """Write the rows. What exceeds the limit is added to the row that is sent at the end of the hour."""
+        """Write the rows. Announcements over the limit are added to the row that is sent at the end of the hour."""
         self._session.add_all(self._rows)
         hour = Window.of_hour(self._context.now).start
         for (channel, counted_by, severity), contents in self._together.items():

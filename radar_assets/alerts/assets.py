@@ -31,13 +31,13 @@ LAYER = "radar_assets.alerts"
 POOL = "deliveries"
 """`dagster.yaml` limits how many runs are in it, `outbox.MAX_IN_FLIGHT` how many messages are sent at once."""
 REPORTED_FOR = timedelta(days=30)
-"""How long the check fails because of a message that did not arrive, unless it is retried or dropped."""
+"""How long an undelivered message fails the check, unless it is retried or dropped."""
 
 
 def build_assets(grids: Grids, metrics: Sequence[Metric], settings: AlertSettings) -> list[dg.AssetsDefinition]:
     """The assets of the layer, on the given grids."""
 
-    # Built from the store, but shown after the metrics whose rules it is about.
+    # Built from the store, but shown after the metrics that its rules are about.
     options = {**table_options(ALERTS, LAYER, grids), "deps": ["hourly_metrics"]}
 
     @dg.asset(**options, output_required=False)
@@ -59,7 +59,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric], settings: AlertSetting
         deps=["alerts"],
         kinds={"email", "webhook"},
         pool=POOL,
-        description="Messages about alerts, sent: one pass over the outbox. Each arrives at least once, under the same id if again.",
+        description="Sends messages about alerts: one pass over the outbox. Delivery is at least once; retries reuse the id.",
     )
     def alert_deliveries(
         lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
@@ -99,7 +99,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
 
 
 def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric], settings: AlertSettings) -> "PassResult":
-    """Send what is due in the outbox: one pass of the deliverer over the channels that were applied."""
+    """Send due messages, in one pass of the deliverer over the channels that were applied."""
     from radar_assets.alerts.measuring import history
     from radar_assets.alerts.notices import KIND, Notice
     from radar_assets.alerts.rendering import renderer
@@ -121,7 +121,7 @@ def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric], s
 
 
 def _shown(rows: Sequence[Delivery]) -> dg.TableMetadataValue:
-    """Deliveries as a table, without what they say."""
+    """Deliveries as a table, without their contents."""
     records = [
         dg.TableRecord(
             {

@@ -23,24 +23,24 @@ from radar_assets.windows import Grids, hour_key, utc_now
 ALERTS_JOB, DELIVER_JOB, MONITOR_JOB = "alerts_job", "deliver_alerts_job", "monitor_thresholds_job"
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 REFRESH_EVERY = timedelta(minutes=15)
-"""How often an hour of the table of alerts that keeps changing is rebuilt."""
+"""How often an hour of the table `alerts` is rebuilt while its alerts keep changing."""
 AFTER_AN_HOUR = (1, 6)
-"""Minutes of the hour at which hourly rules are judged, besides the runs of their tables: without events no run judges them. The
-second time is for segments that land late and runs that fail."""
+"""Minutes of the hour at which hourly rules are judged in addition to the runs of their tables, because hours without events have
+no run. The second one covers late segments and failed runs."""
 AFTER_A_DAY = (1, 31)
 """Hour and minute of the day at which daily rules are judged for the first time, half an hour after the day is closed. They are
 judged again every hour, because alerts that fire in quiet hours are announced when their rule is next judged."""
 
 
 def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
-    """The jobs of the layer, of a type that Dagster does not publish. The one that judges rules needs rules to judge."""
+    """The jobs of the layer, of a type that Dagster doesn't export. Without rules there is no job that judges them."""
     alerts_job = dg.define_asset_job(
         ALERTS_JOB,
         selection=dg.AssetSelection.assets("alerts"),
         partitions_def=grids.hourly,
-        description="The table of what fired, for hours whose alerts have changed.",
+        description="Rebuilds the table of alerts, for hours whose alerts have changed.",
     )
-    # With the one check that a pass changes; those of rules that are shown at this asset have times of their own.
+    # With the one check that a pass changes; the checks of rules on this asset have their own triggers.
     deliveries, arrived = (
         "alert_deliveries",
         dg.AssetCheckKey(dg.AssetKey("alert_deliveries"), "every_delivery_arrived"),
@@ -48,7 +48,7 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
     deliver_alerts_job = dg.define_asset_job(
         DELIVER_JOB,
         selection=dg.AssetSelection.assets(deliveries).without_checks() | dg.AssetSelection.checks(arrived),
-        # Before everything else in the queue: it is short, and people wait for it.
+        # First in the queue, because it is short and people wait for it.
         tags={"dagster/priority": "10"},
         description="One pass over the outbox of alerts.",
     )
@@ -65,13 +65,13 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
 
 
 def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefinition]:
-    """The sensors, switched on. They look at the store rather than at tables."""
+    """The sensors, enabled by default. They read the store rather than tables."""
 
     @dg.sensor(
         job_name=DELIVER_JOB,
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sends what is due in the outbox.",
+        description="Sends due messages.",
     )
     def deliver_alerts(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> dg.SensorResult:
         now = utc_now()
@@ -82,7 +82,7 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
         filters = dg.RunsFilter(job_name=DELIVER_JOB, statuses=WAITING)
         if context.instance.get_run_ids(filters, limit=1):
             return dg.SensorResult(skip_reason="A run that has not started yet will send it.")
-        # The same rows once in two minutes: a run has just started and not got to them, or it died.
+        # The same rows at most once in two minutes: a run has just started and not claimed them yet, or it died.
         rows = hashlib.sha256(json.dumps(due).encode()).hexdigest()[:16]
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"deliver:{rows}:{now:%Y%m%d%H}{now.minute // 2}")])
 
@@ -106,7 +106,7 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
             for hour, at in due.items()
             if has_rested(context.instance, "alerts", hour_key(hour), REFRESH_EVERY)
         }
-        # Ask for the same hours again after an hour: their run may have failed.
+        # Request the same hours again after an hour, because their run may have failed.
         run_requests = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
         return dg.SensorResult(run_requests=run_requests, cursor=settled.cursor())
 
@@ -124,7 +124,7 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
 
 
 def build_schedules(rules: Sequence[Rule]) -> list[dg.ScheduleDefinition]:
-    """The schedule that judges rules, switched on, if there are any."""
+    """The schedule that judges rules, enabled by default. Without rules there is no schedule."""
     if not rules:
         return []
 
@@ -132,7 +132,7 @@ def build_schedules(rules: Sequence[Rule]) -> list[dg.ScheduleDefinition]:
         job_name=MONITOR_JOB,
         # A minute after windows end: by then the collector has closed the segments of their last lines, and they are loaded.
         cron_schedule="1-59/5 * * * *",
-        description="Judges rules whose windows have just ended, a minute after every five.",
+        description="Judges rules whose windows have just ended: every five minutes, one minute later.",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
@@ -149,7 +149,7 @@ def build_schedules(rules: Sequence[Rule]) -> list[dg.ScheduleDefinition]:
 
 
 def due_rules(rules: Sequence[Rule], at: datetime) -> list[Rule]:
-    """The rules to judge at a tick: those of five minutes and what is watched at each, those of hours and days after these end."""
+    """The rules to judge at a tick: five-minute and platform rules at every tick, hourly and daily rules after their windows end."""
     return [
         rule
         for rule in rules

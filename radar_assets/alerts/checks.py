@@ -1,7 +1,7 @@
-"""The rules as asset checks: one check a rule, on the asset that holds its windows, and one step for all rules of an asset.
+"""Rules as asset checks: one check per rule, on the asset that holds its windows, and one step for all rules of an asset.
 
-What a check decides is written to the ledger before it is told to Dagster; what becomes of it there is for `ledger.py`, and how values
-are judged for `evaluation.py`.
+Findings are recorded in the ledger before Dagster gets the result. `evaluation.py` judges values, and `ledger.py` turns findings into
+alerts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ WATCHED_AT: dict[Watch, str] = {
     "stuck_runs": "alert_deliveries",
     "daemon": "alert_deliveries",
 }
-"""The asset at which people would look for what is watched."""
+"""The asset that shows the check of a platform rule, by what it watches."""
 PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 ERRORS = ("high", "critical")
 
@@ -56,8 +56,8 @@ def check_key(rule: Rule) -> dg.AssetCheckKey:
 def runs_with_asset(rule: Rule) -> bool:
     """Whether a rule is judged in every run of its asset, so that late data and backfills judge it again.
 
-    Not what is watched, nor windows of five minutes: an hour is rebuilt every half minute while events land, and to read five weeks
-    of events at the same time of the day costs as much as the rebuild. The clock judges those, for the last hour at each tick.
+    Platform rules and five-minute rules are not: an hour is rebuilt every half minute while events land, and reading five weeks of
+    events at the same time of day costs as much as the rebuild. The schedule judges those, for the last hour at each tick.
     """
     return rule.watch is None and rule.window != "5m"
 
@@ -72,11 +72,11 @@ def build_checks(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says of a rule.
+    """The result of a rule's check.
 
     Attributes:
         breaches: the latest first.
-        is_broken: whether the rule is broken in what the run is about: its partitions, or now.
+        is_broken: whether the rule is broken in the partitions of the run or, if it has none, now.
     """
 
     findings: Findings
@@ -124,10 +124,10 @@ def _checks_of(
         failures: list[Exception] = []
         for rule in selected:
             if not rule.enabled:
-                yield _result(asset, rule, passed=True, metadata={"enabled": False, "why": "The rule is switched off."})
+                yield _result(asset, rule, passed=True, metadata={"enabled": False, "why": "The rule is disabled."})
             elif not (rule.watch or rule.metric in registered):
-                # Not the run's failure: that would fail, and try again, each run of the asset until somebody mends the file.
-                why = f"{rule.metric} is no metric any more; put it back into radar.yaml, or apply the file without the rule."
+                # Not a failure of the run, which would fail and retry every run of the asset until the file is fixed.
+                why = f"Unknown metric {rule.metric}. Declare it in radar.yaml again, or remove the rule and run radar apply."
                 yield _result(asset, rule, passed=False, metadata={"why": why})
         active = [rule for rule in selected if rule.enabled and (rule.watch or rule.metric in registered)]
         for verdict in _verdicts(context, lakehouse, store, active, metrics, now, failures):
@@ -135,7 +135,7 @@ def _checks_of(
             try:
                 if verdict.findings.judged:
                     ledger.record(store, verdict.findings, ledger_context)
-            except Exception as error:  # the other rules are judged all the same, then the step fails
+            except Exception as error:  # the other rules are still judged, then the step fails
                 failures.append(error)
                 continue
             yield _result(asset, rule, passed=not verdict.is_broken, metadata=verdict.metadata)
@@ -154,7 +154,7 @@ def _verdicts(
     now: datetime,
     failures: list[Exception],
 ) -> Iterator[Verdict]:
-    """The verdicts on rules; those that can't be judged leave a failure."""
+    """The verdicts on rules. Errors of platform rules are added to `failures`."""
     judged: dict[WindowName, list[Rule]] = {}
     for rule in rules:
         if rule.watch:
@@ -171,24 +171,24 @@ def _verdicts(
 
 
 def judged_span(tags: Mapping[str, str], window: WindowName, ended: datetime) -> tuple[Window, bool]:
-    """What a run judges: the windows of its partitions, or the latest ones; and whether it is about the latest.
+    """The span that a run judges: its partitions, or else the latest windows. The second value says whether it is the latest.
 
     Args:
-        ended: the time by which windows have to have ended.
+        ended: only windows that ended by this time are judged.
     """
     if not any(tag in tags for tag in PARTITION_TAGS):
         return latest_windows(window, ended), True
     span = checked_window(tags, "day" if window == "1d" else "hour")
     latest = latest_windows(window, ended, 1)
-    # A run of the current hour has nothing to judge yet. Saying so would hide what the last one said: it looks at that again.
+    # A run of the current hour has no window to judge yet. An empty result would hide the previous one, so that is judged again.
     return (latest, True) if span.start >= latest.end else (span, False)
 
 
 def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdict:
-    """What a check says after judging a rule over a span.
+    """The verdict on a rule after judging it over a span.
 
     Args:
-        is_latest: whether only the last window of each project decides, as whether the rule is broken now.
+        is_latest: whether only the last window of each project counts, which shows if the rule is broken now.
     """
     findings, rule = judgement.findings, judgement.findings.rule
     latest = {key[0]: windows[-1] for key, windows in findings.judged.items() if windows}
@@ -200,7 +200,7 @@ def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdic
     breaches = sorted(findings.breaches, key=lambda breach: (breach.window, breach.project_id), reverse=True)
     metadata: dict[str, Any] = {
         "window": f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC",
-        # Those in a row with them, and those that are compared with them a week later, included.
+        # Includes the consecutive windows that `for` requires, and windows a week later that are compared with these.
         "windows_checked": len(judgement.asked) - len(judgement.unsettled),
         "not_judged": len(judgement.unsettled),
         "projects_checked": len(findings.judged),
@@ -218,7 +218,7 @@ def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdic
 def _watched(
     context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, store: Store, rule: Rule, now: datetime
 ) -> Verdict:
-    """What a check says of the platform itself."""
+    """The verdict on a platform rule."""
     from radar_assets.alerts import records, watchers
 
     findings = watchers.find(rule, context.instance, lakehouse, now, records.firing_subjects(store, rule.name))
@@ -233,7 +233,7 @@ def _watched(
 
 
 def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadataValue:
-    """The first breaches of some, each with the start of the windows in a row that it belongs to."""
+    """A table of the first breaches, each with the start of its consecutive breaching windows."""
     since = _since(breaches, step)
     columns: dict[str, str] = {"project": "string", "since": "string", "window": "string", "value": "float"}
     columns |= {"threshold": "float", "compared_with": "float", "usual": "string", "what": "string"}
@@ -260,7 +260,7 @@ def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadat
 
 
 def _since(breaches: Iterable[Breach], step: timedelta) -> dict[tuple[str, str, datetime], datetime]:
-    """When the windows in a row began that each breach belongs to, by project, subject and start of its window."""
+    """Start of the consecutive windows that each breach belongs to, by project, subject and start of its window."""
     since: dict[tuple[str, str, datetime], datetime] = {}
     for breach in sorted(breaches, key=lambda breach: breach.window):
         subject = (breach.project_id, breach.subject)

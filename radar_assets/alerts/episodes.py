@@ -1,4 +1,4 @@
-"""Episodes: the runs of adjacent windows that breaches make, and which alert each of them is.
+"""Episodes: groups breaches into runs of adjacent windows, and assigns these to alerts.
 
 Pure functions over spans of time and alerts. `ledger.py` stores the result, `announcements.py` announces it.
 """
@@ -12,10 +12,10 @@ from radar_assets.store.models import Alert
 
 @dataclass(frozen=True, order=True)
 class Stretch:
-    """Adjacent windows of an alert, or a single window that belongs to none yet.
+    """Adjacent windows of an alert, or a single window that belongs to no alert yet.
 
     Attributes:
-        owner: id of the alert; None for a breach that is new.
+        owner: id of the alert; None for a new breach.
     """
 
     start: datetime
@@ -41,12 +41,12 @@ class Episode:
 
     @property
     def owners(self) -> set[str]:
-        """Ids of the alerts that have a part of it."""
+        """Ids of the alerts whose windows it contains."""
         return {stretch.owner for stretch in self.stretches if stretch.owner}
 
 
 def episodes(stretches: Sequence[Stretch]) -> list[Episode]:
-    """The episodes that stretches make, in order. Gaps, whether unknown or without a breach, separate them."""
+    """Group stretches into episodes, in order. Windows that are unknown or have no breach separate episodes."""
     runs: list[list[Stretch]] = []
     end = datetime.min
     for stretch in sorted(stretches, key=lambda stretch: (stretch.start, stretch.end)):
@@ -59,11 +59,11 @@ def episodes(stretches: Sequence[Stretch]) -> list[Episode]:
 
 
 def assign(episodes: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Episode, Alert | None]]:
-    """Which of a project's alerts each episode is; None for a new one.
+    """Assign a project's episodes to its alerts; None for an episode that needs a new alert.
 
-    Announced alerts are kept in preference to others, the one announced first before all. If windows in the middle of an alert turn
-    out to break no rule, it stays with the latest part, which goes on. An announced alert that had no window left is taken up again
-    if one of its announced windows breaks the rule after all.
+    Announced alerts take precedence, the earliest announced first. If windows in the middle of an alert turn out not to break the
+    rule, the alert keeps the latest part. An announced alert without windows resumes if one of its announced windows breaks the
+    rule after all.
     """
     owners = {owner for episode in episodes for owner in episode.owners}
     idle = [alert for alert in alerts if alert.announced_at and alert.id not in owners]

@@ -1,7 +1,7 @@
-"""How rules are judged: which windows, from which values, and what of them breaks a rule.
+"""Judges rules: selects the windows, computes their values, and finds those that break a rule.
 
-All rules of one length of windows are judged together, for all their projects, by the statements in `sql/`; nothing here knows of
-alerts that were there before, which is for `ledger.py`.
+All rules with the same window length are judged together, for all their projects, by the statements in `sql/`. Existing alerts belong
+to `ledger.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 
 LATEST: dict[WindowName, int] = {"5m": 12, "1h": 24, "1d": 7}
-"""Windows that are judged when nothing says which: what came late, or was missed, is made good within that many."""
+"""Number of latest windows that are judged by default, which makes up for late data and missed ticks."""
 MICROSECOND = timedelta(microseconds=1)
 
 
 class UnknownMetricError(Exception):
-    """A rule is about a metric that the registry no longer has."""
+    """A rule refers to a metric that is no longer in the registry."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of judging a rule.
+    """The result of judging a rule.
 
     Attributes:
-        asked: the windows that were to be judged, in order.
-        unsettled: those of them that are judged later: something has landed for them that is not in the tables yet, or the rule's
-            metric could not be computed.
-        trend: for each window the value that is closest to breaking the rule, or furthest beyond, of any project; a change in
-            percent where the rule is about one.
+        asked: the requested windows, in order.
+        unsettled: requested windows that are judged later, because landed events are not in the tables yet or the metric could not
+            be computed.
+        trend: for each window, the value of any project that is closest to breaking the rule or furthest beyond; for rules about
+            changes, the change in percent.
     """
 
     findings: Findings
@@ -54,31 +54,31 @@ class Judgement:
 
 
 class _Lens(NamedTuple):
-    """What decides, apart from thresholds, which windows of a project can be judged; rules often have it in common."""
+    """What determines which windows of a project can be judged, apart from thresholds. Many rules share a lens."""
 
     metric: str
     against: str | None
     is_fall: bool
     minimum: float
     for_windows: int
-    # The windows to judge, and with them those before that `for` takes into account.
+    # The windows to judge, and the earlier windows that `for` considers.
     plan: tuple[tuple[datetime, ...], tuple[datetime, ...]]
 
 
 def settling_time(lakehouse: Lakehouse) -> timedelta:
-    """How long after its end a window is left alone: its last lines are in a segment that the collector has yet to close."""
+    """How long after its end a window can't be judged, because its last lines are in a segment that the collector has yet to close."""
     return timedelta(seconds=lakehouse.settings.segment_age_s + 20)
 
 
 def latest_windows(window: WindowName, now: datetime, count: int | None = None) -> Window:
-    """The stretch of the latest windows that have ended, as many as `LATEST` says unless `count` does."""
+    """The span of the latest windows that have ended. Default for `count`: as in `LATEST`."""
     step = WINDOWS[window]
     end = EPOCH + (now - EPOCH) // step * step
     return Window(end - (count or LATEST[window]) * step, end)
 
 
 def asked_windows(rule: Rule, span: Window, ended: datetime) -> list[Window]:
-    """The windows of a span, and those later ones whose verdict hangs on them, as far as they have ended.
+    """The windows of a span, and later windows whose verdict depends on them, if they have ended.
 
     Args:
         ended: only windows that end by then.
@@ -95,26 +95,26 @@ def asked_windows(rule: Rule, span: Window, ended: datetime) -> list[Window]:
 def evaluate(
     lakehouse: Lakehouse, rules: Sequence[Rule], metrics: Sequence[Metric], span: Window, now: datetime
 ) -> list[Judgement]:
-    """Judge rules over the windows of a span and those that hang on them.
+    """Judge rules over the windows of a span, and over later windows that depend on them.
 
     Args:
-        rules: of one length of windows, about metrics.
+        rules: rules about metrics, all with the same window length.
         metrics: the registry.
         span: of time; windows that have not ended by `now` are left out.
         now: naive, UTC.
 
     Returns:
-        One for each rule, in order.
+        One judgement per rule, in order.
 
     Raises:
-        UnknownMetricError: a rule is about a metric that is not in the registry.
+        UnknownMetricError: the metric of a rule is not in the registry.
     """
     if not rules:
         return []
     registered = {metric.name: metric for metric in metrics}
     for rule in rules:
         if rule.metric not in registered:
-            raise UnknownMetricError(f"the rule {rule.name} is about {rule.metric}, which is no metric any more")
+            raise UnknownMetricError(f"rule {rule.name}: unknown metric {rule.metric}; declare it in radar.yaml again")
     window = rules[0].window
     ended = now - settling_time(lakehouse)
     asked = [asked_windows(rule, span, ended) for rule in rules]
@@ -164,17 +164,17 @@ def evaluate(
 
 
 def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
-    """Starts of the asked windows and of those before them that `for` takes into account."""
+    """Starts of the requested windows and of the earlier windows that `for` considers."""
     return sorted({window.start - offset * rule.step for window in asked for offset in range(rule.for_windows)})
 
 
 def _compared(rules: Sequence[Rule], starts: set[datetime]) -> set[datetime]:
-    """The windows and those that rules compare them with."""
+    """Starts of the windows, and of the windows that rules compare them with."""
     return {start - lag for start in starts for lag in {timedelta(0), *(rule.lag for rule in rules)}}
 
 
 def _tables(lakehouse: Lakehouse, window: WindowName) -> dict[str, Snapshot]:
-    """The table that holds the windows and what it is built from, each read before its input, so that what comes in between shows."""
+    """The table that holds the windows and its inputs, each read before its input, so that commits in between show as staleness."""
     table = lakehouse.tables[TABLE[window]]
     return {each.name: lakehouse.snapshot(each.name) for each in (table, *table.origins)}
 
@@ -182,7 +182,7 @@ def _tables(lakehouse: Lakehouse, window: WindowName) -> dict[str, Snapshot]:
 def _unsettled(
     lakehouse: Lakehouse, tables: Mapping[str, Snapshot], starts: set[datetime], step: timedelta, now: datetime
 ) -> set[datetime]:
-    """Starts of the windows for which something has landed that is not in the tables yet."""
+    """Starts of the windows with landed events that are not in the tables yet."""
     spans = contiguous(starts, step, len(starts))
     late: list[Window] = []
     for child, parent in zip(tables, list(tables)[1:], strict=False):
@@ -198,9 +198,9 @@ def _unsettled(
 
 
 def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window], now: datetime) -> list[Window]:
-    """For each segment that is not loaded, the stretch of time that its events may be of.
+    """For each segment that is not loaded, the span of time that its events may belong to.
 
-    Senders' clocks may be ahead by the tolerance of the contract; what comes later than that is late, and judged again.
+    Senders' clocks may be ahead by the tolerance of the contract. Older events are late, and their windows are judged again.
     """
     begin = lakehouse.settings.start_date
     first = datetime(begin.year, begin.month, begin.day)
@@ -210,8 +210,7 @@ def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window]
     stretches = []
     for segment in missing_segments(lakehouse, raw_events, on_grid) if on_grid else []:
         received = Window.of_hour(segment.received_hour)
-        # A segment of the collector has been open for so long before it was closed; one that came by another way may hold anything
-        # of its hour.
+        # The collector opened its segment at most this long before closing it. A segment from elsewhere may hold any line of its hour.
         opened = EPOCH + timedelta(microseconds=segment.modified_ns // 1000) - age
         start = opened if received.start < opened < received.end else received.start
         stretches.append(Window(start, received.end + CLOCK_TOLERANCE))
@@ -221,7 +220,7 @@ def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window]
 def _rule_inputs(
     rules: Sequence[Rule], lens_of_rule: Sequence[int], lenses: Sequence[_Lens], metrics: Sequence[Metric]
 ) -> dict[str, "pa.Table"]:
-    """The rules as relations: whatever their names and projects are called, they reach the statements as values."""
+    """The rules as relations, so that names of rules and projects reach the statements as values only."""
     plans = {plan: index for index, plan in enumerate(dict.fromkeys(lens.plan for lens in lenses))}
     planned = [(index, start, start in set(judged)) for (judged, starts), index in plans.items() for start in starts]
     overrides = [
@@ -272,7 +271,7 @@ def _rule_inputs(
 
 
 def is_about_rises(rule: Rule) -> bool:
-    """Whether the largest value is the one that is closest to breaking a rule, and not the smallest."""
+    """Whether a rule breaks when values are too large, rather than too small."""
     return _operator(rule) not in ("lt", "lte", "fall")
 
 
@@ -291,7 +290,7 @@ def _judgements(
     judged: Sequence[Mapping[str, Any]],
     trends: Sequence[Mapping[str, Any]],
 ) -> list[Judgement]:
-    """What the statements gave, rule by rule."""
+    """The results of the statements, by rule."""
     step = rules[0].step
     seen: dict[int, dict[tuple[str, str], Sequence[Window]]] = {}
     for row in judged:

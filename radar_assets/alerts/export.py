@@ -1,4 +1,4 @@
-"""Exports from the store: alerts into the table `alerts`, and deliveries as a relation for queries."""
+"""The store's alerts and deliveries as relations, for the table `alerts` and for queries."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ def stale_hours(store: Store, alerts: Snapshot, *, newer_than: int = 0) -> tuple
 
 
 def rebuild_alerts(lakehouse: Lakehouse, store: Store, windows: Sequence[Window]) -> Commit:
-    """Replace windows of the table `alerts` by what the store has of them now."""
+    """Replace windows of the table `alerts` with the current alerts of the store."""
     model = load_model(LAYER, "alerts")
 
     def build(_: Snapshot) -> Build:
@@ -79,11 +79,11 @@ def alerts_lineage(lakehouse: Lakehouse) -> Lineage:
 
 
 def stored_alerts(store: Store, windows: Sequence[Window]) -> "tuple[int, pa.Table]":
-    """The alerts that fired in some windows, with the columns of the table, and the version that they are at least of."""
+    """The alerts that fired in some windows, with the columns of the table, and the version that they include at least."""
     windows_of = sa.select(sa.func.count()).where(AlertBreach.alert_id == Alert.id).correlate(Alert).scalar_subquery()
     rows = []
     with store.session(read_only=True) as session:
-        # Before the alerts: what changes in between makes the hour stale once more.
+        # Read before the alerts: a change in between makes the hour stale again.
         version = session.scalar(sa.select(sa.func.max(AlertHour.version))) or 0
         for window in windows:
             fired = sa.select(Alert, windows_of).where(Alert.fired_at >= window.start, Alert.fired_at < window.end)

@@ -13,16 +13,16 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Breach:
-    """A window in which a project broke a rule, for as many windows in a row as the rule wants.
+    """A window in which a project broke a rule, the last of as many consecutive ones as the rule requires.
 
     Attributes:
         project_id: empty for the platform's own alerts.
-        subject: what the platform's alerts tell apart, such as a partition or a run; empty for those of projects.
-        since: start of the first window of those in a row. At most `for_windows - 1` windows before this one are looked at.
-        value: None where there should have been one.
-        threshold: what it was held against, overrides applied.
+        subject: what a platform alert is about, such as a partition or a run; empty for alerts of projects.
+        since: start of the first of the consecutive windows. At most `for_windows - 1` earlier windows are considered.
+        value: None if it is missing although it was expected.
+        threshold: what the value was compared with, with overrides applied.
         baseline: value of the window that a change is measured from; None without one.
-        usual: the lowest and highest value of the same hour and weekday in the four weeks before; None where there are none.
+        usual: the lowest and highest value of the same hour and weekday in the four weeks before; None if unknown.
         text: what happened, for the platform's own alerts, which have no numbers.
     """
 
@@ -39,12 +39,12 @@ class Breach:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found when a rule was judged.
+    """The findings of judging a rule, which the ledger records.
 
     Attributes:
-        judged: the windows that were judged, in order, for each project that could be; a project that is not there was not
-            judged, and what is known of it stays as it is. Windows may have gaps between them.
-        breaches: those of the judged windows that broke the rule, by project and window. No others did.
+        judged: the judged windows of each project, in order, possibly with gaps. A missing project was not judged, so its alerts
+            don't change.
+        breaches: the judged windows that broke the rule, by project and window. All other judged windows kept it.
     """
 
     rule: Rule

@@ -1,7 +1,7 @@
 """The ledger of alerts: records findings as alerts in the store, in one transaction with their announcements.
 
-In whatever order and however often windows are judged, the same verdicts give the same alerts, and none is announced twice. How
-verdicts become alerts is in `merging.py`, when alerts are announced in `announcements.py`.
+The same verdicts give the same alerts, however often and in whatever order windows are judged, and no alert is announced twice.
+`merging.py` turns verdicts into alerts, and `announcements.py` decides when they are announced.
 """
 
 from collections import defaultdict
@@ -84,12 +84,12 @@ def record(store: Store, findings: Findings, context: Context) -> Recorded:
 
 
 def retire(store: Store, rules: Iterable[Rule], now: datetime) -> int:
-    """End alerts that no rule judges any more: theirs was removed or disabled, or excludes their project.
+    """End alerts that no rule judges any more, because their rule was removed or disabled, or excludes their project.
 
     No recovery is announced: the people who changed the rules know.
 
     Returns:
-        How many there were.
+        The number of ended alerts.
     """
     by_name = {rule.name: rule for rule in rules if rule.enabled}
     retired = 0
@@ -136,7 +136,7 @@ def _concerned(rule: Rule, reach: Window | None, context: Context) -> sa.ColumnE
     ]
     if reach:
         clauses.append(sa.and_(Alert.ended_at >= reach.start, Alert.fired_at <= reach.end))
-        # Alerts that have announced these windows, even if none of them is theirs any more.
+        # Alerts that have announced these windows, even if they no longer contain them.
         clauses.append(sa.and_(Alert.covered_until > reach.start, Alert.covered_from < reach.end))
     return sa.and_(Alert.rule == rule.name, sa.or_(*clauses))
 

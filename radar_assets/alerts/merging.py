@@ -29,7 +29,7 @@ class StoredStretch(Stretch):
     """A stored window of an alert, or several of them as one.
 
     Attributes:
-        is_window: whether it is a single window in the judged span; otherwise it stands for all before or all after the span.
+        is_window: whether it is a single window in the judged span; otherwise it covers all windows before or all after the span.
     """
 
     is_window: bool = False

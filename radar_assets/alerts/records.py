@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from radar_assets.alerts.rendering import thread_id
-from radar_assets.store.database import Store
+from radar_assets.store.database import Store, find_by_id
 from radar_assets.store.dialects import insert, lock
-from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery, FieldError
+from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery
 from radar_assets.windows import Window
 
 LOCK_KEY = 0x414C455254
@@ -49,14 +49,7 @@ def find_alert(session: Session, alert_id: str) -> Alert:
     Raises:
         FieldError: the id is unknown or ambiguous.
     """
-    # Not `like`, which would read wildcards.
-    matches = session.scalars(
-        sa.select(Alert).where(sa.func.substr(Alert.id, 1, len(alert_id)) == alert_id).limit(2)
-    ).all()
-    if len(matches) != 1 or not alert_id:
-        problem = "is ambiguous; give more characters" if len(matches) > 1 else "is unknown"
-        raise FieldError("alert id", alert_id, f"{problem}; radar alerts list --all lists them")
-    return matches[0]
+    return find_by_id(session, Alert, alert_id, "alert id", "radar alerts list --all")
 
 
 def list_alerts(store: Store, *, with_ended: bool, project_id: str | None = None, limit: int = 50) -> list[Alert]:

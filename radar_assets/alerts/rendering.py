@@ -71,7 +71,7 @@ def trial_message(now: datetime) -> Message:
 
 
 def thread_id(alert_id: str) -> str:
-    """The thread of everything that is said about an alert."""
+    """Id of the thread with all messages about an alert."""
     return f"alert-{alert_id}"
 
 

@@ -1,6 +1,6 @@
-"""Rules: what a team wants to be told of, as `radar.yaml` says it.
+"""Alert rules, as teams declare them in `radar.yaml`.
 
-What a rule may say, and what of it is refused, belongs here; how it is judged is in `evaluation.py`, what follows in `ledger.py`.
+The fields of rules and their validation belong here. `evaluation.py` judges rules, and `ledger.py` records the findings.
 """
 
 import math
@@ -43,52 +43,52 @@ TAKEN = frozenset(
         "schema_equals_contract",
     }
 )
-"""Names of the checks that the assets have anyway; a rule is a check beside them."""
+"""Names of the assets' own checks. Rules can't have these names, because each rule is a check too."""
 
 
 def _a_number(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("is no number")  # noqa: TRY004 - pydantic takes it from here
+        raise ValueError("not a number")  # noqa: TRY004 - pydantic takes it from here
     if not math.isfinite(value):
-        raise ValueError("is no finite number")
+        raise ValueError("not a finite number")
     return value
 
 
 def parse_span(text: str) -> timedelta:
-    """A length of time as people write it, such as 30m, 4h or 2d.
+    """Parse a duration such as 30m, 4h or 2d.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a duration.
     """
     written = re.fullmatch(r"([1-9]\d{0,4})([mhd])", text, re.ASCII)
     if written is None:
-        raise ValueError(f"{text!r:.40} is no length of time; write it as 30m, 4h or 2d")
+        raise ValueError(f"invalid duration {text!r:.40}; use e.g. 30m, 4h or 2d")
     return int(written[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[written[2]]
 
 
 def _a_span(value: object) -> object:
-    """What is written in the file is a span; what is stored is in ISO 8601."""
+    """Parse a duration of the file. Stored durations, in ISO 8601, are left to pydantic."""
     if isinstance(value, timedelta) or (isinstance(value, str) and value.startswith("P")):
         return value
     return parse_span(str(value))
 
 
 def _a_time(value: object) -> object:
-    """A time of the day. YAML takes 22:00 for a number to the base of 60, and 22:00:30 too; no time gives 22 or 2200."""
+    """Parse a time of day. YAML reads 22:00 and 22:00:30 as numbers in base 60; no time gives 22 or 2200."""
     if isinstance(value, int) and not isinstance(value, bool):
         if 60 <= value < 24 * 60:
             return time(value // 60, value % 60)
         if 3600 <= value < 24 * 3600:
             return time(value // 3600, value // 60 % 60, value % 60)
-        raise ValueError(f"{value} is no time of the day; write it as 22:00")
+        raise ValueError(f"invalid time {value}; use e.g. 22:00")
     if not isinstance(value, str | time):
-        raise ValueError("is no time of the day; write it as 22:00")  # noqa: TRY004 - pydantic takes it from here
+        raise ValueError("invalid time; use e.g. 22:00")  # noqa: TRY004 - pydantic takes it from here
     return value
 
 
 @cache
 def _time_zones() -> set[str]:
-    """Names of the time zones. To list them reads their whole database (18 ms), and every process of a run loads all rules."""
+    """Names of the time zones. Listing them reads their whole database (18 ms), and every process of a run loads all rules."""
     return zoneinfo.available_timezones()
 
 
@@ -98,7 +98,7 @@ TimeOfDay = Annotated[time, BeforeValidator(_a_time)]
 
 
 class FrozenModel(BaseModel):
-    """Base of what is declared: it can't be changed, and has no field that nobody knows."""
+    """Base of declarations: immutable, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -119,12 +119,12 @@ class QuietHours(FrozenModel):
     @classmethod
     def _is_time_zone(cls, value: str) -> str:
         if value not in _time_zones():
-            raise ValueError(f"{value!r} is no IANA time zone; write one such as Europe/Berlin")
+            raise ValueError(f"{value!r} is not an IANA time zone; use e.g. Europe/Berlin")
         return value
 
 
 class Override(FrozenModel):
-    """What differs for one project.
+    """Settings of a rule that differ for one project.
 
     Attributes:
         threshold: used instead of the rule's threshold.
@@ -198,7 +198,7 @@ class Rule(FrozenModel):
         return self.step if self.against == "previous" else timedelta(days=7)
 
     def judges(self, project_id: str) -> bool:
-        """Whether a project is among those that the rule is about."""
+        """Whether the rule applies to a project."""
         override = self.overrides.get(project_id)
         if override and not override.enabled:
             return False
@@ -216,7 +216,7 @@ class Rule(FrozenModel):
     @field_validator("name")
     @classmethod
     def _is_name(cls, name: str, info: ValidationInfo) -> str:
-        """The context, if any, collects the names of the rules so far in `rules`."""
+        """Check the name. The validation context may contain `rules`, the rule names so far."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 60:
             raise ValueError(f"{name!r} is no name for a rule; write it as checkout_errors_high")
         names: set[str] = set() if info.context is None else info.context.setdefault("rules", set())
@@ -228,18 +228,18 @@ class Rule(FrozenModel):
     @field_validator("description")
     @classmethod
     def _shows_no_image(cls, description: str, info: ValidationInfo) -> str:
-        """Rules of an earlier version may have one; they have no context."""
+        """Refuse images. Stored rules of an earlier version may contain one; they are validated without a context."""
         return description if info.context is None else refuse_images(description)
 
     @field_validator("metric")
     @classmethod
     def _is_registered(cls, name: str | None, info: ValidationInfo) -> str | None:
-        """The context may have `metrics`, the registry by name."""
+        """Check the metric. The validation context may contain `metrics`, the registry by name."""
         metrics: dict[str, Metric] | None = (info.context or {}).get("metrics")
         if name is not None and metrics is not None and name not in metrics:
             near = get_close_matches(name, metrics, 1)
-            hint = f"do you mean {near[0]}?" if near else f"there are {', '.join(metrics)}"
-            raise ValueError(f"there is no metric {name:.80}; {hint}")
+            hint = f"did you mean {near[0]}?" if near else f"known metrics: {', '.join(metrics)}"
+            raise ValueError(f"unknown metric {name:.80}; {hint}")
         return name
 
     @field_validator("projects", mode="before")
@@ -247,17 +247,17 @@ class Rule(FrozenModel):
     def _are_projects(cls, value: object) -> object:
         is_list = isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value)
         if value != ALL_PROJECTS and not is_list:
-            raise ValueError('is no list of project ids; write "*" for all projects')
+            raise ValueError('must be a list of project ids, or "*" for all projects')
         return value
 
     @field_validator("channels")
     @classmethod
     def _are_declared(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        """The context may have `channels`, the names of those that there are."""
+        """Check the channels. The validation context may contain `channels`, the declared names."""
         declared = (info.context or {}).get("channels")
         for name in names:
             if declared is not None and name not in declared:
-                raise ValueError(f"the channel {name:.80} is not there; declare it under channels")
+                raise ValueError(f"unknown channel {name:.80}; declare it under channels")
         return names
 
     @field_validator("window")
@@ -265,30 +265,30 @@ class Rule(FrozenModel):
     def _has_values(cls, window: WindowName, info: ValidationInfo) -> WindowName:
         metric = ((info.context or {}).get("metrics") or {}).get(info.data.get("metric"))
         if metric is not None and window != "1d" and "hour" not in metric.grains:
-            raise ValueError(f"{metric.name} has values of whole days only; write 1d")
+            raise ValueError(f"{metric.name} has daily values only; use 1d")
         return window
 
     @field_validator("kind")
     @classmethod
     def _can_be_judged(cls, kind: Kind, info: ValidationInfo) -> Kind:
         if kind == "anomaly" and "metrics" in (info.context or {}):
-            raise ValueError("nothing finds anomalies yet; write threshold or error")
+            raise ValueError("anomaly is not supported yet; use threshold or error")
         return kind
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Rule":
         if self.watch and self.kind != "error":
-            raise ValueError("watch is for rules of kind error")
+            raise ValueError("watch requires kind: error")
         if self.watch and self.metric:
-            raise ValueError("has a metric and a watch; keep one of them")
+            raise ValueError("metric and watch can't be combined; remove one")
         if not self.watch and not self.metric:
-            raise ValueError("has no metric; name one of the registry")
+            raise ValueError("metric is required")
         if self.metric and self.kind != "anomaly" and self.threshold is None:
-            raise ValueError("has no threshold")
+            raise ValueError("threshold is required")
         if self.operator == "change_pct" and self.threshold is not None:
             thresholds = [override.threshold for override in self.overrides.values() if override.threshold is not None]
             if self.threshold == 0 or any(own * self.threshold <= 0 for own in thresholds):
-                raise ValueError("a change_pct is a fall below zero or a rise above, for all projects alike")
+                raise ValueError("thresholds of change_pct must be all negative (falls) or all positive (rises)")
         return self
 
 
@@ -302,7 +302,7 @@ def load_rules(store: "Store") -> list[Rule]:
 
 
 def stored_rules(url: str) -> list[Rule]:
-    """The same, where there may be no store yet, or one without their table: definitions load before anything is made.
+    """Like `load_rules`, but empty if the store or its table doesn't exist yet: definitions load before anything is created.
 
     Args:
         url: SQLAlchemy URL, such as `HomeSettings.database`.

@@ -1,4 +1,4 @@
-"""A small plot for the metadata of a check: the UI draws none of numbers in it, but shows images in Markdown."""
+"""A small plot for the metadata of a check: the UI doesn't plot numbers there, but shows images in Markdown."""
 
 import base64
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _LINE, _BOUND, _TEXT = "#4f43dd", "#d24a3a", "#6b7280"
 
 
 def sparkline(values: Sequence[tuple[datetime, float]], rule: Rule) -> str:
-    """The values by time and the threshold as an image in Markdown; nothing in it comes from users but numbers."""
+    """The values by time and the threshold, as an image in Markdown. It contains no text of users, only numbers."""
     threshold = rule.threshold or 0.0
     numbers = [value for _, value in values]
     low, high = min(*numbers, threshold), max(*numbers, threshold)

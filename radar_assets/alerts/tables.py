@@ -1,4 +1,4 @@
-"""The tables of the alerts layer. They are built from the operational store and so have no other table as an input."""
+"""The tables of the alerts layer. They are built from the operational store and have no other table as input."""
 
 from radar_assets.lakehouse.table import Column, Table
 

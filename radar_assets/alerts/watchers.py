@@ -1,6 +1,6 @@
-"""What is watched of the platform itself: failed and stuck runs, late partitions, the daemon.
+"""Judges rules about the platform itself: failed and stuck runs, late partitions, the daemon.
 
-Facts are read off Dagster and the tables as they stand. What they amount to (episodes, announcements) belongs to `ledger.py`.
+Everything is read from the current state of Dagster and the tables. Episodes and announcements belong to `ledger.py`.
 """
 
 from collections import defaultdict
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from radar_assets.store.database import Store
 
 THRESHOLDS: Mapping[Watch, float] = {"failed_runs": 0, "stuck_runs": 60, "late_partitions": 120, "daemon": 10}
-"""What a rule's threshold is unless it has one: failed runs of a job in an hour; minutes of silence, lateness, no heartbeat."""
+"""Default thresholds: failed runs of a job in an hour; minutes of silence, of lateness, and without a heartbeat."""
 SLOT = timedelta(minutes=5)
-"""What lasts is judged at the end of each five minutes, the last hour of them, so that a tick that comes late leaves no gap."""
+"""Lasting conditions are judged at the end of every five minutes, for the last hour, so that a late tick leaves no gap."""
 SLOTS = 12
 FAILURES_OF = timedelta(hours=24)
 ENDED_WITHIN = timedelta(hours=2)
 LOADED_WITHIN = timedelta(days=2)
 DAYS_BACK = timedelta(days=7)
 STALE_BACK = timedelta(days=35)
-"""How far back partitions are looked at: each tick reads the lists of files of six tables, which grow with the months they hold."""
+"""How far back partitions are checked: each tick lists the files of six tables, which grow with the months they hold."""
 EXAMPLES = 5
 WILL_RETRY = "dagster/will_retry"
 PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
@@ -54,10 +54,10 @@ def find(
 
     Args:
         now: naive, UTC.
-        firing: subjects whose alerts are firing; judged too, where they are over and would otherwise no longer be looked at.
+        firing: subjects whose alerts are firing. They are judged even if nothing else would include them any more, so that they end.
     """
     if rule.watch is None:
-        raise ValueError(f"the rule {rule.name} watches nothing of the platform")
+        raise ValueError(f"rule {rule.name} does not watch the platform")
     limit = THRESHOLDS[rule.watch] if rule.threshold is None else rule.threshold
     judged: Judged = {}
     breaches: list[Breach] = []
@@ -80,10 +80,10 @@ def watch_now(
     *watched: Watch,
     now: datetime | None = None,
 ) -> int:
-    """Judge the rules that watch any of these, outside of their checks, and record what is found.
+    """Judge the rules that watch any of these, outside of their checks, and record the findings.
 
     Returns:
-        How many announcements that made.
+        The number of announcements.
     """
     from radar_assets.alerts import ledger, records
     from radar_assets.alerts.announcements import Context
@@ -108,7 +108,7 @@ def watch_now(
 
 
 def daemon_seen(instance: "DagsterInstance") -> tuple[str, datetime] | None:
-    """The part of the daemon that has been silent for longest, of those that are needed, and when it gave its last sign of life."""
+    """The required part of the daemon that has been silent for longest, and the time of its last heartbeat."""
     needed = set(instance.get_required_daemon_types())
     beats = {kind: _moment(beat.timestamp) for kind, beat in instance.get_daemon_heartbeats().items() if kind in needed}
     return min(beats.items(), key=lambda beat: beat[1]) if beats else None
@@ -117,7 +117,7 @@ def daemon_seen(instance: "DagsterInstance") -> tuple[str, datetime] | None:
 def _failed_runs(
     instance: "DagsterInstance", now: datetime, limit: float, judged: Judged, breaches: list[Breach]
 ) -> None:
-    """By job and hour: broken by runs that failed for good, over with an hour in which the job only succeeded."""
+    """Judge jobs by hour: broken by runs that failed for good, resolved by an hour in which the job only succeeded."""
     from dagster import DagsterRunStatus
 
     failed: dict[str, dict[datetime, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
@@ -146,7 +146,7 @@ def _stuck_runs(
     judged: Judged,
     breaches: list[Breach],
 ) -> None:
-    """By run: broken while it is under way and says nothing, over when it speaks or ends."""
+    """Judge runs: broken while a run is in progress without logging, resolved when it logs or ends."""
     from dagster import DagsterRunStatus, RunsFilter
 
     under_way = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
@@ -157,7 +157,7 @@ def _stuck_runs(
         logged = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
         spoke = _moment(logged[0].timestamp) if logged else _naive(record.update_timestamp)
         text = (
-            f"{run.job_name} ({_run_name(record)}) is under way and has said nothing since {spoke:%Y-%m-%d %H:%M} UTC"
+            f"{run.job_name} ({_run_name(record)}) is running but has logged nothing since {spoke:%Y-%m-%d %H:%M} UTC"
         )
         _since(run.run_id, spoke, now, limit, text, judged, breaches)
     ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
@@ -171,15 +171,15 @@ def _stuck_runs(
 
 
 def _daemon(instance: "DagsterInstance", now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:
-    """Broken while a part of the daemon that is needed gives no sign of life; never where there was no daemon yet."""
+    """Judge the daemon: broken while a required part sends no heartbeat; never if no daemon has run yet."""
     if seen := daemon_seen(instance):
         part, last = seen
-        text = f"The daemon ({part}) has given no sign of life since {last:%Y-%m-%d %H:%M} UTC"
+        text = f"The daemon ({part}) has sent no heartbeat since {last:%Y-%m-%d %H:%M} UTC"
         _since("", last, now, limit, text, judged, breaches)
 
 
 def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:
-    """By table: broken while partitions that are over lack what has been there for long."""
+    """Judge tables: broken while partitions that have ended lack data that landed long ago."""
     late_after = timedelta(minutes=limit)
     tables: dict[str, Snapshot] = {}
 
@@ -213,7 +213,7 @@ def _unloaded(lakehouse: Lakehouse, raw_events: Snapshot, now: datetime) -> dict
 
 
 def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, datetime]:
-    """The child's stale partitions, and since when: the later of the end of the partition and its oldest file that was not read.
+    """The child's stale partitions, and since when: the end of the partition or the time of its oldest unread file, if that is later.
 
     Not the commit of that file, since snapshots expire within minutes while events land.
     """
@@ -223,7 +223,7 @@ def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, 
     for value, refs in unread_files(parent, child, _looked_at(now)).items():
         written = []
         for ref in refs:
-            # Merged with others and removed since it was listed: the file that replaced it is looked at next time.
+            # Merged with others and removed since it was listed; the next tick finds the file that replaced it.
             with suppress(FileNotFoundError):
                 written.append(Path(ref.local_path).stat().st_mtime)
         if written:
@@ -237,8 +237,8 @@ def _looked_at(now: datetime) -> Window:
 
 
 def _missing_days(table: Snapshot, now: datetime) -> dict[str, datetime]:
-    """Days since the first one of the table that have ended and were never built, and when each ended."""
-    # A table that got nothing for so long has its first day further back.
+    """Days after the first one of the table that have ended but were never built, and when each ended."""
+    # A table without new data for so long has its first day further back.
     files = table.files(_looked_at(now)) or table.files()
     built = {from_unit(ref.partition[0], "day") for ref in files if ref.partition[0] is not None}
     if not built:
@@ -252,7 +252,7 @@ def _missing_days(table: Snapshot, now: datetime) -> dict[str, datetime]:
 def _since(
     subject: str, last: datetime, now: datetime, limit: float, text: str, judged: Judged, breaches: list[Breach]
 ) -> None:
-    """Judge slots by how long ago something last was right at their end. Of those before it nothing is known."""
+    """Judge slots by how long ago something was last right, as of their end. Earlier slots are unknown."""
     slots = [slot for slot in _slots(now) if slot.end >= last]
     if not slots:
         return
@@ -281,7 +281,7 @@ def _ended(instance: "DagsterInstance", statuses: list, since: datetime) -> list
 
 
 def _is_final(instance: "DagsterInstance", record: "RunRecord", now: datetime) -> bool:
-    """Whether a failed run has no retry. Dagster notes that a moment after the failure."""
+    """Whether a failed run has no retry. Dagster records that a moment after the failure."""
     will_retry = record.dagster_run.tags.get(WILL_RETRY)
     if will_retry is None and instance.run_retries_enabled:
         return now - _end(record) >= timedelta(minutes=1)

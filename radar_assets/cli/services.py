@@ -57,7 +57,7 @@ def dagster_services(host: str, port: int, folder: Path) -> list[Service]:
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}), encoding="utf-8")
     code_server = ["", "dagster._cli", "dagster._cli", "code-server", "start"]
     code_server += ["--socket", str(address), "-m", DEFINITIONS, "--location-name", DEFINITIONS]
-    # The path of its interpreter tells the run launcher that the daemon can fork the runs.
+    # By the path of its interpreter, the run launcher knows that the daemon can fork the runs.
     code_server += ["--use-python-environment-entry-point", "--log-level", "warning"]
     daemon = [str(address), "dagster._daemon.cli", "dagster._daemon.cli", "run", "--workspace", str(workspace)]
     return [

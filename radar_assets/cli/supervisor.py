@@ -22,7 +22,7 @@ import psutil
 REPEAT_S = 12
 """Pause between two SIGTERMs. Dagster raises an exception in its signal handler, and Python drops it if it arrives in a destructor."""
 ATTEMPTS = 4
-"""SIGTERMs before a child is killed. The collector takes up to 30 s to answer requests under way."""
+"""SIGTERMs before a child is killed. The collector takes up to 30 s to answer requests in progress."""
 LOOK_S = 0.2
 READY_TIMEOUT_S = 2
 MAX_LOG_BYTES = 10_000_000

@@ -25,11 +25,11 @@ HINTS = {
     "xff": rb"xff",
     "host": rb"host(?:(?<=[etr].host)|(?<=[etr]host))",
 }
-"""Patterns, all but the first for lower case; each name of an address has one of them, and few other texts have."""
+"""Patterns, all but the first for lower case. Each name of an address matches one of them, and few other texts do."""
 INNER = frozenset(
     b"v4 v6 ipv4 ipv6 value values all address addresses first last public private local remote raw".split()
 )
-"""Names, in lower case, of texts in an object that is named for an address."""
+"""Names, in lower case, of the texts in an object that is named like an address."""
 
 _RUN = re.compile(r"[A-Za-z]+")
 _WORD = re.compile(r"[A-Z]{2,}(?:[sv](?![a-z]))?(?![a-z])|[A-Z]?[a-z]+|[A-Z]+")
@@ -54,11 +54,11 @@ _OTHER_KINDS = frozenset(
 """Words for addresses other than IP addresses."""
 _OF_HOSTS = frozenset({"remote", "client", "peer", "visitor", "user"})
 _LONGEST = 200
-"""Bytes of a name; in longer ones, hints alone decide."""
+"""Maximum bytes of a name; for longer ones, only the hints decide."""
 
 
 def names_address(quoted: bytes) -> Names:
-    """What a name says, which is a JSON string."""
+    """What a name, given as a JSON string, says about its value."""
     return _names_address(quoted) if len(quoted) <= _LONGEST else Names.IP
 
 

@@ -1,6 +1,6 @@
-"""IP addresses in what is about to be stored: truncated or removed, as the settings say.
+"""Truncates or removes IP addresses in lines before they are stored, as the settings say.
 
-In an event, members are cleaned whose name says that they hold an address (`address_names.py`); in other lines, everything is.
+In an event, only members that are named like an address are cleaned (`address_names.py`); in other lines, everything is.
 """
 
 import ipaddress
@@ -20,17 +20,17 @@ _ADDRESS = (
     r"(?<![\w:])(?!:[^:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?:\.[0-9]{1,3}){3})?(?<![^:]:)(?!\w)"
     r"|(?<![0-9])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])"
 )
-"""What may be an address of IPv6 or IPv4; bounded, so that no text takes long."""
+"""A candidate for an IPv6 or IPv4 address; bounded, so that no text takes long."""
 _IN_TEXT, _IN_BYTES = re.compile(_ADDRESS, re.ASCII), re.compile(_ADDRESS.encode())
 
 _ESCAPED = re.compile(rb"\\u00[4-7]")
 _LETTER = re.compile(rb"\\(?:u00([46][1-9a-fA-F]|[57][0-9aA])|.)", re.DOTALL)
 _DIGIT = re.compile(rb"\\(?:u00(3[0-9aA]|2[eE]|[46][1-6])|.)", re.DOTALL)
-"""An escape of what an address is written with, or one to be passed over."""
+"""An escaped character of an address, or another escape, which is skipped."""
 _TOKEN = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)(\s*:)?|[\[{]|([\]}])', re.DOTALL)
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _REST = rb'(?:[^"\\]|\\[^"\\]){0,100}+(?:\\")?(\\*)"'
-"""From a hint to the end of its name; with backslashes before the quote, the name is of JSON in a text."""
+"""From a hint to the end of its name. With backslashes before the quote, the name belongs to JSON in a text."""
 _NAMES = [(name, re.compile(hint + _REST + rb"\s*:\s*")) for name, hint in HINTS.items()]
 _NAMES_OF_VALUES = [(name, re.compile(hint + _REST + rb"(?!\s*:)")) for name, hint in HINTS.items()]
 _NAME = re.compile(rb'"(?:name|key|field|header|property|attribute|label|param|parameter|k|id)"', re.IGNORECASE)
@@ -39,17 +39,17 @@ _VALUE = re.compile(rb'"(?:values?|val|v)"', re.IGNORECASE)
 """The members of `{"name": "ip", "value": "203.0.113.9"}`."""
 _LONGEST_NAME_BEFORE = 200
 _LONGEST_ESCAPE = 100
-"""Backslashes in a row that are looked at."""
+"""Maximum number of consecutive backslashes that are considered."""
 _NOBODYS = frozenset({"::", "::1"})
-"""Addresses that name no sender, and that are also written for other things."""
+"""Addresses that identify no sender and also have other meanings."""
 _Span = tuple[int, int]
 
 
 def kept_address(text: object, kept: Kept) -> str | None:
-    """The first address in a text as it may be kept; `None` if there is none, or if none may be kept.
+    """The first address in a text, reduced to what may be kept; `None` without an address, or if nothing may be kept.
 
-    It may have a port, and of a list, as proxies write it, the first address is that of the sender. Truncated, what names a
-    household is zero: the last 8 bits of IPv4, the last 80 of IPv6.
+    The address may have a port. In a list, as proxies write it, the first address is that of the sender. Truncation sets the part
+    that identifies a household to zero: the last 8 bits of IPv4, the last 80 of IPv6.
     """
     if kept == "none" or not isinstance(text, str):
         return None
@@ -58,7 +58,7 @@ def kept_address(text: object, kept: Kept) -> str | None:
 
 @lru_cache(1024)
 def _kept(text: str, kept: Kept) -> str | None:
-    # Some writers fill each number up to three digits, which Python takes for octal.
+    # Some writers pad each number to three digits, which Python refuses as possibly octal.
     written = text if ":" in text else ".".join(str(int(number)) for number in text.split("."))
     try:
         address = ipaddress.ip_address(written)
@@ -72,10 +72,10 @@ def _kept(text: str, kept: Kept) -> str | None:
 
 
 def without_addresses(json: bytes, kept: Kept) -> bytes:
-    """Valid JSON, one value a line, with addresses as they may be kept; all else stays to the byte.
+    """Clean addresses in valid JSON, one value per line. Everything else stays the same to the byte.
 
-    Cleaned are the texts of members that are named for an address, however deep they lie, also in lists; of objects named for an
-    IP, all texts. The name may be a value itself, beside the value that it names, and all of it may be JSON in a text.
+    This covers the texts of members named like an address, at any depth and in lists, and all texts in objects named like an IP.
+    The name may also be a value itself, beside the value that it names, and all of it may be JSON in a text.
     """
     if kept == "full":
         return json
@@ -92,7 +92,7 @@ def without_addresses(json: bytes, kept: Kept) -> bytes:
 
 
 def without_any_address(text: bytes, kept: Kept) -> bytes:
-    """What may be torn JSON, or anything, without a whole address in it, whatever stands around that."""
+    """Clean all addresses in any text, such as torn JSON, whatever is around them."""
     if kept == "full":
         return text
     if rb"\u00" in text:
@@ -105,9 +105,9 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 def _spans(json: bytes, lower: bytes) -> dict[_Span, bool]:
-    """Where the texts stand that may hold addresses, and whether only JSON in them is to be cleaned."""
+    """Positions of the texts that may hold addresses, and whether only JSON in them is to be cleaned."""
     spans = dict.fromkeys(_named_by_values(json, lower), False) if b'"v' in lower else dict[_Span, bool]()
-    # Camel case tells where the word IP begins and ends; the others are long enough.
+    # Camel case shows where the word IP begins and ends; the other hints are long enough.
     found = [hit for word, name in _NAMES for hit in name.finditer(json if word == "ip" else lower)]
     done = done_text = 0
     for hit in sorted(found, key=re.Match.end) if len(found) > 1 else found:
@@ -130,7 +130,7 @@ def _spans(json: bytes, lower: bytes) -> dict[_Span, bool]:
 
 
 def _opening_quote(json: bytes, at: int) -> int:
-    """Where the string starts that a place is in."""
+    """Start of the string around a position."""
     start = json.rfind(b'"', 0, at)
     while start > 0 and json[start - 1] == 0x5C:
         before = json[max(0, start - _LONGEST_ESCAPE) : start]
@@ -141,7 +141,7 @@ def _opening_quote(json: bytes, at: int) -> int:
 
 
 def _named_by_values(json: bytes, lower: bytes) -> Iterator[_Span]:
-    """Where the values stand of all objects that have the name of an address for another value."""
+    """Positions of the values of objects in which one value names another one as an address."""
     done = 0
     found = (hit for word, name in _NAMES_OF_VALUES for hit in name.finditer(json if word == "ip" else lower))
     for hit in sorted(hit.start() for hit in found):
@@ -177,8 +177,8 @@ class _Frame:
 
     Attributes:
         name: the member that is being read.
-        values: texts that are values of a name beside them, and those of lists and objects that are.
-        names_address: whether that is the name of an address.
+        values: texts that a name beside them may describe, including those in lists and objects.
+        names_address: whether that name is the name of an address.
     """
 
     def __init__(self) -> None:
@@ -189,10 +189,10 @@ class _Frame:
 
 
 def _texts(json: bytes, at: int, names: Names) -> tuple[list[_Span], int]:
-    """Where the texts of the value that starts here stand, and where it ends.
+    """Positions of the texts of the value that starts here, and its end.
 
-    In a value that may be a postal address, texts of an object count if their own name says so, and what follows an object in it
-    is not looked at: its members have names of their own.
+    In a value that may be a postal address, texts of an object count only if their own name says so, and everything after an object
+    is skipped, because its members have names of their own.
     """
     if text := _STRING.match(json, at):
         return [text.span()], text.end()
@@ -217,7 +217,7 @@ def _clean_text(quoted: bytes, kept: Kept) -> bytes:
     try:
         text = msgspec.json.decode(quoted, type=str)
     except (msgspec.DecodeError, UnicodeError):
-        # Strings of a payload that nothing had to read yet: invalid UTF-8, half a surrogate pair, or a torn end.
+        # Nothing has decoded this string yet, so it may have invalid UTF-8, half a surrogate pair, or a torn end.
         return without_any_address(quoted, kept)
     clean = _IN_TEXT.sub(lambda found: _replaced(found[0], kept), text)
     if clean == text:

@@ -173,7 +173,7 @@ def repair(body: bytes) -> bytes:
 _MAX_DEPTH = 100
 """More than the contract allows, so that it still rejects these events."""
 _BRACKETS = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+([\[{]++|[\]}]++|\Z)', re.DOTALL)
-"""A run of opening or closing brackets and the text before it. It also finds the end, or the search would start anew at each byte."""
+"""A run of opening or closing brackets and the text before it. It also matches the end, or each byte would restart the search."""
 
 
 def repair_depth(body: bytes) -> bytes:

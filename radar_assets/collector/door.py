@@ -38,7 +38,7 @@ class Sender:
         """An id that is stable on a site for a day and can't be traced back to an address.
 
         Args:
-            address: of the visitor, and so `user_agent`, where a server sends for others.
+            address, user_agent: those of the visitor, if a server sends on behalf of others.
         """
         # Only the part of the user agent that is used elsewhere, since thousands of events of a body may need it.
         words = "\0".join((site, address or self.address, (user_agent or self.user_agent)[:LOOKED_AT]))
@@ -124,11 +124,11 @@ def identifier(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a request asks to take in.
+    """The events of a request.
 
     Attributes:
-        key: the write key, as sent; `None` if there is none.
-        events: in the order sent. An element that is not an object stands as the JSON that it is.
+        key: the write key, as sent; `None` if it is missing.
+        events: in the order sent. Elements that are not objects stay raw JSON.
     """
 
     key: str | None
@@ -136,10 +136,10 @@ class Batch:
 
 
 class Outcome(StrEnum):
-    """What became of a request; the door says it in its protocol's words."""
+    """The outcome of a request, which each door translates into its protocol."""
 
     ACCEPTED = "accepted"
-    """On disk, whatever the contract will say of each line."""
+    """All lines are on disk. The contract may still reject some."""
     MALFORMED = "malformed"
     """Not a request of this protocol: not JSON, say, or without its list of events."""
     UNAUTHORIZED = "unauthorized"
@@ -187,7 +187,7 @@ class Door(Protocol):
 
     @property
     def routes(self) -> Sequence[tuple[str, str]]:
-        """Methods and paths. Paths that SDKs need an answer from but that bring no events belong here too."""
+        """Methods and paths, including those without events that SDKs need a response from."""
         ...
 
     def read(self, request: Request) -> Batch:

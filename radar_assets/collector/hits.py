@@ -32,7 +32,7 @@ class Hit(NamedTuple):
         at: when it happened, but no later than it was received; naive, UTC.
         visitor_id: the anonymous id, else the user id, as in the table `events`.
         page: path of the page that it happened on, if any.
-        is_bot: whether it is not a person's, as in the table `events`.
+        is_bot: whether it was not sent by a person, as in the table `events`.
     """
 
     project_id: str
@@ -85,7 +85,7 @@ _KEY = re.compile(rb'":|"[ \t\r]+:')
 
 
 def _ordinary(line: bytes) -> _Event | None:
-    """The event on a line that the contract is certain to accept."""
+    """The event of a line that the contract certainly accepts; None if that needs a closer look."""
     if len(line) > MAX_PAYLOAD_BYTES or line.count(b"[") + line.count(b"{") > MAX_DEPTH or b"\\u0000" in line:
         return None
     try:
@@ -93,7 +93,7 @@ def _ordinary(line: bytes) -> _Event | None:
         given = _FIELDS - msgspec.structs.astuple(event).count(None) + _keys(event.properties) + _keys(event.context)
     except (ValueError, RecursionError, OverflowError):
         return None
-    # A key that stands twice was read once.
+    # Duplicate keys were read only once.
     if given != len(_KEY.findall(line)):
         return None
     event.event = event.event or DEFAULT_EVENTS.get(event.type or "")
@@ -155,7 +155,7 @@ def _hit(event: _Event | CanonicalEvent) -> Hit:
 
 
 def _is_of_a_group(event: _Event | CanonicalEvent) -> bool:
-    """Whether it is a server's word on a group, as `events.sql` tells it."""
+    """Whether a server sent it about a group, by the rule of `events.sql`."""
     return (
         event.type == "group"
         and event.protocol == "posthog"
@@ -165,7 +165,7 @@ def _is_of_a_group(event: _Event | CanonicalEvent) -> bool:
 
 
 def _path(properties: dict[str, Any], page: dict[str, Any]) -> str | None:
-    """The path of the page, found as `events.sql` finds it."""
+    """The path of the page, by the rule of `events.sql`."""
     own_url = _text(properties, "url") or _text(properties, "$current_url")
     given = _text(properties, "path") or (None if own_url else _text(page, "path"))
     if given:

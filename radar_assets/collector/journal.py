@@ -23,14 +23,14 @@ MAX_WAITING_BYTES = 128 * 2**20
 
 
 class JournalError(Exception):
-    """Lines could not be made durable: the disk is full, the store is out, the journal is closed. None of them is acknowledged."""
+    """Lines could not be made durable: the disk is full, the store unavailable or the journal closed. None is acknowledged."""
 
 
 class Segments(Protocol):
     """Storage of a journal's lines. Its methods block and are called from one thread at a time."""
 
     def append(self, hour: datetime, lines: bytes) -> None:
-        """Make lines of a received hour durable, all of them or, with an `OSError`, none."""
+        """Make lines of a received hour durable: all of them or, if an `OSError` is raised, none."""
         ...
 
     def seconds_to_roll(self) -> float | None:
@@ -59,11 +59,11 @@ class Journal:
     """Makes lines durable, group by group; opened and closed by `async with`, on one event loop.
 
     Args:
-        delay_s: how long a group waits for company before it is written, at most 0.02. While a group is being written the next one
-            gathers anyway.
+        delay_s: how long a group waits for more requests before it is written, at most 0.02. While a group is being written, the
+            next one gathers anyway.
 
     Attributes:
-        failure: why the last group failed; `None` when it did not.
+        failure: why the last group failed; `None` if it succeeded.
         on_durable: called with the size in bytes of each group that is durable.
     """
 
@@ -89,10 +89,10 @@ class Journal:
 
         Args:
             lines: whole lines, each with its line feed, all received in the same hour.
-            received_at: when they were, naive, UTC.
+            received_at: naive, UTC.
 
         Raises:
-            JournalError: they are not.
+            JournalError: the lines are not durable.
         """
         if self._closing:
             raise JournalError("the collector is stopping")
@@ -174,8 +174,8 @@ def open_journal(settings: "CollectorSettings") -> Journal:
     if isinstance(landing, ObjectPath):
         segments = ObjectSegments(landing)
     else:
-        most_bytes = settings.segment_mb * 2**20
-        segments = OpenSegments(landing, most_bytes=most_bytes, most_age_s=settings.segment_age_s)
+        max_bytes = settings.segment_mb * 2**20
+        segments = OpenSegments(landing, max_bytes=max_bytes, max_age_s=settings.segment_age_s)
     return Journal(segments, delay_s=settings.collector_delay_ms / 1000)
 
 

@@ -45,10 +45,10 @@ def encode_lines(
     start = _ENCODER.encode(members)[:-1] + b","
     parts, size = [], 0
     for first in range(0, len(events), _AT_ONCE):
-        some = events[first : first + _AT_ONCE]
-        part = _lines_at_once(some, start, received, kept)
+        block = events[first : first + _AT_ONCE]
+        part = _lines_at_once(block, start, received, kept)
         if part is None:
-            part = b"".join(_line(event, start, kept, on_failure) for event in some)
+            part = b"".join(_line(event, start, kept, on_failure) for event in block)
         size += len(part)
         if size > limit_bytes:
             raise TooLargeError(f"the lines of the request have more than {limit_bytes} bytes")
@@ -73,7 +73,7 @@ def _lines_at_once(events: Sequence[Any], start: bytes, received: str, kept: Kep
         separate = _ENCODER.encode_lines(events)[:-1].split(b"\n")
     except Exception:
         return None
-    # A payload may be laid out over several lines.
+    # A payload may span several lines.
     if len(separate) != len(events):
         return None
     lines = start + (b"\n" + start).join([line[1:] for line in separate]) + b"\n"
@@ -90,7 +90,7 @@ def _line(
         on_failure(event.error)
         event = event.raw
     text = without_any_address(bytes(event).strip().replace(b"\n", b" "), kept)
-    # An object would land as an event of the project that it names, and an empty text would be no line.
+    # An object would land as an event of the project that it names, and an empty text would not be a line.
     if text.startswith(b"{") or not text:
         text = _ENCODER.encode(text.decode(errors="replace"))
     return text + b"\n"

@@ -2,8 +2,8 @@
 
 Events, page views and visitors are those of the hourly metrics (`metrics/registry.py`), and pages those of the daily
 breakdowns, with two differences. An event whose sender's clock is ahead counts when it was received, and copies of an event
-are found within the half hour only. All workers, and a worker that starts anew, see the same, since nothing is counted
-anywhere but in the segments.
+are only found within the half hour. All workers, and a restarted worker, see the same numbers, since they count only what is in
+the segments.
 """
 
 import threading
@@ -29,8 +29,8 @@ MAX_HITS = 1_000_000
 """Maximum events that are kept, of all projects together; the oldest minutes are dropped first. They take 60 MB, and three times
 that while they are counted."""
 MAX_TEXTS = 200_000
-"""Ids of projects, names of events and paths of pages that are kept, of up to 200 characters. Names and paths are `(other)` once
-half of the room is taken, so that nobody's pages can hide a project."""
+"""Maximum project ids, event names and page paths that are kept, of up to 200 characters each. Once half of that is used, new names
+and paths count as `(other)`, so that pages can't displace projects."""
 OTHER = "(other)"
 NO_PAGE = "(none)"
 FRESH_S = 0.2
@@ -54,8 +54,8 @@ _HIT = np.dtype(
         ("is_bot", "?"),
     ]
 )
-"""Ids as hashes of 64 bits, 0 where there is none; texts as their number in `_Texts`, -1 for the page where it is no view of
-one; `at` in microseconds since 1970."""
+"""Ids as hashes of 64 bits, 0 if absent; texts as their number in `_Texts`, -1 as the page of an event that is not a page view;
+`at` in microseconds since 1970."""
 
 
 class Minute(msgspec.Struct, frozen=True):
@@ -75,7 +75,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Name(msgspec.Struct, frozen=True):
-    """The name of events and their number."""
+    """An event name and its number of events."""
 
     event: str
     events: int
@@ -85,8 +85,8 @@ class Counts(msgspec.Struct, frozen=True):
     """What happened in a project until `at`. Times are naive, UTC.
 
     Attributes:
-        complete_since: earlier minutes may lack events: there were more than are kept, or there is more to read than a
-            look takes, which the next ones make up for.
+        complete_since: earlier minutes may lack events, because there were more than are kept, or because reading is still
+            catching up.
         events, page_views, visitors: of the last five minutes, to the second.
         minutes: the last half hour, the oldest first; the last one is not over.
         top_pages, top_events: of the half hour, the most frequent first.
@@ -104,7 +104,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 def live_counts(landing: Landing, project: str, now: datetime | None = None, top: int = 10) -> Counts:
-    """Count the last half hour before `now` (naive, UTC) once, however long that takes; who counts again keeps a `Live`.
+    """Count the last half hour before `now` (naive, UTC) once, however long that takes. To count repeatedly, keep a `Live`.
 
     Raises:
         OSError: the landing zone can't be read.
@@ -116,9 +116,9 @@ class Live:
     """Counts what a landing zone has of the last half hour, reading only what is new. Threads may share one.
 
     Args:
-        look_s: how long to read on before answering; there is more to read than that only after a start.
-        pause_s: rest after every few lines, for the sake of other threads: without one, requests that a collector takes in
-            meanwhile wait several times as long.
+        look_s: maximum duration of reading per call. Only after a start is there more to read.
+        pause_s: pause after every few lines, which yields to other threads. Without it, concurrent requests to the collector take
+            several times as long.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Live:
 
         Args:
             now: naive, UTC; the present unless given.
-            top: the most pages and events to name.
+            top: maximum number of pages and events to list.
 
         Raises:
             OSError: the landing zone can't be read.
@@ -158,7 +158,7 @@ class Live:
         """Read new events, and drop old ones."""
         first = _first_minute(now)
         self._keep(first)
-        # What says that it was received later than other clocks may be ahead would never become too old.
+        # A line with a received time further ahead than other clocks may be would never become too old.
         last = (now + CLOCK_TOLERANCE - _EPOCH) // _MICROSECOND
         for block in self._tail.read(_EPOCH + first * _MICROSECOND, now):
             lines = iter(block.split(b"\n"))
@@ -253,7 +253,7 @@ def _visitors(hits: np.ndarray) -> int:
 
 
 class _Texts:
-    """Texts by number, those that hits refer to and a bounded number of them."""
+    """Numbered texts: those that hits refer to, limited in number."""
 
     def __init__(self) -> None:
         self._numbers = {OTHER: 0}
@@ -261,7 +261,7 @@ class _Texts:
         self._next = 1
 
     def number(self, text: str, *, share: float = 0.5) -> int:
-        """The number of a text, which is kept from then on if less than its share of the room is taken."""
+        """The number of a text, which is added if less than `share` of the limit is used."""
         text = text[:_LONGEST_TEXT]
         number = self._numbers.get(text)
         if number is None:

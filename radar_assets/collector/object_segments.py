@@ -1,4 +1,4 @@
-"""Segments in an object store: each group of requests is one, put whole before the answer, so that nothing is ever open."""
+"""Segments in an object store: each group of requests is uploaded as one segment before the response, so none is ever open."""
 
 import uuid
 from contextlib import suppress
@@ -8,7 +8,7 @@ from radar_assets.events.landing import segment_path
 from radar_assets.object_store import ObjectPath
 
 PATIENCE_S = 10.0
-"""How long a put may take: senders give up waiting soon after."""
+"""Timeout of an upload. Senders give up soon after."""
 
 
 class ObjectSegments:
@@ -18,21 +18,21 @@ class ObjectSegments:
         self._landing = landing
 
     def append(self, hour: datetime, lines: bytes) -> None:
-        """Put lines as a segment.
+        """Upload lines as a segment.
 
         Raises:
-            OSError: the store is out or refuses; if the request got through all the same, the lines may appear.
+            OSError: the store is unavailable or refuses. If the request arrived all the same, the lines may appear.
         """
         path = segment_path(self._landing, hour, f"collector-{uuid.uuid4().hex}")
-        # Of that name there can only be this one, put by an attempt of which the answer was lost.
+        # The name is unique, so this is the same segment, uploaded by an attempt whose response was lost.
         with suppress(FileExistsError):
             path.put_new(lines, PATIENCE_S)
 
     def seconds_to_roll(self) -> None:
-        """Never: there is nothing to publish."""
+        """None, since there is nothing to publish."""
 
     def roll(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no segment is open."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -27,7 +27,7 @@ _BLOCK_BYTES = 2**16
 
 
 class OpenFile(NamedTuple):
-    """An open segment: received hour and name that it will have, and where its lines are until then."""
+    """An open segment: its file, and the received hour and name under which it will be published."""
 
     hour: datetime
     name: str
@@ -38,14 +38,14 @@ class OpenSegments:
     """The segments that one worker has open, at most one per received hour; segments of dead workers are published at once.
 
     Args:
-        most_bytes, most_age_s: a segment is published when it reaches either.
+        max_bytes, max_age_s: a segment is published when it reaches either.
 
     Raises:
         OSError: the folder for open segments can't be made.
     """
 
-    def __init__(self, landing: Path, *, most_bytes: int, most_age_s: float) -> None:
-        self._landing, self._most_bytes, self._most_age_s = landing, most_bytes, most_age_s
+    def __init__(self, landing: Path, *, max_bytes: int, max_age_s: float) -> None:
+        self._landing, self._max_bytes, self._max_age_s = landing, max_bytes, max_age_s
         self._open: dict[datetime, _OpenSegment] = {}
         self._retry_at: float | None = None
         folder = landing / FOLDER
@@ -57,14 +57,14 @@ class OpenSegments:
             self._publish_closed()
 
     def append(self, hour: datetime, lines: bytes) -> None:
-        """Make lines durable, all of them or, with an `OSError`, none."""
+        """Make lines durable: all of them or, if an `OSError` is raised, none."""
         segment = self._open.get(hour)
         if segment is None:
             segment = self._open[hour] = _OpenSegment(self._landing, hour)
         try:
             segment.append(lines)
         except BaseException:
-            # After a failed sync the kernel may take for written what is not: no later sync of this file would mean anything.
+            # After a failed sync, the kernel may consider unwritten data as written, so later syncs of this file prove nothing.
             del self._open[hour]
             segment.close()
             self._retry_at = time.monotonic()
@@ -80,7 +80,7 @@ class OpenSegments:
         """Publish the segments that are due, and what dead workers have left meanwhile.
 
         Raises:
-            OSError: not all could be published; they will be tried again.
+            OSError: a segment could not be published; the next call retries.
         """
         now = time.monotonic()
         self._close(lambda segment: self._due_at(segment) <= now)
@@ -90,13 +90,13 @@ class OpenSegments:
         """Publish all segments.
 
         Raises:
-            OSError: not all could be published; that is left to the next recovery.
+            OSError: a segment could not be published; the next recovery retries.
         """
         self._close(lambda _: True)
         self._publish_closed()
 
     def _due_at(self, segment: "_OpenSegment") -> float:
-        return segment.opened_at + (0 if segment.size_bytes >= self._most_bytes else self._most_age_s)
+        return segment.opened_at + (0 if segment.size_bytes >= self._max_bytes else self._max_age_s)
 
     def _close(self, is_due: Callable[["_OpenSegment"], bool]) -> None:
         for hour in [hour for hour, segment in self._open.items() if is_due(segment)]:
@@ -109,7 +109,7 @@ class OpenSegments:
 
 
 class _OpenSegment:
-    """A file that this process alone appends to, for as long as it holds its lock; durable up to `size_bytes`."""
+    """A file that only this process appends to, as long as it holds the lock; durable up to `size_bytes`."""
 
     def __init__(self, landing: Path, hour: datetime) -> None:
         self.size_bytes, self.opened_at = 0, time.monotonic()
@@ -121,14 +121,14 @@ class _OpenSegment:
             raise
 
     def append(self, lines: bytes) -> None:
-        """Make lines durable, or raise what stood in the way and leave nothing of them."""
+        """Make lines durable, or raise an `OSError` and leave nothing of them."""
         rest = memoryview(lines)
         try:
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
             os.fdatasync(self._handle)
         except BaseException:
-            # Where even that fails, recovery drops the half of a line.
+            # If this fails too, recovery drops the incomplete line.
             with suppress(OSError):
                 os.ftruncate(self._handle, self.size_bytes)
             raise
@@ -189,7 +189,7 @@ def _recover(landing: Path, segment: OpenFile) -> None:
 
 
 def _create_locked(folder: Path, hour: datetime) -> int:
-    """A handle of a new file of which a recovery at the same moment has not got hold."""
+    """Create a file and lock it, before a concurrent recovery does. Returns its handle."""
     while True:
         path = folder / f"{hour:{_HOUR}}_collector-{uuid.uuid4().hex}.open"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -199,7 +199,7 @@ def _create_locked(folder: Path, hour: datetime) -> int:
 
 
 def _lock(handle: int, path: Path) -> bool:
-    """Whether the file is this process's from now on; not so if another has it, or has published or removed it before."""
+    """Lock a file. Returns whether that worked: another process may hold it, or have published or removed it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(handle), path.stat())

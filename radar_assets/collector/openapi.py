@@ -11,13 +11,13 @@ from radar_assets.collector.door import MAX_EVENTS, STATUS, Door, Outcome
 _WORDS = {
     Outcome.ACCEPTED: "All events are on disk. Those that break the contract become rejected events downstream, with the reason.",
     Outcome.MALFORMED: "The body can't be read, or no event in it is of this protocol. The detail says what is expected.",
-    Outcome.UNAUTHORIZED: "No key, or one that is unknown, revoked or not for this origin.",
+    Outcome.UNAUTHORIZED: "The key is missing, unknown, revoked or not for this origin.",
     Outcome.TOO_LARGE: f"More than {MAX_BODY_BYTES} bytes, {MAX_INFLATED_BYTES} bytes inflated or {MAX_EVENTS} events.",
-    Outcome.LIMITED: "Over the project's rate or quota; Retry-After says in how many seconds to send it again.",
-    Outcome.UNAVAILABLE: "Nothing was stored; Retry-After says in how many seconds to send it again.",
+    Outcome.LIMITED: "Over the project's rate limit or quota. Retry after the seconds in Retry-After.",
+    Outcome.UNAVAILABLE: "Nothing was stored. Retry after the seconds in Retry-After.",
 }
 _ADDED = ("project_id", "received_at", "protocol")
-"""Fields of an event that the collector fills, whatever is sent."""
+"""Fields of an event that the collector sets, whatever is sent."""
 _EXAMPLE = {"event": "signup", "anonymous_id": "visitor-1", "properties": {"plan": "free"}}
 _SECURITY = [{"bearer": []}, {"basic": []}, {"query": []}]
 
@@ -34,14 +34,18 @@ def describe(doors: Sequence[Door]) -> dict[str, Any]:
         "info": {
             "title": "Radar collector",
             "version": metadata.version("radar-assets"),
-            "description": "Takes in events from the SDKs of several protocols. A 2xx means that they are on disk.",
+            "description": "Receives events from the SDKs of several protocols. A 2xx response means that the events are on disk.",
         },
         "paths": {**paths, **_operator_routes()},
         "components": {
             "schemas": {"Event": _event_schema()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The write key."},
-                "basic": {"type": "http", "scheme": "basic", "description": "The write key as user, no password."},
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The write key as user name, without a password.",
+                },
                 "query": {"type": "apiKey", "in": "query", "name": "key"},
             },
         },
@@ -53,16 +57,16 @@ def _own_events() -> dict[str, Any]:
     one_or_many = {
         "anyOf": [one, {"type": "array", "items": one, "maxItems": MAX_EVENTS}],
         "description": (
-            "One event (see the schema Event) or an array of them. In an array, one such event is enough for a 200 response: "
-            "others land as they are and become rejected events."
+            "One event (see the schema Event) or an array of events. One event with these fields is enough for a 200 response; "
+            "other elements of the array become rejected events."
         ),
         "examples": [_EXAMPLE, [_EXAMPLE]],
     }
     return {
-        "summary": "Take events in",
+        "summary": "Send events",
         "description": (
-            "Events in Radar's own form: one object, an array, or one object a line. The body may be packed with gzip, and its "
-            "content type is not looked at. A page may send {key, sent_at, events} instead, so that its key is in no URL."
+            "Events in Radar's own format: one object, an array, or one object per line. The body may be compressed with gzip; its "
+            "content type is ignored. Web pages may send {key, sent_at, events} instead, which keeps the key out of URLs."
         ),
         "operationId": "take_events",
         "security": _SECURITY,
@@ -77,7 +81,7 @@ def _any_of(*names: str) -> dict[str, Any]:
 
 def _foreign(door: Door, method: str, path: str) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "summary": f"What SDKs of {door.name} send",
+        "summary": f"Requests of SDKs for {door.name}",
         "operationId": "_".join([door.name, method.lower(), *re.findall(r"\w+", path)]),
         "responses": _responses(),
         "parameters": [
@@ -107,12 +111,12 @@ def _operator_routes() -> dict[str, Any]:
 
     live = get(
         "live",
-        "What happens in a project right now",
+        "Live numbers of a project",
         s200="Events, page views and visitors of the last five minutes and of each of the last thirty.",
-        s400="A parameter is wrong.",
-        s401="No read key, or not for this origin.",
+        s400="A parameter is invalid.",
+        s401="The read key is missing, invalid or not for this origin.",
         s403="The key is for another project.",
-        s503="Nothing can be read at present.",
+        s503="The numbers can't be read at the moment.",
     )
     live["get"]["security"] = [{"bearer": []}, {"query": []}]
     live["get"]["parameters"] = [
@@ -122,9 +126,9 @@ def _operator_routes() -> dict[str, Any]:
     return {
         "/v1/live": live,
         "/radar.js": get("script", "The script for web pages", s200="The script.", s304="It has not changed."),
-        "/healthz": get("health", "Whether the process answers", s200="It does."),
-        "/readyz": get("readiness", "Whether requests can be taken in", s200="They can.", s503="They can't."),
-        "/metrics": get("metrics", "Figures for Prometheus", s200="The figures."),
+        "/healthz": get("health", "Liveness: the process responds", s200="It does."),
+        "/readyz": get("readiness", "Readiness: requests are accepted", s200="They can.", s503="They can't."),
+        "/metrics": get("metrics", "Metrics for Prometheus", s200="The figures."),
     }
 
 
@@ -134,6 +138,6 @@ def _event_schema() -> dict[str, Any]:
     schema = CanonicalEvent.model_json_schema(ref_template="#/components/schemas/{model}")
     for field in _ADDED:
         del schema["properties"][field]
-    # An id and a time are given to what has none; the other fields that are not optional have defaults of their type.
+    # Missing ids and times are generated. Other fields that are not optional have the defaults of their type.
     del schema["required"]
     return schema

@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES = 64 * 2**10
 """Request line and headers, trailers included. A GET may carry a whole event in its URL."""
 MAX_HEADERS = 200
-"""Each takes far more memory than it has bytes."""
+"""Maximum headers of a request. Each takes far more memory than its bytes."""
 HEAD_S = 30.0
 MAX_CONNECTIONS = 5_000
 """Maximum per worker. A slow client can hold about 200 KiB of head and body, so this is one gigabyte in all."""
@@ -62,7 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is complete."""
         self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()

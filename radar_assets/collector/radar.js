@@ -1,7 +1,7 @@
-// Radar's tag: sends page views, also those of an app that changes its address, and what the page tracks.
+// Radar's tag: sends page views, including those of single-page apps, and the events that the page tracks.
 //   <script defer src="https://collect.example/radar.js" data-key="WRITE KEY"></script>
-// data-host names the collector if another server has the script. Who opted out, or sends Do Not Track or Global Privacy
-// Control, leaves nothing, here or there.
+// data-host names the collector if another server has the script. Visitors who opted out, and browsers that send Do Not
+// Track or Global Privacy Control, are not tracked: nothing is stored or sent.
 (() => {
   const { document: page, navigator: browser, location, history } = window;
   const tag = page.currentScript || page.querySelector("script[data-key]");
@@ -92,7 +92,7 @@
     };
   }
   addEventListener("popstate", viewSoon);
-  // Back on a page that the browser has kept.
+  // Restored from the back/forward cache.
   addEventListener("pageshow", (event) => event.persisted && view((shown = 0)));
   addEventListener("pagehide", flush);
   page.addEventListener("visibilitychange", () => page.visibilityState === "hidden" && flush());
@@ -104,7 +104,7 @@
       write("user", "" + user);
       send("identify", "identify", { traits });
     },
-    // Somebody else is next at this browser.
+    // For when someone else will use this browser.
     reset: forget,
     optOut: () => {
       queue = [];

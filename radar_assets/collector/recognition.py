@@ -53,14 +53,14 @@ class Shape:
     unused: Callable[[Event, Mapping[str, msgspec.Raw]], Collection[str]] = _uses_all
 
     def recognizes(self, members: Mapping[str, msgspec.Raw]) -> bool:
-        """Whether an object is an event of the protocol, be it a bad one."""
+        """Whether an object is an event of the protocol, valid or not."""
         if members.keys() <= self.known | self.keys:
             return True
         names = members.keys() | members_of(members.get(self.within, msgspec.UNSET)).keys()
         return all(not names.isdisjoint(group) for group in self.required)
 
     def unknown(self, event: Event, members: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
-        """The members with content that an event was not made of."""
+        """The members with content that an event does not use."""
         known = (self.known - frozenset(self.unused(event, members))) | self.keys
         return {name: value for name, value in members.items() if name not in known and bytes(value) not in EMPTY}
 
@@ -118,7 +118,7 @@ def recognized(
 
 
 def _is_foreign(sent: Sequence[msgspec.Raw], shape: Shape) -> bool:
-    """Whether no event is an object of the protocol. Torn objects may be, and `{}` is one without a name."""
+    """Whether no event is an object of the protocol. Torn objects may be events, and `{}` is an event without a name."""
     objects = [raw for raw in sent if bytes(raw).lstrip().startswith(b"{")]
     return not any((members := object_of(raw)) is None or shape.recognizes(members) for raw in objects)
 

@@ -31,7 +31,7 @@ def serve(settings: CollectorSettings, host: str, port: int, workers: int) -> No
         settings: those of the environment, which the workers read again.
 
     Raises:
-        SettingsError: a setting asks for what is not installed.
+        SettingsError: a setting needs a package that is not installed.
         StoreError: the operational store can't be used.
     """
     import uvicorn
@@ -48,11 +48,11 @@ def serve(settings: CollectorSettings, host: str, port: int, workers: int) -> No
             shutil.rmtree(figures, ignore_errors=True)
         os._exit(0)
 
-    # These are in force until uvicorn has its own handlers, when nothing is under way yet, and again once it has stopped in order:
-    # then it raises the signal that stopped it once more.
+    # In force until uvicorn installs its own handlers, before any request, and again after it has stopped: then it raises the signal
+    # that stopped it once more.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    # Before there are workers: they need not wait for each other, and an error is told once.
+    # Before workers start, so that they needn't wait for each other and an error is reported once.
     open_store(settings.database).close()
     _allow_connections()
     if workers > 1:

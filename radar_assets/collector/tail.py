@@ -27,7 +27,7 @@ _Key = tuple[datetime, str]
 
 
 class _File(NamedTuple):
-    """A segment that may have something new, by when it was last written to."""
+    """A segment that may have new lines, and when it was last written to."""
 
     written_at: datetime
     key: _Key
@@ -52,23 +52,23 @@ class Tail:
     def read(self, since: datetime, now: datetime) -> Iterator[bytes]:
         """Blocks of whole lines that were received since a time and have not been read yet, the newest segments first.
 
-        Older lines may be among them. A line that is added twice, as by somebody who compresses a segment, is read twice.
+        Older lines may be among them. Lines that are added twice, for example by compressing a segment, are read twice.
 
         Raises:
-            OSError: a segment can't be read, or the object store is out.
+            OSError: a segment can't be read, or the object store is unavailable.
         """
         deadline, self.complete_since = time.monotonic() + self._look_s, _EPOCH
         files = self._unread(since, now)
-        for place, (file, content) in enumerate(_contents(self._landing, files)):
+        for index, (file, content) in enumerate(_contents(self._landing, files)):
             for block in self._blocks(file, content):
                 yield block
                 if time.monotonic() > deadline:
-                    self.complete_since = max(left.written_at for left in files[place:])
+                    self.complete_since = max(left.written_at for left in files[index:])
                     return
 
     def _unread(self, since: datetime, now: datetime) -> list[_File]:
-        # Another machine's clock may be an hour further. The open ones are listed first: what is published meanwhile is
-        # then found in both places, and not in none.
+        # Another machine's clock may be an hour ahead. Open segments are listed first: one that is published meanwhile is
+        # found in both places rather than in neither.
         hours = Window(since, now + HOUR).hours()
         listed = _open_files(self._landing, hours) if isinstance(self._landing, Path) else []
         for hour in hours:
@@ -78,13 +78,13 @@ class Tail:
         keys = {file.key for file in listed}
         self._done &= keys
         self._offsets = {key: offset for key, offset in self._offsets.items() if key in keys}
-        # What was last written to before the window has no line that was received in it.
+        # A file that was last written to before the window has no lines received in it.
         new = [file for file in listed if file.key not in self._done and file.written_at >= since]
         return sorted(new, key=lambda file: file.written_at, reverse=True)
 
     def _blocks(self, file: _File, content: Readable) -> Iterator[bytes]:
         if isinstance(file.path, Path) and file.path.suffix in (".ndjson", ".open"):
-            # An open one may have been published by now; then it is also listed where it lies now.
+            # An open segment may have been published by now; then it is also listed under its new path.
             with suppress(FileNotFoundError):
                 yield from self._appended(file, content)
         else:

@@ -14,11 +14,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.multiprocess import MultiProcessCollector
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-"""The folder over which workers share their figures, for any of them to tell; the Prometheus client reads it when imported."""
+"""Variable with the folder in which workers share their metrics. The Prometheus client reads it when it is imported."""
 _LOG = logging.getLogger("radar.requests")
 _RARELY_S = 60
 _MAX_CALLS = 8
-"""The innermost calls of an error that are logged."""
+"""Number of the innermost calls of an error that are logged."""
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
@@ -32,20 +32,24 @@ class Telemetry:
         )
         self.events = Counter("radar_events", "Events made durable.", ("protocol",), registry=self._registry)
         self.dropped = Counter(
-            "radar_dropped_events", "Events not taken in.", ("protocol", "reason"), registry=self._registry
+            "radar_dropped_events", "Events that were not accepted.", ("protocol", "reason"), registry=self._registry
         )
         self.body_bytes = Counter(
             "radar_body_bytes", "Bytes of bodies, as sent.", ("protocol",), registry=self._registry
         )
         self.seconds = Histogram(
-            "radar_request_seconds", "Time to the answer.", ("protocol",), buckets=_SECONDS, registry=self._registry
+            "radar_request_seconds",
+            "Time until the response.",
+            ("protocol",),
+            buckets=_SECONDS,
+            registry=self._registry,
         )
         self.journal_seconds = Histogram(
             "radar_journal_seconds", "Time until lines are durable.", buckets=_SECONDS, registry=self._registry
         )
         self.journal_groups = Counter(
             "radar_journal_groups",
-            "Writes to the disk or the object store, each of the lines of many requests.",
+            "Writes to the disk or the object store; each holds the lines of many requests.",
             registry=self._registry,
         )
         self.journal_bytes = Counter("radar_journal_bytes", "Bytes of lines made durable.", registry=self._registry)
@@ -54,7 +58,7 @@ class Telemetry:
         )
         self.unknown_paths = Counter(
             "radar_unknown_paths",
-            "Requests for unknown paths or in another product's format, by the product whose SDK seems to ask.",
+            "Requests for unknown paths or in another product's format, by the product whose SDK probably sent them.",
             ("protocol",),
             registry=self._registry,
         )
@@ -96,7 +100,7 @@ class Telemetry:
         _LOG.log(level, message, extra={"fields": {**fields, "unlogged_before": self._unlogged.pop(kind, 0)}})
 
     def stored(self, size_bytes: int) -> None:
-        """Count a group of lines that is durable."""
+        """Count a durable group of lines."""
         self.journal_groups.inc()
         self.journal_bytes.inc(size_bytes)
 
@@ -110,7 +114,7 @@ class Telemetry:
 
 
 class JsonFormatter(logging.Formatter):
-    """A record of the log as one JSON object on one line."""
+    """Formats a log record as a JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""

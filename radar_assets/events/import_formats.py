@@ -45,8 +45,8 @@ class Batch(NamedTuple):
 
     Attributes:
         raw: the records as they are in the file, with line feeds.
-        rows: one per record: `place` in the file, `is_event`, `project_id`, `received_at`, and the `line` to land, which is null
-            if the record lands unchanged.
+        rows: one per record: `record_number` in the file, `is_event`, `project_id`, `received_at`, and the `line` to land, which is
+            null if the record lands unchanged.
         read_bytes: bytes of the file read so far.
     """
 
@@ -82,7 +82,7 @@ class Fields:
         """Resolve the fields for a file with these columns.
 
         Args:
-            nested: whether `a.b` may stand for a member `b` of a column `a`.
+            nested: whether `a.b` can mean a member `b` of a column `a`.
 
         Raises:
             ImportFailedError: a column or a required field is missing.
@@ -125,7 +125,7 @@ class Importing(NamedTuple):
     def canonical(self, lines: "pa.Table") -> "pa.Table":
         """Complete lines that are canonical events already, in order."""
         rows = self.engine.query(load_model(LAYER, "canonical_lines"), {"lines": lines}, {"now": self.now})
-        return rows.sort_by("place")
+        return rows.sort_by("record_number")
 
     def events(self, model: str, inputs: "Mapping[str, pa.Table]", **parameters: Any) -> "pa.Table":
         """Turn the records that a model returns into events, in order.
@@ -135,7 +135,7 @@ class Importing(NamedTuple):
         records, events = load_model(LAYER, model), load_model(LAYER, "imported_events")
         both = SqlModel(events.name, f"with records as ({records.sql}) select * from ({events.sql})")
         constants = self.fields.constant_parameters()
-        return self.engine.query(both, inputs, {"now": self.now, **constants, **parameters}).sort_by("place")
+        return self.engine.query(both, inputs, {"now": self.now, **constants, **parameters}).sort_by("record_number")
 
 
 class Lines(NamedTuple):
@@ -161,19 +161,19 @@ def split_lines(blocks: Iterable[Block]) -> Iterator[Lines]:
         offsets = np.concatenate([[0], np.flatnonzero(content == ord("\n")) + 1])
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block.data)]
         raw = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
-        place = np.arange(read + 1, read + 1 + len(raw))
+        numbers = np.arange(read + 1, read + 1 + len(raw))
         read += len(raw)
         lengths = np.diff(offsets)
         written = (lengths > 2) | ((lengths == 2) & (content[offsets[:-1]] != ord("\r")))
         if not written.any():
             continue
         if not written.all():
-            raw, place = raw.filter(pa.array(written)), place[written]
+            raw, numbers = raw.filter(pa.array(written)), numbers[written]
         try:
             text = raw.cast(pa.large_string())
         except pa.ArrowInvalid:
             text = pa.array([_text(line) for line in raw.to_pylist()], pa.large_string())
-        table = pa.table({"place": place, "text": text})
+        table = pa.table({"record_number": numbers, "text": text})
         # The engine's threads work on one batch each.
         yield Lines(raw, pa.Table.from_batches(table.to_batches(max_chunksize=_ROWS_OF_WORK)), block.read_bytes)
 
@@ -215,10 +215,10 @@ def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
     header, delimiter = _header(lines)
     parameters = _cells(importing.fields.of(header), header)
     for rows in _batched(_rows(lines, delimiter, len(header))):
-        places, records, cells = zip(*rows, strict=True)
+        numbers, records, cells = zip(*rows, strict=True)
         table = pa.table(
             {
-                "place": pa.array(places, pa.int64()),
+                "record_number": pa.array(numbers, pa.int64()),
                 "is_event": [row is not None for row in cells],
                 "text": pa.array([None if row is None else record for record, row in zip(records, cells, strict=True)]),
                 "cells": pa.array(cells, pa.list_(pa.string())),
@@ -309,18 +309,18 @@ def _batched(rows: Iterable[tuple[int, str, list[str] | None]]) -> Iterator[list
 
 def _cells(fields: Fields, header: list[str]) -> dict[str, Any]:
     """Parameters of `csv_records.sql`: positions of cells, from 1."""
-    places = {name: place for place, name in enumerate(header, start=1)}
+    positions = {name: position for position, name in enumerate(header, start=1)}
     used = set(fields.columns.values())
     properties = {name: name for name in header if name not in used} | fields.members("properties")
     context = fields.members("context")
     return {
         "field_columns": [
-            places[fields.columns[target]] if target in fields.columns else None for target in (*FIELDS, *OBJECTS)
+            positions[fields.columns[target]] if target in fields.columns else None for target in (*FIELDS, *OBJECTS)
         ],
         "property_names": list(properties),
-        "property_columns": [places[column] for column in properties.values()],
+        "property_columns": [positions[column] for column in properties.values()],
         "context_names": list(context),
-        "context_columns": [places[column] for column in context.values()],
+        "context_columns": [positions[column] for column in context.values()],
     }
 
 
@@ -340,11 +340,11 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
     taken: dict[str, Any] = {}
     for column in [*columns, *properties.values(), *context.values()]:
         *parents, last = path(column)
-        place: Any = taken
+        node: Any = taken
         for parent in parents:
-            place = place.setdefault(parent, {}) if place is not None else None
-        if place is not None:
-            place[last] = None
+            node = node.setdefault(parent, {}) if node is not None else None
+        if node is not None:
+            node[last] = None
     return {
         "field_paths": [pointer(column) for column in columns],
         "property_names": list(properties),
@@ -357,7 +357,9 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _members(targets: Mapping[str, str], name: str) -> dict[str, str]:
-    return {target.removeprefix(f"{name}."): told for target, told in targets.items() if target.startswith(f"{name}.")}
+    return {
+        target.removeprefix(f"{name}."): column for target, column in targets.items() if target.startswith(f"{name}.")
+    }
 
 
 def _text(line: bytes) -> str | None:

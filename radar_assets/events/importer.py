@@ -110,8 +110,8 @@ def import_file(
         "csv": lambda: read_csv(blocks, importing),
         "apache": lambda: read_apache(blocks, importing, site),
     }[format]()
-    asked = json.dumps([format, dict(fields.columns), dict(fields.constants), site], sort_keys=True)
-    digest = hashlib.sha256(asked.encode())
+    arguments = json.dumps([format, dict(fields.columns), dict(fields.constants), site], sort_keys=True)
+    digest = hashlib.sha256(arguments.encode())
     hours = _ReceivedHours(datetime(start.year, start.month, start.day), now.replace(minute=0, second=0, microsecond=0))
     landed, total_bytes = _Landed(), size_bytes(path)
 
@@ -194,9 +194,9 @@ class _ReceivedHours:
         import numpy as np
 
         hours = rows["received_at"].to_numpy().astype("datetime64[h]")
-        told = np.flatnonzero(~np.isnat(hours))
+        dated = np.flatnonzero(~np.isnat(hours))
         if self._last is None:
-            self._last = hours[told[0]] if len(told) else np.datetime64(self._latest, "h")
+            self._last = hours[dated[0]] if len(dated) else np.datetime64(self._latest, "h")
         hours = np.concatenate([[self._last], hours])
         latest_told = np.maximum.accumulate(np.where(np.isnat(hours), 0, np.arange(len(hours))))
         hours = hours[latest_told][1:]

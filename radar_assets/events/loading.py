@@ -140,5 +140,5 @@ def _neighbouring_copies(
         load_model(LAYER, "neighbouring_copies"),
         {"changed_rows": Files(RAW_EVENTS, paths), "raw_events": Files(RAW_EVENTS, present, head.evolved)},
     )
-    place = to_unit(received_hour, "hour")
-    return frozenset((place, to_unit(hour, "hour")) for hour in found["hour"].to_pylist())
+    unit = to_unit(received_hour, "hour")
+    return frozenset((unit, to_unit(hour, "hour")) for hour in found["hour"].to_pylist())

@@ -71,12 +71,12 @@ def oddity(path: Path) -> str | None:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder, and not a link to one."""
+    """Whether a path is a folder rather than a link to one."""
     return stat.S_ISDIR(_mode(path))
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path is a regular file, and not a link to one."""
+    """Whether a path is a regular file rather than a link to one."""
     return stat.S_ISREG(_mode(path))
 
 

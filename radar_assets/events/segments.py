@@ -21,7 +21,7 @@ _INLINE_BYTES = 12
 
 
 class Readable(Protocol):
-    """A file that is read like a `Path`; its suffix tells the compression."""
+    """A file that is read like a `Path`; its suffix names the compression."""
 
     @property
     def suffix(self) -> str: ...

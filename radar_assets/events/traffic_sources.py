@@ -31,7 +31,7 @@ def referrer_sources() -> "pa.Table":
 
 
 def _spell_out(source: str) -> list[str]:
-    """The hosts that an entry stands for; any two letters count as a country, which spares a list of those."""
+    """The hosts that an entry means; any two letters count as a country, which saves a list of countries."""
     stem, wildcard, _ = source.partition("*")
     if not wildcard:
         return [source]

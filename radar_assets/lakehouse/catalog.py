@@ -1,4 +1,4 @@
-"""The Iceberg catalog: the single place that commits files to tables.
+"""The Iceberg catalog: the only module that commits files to tables.
 
 A commit is one atomic snapshot under optimistic concurrency: if another process has changed the same window in the meantime, the
 files are built again. Every commit leaves a data file in each partition that it touched, an empty one if necessary, so the sequence
@@ -321,16 +321,16 @@ class Catalog:
         from pyiceberg.partitioning import PartitionField, PartitionSpec
         from pyiceberg.transforms import parse_transform
 
-        ids = {name: place for place, name in enumerate(table.column_names, start=1)}
+        ids = {name: position for position, name in enumerate(table.column_names, start=1)}
         spec = PartitionSpec(
             *(
                 PartitionField(
                     source_id=ids[column],
-                    field_id=1000 + place,
+                    field_id=1000 + index,
                     transform=parse_transform(transform),
                     name=f"{column}_{transform}",
                 )
-                for place, (column, transform) in enumerate(table.partition_by)
+                for index, (column, transform) in enumerate(table.partition_by)
             )
         )
         return self._catalog.create_table(

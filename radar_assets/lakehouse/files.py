@@ -73,9 +73,9 @@ def from_unit(value: int, unit: str) -> datetime:
     return EPOCH + value * STEP[unit]
 
 
-def unit_range(table: Table, window: Window, place: int = 0) -> tuple[int, int]:
+def unit_range(table: Table, window: Window, index: int = 0) -> tuple[int, int]:
     """The values of a partition field that a window covers, as a half-open range."""
-    step = STEP[table.partition_by[place][1]]
+    step = STEP[table.partition_by[index][1]]
     return (window.start - EPOCH) // step, -((EPOCH - window.end) // step)
 
 

@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 def iceberg_schema(table: Table) -> "Schema":
-    """The Iceberg schema of a contract; a column's field id is its place."""
+    """The Iceberg schema of a table; a column's field id is its position."""
     from pyiceberg.schema import Schema
     from pyiceberg.types import NestedField
 
     return Schema(
         *(
             NestedField(
-                field_id=place,
+                field_id=position,
                 name=column.name,
                 field_type=_iceberg_type(column),
                 # Readers rely on the schema check instead: a required column could never become optional again.
                 required=False,
                 doc=column.description,
             )
-            for place, column in enumerate(table.columns, start=1)
+            for position, column in enumerate(table.columns, start=1)
         )
     )
 

@@ -87,7 +87,7 @@ class Lakehouse:
         table = self.tables[composite.model.name]
         units = sorted({unit for window in windows for unit in range(*unit_range(table, window))})
         size = self.engine.partitions_a_write
-        parts = [units[place : place + size] for place in range(0, len(units), size)]
+        parts = [units[first : first + size] for first in range(0, len(units), size)]
 
         def build(base: Snapshot) -> Build:
             snapshots = {parent.name: self.snapshot(parent.name) for parent in table.inputs}

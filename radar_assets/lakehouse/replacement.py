@@ -114,7 +114,7 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
         return self._plan[1]
 
     def _build_delete_files_partition_predicate(self) -> None:
-        """Do nothing: the partitions of the dropped files tell which manifests to read."""
+        """Do nothing: the partitions of the dropped files show which manifests to read."""
 
 
 def _live_files(manifest: ManifestFile) -> int:

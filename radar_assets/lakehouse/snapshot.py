@@ -76,11 +76,11 @@ class Snapshot:
         """Local paths of the files that hold rows."""
         return [ref.local_path for ref in self.files(*windows) if ref.rows]
 
-    def changes(self, *windows: Window | None, place: int = 0, newer_than: int = 0) -> dict[int, int]:
-        """Sequence number of the last change of each partition, by value of the partition field at `place`."""
+    def changes(self, *windows: Window | None, index: int = 0, newer_than: int = 0) -> dict[int, int]:
+        """Sequence number of the last change of each partition, by value of the partition field at `index`."""
         changed: dict[int, int] = {}
         for ref in self.files(*windows, newer_than=newer_than):
-            value = ref.partition[place]
+            value = ref.partition[index]
             if value is not None:
                 changed[value] = max(ref.sequence_number, changed.get(value, 0))
         return changed

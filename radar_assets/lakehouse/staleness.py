@@ -22,10 +22,10 @@ def stale(parent: Snapshot, child: Snapshot, *, newer_than: int = 0, within: Win
         Sequence number of the parent's last change, by hour or day since 1970 in the child's grid.
     """
     by = child.table.time_field(parent.table)
-    windows = [within if place == by else None for place in range(by + 1)]
+    windows = [within if index == by else None for index in range(by + 1)]
     parent_unit, child_unit = parent.table.partition_by[by][1], child.table.grid
     changed: dict[int, int] = {}
-    for value, sequence_number in parent.changes(*windows, place=by, newer_than=newer_than).items():
+    for value, sequence_number in parent.changes(*windows, index=by, newer_than=newer_than).items():
         unit = value if parent_unit == child_unit else to_unit(from_unit(value, parent_unit), child_unit)
         changed[unit] = max(sequence_number, changed.get(unit, 0))
     if not changed:
@@ -46,7 +46,7 @@ def unread_files(parent: Snapshot, child: Snapshot, within: Window) -> dict[int,
     by = child.table.time_field(parent.table)
     parent_unit, child_unit = parent.table.partition_by[by][1], child.table.grid
     found: dict[int, list[FileRef]] = {}
-    for ref in parent.files(*(within if place == by else None for place in range(by + 1))):
+    for ref in parent.files(*(within if index == by else None for index in range(by + 1))):
         value = ref.partition[by]
         if value is not None:
             found.setdefault(to_unit(from_unit(value, parent_unit), child_unit), []).append(ref)

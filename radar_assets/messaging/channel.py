@@ -72,7 +72,7 @@ class ChannelSpec(BaseModel):
 
     @property
     def where(self) -> str:
-        """Where it leads to, without anything secret."""
+        """The destination, without secrets."""
         raise NotImplementedError
 
     def missing_setting(self, settings: MessagingSettings) -> str | None:

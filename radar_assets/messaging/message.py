@@ -1,7 +1,7 @@
-"""A message: what it says, in blocks that each channel shows in its own way, and the same for programs.
+"""Messages: their contents in blocks, which each channel formats in its own way, and as JSON for programs.
 
-Layers make messages from the contents that they put into the outbox; channels take them apart. Texts are printable and of bounded
-length (`plain_text.line`) but not escaped: each channel escapes what its markup would read.
+Layers render messages from the contents that they put into the outbox. Texts are printable and of bounded length
+(`plain_text.line`) but not escaped: each channel escapes the characters of its own markup.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ class Draft:
 
     Attributes:
         id: the same on every attempt, so that receivers can recognize a message that arrives twice.
-        kind: whose contents these are, which decides how they are rendered.
+        kind: the layer whose contents these are; selects the renderer.
         contents: JSON of that layer; several make a digest.
         created_at: naive, UTC.
     """
@@ -54,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, shown where pictures can be: in mails.
+    """A PNG, which only mails show.
 
     Attributes:
         name: unique within the message.
@@ -91,7 +91,7 @@ Block = Text | Facts | Table | Picture | Link | Commands
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file sent along; channels that take no files leave it out."""
+    """An attached file; channels without attachments leave it out."""
 
     name: str
     media_type: str
@@ -104,7 +104,7 @@ class Item:
 
     Attributes:
         status: such as `Still firing`.
-        is_good: whether it is good news, or neither good nor bad; shown in green.
+        is_good: whether it is good or neutral news; shown in green.
         when: when it happened, for people.
         command: the command that helps most; empty for none.
     """
@@ -120,20 +120,20 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What is sent to a channel at once: one thing in detail, or a digest of several.
+    """A message for a channel: one thing in detail, or a digest of several.
 
     Attributes:
         id: the same on every attempt.
         kind: what happened, for programs, such as `alert.fired`.
         subject: at most 150 characters.
         status: such as `Still firing`; empty for a digest.
-        priority: of a digest, the highest of what is still going on.
+        priority: of a digest, the highest of its ongoing entries.
         is_good: as in `Item`; of a digest, whether all of it is.
         items: the entries of a digest, the most important first; empty for a single message.
         list_command: the command that lists everything a digest is about.
         thread_id: mails with the same one are shown as a conversation.
         unsubscribe_group: what people unsubscribe from, such as `alerts`.
-        payload: the same for programs, as JSON.
+        payload: the contents for programs, as JSON.
     """
 
     id: str
@@ -154,9 +154,9 @@ class Message:
 
     @property
     def urgency(self) -> Priority:
-        """How loudly to announce it: good news never is, whatever its priority."""
+        """The priority for notifications: low for good news, whatever its own priority."""
         return "low" if self.is_good else self.priority
 
 
 Renderer = Callable[[Draft], Message]
-"""Makes the message of a draft; each layer has one for its contents."""
+"""Renders the message of a draft; each layer has a renderer for its contents."""

@@ -1,4 +1,4 @@
-"""The outbox: messages that wait, who is sending them, and what became of them. `deliverer.py` sends them.
+"""The outbox: waiting messages, the processes that are sending them, and the outcomes. `deliverer.py` sends them.
 
 Each row is sent at least once, always under the same id. A sender holds a lease; when it dies, the lease expires and the row is
 sent again, because no one knows whether a message arrived whose sender died before it recorded the result.
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from radar_assets.messaging.message import PRIORITIES, Draft, Priority
-from radar_assets.store.database import Store
+from radar_assets.store.database import Store, find_by_id
 from radar_assets.store.dialects import lock
 from radar_assets.store.models import Delivery, FieldError
 
@@ -24,12 +24,12 @@ MAX_IN_FLIGHT = 50
 MAX_SINGLE = 5
 """If more messages wait for a channel, they are merged into a digest."""
 LEASE = timedelta(seconds=120)
-"""How long a row that is being sent is left alone: longer than any attempt, and the delay of a killed process's messages."""
+"""How long a row belongs to the process that sends it: longer than any attempt, and the delay of a killed process's messages."""
 MIN_PAUSE, MAX_PAUSE = timedelta(seconds=20), timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(hours=36)
 """Age at which a message that still fails is given up: leaves a night and a day to fix the channel."""
 MAX_ATTEMPTS = 100
-"""For messages that end their process each time and so never have a result; the pauses keep others below it."""
+"""Maximum attempts, for messages that crash their process and so never have a result. The pauses keep others below it."""
 KEPT_FOR = timedelta(days=90)
 """How long finished rows are kept. Dead ones stay until they are retried or dropped."""
 MAX_MERGED = 500
@@ -322,10 +322,4 @@ def _digest(session: Session, rows: Sequence[Delivery], now: datetime) -> Delive
 
 
 def _find(session: Session, delivery_id: str) -> Delivery:
-    matches = session.scalars(
-        sa.select(Delivery).where(sa.func.substr(Delivery.id, 1, len(delivery_id)) == delivery_id).limit(2)
-    ).all()
-    if len(matches) != 1 or not delivery_id:
-        problem = "is ambiguous; give more characters" if len(matches) > 1 else "is unknown"
-        raise FieldError("delivery id", delivery_id, f"{problem}; radar deliveries lists them")
-    return matches[0]
+    return find_by_id(session, Delivery, delivery_id, "delivery id", "radar deliveries")

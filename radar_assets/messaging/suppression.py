@@ -59,5 +59,5 @@ def suppressions(store: Store) -> list[Suppression]:
 
 
 def _key(address: str) -> str:
-    """Addresses are compared without case: servers that tell `Ann@` from `ann@` are practically extinct."""
+    """Addresses are compared without case: servers that distinguish `Ann@` and `ann@` are practically extinct."""
     return address.lower()

@@ -85,7 +85,7 @@ def materialized(
     unit = commit.table.grid
     rows = commit.rows_by_partition()
     first = to_unit(partition_window(context).start, unit)
-    counts = {key: rows.get(first + place, 0) for place, key in enumerate(context.partition_keys)}
+    counts = {key: rows.get(first + index, 0) for index, key in enumerate(context.partition_keys)}
     if len(counts) > 1:
         for key, count in counts.items():
             context.add_asset_metadata({"dagster/partition_row_count": count}, asset_key=name, partition_key=key)

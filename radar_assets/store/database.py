@@ -1,9 +1,9 @@
-"""Opens the operational store: schema migrations, locks and sessions. Queries belong in the layers."""
+"""Opens the operational store: schema migrations, locks, sessions and the lookup of a row by id. Other queries belong in the layers."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from radar_assets.masking import masked
+from radar_assets.store.models.base import Base, FieldError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -22,6 +23,7 @@ VERSION_TABLE = "radar_alembic_version"
 """Alembic's table for the schema revision. Dagster's schema in the same database uses the default name."""
 PATIENCE_S = 60
 """How long a process waits for another one that writes to the same SQLite file or creates the schema."""
+Row = TypeVar("Row", bound=Base)
 LOCK_KEY = 0x5241444152
 """Key of the Postgres advisory lock of `startup_lock`: RADAR in ASCII."""
 
@@ -86,7 +88,9 @@ def open_store(url: str) -> Store:
             raise StoreError(engine.url, error.orig) from error
         except CommandError as error:
             engine.dispose()
-            raise StoreError(engine.url, f"{error}; the schema is of a newer Radar, upgrade this one") from error
+            raise StoreError(
+                engine.url, f"{error}; the schema was created by a newer version, upgrade Radar"
+            ) from error
     return Store(engine)
 
 
@@ -109,6 +113,25 @@ def _schema_version(engine: sa.Engine) -> str | None:
     with suppress(DBAPIError), engine.execution_options(read_only=True).connect() as connection:
         return connection.execute(sa.text(f"select version_num from {VERSION_TABLE}")).scalar()
     return None
+
+
+def find_by_id(session: Session, model: type[Row], id: str, field: str, list_command: str) -> Row:
+    """The row with an id, or the only row whose id starts with it.
+
+    Args:
+        field: name of the id, for errors.
+        list_command: command that lists the rows, for errors.
+
+    Raises:
+        FieldError: the id is unknown or ambiguous.
+    """
+    # Not `like`, which would interpret wildcards.
+    statement = sa.select(model).where(sa.func.substr(sa.inspect(model).columns["id"], 1, len(id)) == id)
+    matches = session.scalars(statement.limit(2)).all()
+    if len(matches) != 1 or not id:
+        problem = "is ambiguous; give more characters" if len(matches) > 1 else "is unknown"
+        raise FieldError(field, id, f"{problem}; {list_command} lists them")
+    return matches[0]
 
 
 def alembic_config(connection: sa.Connection) -> "Config":

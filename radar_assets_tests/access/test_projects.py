@@ -1,6 +1,5 @@
-"""Projects in the store, on both databases and from several processes."""
+"""Projects in the store, on both databases and with several processes."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -29,18 +28,11 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    store = open_store(database_url)
-    yield store
-    store.close()
-
-
 def fields(project: Project) -> tuple[object, ...]:
     return project.id, project.name, project.timezone, project.created_at, project.is_active
 
 
-def test_a_project_comes_back_as_it_was_added(store: Store) -> None:
+def test_a_project_is_read_as_it_was_added(store: Store) -> None:
     added = Project("shop", "The shop", "Europe/Berlin", datetime(2026, 3, 1, 12, 30, 15, 250), is_active=False)
     add_project(store, added)
     assert [fields(project) for project in list_projects(store)] == [
@@ -76,13 +68,13 @@ def test_adding_a_project_twice_is_refused_by_its_id(store: Store) -> None:
     assert list_projects(store)[0].name == "first"
 
 
-def test_ids_are_data_whatever_they_hold_and_sort_alike_everywhere(store: Store) -> None:
+def test_ids_can_be_any_text_and_sort_the_same_on_every_database(store: Store) -> None:
     ids = [*HOSTILE, "Zebra", "ant", "Ähre"]
     ensure_projects(store, (Project(id) for id in ids))
     assert [project.id for project in list_projects(store)] == sorted(ids)
 
 
-def test_a_session_that_raises_leaves_nothing(store: Store) -> None:
+def test_a_session_that_raises_is_rolled_back(store: Store) -> None:
     with pytest.raises(RuntimeError, match="stop"), store.session() as session:
         session.add(Project("shop"))
         session.flush()
@@ -113,23 +105,23 @@ def test_a_change_is_validated_like_a_new_project(store: Store) -> None:
         ({"is_active": "no"}, "project is_active 'no' must be true or false"),
     ],
 )
-def test_bad_input_gets_an_error_that_names_the_field(values: dict[str, Any], message: str) -> None:
+def test_invalid_values_are_refused_with_the_field(values: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"id": "shop", **values}
     with pytest.raises(FieldError, match=message):
         Project(**arguments)
 
 
 def start_and_write(rank: int, url: str, warehouse: str) -> None:
-    """What one of several processes does on an empty database: a first start, and writes of its own and shared ones."""
+    """Run by each of several processes on an empty database: a first start, then separate and shared writes."""
     if rank == 0:
-        Catalog(url, warehouse, TABLES).snapshot("events")  # makes its tables in the same database
+        Catalog(url, warehouse, TABLES).snapshot("events")  # creates its tables in the same database
     store = open_store(url)
     for number in range(PROJECTS):
         ensure_projects(store, [Project(f"shared-{number}"), Project(f"own-{rank}-{number}")])
         assert any(project.id == f"own-{rank}-{number}" for project in list_projects(store))
 
 
-def test_processes_may_start_at_once_on_an_empty_database_and_write(database_url: str, tmp_path: Path) -> None:
+def test_processes_can_start_and_write_concurrently_on_an_empty_database(database_url: str, tmp_path: Path) -> None:
     run_at_once(start_and_write, database_url, (tmp_path / "warehouse").as_uri(), processes=PROCESSES)
     expected = {f"shared-{number}" for number in range(PROJECTS)}
     expected |= {f"own-{rank}-{number}" for rank in range(PROCESSES) for number in range(PROJECTS)}

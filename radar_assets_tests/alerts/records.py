@@ -1,4 +1,4 @@
-"""Findings as tests write them: hours in which values broke a rule, and what the store has of it afterwards."""
+"""Helpers to record findings, given as hours in which values broke a rule, and to read what the store has afterwards."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,25 +19,25 @@ DAY = datetime(2026, 3, 10)
 
 
 def rule(**fields: Any) -> Rule:
-    """A rule on errors of an hour, told to one channel, unless it says otherwise."""
+    """A rule on hourly errors that notifies one channel, unless fields say otherwise."""
     given = {"name": "errors_high", "metric": "errors", "threshold": 10, "channels": ("chat",), **fields}
     return Rule.model_validate(given)
 
 
 def at(hour: float) -> datetime:
-    """A time on the day of the tests."""
+    """A time on the tests' day."""
     return DAY + timedelta(hours=hour)
 
 
 def window(hour: int) -> Window:
-    """An hour of that day."""
+    """An hour of the tests' day."""
     return Window(at(hour), at(hour + 1))
 
 
 def judged(
     by: Rule, values: Mapping[int, float | None], project: str = "shop", breaching: Iterable[int] | None = None
 ) -> Findings:
-    """What a judgement of these hours finds, given their values; those above the rule's threshold break it."""
+    """The findings of judging these hours, given their values. Values above the rule's threshold break it."""
     over = [hour for hour, value in values.items() if value is not None and value > (by.threshold or 0)]
     return Findings(
         by,
@@ -50,7 +50,7 @@ def judged(
 
 
 def context(now: datetime, **fields: Any) -> Context:
-    """The ledger's context at a time."""
+    """The context of announcements at a time."""
     given: dict[str, Any] = {
         "now": now,
         "max_age": timedelta(hours=24),
@@ -64,7 +64,7 @@ def context(now: datetime, **fields: Any) -> Context:
 
 
 def note(store: Store, by: Rule, values: Mapping[int, float | None], now: datetime, **fields: Any) -> Recorded:
-    """Judge hours of the project `shop` and record what is found."""
+    """Judge hours of the project `shop` and record the findings."""
     return record(store, judged(by, values), context(now, **fields))
 
 
@@ -76,7 +76,7 @@ def alerts(store: Store) -> list[Alert]:
 
 
 def breaches(store: Store, alert: Alert) -> list[int]:
-    """The hours of an alert, counted from the day of the tests."""
+    """The hours of an alert, counted from the start of the tests' day."""
     with store.session(read_only=True) as session:
         starts = session.scalars(sa.select(AlertBreach.window_start).where(AlertBreach.alert_id == alert.id))
         return sorted((start - DAY) // HOUR for start in starts)
@@ -88,7 +88,7 @@ def deliveries(store: Store) -> list[Delivery]:
         return list(session.scalars(sa.select(Delivery).order_by(Delivery.created_at, Delivery.channel)))
 
 
-def told(store: Store) -> list[tuple[str, int]]:
+def announced(store: Store) -> list[tuple[str, int]]:
     """Reason and latest hour of each notice in the outbox."""
     return [
         (notice["reason"], (datetime.fromisoformat(notice["window_start"]) - DAY) // HOUR)

@@ -1,4 +1,4 @@
-"""Values put into the tables of a lakehouse, and what rules make of them."""
+"""Helpers to write values to the tables of a lakehouse and to judge rules on them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from radar_assets.tables import TABLES
 from radar_assets.windows import DAY, Window, contiguous
 
 MONDAY = datetime(2026, 3, 30)
-"""Noon of it is what most tests judge; the platform of tests began long before."""
+"""Most tests judge noon of this day; the platform's start date is long before."""
 NOON = MONDAY + timedelta(hours=12)
 WEEK = timedelta(days=7)
 
@@ -25,10 +25,10 @@ Row = tuple[str, datetime, str, float]
 
 
 def fill(lakehouse: Lakehouse, window: WindowName, rows: Iterable[Row], windows: Sequence[Window] = ()) -> None:
-    """Have a table of metrics hold these rows, in place of what it held in their windows.
+    """Replace windows of a metrics table with these rows.
 
     Args:
-        windows: besides those of the rows, some that have none.
+        windows: additional windows, without rows.
     """
     name, column = ("daily_metrics", "date") if window == "1d" else ("hourly_metrics", "hour")
     unit = STEP[TABLES[name].grid]
@@ -52,7 +52,7 @@ def fill(lakehouse: Lakehouse, window: WindowName, rows: Iterable[Row], windows:
 
 
 def series(values: Mapping[str, Mapping[datetime, float | None]], metric: str = "page_views") -> list[Row]:
-    """Rows of a metric by project and time, with the `events` that every window with events has; None has those alone."""
+    """Rows of a metric by project and time, with a row of `events` for each window. For None, there is only the latter."""
     rows: list[Row] = []
     for project, by_time in values.items():
         for at, value in by_time.items():
@@ -63,7 +63,7 @@ def series(values: Mapping[str, Mapping[datetime, float | None]], metric: str = 
 
 
 def rule(**fields: Any) -> Rule:
-    """A rule that page views of an hour are above 10, unless it says otherwise."""
+    """A rule that fires when hourly page views are above 10, unless fields say otherwise."""
     return Rule.model_validate(
         {"name": "many_page_views", "metric": "page_views", "operator": "gt", "threshold": 10, **fields}
     )
@@ -76,7 +76,7 @@ def judge(
     now: datetime | None = None,
     metrics: Sequence[Metric] = registry(),
 ) -> list[Judgement]:
-    """What rules make of a span, by default that of the window at noon, five minutes after its end."""
+    """Judge rules over a span: by default the window at noon, five minutes after its end."""
     step = WINDOWS[rules[0].window]
     span = span or (Window(MONDAY, MONDAY + DAY) if step == DAY else Window(NOON, NOON + step))
     return evaluate(lakehouse, rules, metrics, span, now or span.end + timedelta(minutes=5))

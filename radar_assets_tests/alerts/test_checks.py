@@ -1,4 +1,4 @@
-"""Rules as asset checks: what they say in which runs, and that what they found is in the ledger."""
+"""Rules as asset checks: their results in different runs, and that findings are recorded in the ledger."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def at(moment: datetime) -> time_machine.travel:
 
 
 def land(platform: Platform, hour: datetime, count: int) -> None:
-    """So many page views in an hour, loaded through the hourly job as the sensor asks for it."""
+    """Land a number of page views in an hour, and load them with the hourly job as the sensor requests it."""
     events = [event(f"{hour}-{number}", hour + timedelta(minutes=number)) for number in range(count)]
     platform.land(hour, events, f"s-{hour:%d-%H}-{count}")
     for request in platform.tick("landing_sensor"):
@@ -49,7 +49,7 @@ def land(platform: Platform, hour: datetime, count: int) -> None:
 
 
 def run(platform: Platform, job: str, request: dg.RunRequest) -> dict[str, dg.AssetCheckEvaluation]:
-    """Run a request as the daemon does; what the rules' checks said, by name."""
+    """Run a request as the daemon does. Returns the results of the rules' checks by name."""
     subset = platform.defs.resolve_job_def(job).get_subset(
         asset_selection=set(request.asset_selection or []),
         asset_check_selection=None if request.asset_check_keys is None else set(request.asset_check_keys),
@@ -68,7 +68,7 @@ def run(platform: Platform, job: str, request: dg.RunRequest) -> dict[str, dg.As
 
 
 def monitor(platform: Platform, moment: datetime) -> dict[str, dg.AssetCheckEvaluation]:
-    """A tick of the schedule at that time, and its run."""
+    """Tick the schedule at a time and run its request."""
     schedule = platform.defs.resolve_schedule_def("monitor_thresholds_schedule")
     context = dg.build_schedule_context(
         instance=platform.instance,
@@ -81,7 +81,7 @@ def monitor(platform: Platform, moment: datetime) -> dict[str, dg.AssetCheckEval
 
 
 def alerts(platform: Platform) -> list[tuple[str, datetime, datetime, str]]:
-    """What the ledger has, by rule: first and last of the windows that broke it, and the state."""
+    """The recorded alerts by rule: start, end and state."""
     store = open_store(platform.settings.database)
     with store.session(read_only=True) as session:
         rows = session.scalars(sa.select(Alert).order_by(Alert.rule, Alert.started_at))
@@ -114,13 +114,13 @@ def test_a_rule_is_a_check_that_fails_and_writes_an_alert(platform: Platform) ->
         "threshold": 1,
     }
     assert alerts(platform) == [("many_page_views", NOON, NOON + HOUR, "firing")]
-    # The hour after it, in which nothing lands, is judged by the clock alone.
+    # The next hour, in which nothing lands, is only judged by the schedule.
     found = monitor(platform, NOON + timedelta(minutes=121))["many_page_views"]
     assert found.passed
     assert alerts(platform) == [("many_page_views", NOON, NOON + HOUR, "resolved")]
 
 
-def test_each_rule_runs_when_its_windows_have_ended(platform: Platform) -> None:
+def test_rules_run_when_their_windows_have_ended(platform: Platform) -> None:
     five = {**MANY, "name": "five", "window": "5m", "severity": "medium"}
     apply(platform, MANY, five, {**MANY, "name": "daily", "window": "1d"})
     noon = NOON.replace(minute=0)
@@ -135,7 +135,7 @@ def test_each_rule_runs_when_its_windows_have_ended(platform: Platform) -> None:
         assert "five" not in run(platform, "hourly_job", request)
 
 
-def test_without_rules_the_clock_starts_nothing(platform: Platform) -> None:
+def test_without_rules_there_is_no_schedule(platform: Platform) -> None:
     names = {schedule.name for schedule in platform.defs.schedules or []}  # pyright: ignore[reportAttributeAccessIssue]
     assert "monitor_thresholds_schedule" not in names
     apply(platform, {**MANY, "window": "1d"})
@@ -143,7 +143,7 @@ def test_without_rules_the_clock_starts_nothing(platform: Platform) -> None:
     assert monitor(fresh, NOON + timedelta(minutes=1)) == {}
 
 
-def test_windows_of_five_minutes_are_judged_from_the_events(platform: Platform) -> None:
+def test_five_minute_windows_are_judged_from_events(platform: Platform) -> None:
     apply(platform, {**MANY, "window": "5m", "threshold": 2})
     with at(NOON + timedelta(minutes=11)):
         land(platform, NOON - HOUR, 1)
@@ -153,7 +153,7 @@ def test_windows_of_five_minutes_are_judged_from_the_events(platform: Platform) 
     assert alerts(platform) == [("many_page_views", NOON, NOON + timedelta(minutes=10), "firing")]
 
 
-def test_a_window_waits_for_what_has_landed_and_is_not_loaded(platform: Platform) -> None:
+def test_a_window_waits_until_landed_segments_are_loaded(platform: Platform) -> None:
     apply(platform, MANY)
     with at(NOON + timedelta(minutes=61)):
         land(platform, NOON - HOUR, 1)
@@ -168,7 +168,7 @@ def test_a_window_waits_for_what_has_landed_and_is_not_loaded(platform: Platform
     assert alerts(platform) == [("many_page_views", NOON, NOON + HOUR, "firing")]
 
 
-def test_a_run_of_the_current_hour_says_what_holds_of_the_last_one(platform: Platform) -> None:
+def test_a_run_of_the_current_hour_judges_the_previous_hour(platform: Platform) -> None:
     apply(platform, MANY)
     with at(NOON + timedelta(minutes=65)):
         land(platform, NOON - HOUR, 1)
@@ -179,7 +179,7 @@ def test_a_run_of_the_current_hour_says_what_holds_of_the_last_one(platform: Pla
         assert not run(platform, "hourly_job", request)["many_page_views"].passed
 
 
-def test_a_rule_that_is_off_says_so_and_writes_nothing(platform: Platform) -> None:
+def test_a_disabled_rule_says_so_and_records_nothing(platform: Platform) -> None:
     apply(platform, {**MANY, "enabled": False})
     with at(NOON + timedelta(minutes=61)):
         land(platform, NOON - HOUR, 1)
@@ -190,29 +190,29 @@ def test_a_rule_that_is_off_says_so_and_writes_nothing(platform: Platform) -> No
     assert alerts(platform) == []
 
 
-def test_a_rule_about_a_metric_that_is_gone_says_so_and_costs_the_others_nothing(platform: Platform) -> None:
+def test_a_rule_with_an_unknown_metric_says_so_and_affects_no_other_rule(platform: Platform) -> None:
     apply(platform, {**MANY, "name": "about_what_is_gone", "metric": "gone"}, MANY)
     with at(NOON + timedelta(minutes=61)):
         land(platform, NOON - HOUR, 1)
         land(platform, NOON, 3)
     found = monitor(platform, NOON + timedelta(minutes=61))
     assert not found["about_what_is_gone"].passed
-    assert "gone is no metric any more" in str(found["about_what_is_gone"].metadata["why"].value)
+    assert "Unknown metric gone" in str(found["about_what_is_gone"].metadata["why"].value)
     assert "many_page_views" in found
     assert len(alerts(platform)) == 1
     assert platform.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) == []
 
 
-def test_descriptions_show_no_image(platform: Platform) -> None:
+def test_images_in_descriptions_are_escaped(platform: Platform) -> None:
     texts = (
         "![a](http://evil.example/x.png)",
         "\\![a][b]\n\n[b]: http://evil.example/x.png",
         "`` ` ``![a]\n[a]: //evil.example",
     )
-    apply(platform, *({**MANY, "name": f"rule_{place}", "description": text} for place, text in enumerate(texts)))
+    apply(platform, *({**MANY, "name": f"rule_{index}", "description": text} for index, text in enumerate(texts)))
     asset = dg.AssetKey("hourly_metrics")
-    for place, text in enumerate(texts):
-        key = dg.AssetCheckKey(asset, f"rule_{place}")
+    for index, text in enumerate(texts):
+        key = dg.AssetCheckKey(asset, f"rule_{index}")
         description = platform.defs.resolve_asset_graph().get_check_spec(key).description or ""
         assert "![" in text
         assert "image" not in str(MarkdownIt().parse(description))

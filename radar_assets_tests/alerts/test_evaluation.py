@@ -1,4 +1,4 @@
-"""How rules are judged: every operator on real tables, what is absent, what is asked, and what has to wait."""
+"""Evaluation of rules on real tables: all operators, missing values, requested windows, and windows that have to wait."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ BEFORE = NOON - HOUR
         ("eq", 20, {20}),
     ],
 )
-def test_a_value_is_held_against_the_threshold(
+def test_a_value_is_compared_with_the_threshold(
     lakehouse: Lakehouse, operator: str, threshold: float, breaks: set[int]
 ) -> None:
     fill(lakehouse, "1h", series({str(value): {BEFORE: 5, NOON: value} for value in (19, 20, 21)}))
@@ -62,7 +62,7 @@ def test_a_change_is_measured_from_the_window_before_or_a_week_before(
     assert {breach.baseline for breach in found.findings.breaches} == {100}
 
 
-def test_a_change_from_too_little_says_nothing_unless_nothing_can_have_changed(lakehouse: Lakehouse) -> None:
+def test_a_change_below_the_minimum_is_not_judged_unless_the_verdict_is_certain(lakehouse: Lakehouse) -> None:
     values = {"small": (9, 0), "enough": (10, 0), "back": (0, 50), "still gone": (0, 0)}
     rows = {name: {NOON - 2 * WEEK: 1.0, NOON - WEEK: float(a), NOON: float(b)} for name, (a, b) in values.items()}
     fill(lakehouse, "1h", series(rows))
@@ -75,10 +75,8 @@ def test_a_change_from_too_little_says_nothing_unless_nothing_can_have_changed(l
 
 
 @pytest.mark.parametrize(("threshold", "a_week_ago"), [(-60, 900), (60, 10)])
-def test_a_week_ago_that_was_out_of_line_is_no_measure_of_today(
-    lakehouse: Lakehouse, threshold: float, a_week_ago: float
-) -> None:
-    """A rush or an outage would otherwise be announced once more a week later, as its own opposite."""
+def test_an_outlier_a_week_ago_does_not_fire_today(lakehouse: Lakehouse, threshold: float, a_week_ago: float) -> None:
+    """Otherwise, a rush or an outage would cause an opposite alert a week later."""
     usual = {NOON - weeks * WEEK: 100.0 for weeks in (2, 3, 4)}
     today = 100.0 if threshold < 0 else 105.0
     fill(lakehouse, "1h", series({"known": {**usual, NOON - WEEK: a_week_ago, NOON: today}}))
@@ -88,8 +86,8 @@ def test_a_week_ago_that_was_out_of_line_is_no_measure_of_today(
     assert broken(judge(lakehouse, weekly)[0]) == {"known": [NOON]}
 
 
-def test_a_rule_is_broken_after_so_many_windows_in_a_row(lakehouse: Lakehouse) -> None:
-    hours = [NOON + place * HOUR for place in range(8)]
+def test_for_requires_consecutive_windows(lakehouse: Lakehouse) -> None:
+    hours = [NOON + index * HOUR for index in range(8)]
     values = dict(zip(hours, [5, 20, 20, 5, 20, 20, 20, 20], strict=True))
     fill(lakehouse, "1h", series({"shop": {BEFORE: 5, **values}}))
     (found,) = judge(lakehouse, rule(**{"for": 3}), span=Window(NOON, NOON + 8 * HOUR))
@@ -98,8 +96,8 @@ def test_a_rule_is_broken_after_so_many_windows_in_a_row(lakehouse: Lakehouse) -
     assert judged(found) == {"shop": hours}
 
 
-def test_windows_whose_verdict_hangs_on_one_are_judged_with_it(lakehouse: Lakehouse) -> None:
-    fill(lakehouse, "1h", series({"shop": {NOON - 3 * HOUR: 5} | {NOON + place * HOUR: 20 for place in range(-1, 4)}}))
+def test_windows_that_depend_on_a_window_are_judged_with_it(lakehouse: Lakehouse) -> None:
+    fill(lakehouse, "1h", series({"shop": {NOON - 3 * HOUR: 5} | {NOON + index * HOUR: 20 for index in range(-1, 4)}}))
     later = MONDAY + 40 * DAY
     (found,) = judge(lakehouse, rule(**{"for": 3}), now=later)
     assert judged(found) == {"shop": [NOON, NOON + HOUR, NOON + 2 * HOUR]}
@@ -110,8 +108,8 @@ def test_windows_whose_verdict_hangs_on_one_are_judged_with_it(lakehouse: Lakeho
     assert [window.start for window in found.asked] == [NOON, NOON + WEEK]
 
 
-def test_where_a_window_in_a_row_is_not_known_nobody_can_tell(lakehouse: Lakehouse) -> None:
-    """A rate has no value in an hour without events to share: whether the rule was broken before is then open."""
+def test_an_unknown_window_among_consecutive_ones_leaves_the_verdict_open(lakehouse: Lakehouse) -> None:
+    """A rate has no value in an hour without events, so it is unknown whether the rule was broken before."""
     rates = {NOON - 2 * HOUR: 0.9, BEFORE: None, NOON: 0.9}
     fill(lakehouse, "1h", series({"open": rates, "sound": {**rates, NOON: 0.1}, "new": {NOON: 0.9}}, "error_rate"))
     (found,) = judge(lakehouse, rule(metric="error_rate", threshold=0.5, **{"for": 2}))
@@ -119,7 +117,7 @@ def test_where_a_window_in_a_row_is_not_known_nobody_can_tell(lakehouse: Lakehou
     assert judged(found) == {"sound": [NOON]}
 
 
-def test_nothing_is_zero_of_what_is_counted_and_no_value_of_a_rate(lakehouse: Lakehouse) -> None:
+def test_windows_without_events_are_zero_for_counts_and_have_no_rate(lakehouse: Lakehouse) -> None:
     fill(lakehouse, "1h", [*series({"shop": {BEFORE: 5}}), ("shop", BEFORE, "error_rate", 0.5)])
     fill(lakehouse, "1h", [], [Window.of_hour(NOON)])
     count, rate = judge(
@@ -132,14 +130,14 @@ def test_nothing_is_zero_of_what_is_counted_and_no_value_of_a_rate(lakehouse: La
     assert (broken(rate), judged(rate)) == ({}, {})
 
 
-def test_a_metric_that_is_not_in_an_hour_with_events_has_no_value_there(lakehouse: Lakehouse) -> None:
-    """As is one that was declared after the hour was built: nothing was counted, so nothing has gone missing."""
+def test_a_metric_missing_from_an_hour_with_events_has_no_value(lakehouse: Lakehouse) -> None:
+    """For example a metric that was declared after the hour was built: it was not counted, so it is not zero."""
     fill(lakehouse, "1h", series({"shop": {BEFORE: 5, NOON: None}}))
     (found,) = judge(lakehouse, rule(operator="lt", threshold=1))
     assert (broken(found), judged(found)) == ({}, {})
 
 
-def test_nothing_is_missed_of_projects_that_are_new_or_long_gone(lakehouse: Lakehouse) -> None:
+def test_new_and_long_gone_projects_are_not_missed(lakehouse: Lakehouse) -> None:
     days = {"gone": 29, "away": 27}
     fill(lakehouse, "1h", series({name: {NOON - count * DAY: 5} for name, count in days.items()}))
     fill(lakehouse, "1d", series({name: {MONDAY - count * DAY: 5} for name, count in days.items()}))
@@ -151,13 +149,13 @@ def test_nothing_is_missed_of_projects_that_are_new_or_long_gone(lakehouse: Lake
     assert set(broken(later)) == {"away", "new"}
 
 
-def test_the_first_window_of_a_project_may_hold_too_much(lakehouse: Lakehouse) -> None:
+def test_the_first_window_of_a_project_can_only_be_too_high(lakehouse: Lakehouse) -> None:
     fill(lakehouse, "1h", series({"new": {NOON: 20}}))
     above, below = judge(lakehouse, rule(), rule(name="below", operator="lt", threshold=30))
     assert (broken(above), broken(below)) == ({"new": [NOON]}, {})
 
 
-def test_a_rule_is_about_its_projects_and_overrides_are_theirs(lakehouse: Lakehouse) -> None:
+def test_a_rule_applies_to_its_projects_with_their_overrides(lakehouse: Lakehouse) -> None:
     fill(lakehouse, "1h", series({name: {BEFORE: 5, NOON: 20} for name in ("a", "b", "c")}))
     overrides = {"b": {"threshold": 30}, "c": {"enabled": False}}
     all_, some, none = judge(
@@ -172,8 +170,8 @@ def test_a_rule_is_about_its_projects_and_overrides_are_theirs(lakehouse: Lakeho
     assert (broken(none), judged(none)) == ({}, {})
 
 
-def test_what_was_usual_are_the_bounds_of_the_same_hour_of_four_weeks(lakehouse: Lakehouse) -> None:
-    """In one of them nobody came, which is a value too."""
+def test_usual_is_the_range_of_the_same_hour_in_four_weeks(lakehouse: Lakehouse) -> None:
+    """One of the weeks has no visitors, which is a value too."""
     values = {
         NOON - 5 * WEEK: 1.0,
         NOON - 4 * WEEK: 7.0,
@@ -202,10 +200,10 @@ def test_only_windows_that_have_ended_and_settled_are_judged(lakehouse: Lakehous
         assert judged(found).get("shop", []) == last
 
 
-def test_windows_judged_together_are_judged_as_one_by_one(lakehouse: Lakehouse) -> None:
-    hours = [NOON + place * HOUR for place in range(-12, 12)]
-    values = {hour: float(place * 7 % 23) for place, hour in enumerate(hours)}
-    before = {hour - WEEK: float(place * 5 % 19) for place, hour in enumerate(hours)}
+def test_judging_windows_together_equals_judging_them_one_by_one(lakehouse: Lakehouse) -> None:
+    hours = [NOON + index * HOUR for index in range(-12, 12)]
+    values = {hour: float(index * 7 % 23) for index, hour in enumerate(hours)}
+    before = {hour - WEEK: float(index * 5 % 19) for index, hour in enumerate(hours)}
     fill(lakehouse, "1h", series({"shop": {**before, **values}, "blog": dict(list(values.items())[::3])}))
     rules = [
         rule(threshold=15),
@@ -215,20 +213,20 @@ def test_windows_judged_together_are_judged_as_one_by_one(lakehouse: Lakehouse) 
     ]
     together = judge(lakehouse, *rules, span=Window(hours[0], hours[-1] + HOUR), now=hours[-1] + HOUR + HOUR / 2)
     alone = {hour: judge(lakehouse, *rules, span=Window(hour, hour + HOUR)) for hour in hours}
-    for place, _ in enumerate(rules):
+    for index, _ in enumerate(rules):
         found = {
             (project, breach)
             for hour in hours
-            for project, starts in broken(alone[hour][place]).items()
+            for project, starts in broken(alone[hour][index]).items()
             for breach in starts
             if breach == hour
         }
-        assert found == {(project, at) for project, starts in broken(together[place]).items() for at in starts}
+        assert found == {(project, at) for project, starts in broken(together[index]).items() for at in starts}
         assert found, "the case says something"
 
 
-def test_a_metric_that_fails_leaves_its_own_rules_unjudged(lakehouse: Lakehouse) -> None:
-    """Its sum overflows. Values by five minutes are computed when they are judged."""
+def test_a_failing_metric_leaves_only_its_own_rules_unjudged(lakehouse: Lakehouse) -> None:
+    """Its sum overflows. Five-minute values are computed when they are judged."""
     total = Metric(
         name="total", title="", description="", expression="sum(cast(properties ->> '$.n' as decimal(38, 0)))"
     )
@@ -250,7 +248,7 @@ def test_a_metric_that_fails_leaves_its_own_rules_unjudged(lakehouse: Lakehouse)
 def test_a_metric_that_took_too_long_is_not_tried_again_for_an_hour(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each evaluation of rules of five minutes is a process of its own."""
+    """Each evaluation of five-minute rules is a separate process."""
     slow = Metric(name="slow", title="", description="", expression="sum(levenshtein(path, reverse(path)))")
     events = [event(at=NOON, project_id="shop", path=f"{number}{'x' * 400}") for number in range(500)]
     model = SqlModel("events", "from given where event_time between $start and $end")
@@ -272,7 +270,7 @@ def test_a_metric_that_took_too_long_is_not_tried_again_for_an_hour(
     with time_machine.travel(NOON, tick=True) as clock:
         monkeypatch.setattr(limits, "SHORTEST_LIMIT_S", 0.02)
         assert is_omitted(slow)
-        # It would be computed from now on, if it were tried.
+        # From now on, computing it would succeed.
         monkeypatch.setattr(limits, "SHORTEST_LIMIT_S", 60)
         assert is_omitted(slow)
         assert not is_omitted(slow.model_copy(update={"expression": f"{slow.expression} + 1"}))

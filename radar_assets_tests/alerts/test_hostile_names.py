@@ -1,4 +1,4 @@
-"""Names that try to be something else, SQL, markup, templates or paths, are values wherever rules are judged and shown."""
+"""Names that contain SQL, markup, templates or paths are treated as values wherever rules are judged and shown."""
 
 from datetime import timedelta
 from itertools import product
@@ -58,11 +58,11 @@ ENDS = (
 
 
 def payloads(file: Path) -> list[str]:
-    """Two hundred names and more."""
+    """More than two hundred names."""
     return [start + end.replace("{file}", str(file)) for start, end in product(STARTS, ENDS)]
 
 
-def test_hostile_names_of_rules_projects_and_metrics_do_nothing(settings: Settings, tmp_path: Path) -> None:
+def test_hostile_names_of_rules_projects_and_metrics_have_no_effect(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "made"
     names = payloads(file)
     assert len(set(names)) >= 200
@@ -78,7 +78,7 @@ def test_hostile_names_of_rules_projects_and_metrics_do_nothing(settings: Settin
     hostile = [for_all.model_copy(update={"name": name}) for name in names]
     count = {"source": "events", "expression": "count(*)", "title": "x", "description": "x"}
     metrics = [*registry(), *(Metric(name=name, **count) for name in names)]  # pyright: ignore[reportArgumentType]
-    about = [rule().model_copy(update={"name": f"about_{place}", "metric": name}) for place, name in enumerate(names)]
+    about = [rule().model_copy(update={"name": f"about_{index}", "metric": name}) for index, name in enumerate(names)]
     span = Window(NOON, NOON + HOUR)
     found = evaluate(lakehouse, [for_all, listed, *hostile, *about], metrics, span, span.end + timedelta(minutes=5))
     for judgement in found[: 2 + len(names)]:
@@ -95,7 +95,7 @@ def test_hostile_names_of_rules_projects_and_metrics_do_nothing(settings: Settin
     assert rows.to_pylist() == [{"n": 0}]
 
 
-def test_hostile_names_of_metrics_are_quoted_in_what_is_composed(tmp_path: Path) -> None:
+def test_hostile_names_of_metrics_are_quoted_in_composed_sql(tmp_path: Path) -> None:
     names = payloads(tmp_path / "made")
     count = {"source": "events", "expression": "count(*)", "title": "x", "description": "x"}
     metrics = [Metric(name=name, **count) for name in names]  # pyright: ignore[reportArgumentType]
@@ -105,13 +105,13 @@ def test_hostile_names_of_metrics_are_quoted_in_what_is_composed(tmp_path: Path)
     assert not (tmp_path / "made").exists()
 
 
-def test_hostile_names_are_no_names_of_rules(tmp_path: Path) -> None:
+def test_hostile_rule_names_are_refused(tmp_path: Path) -> None:
     for name in payloads(tmp_path / "made"):
         with pytest.raises(ValidationError):
             Rule.model_validate({"name": name, "metric": "events", "threshold": 1})
 
 
-def test_a_chart_of_a_hostile_project_is_its_own(settings: Settings, tmp_path: Path) -> None:
+def test_the_chart_of_a_hostile_project_has_only_its_values(settings: Settings, tmp_path: Path) -> None:
     lakehouse = open_lakehouse(settings)
     name = payloads(tmp_path / "made")[0]
     fill(lakehouse, "1h", series({name: {NOON - HOUR: 5, NOON: 20}, "other": {NOON: 7}}))

@@ -1,6 +1,6 @@
 """The simulator's planted incidents, through real tables and the rules of the docs: each alerts once, and nothing else does.
 
-Windows are judged in the order of time, each a minute after its end. `--seeds 5` has more traffic of the same kind judged.
+Windows are judged in order, each a minute after its end. `--seeds 5` judges traffic of more random seeds.
 """
 
 import re
@@ -97,7 +97,7 @@ def months(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def build(lakehouse: Lakehouse, store: Store, metrics: tuple[Metric, ...], span: Window) -> None:
-    """Have all tables hold what has landed in a span."""
+    """Build all tables from the segments of a span."""
     load_raw_events(lakehouse, [project.id for project in list_projects(store)], span, only_missing=True)
     rebuild_events(lakehouse, [span])
     tables: list[tuple[str, Grain]] = [("hourly_metrics", "hour"), ("daily_metrics", "day")]
@@ -118,7 +118,7 @@ def judge(months: Months, span: Window, now: datetime) -> list[Judgement]:
 
 
 def record(months: Months, judgement: Judgement, now: datetime, window: Window | None = None) -> ledger.Recorded:
-    """Write down what was found, or what of it is about a window."""
+    """Record the findings, or those about a window."""
     findings = judgement.findings
     if window:
         judged = {key: [window] for key, windows in findings.judged.items() if window in windows}
@@ -136,8 +136,8 @@ def record(months: Months, judgement: Judgement, now: datetime, window: Window |
     return ledger.record(months.store, findings, context)
 
 
-def told(months: Months) -> list[tuple[str, str, str]]:
-    """Rule, project and reason of all that people are told, in order."""
+def announced(months: Months) -> list[tuple[str, str, str]]:
+    """Rule, project and reason of all announcements, in order."""
     with months.store.session(read_only=True) as session:
         rows = session.scalars(sa.select(Delivery).order_by(Delivery.created_at, Delivery.id)).all()
     notices: list[dict[str, Any]] = [notice for row in rows for notice in row.contents]
@@ -153,30 +153,30 @@ def alerts(months: Months) -> dict[str, list[Alert]]:
     return found
 
 
-def test_each_incident_is_told_once_with_its_end_and_nothing_else_is(months: Months) -> None:
+def test_each_incident_is_announced_once_with_its_end_and_nothing_else_is(months: Months) -> None:
     judgements = judge(months, SPAN, SPAN.end + HOUR)
     assert all(not found.unsettled for found in judgements)
     # An hour is judged a minute after its end, a day an hour after, when it is closed.
     steps = [
-        (window.end + (MINUTE if found.findings.rule.window == "1h" else HOUR), place, window)
-        for place, found in enumerate(judgements)
+        (window.end + (MINUTE if found.findings.rule.window == "1h" else HOUR), index, window)
+        for index, found in enumerate(judgements)
         for window in found.asked
     ]
-    for now, place, window in sorted(steps):
-        record(months, judgements[place], now, window)
-        # Whatever is judged again within the same day, as late events have it, tells nobody anything.
-        if (now.weekday(), now.hour, place) == (3, 5, 0):
-            before = told(months)
+    for now, index, window in sorted(steps):
+        record(months, judgements[index], now, window)
+        # Judging windows again within the same day, as for late events, announces nothing.
+        if (now.weekday(), now.hour, index) == (3, 5, 0):
+            before = announced(months)
             for found in judgements:
                 for earlier in [one for one in found.asked if now - DAY <= one.end <= now - HOUR]:
                     record(months, found, now, earlier)
-            assert told(months) == before
+            assert announced(months) == before
 
     planted = incidents(START, DAYS)
     expected = [
         (FIRES[incident.name], incident.project, reason) for incident in planted for reason in ("fired", "recovered")
     ]
-    assert told(months) == expected
+    assert announced(months) == expected
     found = alerts(months)
     assert {rule: len(of_rule) for rule, of_rule in found.items()} == dict.fromkeys(FIRES.values(), 1)
     for incident in planted:
@@ -185,19 +185,19 @@ def test_each_incident_is_told_once_with_its_end_and_nothing_else_is(months: Mon
         in_its_place(alert, incident)
         shown(months, alert)
 
-    # The week of each incident again, as a backfill does: by the clock of the day after its end, and by today's.
-    before, kept = told(months), {rule: [one.id for one in of_rule] for rule, of_rule in found.items()}
+    # The week of each incident again, as in a backfill: as of the day after its end, and as of today.
+    before, kept = announced(months), {rule: [one.id for one in of_rule] for rule, of_rule in found.items()}
     for incident in planted:
         week = Window(SPAN.start + (incident.start - SPAN.start) // DAY * DAY - 3 * DAY, incident.end + 4 * DAY)
         for now in (incident.end + DAY, SPAN.end + HOUR):
             for again in judge(months, Window(week.start, min(week.end, now)), now):
                 record(months, again, now)
-    assert told(months) == before
+    assert announced(months) == before
     assert {rule: [one.id for one in of_rule] for rule, of_rule in alerts(months).items()} == kept
 
 
 def in_its_place(alert: Alert, incident: Incident) -> None:
-    """The alert is about the windows of the incident; who came just before its end may be there for an hour more."""
+    """The alert covers the windows of the incident; visitors who came just before its end may stay for another hour."""
     if incident.name == "checkout_failure":
         days = (incident.start.date(), (incident.end - MINUTE).date())
         assert days[0] <= alert.started_at.date() <= alert.ended_at.date() - DAY <= days[1]
@@ -207,7 +207,7 @@ def in_its_place(alert: Alert, incident: Incident) -> None:
 
 
 def shown(months: Months, alert: Alert) -> None:
-    """The chart of the alert has the values around it."""
+    """The chart of the alert shows the values around it."""
     rule = next(rule for rule in months.config.rules if rule.name == alert.rule)
     notice = Notice(
         reason="fired",
@@ -228,7 +228,7 @@ def shown(months: Months, alert: Alert) -> None:
     assert len(values) > 10
 
 
-def test_the_sample_is_what_the_readme_says(tmp_path: Path) -> None:
+def test_the_sample_is_that_of_the_docs(tmp_path: Path) -> None:
     config = sample(tmp_path)
     assert {rule.name for rule in config.rules} == set(FIRES.values())
     assert [type(rule) for rule in config.rules] == [Rule] * 3

@@ -1,4 +1,4 @@
-"""The ledger: the same verdicts give the same episodes in any order, and nobody is told anything twice."""
+"""The ledger: the same verdicts give the same episodes in any order, and nothing is announced twice."""
 
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ from radar_assets.store.models import Delivery, FieldError
 from radar_assets_tests.alerts.records import (
     add_channels,
     alerts,
+    announced,
     at,
     breaches,
     context,
@@ -20,13 +21,12 @@ from radar_assets_tests.alerts.records import (
     judged,
     note,
     rule,
-    told,
 )
 
 ERRORS = rule()
 
 
-def test_hours_that_follow_each_other_are_one_alert_told_once_with_its_end(store: Store) -> None:
+def test_consecutive_hours_are_one_alert_announced_once_with_its_end(store: Store) -> None:
     assert note(store, ERRORS, {7: 1, 8: 50}, at(9)).new == 1
     note(store, ERRORS, {8: 50, 9: 60}, at(10))
     (alert,) = alerts(store)
@@ -35,12 +35,12 @@ def test_hours_that_follow_each_other_are_one_alert_told_once_with_its_end(store
     assert note(store, ERRORS, {10: 3}, at(11)).resolved == 1
     (ended,) = alerts(store)
     assert (ended.id, ended.state, ended.resolved_at, ended.ended_at) == (alert.id, "resolved", at(11), at(10))
-    assert told(store) == [("fired", 8), ("recovered", 9)]
+    assert announced(store) == [("fired", 8), ("recovered", 9)]
     assert note(store, ERRORS, {8: 50, 9: 60, 10: 3}, at(12)) == note(store, ERRORS, {}, at(13))
-    assert told(store) == [("fired", 8), ("recovered", 9)]
+    assert announced(store) == [("fired", 8), ("recovered", 9)]
 
 
-def test_a_notice_says_what_where_since_when_and_where_to_look(store: Store) -> None:
+def test_a_notice_has_the_facts_and_a_link(store: Store) -> None:
     lasting = rule(**{"for": 3})
     record(store, judged(lasting, {8: 50.0}), context(at(9)))
     (row,) = deliveries(store)
@@ -53,7 +53,7 @@ def test_a_notice_says_what_where_since_when_and_where_to_look(store: Store) -> 
     assert notice["check_url"] == url
 
 
-def test_an_hour_between_joins_two_alerts_and_the_one_told_first_stays(store: Store) -> None:
+def test_an_hour_in_between_joins_two_alerts_and_the_first_announced_one_stays(store: Store) -> None:
     note(store, ERRORS, {8: 50, 9: 1, 10: 50}, at(11))
     first, second = alerts(store)
     note(store, ERRORS, {9: 50}, at(11.5))
@@ -62,10 +62,12 @@ def test_an_hour_between_joins_two_alerts_and_the_one_told_first_stays(store: St
     assert (idle.id, idle.state, breaches(store, idle)) == (second.id, "resolved", [])
     note(store, ERRORS, {9: 1}, at(12))
     assert [(alert.id, breaches(store, alert)) for alert in alerts(store)] == [(first.id, [8]), (second.id, [10])]
-    assert [reason for reason, _ in told(store)].count("fired") == 2
+    assert [reason for reason, _ in announced(store)].count("fired") == 2
 
 
-def test_an_hour_that_turns_out_fine_splits_an_alert_and_its_end_is_told_when_all_is_over(store: Store) -> None:
+def test_an_hour_that_turns_out_fine_splits_an_alert_whose_end_is_announced_when_both_parts_are_over(
+    store: Store,
+) -> None:
     note(store, ERRORS, {8: 50}, at(9))
     note(store, ERRORS, {9: 50}, at(10))
     note(store, ERRORS, {10: 50}, at(11))
@@ -74,12 +76,12 @@ def test_an_hour_that_turns_out_fine_splits_an_alert_and_its_end_is_told_when_al
     early, late = alerts(store)
     assert (late.id, late.state, breaches(store, late)) == (whole.id, "firing", [10])
     assert (early.state, early.announced_at, breaches(store, early)) == ("resolved", None, [8])
-    assert told(store) == [("fired", 8)]
+    assert announced(store) == [("fired", 8)]
     note(store, ERRORS, {11: 1}, at(12))
-    assert told(store) == [("fired", 8), ("recovered", 10)]
+    assert announced(store) == [("fired", 8), ("recovered", 10)]
 
 
-def test_an_alert_that_turns_out_to_be_none_is_deleted_unless_people_were_told_of_it(store: Store) -> None:
+def test_a_false_alert_is_deleted_unless_it_was_announced(store: Store) -> None:
     note(store, rule(channels=()), {8: 50}, at(9))
     assert note(store, rule(channels=()), {8: 1}, at(10)).changed == 1
     assert alerts(store) == []
@@ -90,28 +92,28 @@ def test_an_alert_that_turns_out_to_be_none_is_deleted_unless_people_were_told_o
     note(store, ERRORS, {8: 50}, at(10.5))
     (again,) = alerts(store)
     assert (again.id, again.state, breaches(store, again)) == (alert.id, "firing", [8])
-    assert told(store) == [("fired", 8), ("recovered", 8)]
+    assert announced(store) == [("fired", 8), ("recovered", 8)]
 
 
-def test_what_fires_on_after_its_end_was_told_is_told_as_going_on_and_its_end_once_more(store: Store) -> None:
+def test_an_alert_that_resumes_after_its_recovery_is_announced_as_ongoing_and_recovers_again(store: Store) -> None:
     note(store, ERRORS, {8: 50, 9: 1}, at(10))
     note(store, ERRORS, {9: 50}, at(10.5))
-    assert told(store) == [("fired", 8), ("recovered", 8), ("still_firing", 9)]
+    assert announced(store) == [("fired", 8), ("recovered", 8), ("still_firing", 9)]
     note(store, ERRORS, {10: 1}, at(11))
-    assert told(store)[3:] == [("recovered", 9)]
+    assert announced(store)[3:] == [("recovered", 9)]
     assert len(alerts(store)) == 1
 
 
-def test_old_windows_are_recorded_and_not_told(store: Store) -> None:
+def test_old_windows_are_recorded_but_not_announced(store: Store) -> None:
     note(store, ERRORS, {8: 50, 9: 50, 10: 1}, at(10) + timedelta(hours=24, seconds=1))
     (alert,) = alerts(store)
     assert (alert.announced_at, breaches(store, alert)) == (None, [8, 9])
-    assert told(store) == []
+    assert announced(store) == []
     note(store, ERRORS, {8: 50, 9: 50, 10: 50}, at(11) + timedelta(hours=24))
-    assert told(store) == [("fired", 10)]
+    assert announced(store) == [("fired", 10)]
 
 
-def test_a_project_that_was_not_judged_stays_as_it_is(store: Store) -> None:
+def test_a_project_that_was_not_judged_is_unchanged(store: Store) -> None:
     note(store, ERRORS, {8: 50}, at(9))
     record(store, judged(ERRORS, {9: 1}, project="blog"), context(at(10)))
     (alert,) = alerts(store)
@@ -120,61 +122,61 @@ def test_a_project_that_was_not_judged_stays_as_it_is(store: Store) -> None:
     assert [(alert.project_id, alert.state) for alert in alerts(store)] == [("blog", "firing"), ("shop", "firing")]
 
 
-def test_the_alert_of_a_project_that_is_gone_ends_after_four_weeks_and_nobody_is_told(store: Store) -> None:
+def test_the_alert_of_a_project_without_data_ends_after_four_weeks_without_announcement(store: Store) -> None:
     note(store, ERRORS, {8: 50}, at(9))
     for days, state in ((28, "firing"), (29, "resolved")):
         record(store, judged(ERRORS, {24 * days: 1}, "blog"), context(at(24 * days + 9)))
         assert [alert.state for alert in alerts(store)] == [state]
     note(store, ERRORS, {24 * 29 + 8: 1}, at(24 * 29 + 9))
-    assert told(store) == [("fired", 8)]
+    assert announced(store) == [("fired", 8)]
 
 
-def test_nothing_is_told_in_quiet_hours_but_what_is_critical_and_at_their_end_what_lasts(store: Store) -> None:
+def test_quiet_hours_hold_back_all_but_critical_alerts_until_they_end(store: Store) -> None:
     night = {"quiet_hours": {"start": "22:00", "end": "06:00"}}
     quiet = rule(**night)
     note(store, quiet, {0: 50, 1: 1}, at(2))
     note(store, quiet, {3: 50}, at(4))
     note(store, quiet, {4: 50}, at(5.9))
-    assert told(store) == []
+    assert announced(store) == []
     note(store, rule(name="worst", severity="critical", **night), {3: 50}, at(4))
-    assert told(store) == [("fired", 3)]
+    assert announced(store) == [("fired", 3)]
     note(store, quiet, {}, at(6))
-    assert told(store) == [("fired", 3), ("fired", 4)]
+    assert announced(store) == [("fired", 3), ("fired", 4)]
 
 
-def test_it_is_told_again_while_it_lasts_unless_somebody_looks_after_it(store: Store) -> None:
+def test_reminders_are_sent_until_the_alert_is_acknowledged(store: Store) -> None:
     again = rule(renotify_every="PT2H")
     note(store, again, {8: 50}, at(9))
     note(store, again, {9: 50}, at(10))
     note(store, again, {10: 50}, at(11))
-    assert told(store) == [("fired", 8), ("still_firing", 10)]
+    assert announced(store) == [("fired", 8), ("still_firing", 10)]
     acknowledge(store, alerts(store)[0].id[:8], "ana", at(11.5))
     note(store, again, {11: 50, 12: 50}, at(13))
-    assert len(told(store)) == 2
+    assert len(announced(store)) == 2
     note(store, again, {13: 1}, at(14))
-    assert told(store)[2:] == [("recovered", 12)]
+    assert announced(store)[2:] == [("recovered", 12)]
 
 
-def test_nothing_is_told_while_it_is_snoozed(store: Store) -> None:
+def test_a_snoozed_alert_is_not_announced(store: Store) -> None:
     again = rule(renotify_every="PT1H")
     note(store, again, {8: 50}, at(9))
     (alert,) = alerts(store)
     snooze(store, alert.id, at(12), at(9.5))
     note(store, again, {9: 50, 10: 50}, at(11))
-    assert len(told(store)) == 1
+    assert len(announced(store)) == 1
     note(store, again, {11: 50}, at(12))
-    assert told(store) == [("fired", 8), ("still_firing", 11)]
+    assert announced(store) == [("fired", 8), ("still_firing", 11)]
 
 
-def test_an_alert_that_is_not_there_is_told_with_its_id(store: Store) -> None:
+def test_an_unknown_alert_is_refused_with_its_id(store: Store) -> None:
     for unknown in ("nothing", "", "%"):
         with pytest.raises(FieldError, match="alert id"):
             acknowledge(store, unknown, "ana", at(9))
 
 
-def test_what_is_over_the_limit_of_an_hour_is_told_together_at_its_end(store: Store) -> None:
-    for place in range(5):
-        note(store, rule(name=f"rule_{place}", channels=("chat", "mail")), {8: 50}, at(9.1), throttle_per_hour=2)
+def test_announcements_over_the_hourly_limit_are_merged_at_the_end_of_the_hour(store: Store) -> None:
+    for index in range(5):
+        note(store, rule(name=f"rule_{index}", channels=("chat", "mail")), {8: 50}, at(9.1), throttle_per_hour=2)
     rows = deliveries(store)
     single, together = [row for row in rows if len(row.contents) == 1], [row for row in rows if len(row.contents) > 1]
     assert len(single) == 4
@@ -187,9 +189,9 @@ def test_what_is_over_the_limit_of_an_hour_is_told_together_at_its_end(store: St
     assert [row.next_attempt_at for row in deliveries(store)[-2:]] == [at(9.2), at(10.1)]
 
 
-def test_what_is_over_the_limit_goes_with_the_first_hour_whose_message_is_not_on_its_way(store: Store) -> None:
-    for place in range(5):
-        note(store, rule(name=f"rule_{place}"), {8: 50}, at(9.1), throttle_per_hour=1)
+def test_announcements_over_the_limit_skip_an_hour_whose_message_is_being_sent(store: Store) -> None:
+    for index in range(5):
+        note(store, rule(name=f"rule_{index}"), {8: 50}, at(9.1), throttle_per_hour=1)
         with store.session() as session:
             session.execute(sa.update(Delivery).values(attempts=1))
     together = [row for row in deliveries(store) if row.dedupe_key.startswith(TOGETHER)]
@@ -204,19 +206,19 @@ def test_low_severity_alerts_are_never_emailed(store: Store) -> None:
     assert [alert.announced_at for alert in alerts(store)] == [at(9), None]
 
 
-def test_a_rule_that_is_switched_off_records_and_tells_nothing_and_leaves_no_alert_firing(store: Store) -> None:
+def test_a_disabled_rule_records_and_announces_nothing_and_leaves_no_alert_firing(store: Store) -> None:
     note(store, rule(enabled=False), {8: 50}, at(9))
-    assert told(store) == []
+    assert announced(store) == []
     note(store, ERRORS, {8: 50}, at(9))
     assert retire(store, [ERRORS], at(10)) == 0
     assert retire(store, [rule(projects=("blog",))], at(10)) == 1
     assert [alert.state for alert in alerts(store)] == ["resolved"]
     note(store, ERRORS, {9: 1}, at(10))
-    assert told(store) == [("fired", 8)]
+    assert announced(store) == [("fired", 8)]
 
 
-def test_a_rule_may_want_more_windows_in_a_row_than_it_did(store: Store) -> None:
-    """The first window that broke it may then lie where another alert has its start."""
+def test_a_rule_can_be_changed_to_require_more_consecutive_windows(store: Store) -> None:
+    """The first window that broke it may then be the start of another alert."""
     note(store, ERRORS, {6: 50, 7: 1, 8: 50, 9: 1}, at(10))
     more = rule(**{"for": 3})
     record(store, judged(more, {8: 50, 9: 50}), context(at(10.5)))

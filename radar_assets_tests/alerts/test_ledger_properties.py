@@ -1,4 +1,4 @@
-"""The same verdicts, in any order and any batching of windows, make the same episodes, and no window is told as fired twice."""
+"""The same verdicts, in any order and batching of windows, give the same episodes, and no window is announced as fired twice."""
 
 from collections.abc import Iterator, Mapping
 
@@ -20,7 +20,7 @@ PROJECTS = ("shop", "blog")
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store for all examples, since to make one takes longer than an example."""
+    """A store for all examples, since creating one takes longer than an example."""
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'store.db'}")
     yield store
     store.close()
@@ -33,7 +33,7 @@ def clear(store: Store) -> None:
 
 
 def expected(values: Mapping[int, int]) -> list[list[int]]:
-    """Runs of hours that follow each other in which the rule is broken."""
+    """Runs of consecutive hours in which the rule is broken."""
     found: list[list[int]] = []
     for hour in sorted(hour for hour, value in values.items() if value > 10):
         if found and found[-1][-1] == hour - 1:
@@ -43,8 +43,8 @@ def expected(values: Mapping[int, int]) -> list[list[int]]:
     return found
 
 
-def check_told_once(store: Store) -> None:
-    """No notice of a beginning is about a window that an earlier one covered, and none is there twice."""
+def check_announced_once(store: Store) -> None:
+    """No window is covered by two notices of a start, and no notice occurs twice."""
     for project in PROJECTS:
         fired = [
             (notice["window_start"], notice["alert_id"])
@@ -68,7 +68,7 @@ BEFORE = [
     {7: 50},
 ]
 AFTER = [{6: 50}, {3: 50}, {7: 1}]
-"""Steps around one that has broken the ledger."""
+"""Steps around an example that once broke the ledger."""
 batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_size=12)
 
 
@@ -78,7 +78,7 @@ batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_s
     order=batches,
     gaps=st.lists(st.integers(0, 30), min_size=12, max_size=12),
 )
-def test_the_same_values_in_any_order_and_batching_make_the_same_episodes(
+def test_the_same_values_in_any_order_and_batching_give_the_same_episodes(
     shared: Store, values: dict[int, int], order: list[set[int]], gaps: list[int]
 ) -> None:
     clear(shared)
@@ -98,7 +98,7 @@ def test_the_same_values_in_any_order_and_batching_make_the_same_episodes(
             assert alert.started_at == alert.fired_at
             over = any(hour > had[-1] for hour, value in values.items() if value <= 10)
             assert alert.state == ("resolved" if over else "firing")
-    check_told_once(shared)
+    check_announced_once(shared)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -106,23 +106,23 @@ def test_the_same_values_in_any_order_and_batching_make_the_same_episodes(
     steps=st.lists(st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=6), min_size=1, max_size=15)
 )
 @example(
-    # An hour was announced by an alert that no longer has it and that the judgement does not touch.
+    # An hour was announced by an alert that no longer contains it and that the judgement does not affect.
     steps=[*BEFORE, {4: 50, 0: 1, 3: 1}, *AFTER],
 )
 @example(
     # Two alerts are shifted to just after the same start.
     steps=[*BEFORE, {4: 50, 0: 1, 3: 50, 8: 1}, *AFTER],
 )
-def test_values_that_late_data_change_again_and_again_end_as_the_last_and_are_told_once(
+def test_repeatedly_changed_values_end_like_the_last_ones_and_are_announced_once(
     shared: Store, steps: list[dict[int, int]]
 ) -> None:
     clear(shared)
     last: dict[int, int] = {}
-    for place, step in enumerate(steps):
+    for index, step in enumerate(steps):
         last |= step
         for project in PROJECTS:
-            record(shared, judged(rule(), step, project), context(at(HOURS + place / 4), throttle_per_hour=1000))
-        check_told_once(shared)
+            record(shared, judged(rule(), step, project), context(at(HOURS + index / 4), throttle_per_hour=1000))
+        check_announced_once(shared)
     for project in PROJECTS:
         own = [alert for alert in alerts(shared) if alert.project_id == project]
         assert [had for alert in own if (had := breaches(shared, alert))] == expected(last)
@@ -132,7 +132,7 @@ def test_values_that_late_data_change_again_and_again_end_as_the_last_and_are_to
     assert {alert.fired_at for alert in alerts(shared)} <= marked
 
 
-def test_processes_that_record_at_once_make_one_alert_and_tell_it_once(database_url: str) -> None:
+def test_concurrent_processes_record_one_alert_and_announce_it_once(database_url: str) -> None:
     open_store(database_url).close()
     run_at_once(_record_all, database_url, processes=4)
     store = open_store(database_url)
@@ -143,16 +143,16 @@ def test_processes_that_record_at_once_make_one_alert_and_tell_it_once(database_
         for notice in row.contents
         if notice["reason"] == "fired"
     ]
-    # An hour that comes before those between is an alert of its own until these join them.
+    # An hour that is recorded before the hours in between is a separate alert until these join them.
     assert len(set(fired)) == len(fired)
     kept = [alert for alert in alerts(store) if breaches(store, alert)]
     assert len(kept) == 4
-    check_told_once(store)
+    check_announced_once(store)
     store.close()
 
 
 def _record_all(rank: int, url: str) -> None:
-    """Judge the same ten hours of two projects, each process beginning at another hour."""
+    """Judge the same ten hours of two projects, starting at a different hour in each process."""
     store = open_store(url)
     values = {hour: 50 if hour in (2, 3, 4, 5, 8) else 1 for hour in range(10)}
     for step in range(10):

@@ -1,4 +1,4 @@
-"""What messages say is what happened, in words and numbers that people read at a glance."""
+"""The wording of messages: headlines, facts and numbers."""
 
 from datetime import timedelta
 from typing import Any
@@ -33,7 +33,7 @@ from radar_assets_tests.messaging.channels.servers import NOON, message, notice
         (1_240_000.4, "currency", "1,240,000"),
     ],
 )
-def test_numbers_are_written_by_their_unit(value: float | None, unit: str | None, shown: str) -> None:
+def test_numbers_are_formatted_by_unit(value: float | None, unit: str | None, shown: str) -> None:
     assert number(value, unit) == shown
 
 
@@ -75,7 +75,7 @@ def test_numbers_are_written_by_their_unit(value: float | None, unit: str | None
         ({"metric": None, "project_id": "", "text": "A run failed", "reason": "recovered"}, "A run failed (over)"),
     ],
 )
-def test_a_headline_says_what_where_and_against_what(fields: dict[str, Any], headline: str) -> None:
+def test_a_headline_says_what_where_and_compared_with_what(fields: dict[str, Any], headline: str) -> None:
     assert describe(notice(**fields)).headline == headline
 
 
@@ -96,11 +96,11 @@ def test_a_headline_says_what_where_and_against_what(fields: dict[str, Any], hea
         ),
     ],
 )
-def test_it_says_how_unusual_it_is(fields: dict[str, Any], said: str) -> None:
+def test_a_message_says_how_unusual_the_value_is(fields: dict[str, Any], said: str) -> None:
     assert dict(describe(notice(**fields)).facts)["Usual"] == said
 
 
-def test_a_text_says_all_that_is_known() -> None:
+def test_a_message_has_all_facts() -> None:
     said = plain_text(message())
     for part in (
         "Firing: Error rate of Shop at 12.4%, above 5%",
@@ -115,7 +115,7 @@ def test_a_text_says_all_that_is_known() -> None:
         assert part in said
 
 
-def test_a_recovery_says_how_long_it_was() -> None:
+def test_a_recovery_says_how_long_the_alert_lasted() -> None:
     over = notice(reason="recovered", ended_at=NOON + timedelta(hours=3))
     said = plain_text(message(over))
     assert "When: Tue 12 May 2026, 12:00 UTC to 15:00 UTC (3 h)" in said
@@ -123,8 +123,8 @@ def test_a_recovery_says_how_long_it_was() -> None:
     assert message(over).subject == "[recovered] Error rate of Shop no longer above 5%"
 
 
-def test_a_digest_counts_and_lists_the_worst_first() -> None:
-    many = [notice(severity="low", project_name=f"Shop {place}") for place in range(30)]
+def test_a_digest_counts_alerts_and_lists_the_worst_first() -> None:
+    many = [notice(severity="low", project_name=f"Shop {index}") for index in range(30)]
     said = plain_text(message(*many, notice(severity="high", project_name="Blog")))
     assert said.startswith(
         "31 alerts: 1 high, 30 low in Blog, Shop 0, Shop 1 and 28 more\n\n- Firing, high: Error rate of Blog"
@@ -133,10 +133,10 @@ def test_a_digest_counts_and_lists_the_worst_first() -> None:
 
 
 def test_a_subject_is_one_line_of_bounded_length() -> None:
-    for told in (
+    for rendered in (
         message(notice(project_name="x\r\nBcc: a@b.example " * 99)),
         message(*[notice(project_name="y\n" * 99)] * 3),
     ):
-        assert len(told.subject) <= 150
-        assert "\n" not in told.subject
-        assert "\r" not in told.subject
+        assert len(rendered.subject) <= 150
+        assert "\n" not in rendered.subject
+        assert "\r" not in rendered.subject

@@ -36,7 +36,7 @@ def test_a_body_matches_the_schema(notices: list) -> None:
     assert body["data"]["alerts"][0]["started_at"] == "2026-05-12T12:00:00Z"
 
 
-def test_the_shipped_schema_is_that_of_the_model() -> None:
+def test_the_shipped_schema_matches_the_model() -> None:
     """Written with `json.dumps(schema(), indent=2)`."""
     assert schema() == SHIPPED
     jsonschema.Draft202012Validator.check_schema(SHIPPED)

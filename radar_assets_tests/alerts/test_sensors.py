@@ -1,4 +1,4 @@
-"""What triggers deliveries and the table of alerts, tick by tick on an instance, on both databases."""
+"""The sensors for deliveries and for the table of alerts, tick by tick on an instance, on both databases."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -43,7 +43,7 @@ def rows(platform: Platform) -> list[tuple[datetime, str, int]]:
     return sorted((row["fired_at"], row["state"], row["windows"]) for row in platform.rows("alerts"))
 
 
-def test_what_is_due_is_asked_for_once_and_not_held_up_by_a_run_under_way(platform: Platform, store: Store) -> None:
+def test_due_messages_are_requested_once_and_not_delayed_by_a_run_in_progress(platform: Platform, store: Store) -> None:
     with time_machine.travel(NOW, tick=False) as clock:
         assert platform.tick("deliver_alerts") == []
         put(store, "hook", "1", now=utc_now())
@@ -65,9 +65,7 @@ def test_what_is_due_is_asked_for_once_and_not_held_up_by_a_run_under_way(platfo
         assert len(platform.tick("deliver_alerts")) == 1
 
 
-def test_a_run_sends_what_is_due_and_its_check_complains_about_what_was_given_up(
-    platform: Platform, store: Store
-) -> None:
+def test_a_run_sends_due_messages_and_its_check_fails_for_dead_ones(platform: Platform, store: Store) -> None:
     with endpoint() as good, endpoint(answers=[(410, None)]) as gone:
         add_channels(store, [webhook(good.url, "good"), webhook(gone.url, "gone")])
         sent = put(store, "good", "1", "2", now=utc_now())
@@ -77,8 +75,8 @@ def test_a_run_sends_what_is_due_and_its_check_complains_about_what_was_given_up
         result = run(platform, "deliver_alerts_job", request)
         assert sorted(good.ids) == sorted(sent)
     (event,) = result.get_asset_materialization_events()
-    told = {name: value.value for name, value in event.materialization.metadata.items()}
-    assert [told[name] for name in ("sent", "failed", "dead", "dropped", "waiting")] == [2, 0, 1, 1, 0]
+    values = {name: value.value for name, value in event.materialization.metadata.items()}
+    assert [values[name] for name in ("sent", "failed", "dead", "dropped", "waiting")] == [2, 0, 1, 1, 0]
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("every_delivery_arrived", False)
     shown: Any = check.metadata["faults"]
@@ -89,7 +87,7 @@ def test_a_run_sends_what_is_due_and_its_check_complains_about_what_was_given_up
     assert check.passed
 
 
-def test_the_table_of_alerts_follows_the_store_hour_by_hour(platform: Platform, store: Store) -> None:
+def test_changed_hours_of_the_table_of_alerts_are_rebuilt_from_the_store(platform: Platform, store: Store) -> None:
     with time_machine.travel(NOW, tick=True) as clock:
         assert platform.tick("stale_alerts_sensor") == []
         note(store, rule(), {6: 50, 7: 50, 8: 1, 10: 50}, at(11))
@@ -112,7 +110,7 @@ def test_the_table_of_alerts_follows_the_store_hour_by_hour(platform: Platform, 
         assert all(fired_at != at(10) for fired_at, _, _ in rows(platform))
 
 
-def test_hours_whose_run_failed_are_asked_for_again_in_the_next_hour(platform: Platform, store: Store) -> None:
+def test_hours_whose_run_failed_are_requested_again_an_hour_later(platform: Platform, store: Store) -> None:
     with time_machine.travel(NOW, tick=False) as clock:
         note(store, rule(), {6: 50}, at(11))
         assert len(platform.tick("stale_alerts_sensor")) == 1
@@ -123,7 +121,7 @@ def test_hours_whose_run_failed_are_asked_for_again_in_the_next_hour(platform: P
         assert platform.tick("stale_alerts_sensor") == []
 
 
-def test_a_run_that_failed_for_good_is_recorded_by_the_rule_that_watches_for_it(
+def test_a_run_that_failed_for_good_is_recorded_by_the_rule_that_watches_failed_runs(
     platform: Platform, store: Store
 ) -> None:
     watching = rule(name="runs_fail", kind="error", watch="failed_runs", metric=None, threshold=None)

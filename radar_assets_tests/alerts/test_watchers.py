@@ -1,4 +1,4 @@
-"""What is watched of the platform itself, on a real instance and real tables."""
+"""Platform rules, on a real instance and real tables."""
 
 import os
 from collections.abc import Iterator
@@ -33,13 +33,13 @@ def judge(platform: Platform, watch: Watch, threshold: float | None = None, firi
 
 
 def start(platform: Platform) -> str:
-    """A run that is under way; its id."""
+    """Create a run in progress. Returns its id."""
     job = platform.defs.resolve_job_def("hourly_job")
     return platform.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED).run_id
 
 
 def date_files(platform: Platform, table: str, at: datetime) -> None:
-    """Set when the files of a table were written, which is by the machine's clock whatever the test's says."""
+    """Set when the files of a table were written, since they otherwise have the machine's time rather than the test's."""
     for ref in platform.lakehouse.snapshot(table).files():
         written = at.replace(tzinfo=UTC).timestamp()
         os.utime(ref.local_path, (written, written))
@@ -55,7 +55,7 @@ def end(platform: Platform, run_id: str, *, failed: bool) -> None:
         platform.instance.report_dagster_event(event, run_id)
 
 
-def test_a_job_fails_in_the_hours_of_its_failures_until_an_hour_in_which_it_only_succeeds(platform: Platform) -> None:
+def test_failed_runs_break_the_rule_until_an_hour_in_which_the_job_only_succeeds(platform: Platform) -> None:
     with time_machine.travel(NOON.replace(tzinfo=UTC), tick=False) as clock:
         assert judge(platform, "failed_runs").judged == {}
         end(platform, start(platform), failed=True)
@@ -71,7 +71,7 @@ def test_a_job_fails_in_the_hours_of_its_failures_until_an_hour_in_which_it_only
         assert [breach.window.start for breach in findings.breaches] == [NOON]
 
 
-def test_a_run_is_stuck_while_it_says_nothing(platform: Platform) -> None:
+def test_a_run_is_stuck_while_it_logs_nothing(platform: Platform) -> None:
     with time_machine.travel(NOON.replace(tzinfo=UTC), tick=False) as clock:
         run_id = start(platform)
         clock.shift(timedelta(minutes=59))
@@ -91,8 +91,8 @@ def test_a_run_is_stuck_while_it_says_nothing(platform: Platform) -> None:
         assert list(judge(platform, "stuck_runs", firing=(run_id,)).judged) == [("", run_id)]
 
 
-def test_a_table_is_late_while_what_landed_is_not_in_it(platform: Platform) -> None:
-    # Not frozen: files and commits bear the time of the machine.
+def test_a_table_is_late_while_landed_segments_are_not_loaded(platform: Platform) -> None:
+    # Time is not frozen, because files and commits have the machine's time.
     now = utc_now()
     hour = now.replace(minute=0, second=0, microsecond=0)
     platform.land(hour, [event("1", hour - timedelta(hours=1), received_at=hour)], "a")
@@ -112,7 +112,7 @@ def test_a_table_is_late_while_what_landed_is_not_in_it(platform: Platform) -> N
         assert judge(platform, "late_partitions").breaches == []
 
 
-def test_a_table_is_late_although_more_lines_of_its_stale_hours_go_on_landing(platform: Platform) -> None:
+def test_a_table_is_late_even_if_more_lines_of_its_stale_hours_keep_landing(platform: Platform) -> None:
     now = utc_now()
     received = now.replace(minute=0, second=0, microsecond=0)
     at = received - timedelta(hours=5)
@@ -133,5 +133,5 @@ def test_a_table_is_late_although_more_lines_of_its_stale_hours_go_on_landing(pl
         assert judge(platform, "late_partitions").breaches == []
 
 
-def test_where_there_was_no_daemon_none_is_missed(platform: Platform) -> None:
+def test_without_a_first_daemon_no_heartbeat_is_missed(platform: Platform) -> None:
     assert judge(platform, "daemon").judged == {}

@@ -1,5 +1,5 @@
-// What a page tries on a Dagster UI of another origin. Each forged request would leave a pool limit, an asset event or a check
-// result under a name of its own.
+// Attacks of a page on a Dagster UI of another origin. Each forged request would leave a pool limit, an asset event or a check
+// result under its own name.
 
 const mutation = (name) => `mutation{setConcurrencyLimit(concurrencyKey:"${name}",limit:1)}`
 
@@ -39,7 +39,7 @@ const FORGERIES = {
   check: (ui, name) => post(`${ui}/report_asset_check/small?check_name=${name}&passed=true`),
 }
 
-// Forge every request; the names.
+// Forge every request. Returns the names.
 window.forge = async ([ui, prefix]) => {
   const names = []
   for (const [way, send] of Object.entries(FORGERIES)) {
@@ -49,7 +49,7 @@ window.forge = async ([ui, prefix]) => {
   return names
 }
 
-// Follow the log of a run by websocket; its first messages, or nothing.
+// Follow the log of a run by websocket. Returns its first messages, if any.
 window.follow = ([ui, run]) =>
   new Promise((done) => {
     const query = `subscription{pipelineRunLogs(runId:"${run}"){
@@ -63,7 +63,7 @@ window.follow = ([ui, run]) =>
     socket.onmessage = ({data}) => JSON.parse(data).type === "data" && (socket.close(), done(data))
   })
 
-// Send GraphQL as the UI's own pages do; the response.
+// Send GraphQL like the UI's own pages. Returns the response.
 window.ask = async (query) => {
   const headers = {"Content-Type": "application/json"}
   const response = await fetch("/graphql", {method: "POST", headers, body: JSON.stringify({query})})

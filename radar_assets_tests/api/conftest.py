@@ -27,7 +27,7 @@ PUBLIC = "https://radar.example"
 
 @dataclass
 class UI:
-    """A UI that serves, what it was asked, and the instance behind it."""
+    """A running UI, the requests it received, and the instance behind it."""
 
     instance: dg.DagsterInstance
     run_id: str
@@ -41,7 +41,7 @@ class UI:
     def request(
         self, method: str, target: str, body: str | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, str], str]:
-        """The response to a request of a program: status, headers in lower case, body."""
+        """Send a request as a program does. Returns status, headers in lower case, and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, target, body, dict(headers or {}))
@@ -53,11 +53,11 @@ class UI:
             connection.close()
 
     def pools(self) -> set[str]:
-        """The pools that have a limit: one is set by a mutation."""
+        """The pools with a limit, which a mutation can set."""
         return {pool.name for pool in self.instance.event_log_storage.get_pool_limits()}
 
     def reported(self) -> set[str]:
-        """The assets that something was reported of."""
+        """The assets with reported events."""
         return {key.to_user_string() for key in self.instance.all_asset_keys()}
 
     def checked(self, check: str) -> bool:

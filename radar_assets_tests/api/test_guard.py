@@ -1,4 +1,4 @@
-"""The guard: what programs and the UI's own pages send passes, and nothing that pages of other origins do in a real browser."""
+"""The guard: requests of programs and of the UI's own pages pass, those of other origins' pages in a real browser do not."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ from radar_assets_tests.programs import CHROMIUM, needs_chromium
 
 ATTACKS = Path(__file__).with_name("attacks.js")
 REBOUND = "evil.example"
-"""A name that the browser resolves to this machine, as after an attacker has rebound it."""
+"""A name that the browser resolves to this machine, as after DNS rebinding."""
 
 JSON = {"Content-Type": "application/json"}
 QUERY = json.dumps({"query": "{ version }"})
@@ -37,7 +37,7 @@ NAVIGATION = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec
     ],
     ids=["program", "charset", "localhost", "case", "ipv6", "proxy that keeps the host", "proxy that does not"],
 )
-def test_programs_and_the_pages_of_the_ui_are_answered(ui: UI, headers: dict[str, str]) -> None:
+def test_programs_and_the_uis_own_pages_get_responses(ui: UI, headers: dict[str, str]) -> None:
     status, _, body = ui.request("POST", "/graphql", QUERY, {**JSON, **headers})
     assert (status, "version" in body) == (200, True), body
 
@@ -65,14 +65,16 @@ def test_programs_and_the_pages_of_the_ui_are_answered(ui: UI, headers: dict[str
     ],
     ids=lambda value: " ".join(f"{name}: {text}" for name, text in value.items()) if isinstance(value, dict) else None,
 )
-def test_what_another_page_could_send_is_refused_with_the_reason(ui: UI, status: int, headers: dict[str, str]) -> None:
+def test_requests_that_other_pages_can_send_are_refused_with_the_reason(
+    ui: UI, status: int, headers: dict[str, str]
+) -> None:
     refused, _, body = ui.request("POST", "/graphql", QUERY, {**JSON, **headers})
     assert refused == status
     assert ("RADAR_UI_URL" in json.loads(body)["error"]) == (status == 421 or "Origin" in headers)
 
 
-def test_a_request_has_one_host(ui: UI, bare_ui: UI) -> None:
-    """A server and a proxy before it may take different ones."""
+def test_a_request_with_several_hosts_is_refused(ui: UI, bare_ui: UI) -> None:
+    """A server and a proxy in front of it may use different ones."""
     for one, expected in ((ui, 421), (bare_ui, 200)):
         connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=30)
         connection.putrequest("GET", "/server_info", skip_host=True)
@@ -85,13 +87,13 @@ def test_a_request_has_one_host(ui: UI, bare_ui: UI) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PUT", "OPTIONS", "POST"])
 @pytest.mark.parametrize("path", ["/graphql", "/%67raphql", "/graphql/", "/report_asset_materialization/forged"])
-def test_nothing_is_changed_but_by_post_of_json(ui: UI, method: str, path: str) -> None:
+def test_only_a_post_of_json_changes_state(ui: UI, method: str, path: str) -> None:
     status, _, _ = ui.request(method, f"{path}?query={MUTATION}")
     assert status in (403, 415) or (method in ("GET", "HEAD") and "report" in path)
     assert "forged" not in ui.pools() | ui.reported()
 
 
-def test_a_link_elsewhere_opens_the_ui_in_a_window_but_not_in_a_frame(ui: UI) -> None:
+def test_a_link_on_another_site_opens_the_ui_in_a_window_but_not_in_a_frame(ui: UI) -> None:
     status, headers, body = ui.request("GET", "/runs", headers=NAVIGATION)
     assert (status, 'id="root"' in body) == (200, True)
     assert headers["x-frame-options"] == "DENY"
@@ -102,7 +104,7 @@ def test_a_link_elsewhere_opens_the_ui_in_a_window_but_not_in_a_frame(ui: UI) ->
         assert ui.request("GET", "/runs", headers={**NAVIGATION, **change})[0] == 403
 
 
-def test_a_program_reports(ui: UI) -> None:
+def test_a_program_can_report_asset_events(ui: UI) -> None:
     status, _, _ = ui.request("POST", "/report_asset_materialization/by_a_program", "{}", JSON)
     assert (status, "by_a_program" in ui.reported()) == (200, True)
 
@@ -127,7 +129,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def wait_for(page: Page, is_true: Callable[[], Any], what: str) -> None:
-    """Wait until something holds, while the page goes on."""
+    """Wait until a condition holds, while the page keeps running."""
     deadline = time.monotonic() + PATIENCE_S
     while not is_true():
         assert time.monotonic() < deadline, what
@@ -148,7 +150,7 @@ def forged(page: Page, ui: UI, prefix: str) -> list[str]:
 
 
 def effects(ui: UI, names: list[str]) -> set[str]:
-    """The names that were left behind."""
+    """The names of the forged requests that had an effect."""
     return {name for name in names if name in ui.pools() | ui.reported() or ui.checked(name)}
 
 
@@ -160,8 +162,8 @@ def is_framed(page: Page, url: str) -> bool:
 
 @needs_chromium
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", REBOUND])
-def test_a_page_of_another_origin_has_no_effect_and_reads_nothing(page: Page, ui: UI, bare_ui: UI, host: str) -> None:
-    """The same attempts succeed without the guard, so one that got past it would be noticed."""
+def test_a_page_of_another_origin_changes_and_reads_nothing(page: Page, ui: UI, bare_ui: UI, host: str) -> None:
+    """The same attempts succeed without the guard, so the test would notice one that got past it."""
     with site("<title>Evil</title><body>") as url:
         attack(page, url.replace("127.0.0.1", host))
         guarded_names, bare_names = forged(page, ui, f"guarded_{host}"), forged(page, bare_ui, f"bare_{host}")
@@ -175,8 +177,8 @@ def test_a_page_of_another_origin_has_no_effect_and_reads_nothing(page: Page, ui
 
 
 @needs_chromium
-def test_a_rebound_name_has_no_effect_and_reads_nothing(page: Page, ui: UI, bare_ui: UI) -> None:
-    """To the browser, a page that it loaded before the name led here is of the UI's origin."""
+def test_a_page_of_a_rebound_name_changes_and_reads_nothing(page: Page, ui: UI, bare_ui: UI) -> None:
+    """To the browser, a page that it loaded before the rebinding has the UI's origin."""
     for one, name, succeeds in ((bare_ui, "rebound_bare", True), (ui, "rebound_guarded", False)):
         origin = f"http://{REBOUND}:{one.port}"
         attack(page, f"{origin}/server_info")
@@ -187,7 +189,7 @@ def test_a_rebound_name_has_no_effect_and_reads_nothing(page: Page, ui: UI, bare
 
 
 @needs_chromium
-def test_the_ui_opens_from_a_link_shows_lineage_starts_a_run_and_follows_it(page: Page, ui: UI) -> None:
+def test_the_ui_opens_from_a_link_shows_lineage_and_follows_a_started_run(page: Page, ui: UI) -> None:
     problems: list[str] = []
     page.on("response", lambda response: problems.append(response.url) if response.status >= 400 else None)
     page.on("pageerror", lambda error: problems.append(str(error)))

@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: runs those asked for, prints a table and leaves the figures as JSON."""
+"""The command line of the benchmarks: runs the selected ones, prints a table and writes the figures as JSON."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ app = App(name="benchmarks", help=__doc__)
 def main(
     *names: str, scale: float = 1.0, json_path: Annotated[Path, Parameter(name="--json")] = WORK / "figures.json"
 ) -> int:
-    """Run benchmarks, by default all of them; the exit code is 1 when a bound is broken.
+    """Run benchmarks, by default all of them. The exit code is 1 if a bound is broken.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def main(
     """
     unknown = set(names) - BENCHMARKS.keys()
     if unknown:
-        raise SystemExit(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        raise SystemExit(f"unknown benchmark {', '.join(unknown)}; known benchmarks: {', '.join(BENCHMARKS)}")
     WORK.mkdir(exist_ok=True)
     figures: list[Figure] = []
     for name in names or BENCHMARKS:

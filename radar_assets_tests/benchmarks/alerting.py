@@ -1,4 +1,4 @@
-"""What rules cost: a thousand of them over an hour of a thousand projects, against reading the values that they are about."""
+"""The cost of rules: a thousand rules over an hour of a thousand projects, against only reading their values."""
 
 import time
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from radar_assets_tests.benchmarks.measurement import Figure
 
 RULES, PROJECTS = 1000, 1000
 SAMPLES = 3
-MOST_S = 10
-MOST_GROWTH = 1.5
-"""How much more ten times the rules, or ten times the projects, may take than ten times as long."""
+MAX_S = 10
+MAX_GROWTH = 1.5
+"""Maximum growth of the time with ten times the rules or projects, relative to ten times as long."""
 HOUR_JUDGED = datetime(2026, 3, 30, 12)
 WEEK = timedelta(days=7)
 
 
 def run(folder: Path, scale: float) -> list[Figure]:
-    """Seconds to judge one hour, with ten times fewer rules and projects beside it."""
+    """Seconds to judge one hour, also with a tenth of the rules and a tenth of the projects."""
     rules, projects = max(10, round(RULES * scale)), max(10, round(PROJECTS * scale))
     lakehouse = _home(folder / "many", projects)
     fewer = _home(folder / "fewer", projects // 10)
@@ -36,48 +36,48 @@ def run(folder: Path, scale: float) -> list[Figure]:
     day = _seconds(lakehouse, rules, hours=24, samples=1)
     name = f"{rules:,} rules, {projects:,} projects"
     return [
-        Figure("alerting", f"{name}, one hour", whole, "s", floor, at_most=MOST_S),
+        Figure("alerting", f"{name}, one hour", whole, "s", floor, at_most=MAX_S),
         Figure("alerting", f"{name}, the 24 hours of a run by the clock", day, "s"),
         Figure("alerting", f"{rules // 10:,} rules, {projects:,} projects, one hour", tenth_of_rules, "s"),
         Figure("alerting", f"{rules:,} rules, {projects // 10:,} projects, one hour", tenth_of_projects, "s"),
         Figure(
-            "alerting", "growth from a tenth of the rules", whole / tenth_of_rules, "times", at_most=10 * MOST_GROWTH
+            "alerting", "growth from a tenth of the rules", whole / tenth_of_rules, "times", at_most=10 * MAX_GROWTH
         ),
         Figure(
             "alerting",
             "growth from a tenth of the projects",
             whole / tenth_of_projects,
             "times",
-            at_most=10 * MOST_GROWTH,
+            at_most=10 * MAX_GROWTH,
         ),
     ]
 
 
 def rules_of_all_kinds(count: int) -> list[Rule]:
-    """Rules of every operator over the metrics of hours, each with a threshold of its own, some with overrides and `for`."""
+    """Rules with every operator over hourly metrics, each with its own threshold, some with overrides and `for`."""
     names = [metric.name for metric in registry() if "hour" in metric.grains]
     found = []
-    for place in range(count):
-        operator = ("gt", "gte", "lt", "lte", "eq", "change_pct", "change_pct")[place % 7]
+    for index in range(count):
+        operator = ("gt", "gte", "lt", "lte", "eq", "change_pct", "change_pct")[index % 7]
         found.append(
             Rule(
-                name=f"rule_{place}",
-                metric=names[place % len(names)],
+                name=f"rule_{index}",
+                metric=names[index % len(names)],
                 operator=operator,
-                # Of values from 0 to 100; a rule that everybody breaks all the time is no use to anybody.
+                # Values are from 0 to 100. Few projects break each rule, as in practice.
                 threshold={"gt": 99.0, "gte": 99.0, "lt": 1.0, "lte": 1.0, "eq": 50.0}.get(operator, -95.0)
-                + place / 1e4,
-                against="previous" if place % 2 else "same_weekday",
-                minimum=place % 10,
-                **{"for": 1 + place % 3},  # pyright: ignore[reportArgumentType]
-                overrides={f"project-{place % 50}": {"threshold": -99.0 if operator == "change_pct" else 98.0}},  # pyright: ignore[reportArgumentType]
+                + index / 1e4,
+                against="previous" if index % 2 else "same_weekday",
+                minimum=index % 10,
+                **{"for": 1 + index % 3},  # pyright: ignore[reportArgumentType]
+                overrides={f"project-{index % 50}": {"threshold": -99.0 if operator == "change_pct" else 98.0}},  # pyright: ignore[reportArgumentType]
             )
         )
     return found
 
 
 def judge(lakehouse: Lakehouse, rules: Sequence[Rule], hours: int = 1) -> list[Judgement]:
-    """What the rules make of the latest hours."""
+    """Judge the rules over the latest hours."""
     span = Window(HOUR_JUDGED - (hours - 1) * HOUR, HOUR_JUDGED + HOUR)
     return evaluate(lakehouse, rules, registry(), span, span.end + HOUR / 2)
 
@@ -94,8 +94,8 @@ def _seconds(lakehouse: Lakehouse, rules: int, *, hours: int = 1, samples: int =
 
 
 def _floor_s(lakehouse: Lakehouse) -> float:
-    """Seconds to read what was measured in the hours that count, and nothing more."""
-    hours = {HOUR_JUDGED - place * HOUR - weeks * WEEK for place in range(4) for weeks in range(5)}
+    """Seconds to only read the values of the hours that are judged or compared with."""
+    hours = {HOUR_JUDGED - index * HOUR - weeks * WEEK for index in range(4) for weeks in range(5)}
     files = Files.within(lakehouse.snapshot("hourly_metrics"), [Window.of_hour(hour) for hour in sorted(hours)])
     began = time.monotonic()
     lakehouse.engine.query(SqlModel("read", "select * from hourly_metrics"), {"hourly_metrics": files})
@@ -103,7 +103,7 @@ def _floor_s(lakehouse: Lakehouse) -> float:
 
 
 def _home(folder: Path, projects: int) -> Lakehouse:
-    """Tables with values of all metrics for the hours that are looked at, and for four weeks of days."""
+    """Tables with values of all metrics, for the hours that are read and for four weeks of days."""
     settings = traffic.prepare_home(traffic.environment_of(folder, folder / "landing", threads=2), 3)
     lakehouse = open_lakehouse(settings)
     metrics = ", ".join(f"'{metric.name}'" for metric in registry() if "hour" in metric.grains)

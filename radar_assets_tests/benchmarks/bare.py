@@ -1,7 +1,7 @@
-"""The floor of the pipeline benchmark, a process of its own: the same transformations in DuckDB, without catalog, checks or Dagster.
+"""The floor of the pipeline benchmark, in its own process: the same transformations in DuckDB, without catalog, checks or Dagster.
 
-It knows that the day is alone in the world: nothing was there before and nothing else writes. Statements are those of Radar's
-models, except where one written for this case is faster.
+It assumes that there are no other days and no other writers. Statements are those of Radar's models, except where one written for
+this case is faster.
 """
 
 import sys
@@ -23,7 +23,7 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     began = time.monotonic()
     import duckdb
     import pyarrow as pa
-    import sqlglot  # noqa: F401 - what composes the metrics is loaded before, too
+    import sqlglot  # noqa: F401 - the module that composes the metrics is loaded before, too
 
     from radar_assets.events.traffic_sources import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
@@ -50,11 +50,11 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     steps: dict[str, float] = {}
 
     def write(table: str, sql: str, parameters: Mapping[str, Any]) -> None:
-        """Write a statement's rows, and have the table stand for them."""
+        """Write a statement's rows to a file, and define the table as that file."""
         since = time.monotonic()
         file = folder / f"{table}.parquet"
         connection.execute(f"copy ({sql}) to '{file}' ({_OUTPUT})", dict(parameters))
-        # What tells two lines apart is their place in the file.
+        # Lines are identified by their position in the file.
         columns = "* replace (file_row_number as line_number)" if table == "raw_events" else "*"
         connection.execute(
             f"create view {table} as select {columns} from read_parquet('{file}', file_row_number = true)"

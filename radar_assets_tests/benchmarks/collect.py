@@ -18,23 +18,23 @@ from radar_assets_tests.collector.processes import CollectorProcess, collecting
 
 SECONDS = 10.0
 BATCHES = (1, 20, 100)
-"""Events a request."""
+"""Events per request."""
 WORKERS = (1, 2)
 CONNECTIONS = {1: 64, 20: 16, 100: 8}
-"""By the events of a request: as many as keep the workers busy, and no more, since each waits for those before it."""
+"""By events per request: just enough to keep the workers busy, since each request waits for those before it."""
 LEAST_REQUESTS, LEAST_EVENTS = 2_000, 50_000
 LEAST_SHARE = 0.5
-MOST_MS = 100
+MAX_MS = 100
 MEMORY_EVENTS = 1_000_000
-MOST_GROWTH_MB = 32
+MAX_GROWTH_MB = 32
 _POOL_EVENTS = 2_000
 
 
 class Run(NamedTuple):
-    """A stretch of load.
+    """A period of load.
 
     Attributes:
-        events: that were acknowledged.
+        events: number of acknowledged events.
         group_bytes, group_events: means of the journal's groups.
     """
 
@@ -51,7 +51,7 @@ def run(folder: Path, scale: float) -> list[Figure]:
     """Throughput, latency and memory.
 
     Args:
-        scale: share of the ten seconds that each figure is measured for, and of the million events.
+        scale: share of the ten seconds per figure, and of the million events.
     """
     figures: list[Figure] = []
     best_requests = best_events = 0.0
@@ -59,7 +59,7 @@ def run(folder: Path, scale: float) -> list[Figure]:
         with collecting(folder / f"workers-{workers}", workers) as collector:
             for batch in BATCHES:
                 load = _Load(folder, collector, batch)
-                load.run(1, 0)  # what is made at first use
+                load.run(1, 0)  # objects that are created at first use
                 full = load.run(SECONDS * scale, 0)
                 half = load.run(SECONDS * scale, full.requests_per_s / 2)
                 best_requests = max(best_requests, full.requests_per_s)
@@ -83,12 +83,12 @@ def _figures(name: str, batch: int, full: Run, half: Run, floor: float) -> list[
         Figure("collect", f"{name}: p50 at full load", full.p50_ms, "ms"),
         Figure("collect", f"{name}: p99 at full load", full.p99_ms, "ms"),
         Figure("collect", f"{name}: p50 at half load", half.p50_ms, "ms"),
-        Figure("collect", f"{name}: p99 at half load", half.p99_ms, "ms", at_most=MOST_MS),
+        Figure("collect", f"{name}: p99 at half load", half.p99_ms, "ms", at_most=MAX_MS),
     ]
 
 
 class _Load:
-    """Load on a collector, of requests with so many events each."""
+    """Load on a collector, of requests with a fixed number of events."""
 
     def __init__(self, folder: Path, collector: CollectorProcess, batch: int) -> None:
         self._folder, self._collector, self._batch = folder, collector, batch
@@ -98,7 +98,7 @@ class _Load:
                 file.write(len(request).to_bytes(4) + request)
 
     def run(self, seconds: float, rate: float) -> Run:
-        """Load for so long, with so many requests a second or, at 0, as many as are answered."""
+        """Send load for a time, with a number of requests per second or, at 0, as many as get responses."""
         before = self._journal()
         arguments = (self._collector.port, self._requests, CONNECTIONS[self._batch], seconds, rate)
         result = measure("load", *arguments, environment={}, log=self._folder / "load.log").result
@@ -144,7 +144,7 @@ def _requests(collector: CollectorProcess, batch: int) -> Iterator[bytes]:
 
 
 def bare_events_per_s(folder: Path, full: Run, seconds: float) -> float:
-    """Events a second that a loop makes durable which does nothing but append and sync groups of the same size."""
+    """Events per second that a loop makes durable by appending and syncing groups of the same size."""
     group = b"x" * round(full.group_bytes)
     path = folder / "bare"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -160,7 +160,7 @@ def bare_events_per_s(folder: Path, full: Run, seconds: float) -> float:
 
 
 def _memory(folder: Path, scale: float) -> Figure:
-    """What a worker's memory grows by while it takes in a million events, after the first tenth of them."""
+    """Growth of a worker's memory while it receives a million events, after the first tenth."""
     with collecting(folder / "memory") as collector:
         load = _Load(folder, collector, max(BATCHES))
         events, first_mb = 0, 0.0
@@ -170,4 +170,4 @@ def _memory(folder: Path, scale: float) -> Figure:
                 first_mb = collector.peak_mb()
         grown_mb = collector.peak_mb() - first_mb
     name = f"peak memory at {events:,} events above that at a tenth of them, {first_mb:.0f} MB"
-    return Figure("collect", name, grown_mb, "MB", at_most=MOST_GROWTH_MB)
+    return Figure("collect", name, grown_mb, "MB", at_most=MAX_GROWTH_MB)

@@ -1,4 +1,4 @@
-"""What history costs: the same new hours, and late events, on homes with next to no past and with sixty days of it."""
+"""The cost of history: the same new hours and late events, on homes with almost no history and with sixty days."""
 
 import json
 import time
@@ -22,7 +22,7 @@ EVENTS_A_DAY = 24_000
 HISTORY_DAYS = 60
 PROJECTS = 3
 SAMPLES = 6
-MOST_TIMES = 1.2
+MAX_TIMES = 1.2
 
 
 def run(folder: Path, scale: float) -> list[Figure]:
@@ -39,9 +39,9 @@ def run(folder: Path, scale: float) -> list[Figure]:
             past.append(segment)
         else:
             coming.setdefault(segment.hour, []).append(segment)
-    # With the days around it, which decide where its visits begin and end.
+    # Includes the days around it, which determine where its visits begin and end.
     near_old_day = [segment for segment in past if old_day.widen(3 * DAY).overlaps(Window.of_hour(segment.hour))]
-    # The first of each is slower, since nothing is in the caches.
+    # The first round of each is slower, since the caches are empty.
     new_hours = sorted(coming.items())[: samples + 1]
     received = new_hours[-1][0] + HOUR
     late = _late_lines(near_old_day, old_day, received, samples + 1)
@@ -59,15 +59,15 @@ def run(folder: Path, scale: float) -> list[Figure]:
     hour, empty_hour = (median(times) for times in zip(*hour_times[1:], strict=True))
     again, alone_again = (median(times) for times in zip(*late_times[1:], strict=True))
     return [
-        Figure("growth", f"a new hour on {days} days of history", hour, "s", empty_hour, most_times=MOST_TIMES),
-        Figure("growth", f"a late event's hour and day in {days} days", again, "s", alone_again, most_times=MOST_TIMES),
+        Figure("growth", f"a new hour on {days} days of history", hour, "s", empty_hour, max_times=MAX_TIMES),
+        Figure("growth", f"a late event's hour and day in {days} days", again, "s", alone_again, max_times=MAX_TIMES),
     ]
 
 
 def _late_lines(
     segments: Iterable[SimulatedSegment], day: Window, received: datetime, count: int
 ) -> list[dict[str, object]]:
-    """Further events of visitors of a day, which come only now."""
+    """Late events of visitors of a day."""
     noon = day.start + 12 * HOUR
     now = f"{received.isoformat()}Z"
     events = [json.loads(line) for segment in segments if segment.hour == noon for line in segment.lines.splitlines()]
@@ -88,18 +88,18 @@ def _both(grown: Platform, other: Platform, number: int, take: Callable[[Platfor
 
 
 def _hour_s(home: Platform, segments: Iterable[SimulatedSegment]) -> float:
-    """Seconds to take in new segments, from the sensors' looks to the last rebuilt hour."""
+    """Seconds to load new segments, from the sensors' ticks to the last rebuilt hour."""
     for segment in segments:
         write_segment(home.settings.landing, segment.hour, segment.name, [segment.lines])
     return _settled_s(home)
 
 
 def _late_s(home: Platform, received: datetime, late: dict[str, object], day: Window) -> float:
-    """Seconds to take in a late event, with the rebuild of its day."""
+    """Seconds to load a late event and rebuild its day."""
     home.land(received, [late], str(late["event_id"]))
     hours_s = _settled_s(home)
     began = time.monotonic()
-    # As the sensor asks for it, who lets a day rest between two rebuilds.
+    # As the sensor requests it, which waits between two rebuilds of a day.
     home.rebuild("daily_job", day_key(day.start), day_key(day.start), tags=INCREMENTAL)
     return hours_s + time.monotonic() - began
 
@@ -114,15 +114,15 @@ def _settled_s(home: Platform) -> float:
 
 @contextmanager
 def _home(folder: Path, past: Iterable[SimulatedSegment]) -> Iterator[Platform]:
-    """A home with tables and Dagster's records of its past."""
+    """A home with tables and Dagster's records of its history."""
     settings = traffic.prepare_home(traffic.environment_of(folder, folder / "landing", threads=2), PROJECTS)
     for segment in past:
         write_segment(settings.landing, segment.hour, segment.name, [segment.lines])
-    # In a process of its own, since what it leaves in memory would slow this one down.
+    # In its own process, because the memory that it leaves allocated would slow this one down.
     measure("history", environment={}, log=folder / "history.log")
     with dg.DagsterInstance.get() as instance:
         home = Platform(settings, instance)
         _settled_s(home)
-        # As a quarter of an hour later: until then the sensor looks at what has just landed again, here all of the past.
+        # As a quarter of an hour later: until then, the sensor checks new segments again, which here is the whole history.
         home.cursors["landing_sensor"] = str(time.time_ns())
         yield home

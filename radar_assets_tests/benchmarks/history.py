@@ -1,4 +1,4 @@
-"""A process of the growth benchmark: takes all that has landed through Dagster, on the home of the environment."""
+"""A process of the growth benchmark: loads all landed segments through Dagster, on the home of the environment."""
 
 from radar_assets_tests.benchmarks.measurement import report
 

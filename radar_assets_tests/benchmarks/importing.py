@@ -1,4 +1,4 @@
-"""The import benchmark's process: what `radar import` does with a file, on the home of the environment."""
+"""The process of the import benchmark: imports a file like `radar import`, on the home of the environment."""
 
 import json
 import sys

@@ -12,11 +12,11 @@ EVENTS = 1_000_000
 THREADS = 2
 LEAST_PER_S = 100_000
 MAPPED = {"id": "event_id", "project": "project_id", "user": "user_id", "time": "timestamp"}
-"""Columns of the file with other names, by the fields that they are."""
+"""Renamed columns of the file, by field."""
 
 
 def run(folder: Path, scale: float) -> list[Figure]:
-    """Events per second: as canonical events, and where columns have to be mapped."""
+    """Events per second: for canonical events, and for columns that are mapped."""
     file, renamed = folder / "events.ndjson", folder / "renamed.ndjson"
     lines = traffic.write_file(file, traffic.DAY, days=2, events=round(EVENTS * scale))
     _rename(file, renamed)
@@ -42,7 +42,7 @@ def _figures(name: str, done: Measured, lines: int, floor: float, least: float |
 
 
 def _rename(file: Path, renamed: Path) -> None:
-    """The same events with other names of columns."""
+    """Write the same events with renamed columns."""
     with file.open("rb") as source, renamed.open("wb") as target:
         for line in source:
             for column, field in MAPPED.items():

@@ -1,6 +1,7 @@
-"""The load of the collect benchmark, a process of its own: connections that send prepared requests, each after its last one's answer.
+"""The load of the collect benchmark, in its own process: each connection sends prepared requests, one after the other's response.
 
-With a rate, requests are due at even times, and their answers are timed from then on, so that a stall counts for all that it delays.
+With a rate, requests are due at regular times, and latency is measured from then on, so that a stall counts for every request that it
+delays.
 """
 
 import asyncio
@@ -18,8 +19,8 @@ _LENGTH = b"content-length: "
 class Sender(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, load: "Load", place: int) -> None:
-        self._load, self._place = load, place
+    def __init__(self, load: "Load", index: int) -> None:
+        self._load, self._place = load, index
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -53,7 +54,7 @@ class Sender(asyncio.Protocol):
 
 
 class Load:
-    """What the connections share."""
+    """The state that connections share."""
 
     def __init__(self, requests: list[bytes], connections: int, seconds: float, rate: float) -> None:
         self._requests, self._rate = requests, rate
@@ -65,7 +66,7 @@ class Load:
         self.done = asyncio.get_running_loop().create_future()
 
     def next_due_at(self) -> float:
-        """When the next request of a connection that is free is due."""
+        """When the next request is due, for an idle connection."""
         now = time.perf_counter()
         if not self._rate:
             return now
@@ -78,16 +79,16 @@ class Load:
         return self._requests[self._sent % len(self._requests)]
 
     def answered(self, seconds: float, status: bytes) -> None:
-        """Note an answer."""
+        """Record a response."""
         if status != b"200":
             self._fail(f"the collector answered {status.decode()}")
         self.times_s.append(seconds)
 
-    def end(self, place: int, failure: str = "") -> None:
-        """Note that a connection sends no more."""
-        if failure and place in self._open:
+    def end(self, index: int, failure: str = "") -> None:
+        """Record that a connection has finished."""
+        if failure and index in self._open:
             self._fail(failure)
-        self._open.discard(place)
+        self._open.discard(index)
         if not self._open and not self.done.done():
             self.done.set_result(None)
 
@@ -99,8 +100,8 @@ class Load:
 async def _run(port: int, requests: list[bytes], connections: int, seconds: float, rate: float) -> dict[str, float]:
     loop = asyncio.get_running_loop()
     load = Load(requests, connections, seconds, rate)
-    for place in range(connections):
-        await loop.create_connection(lambda place=place: Sender(load, place), "127.0.0.1", port)
+    for index in range(connections):
+        await loop.create_connection(lambda index=index: Sender(load, index), "127.0.0.1", port)
     await load.done
     took = time.perf_counter() - load.began_at
     times = sorted(load.times_s)
@@ -113,7 +114,7 @@ async def _run(port: int, requests: list[bytes], connections: int, seconds: floa
 
 
 def main(port: str, requests: str, connections: str, seconds: str, rate: str) -> None:
-    """Send the requests of a file, which stand one after the other, each after its length."""
+    """Send the requests of a file, in which each follows its length."""
     import uvloop
 
     data, prepared = Path(requests).read_bytes(), []

@@ -1,4 +1,4 @@
-"""What benchmarks measure: figures with their floors and bounds, and processes with their time and memory."""
+"""Measurements: figures with floors and bounds, and processes with their time and memory."""
 
 import json
 import os
@@ -19,8 +19,8 @@ class Figure:
     Attributes:
         floor: what the same work costs without the product, in the same unit.
         at_least, at_most: bounds of the value.
-        most_times: bound of the value as a multiple of the floor.
-        most_over: bound of the value's distance from the floor.
+        max_times: bound of the value as a multiple of the floor.
+        max_over: bound of the value's distance from the floor.
     """
 
     benchmark: str
@@ -30,8 +30,8 @@ class Figure:
     floor: float | None = None
     at_least: float | None = None
     at_most: float | None = None
-    most_times: float | None = None
-    most_over: float | None = None
+    max_times: float | None = None
+    max_over: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -44,20 +44,20 @@ class Figure:
         parts = [
             (self.at_least, "at least {:,.4g} {}"),
             (self.at_most, "at most {:,.4g} {}"),
-            (self.most_times, "at most {:.4g} times the floor"),
-            (self.most_over, "at most {:.4g} {} over the floor"),
+            (self.max_times, "at most {:.4g} times the floor"),
+            (self.max_over, "at most {:.4g} {} over the floor"),
         ]
         return ", ".join(text.format(bound, self.unit) for bound, text in parts if bound is not None)
 
     @property
     def holds(self) -> bool | None:
-        """Whether the value keeps its bounds, None without any."""
+        """Whether the value is within its bounds; None without bounds."""
         floor = self.floor or 0
         kept = [
             self.at_least is None or self.value >= self.at_least,
             self.at_most is None or self.value <= self.at_most,
-            self.most_times is None or self.value <= self.most_times * floor,
-            self.most_over is None or self.value <= self.most_over + floor,
+            self.max_times is None or self.value <= self.max_times * floor,
+            self.max_over is None or self.value <= self.max_over + floor,
         ]
         return all(kept) if self.bound else None
 
@@ -68,7 +68,7 @@ class Measured(NamedTuple):
     Attributes:
         wall_s: from before its start to its end.
         cpu_s: processor time of it and of its children, all cores together.
-        peak_mb: most memory that it held at a time, and its largest child with it.
+        peak_mb: its peak memory, together with that of its largest child.
         result: what it reported.
     """
 
@@ -83,7 +83,7 @@ class ProcessFailedError(Exception):
 
 
 def measure(module: str, *arguments: object, environment: Mapping[str, str], log: Path) -> Measured:
-    """Run a module of this package in a process of its own; its `main` ends with `report`.
+    """Run a module of this package in its own process; its `main` ends with `report`.
 
     Args:
         environment: variables besides those of this process.
@@ -93,9 +93,9 @@ def measure(module: str, *arguments: object, environment: Mapping[str, str], log
         ProcessFailedError: it failed.
     """
     command = [sys.executable, "-m", f"{__package__}.{module}", *map(str, arguments)]
-    # Compiled modules are kept, as they are in an installation, whatever the developer's environment says.
+    # Compiled modules are kept, as in an installation, whatever the developer's environment says.
     variables = {**os.environ, **environment, "PYTHONDONTWRITEBYTECODE": ""}
-    os.sync()  # what was written before is not to be paid for now
+    os.sync()  # so that earlier writes don't slow down the measured process
     with log.open("wb") as errors:
         began = time.monotonic()
         process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=errors, text=True)
@@ -111,8 +111,8 @@ def measure(module: str, *arguments: object, environment: Mapping[str, str], log
 
 
 def report(result: Mapping[str, Any]) -> None:
-    """Tell the process that measures this one what came out, and the most memory that it took."""
-    # Not `ru_maxrss` of this process: what its parent held when it was forked counts there.
+    """Report the result and the peak memory to the process that measures this one."""
+    # Not `ru_maxrss`, which includes the memory that the parent had at the fork.
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak_kb = int(lines["VmHWM"].split()[0]) + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(json.dumps({"peak_mb": peak_kb / 1024, "result": result}))

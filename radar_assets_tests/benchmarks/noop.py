@@ -1,4 +1,4 @@
-"""Dagster's own floor for the tick benchmark: one asset that does nothing, and a sensor that asks for it when a file is touched."""
+"""Dagster's own floor for the tick benchmark: an asset that does nothing, and a sensor that requests it when a file is touched."""
 
 import os
 from pathlib import Path
@@ -11,15 +11,15 @@ TRIGGER = "RADAR_BENCHMARK_TRIGGER"
 
 @dg.asset
 def nothing() -> None:
-    """Materializes at once."""
+    """Materializes immediately."""
 
 
 @dg.sensor(target=nothing, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def noop_sensor() -> dg.RunRequest | dg.SkipReason:
-    """Asks for a run each time that the file is touched."""
+    """Requests a run each time the file is touched."""
     trigger = Path(os.environ[TRIGGER])
     if not trigger.exists():
-        return dg.SkipReason("Nothing was asked for.")
+        return dg.SkipReason("The file was not touched.")
     return dg.RunRequest(run_key=str(trigger.stat().st_mtime_ns))
 
 

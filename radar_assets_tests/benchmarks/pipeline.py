@@ -15,19 +15,19 @@ EVENTS = 2_400_000
 PROJECTS = 50
 THREADS = 2
 ROUNDS = 3
-MOST_TIMES = 1.5
-MOST_MEMORY_MB = 2048
+MAX_TIMES = 1.5
+MAX_MEMORY_MB = 2048
 
 
 class DifferentResultError(Exception):
-    """The bare script and Radar give different tables, so that comparing their times means nothing."""
+    """The bare script and Radar give different tables, so comparing their times would be meaningless."""
 
 
 def run(folder: Path, scale: float) -> list[Figure]:
     """Time and memory of both, from the round whose ratio is the median.
 
     Raises:
-        DifferentResultError: they don't agree on every row.
+        DifferentResultError: their tables differ.
     """
     landed = traffic.land(folder / "landing", traffic.DAY, 1, projects=PROJECTS, events=round(EVENTS * scale))
     rounds = [_round(folder, number) for number in range(max(1, round(ROUNDS * scale)))]
@@ -37,7 +37,7 @@ def run(folder: Path, scale: float) -> list[Figure]:
 
 
 def _round(folder: Path, number: int) -> tuple[Measured, Measured]:
-    """The bare script before and after Radar in a home of its own, of which the faster counts: machines are slow for minutes."""
+    """Run the bare script before and after Radar, and use its faster run, because machines are slow for minutes at a time."""
     home, output = folder / f"home-{number}", folder / f"bare-{number}"
     environment = traffic.environment_of(home, folder / "landing", threads=THREADS)
     settings = traffic.prepare_home(environment, PROJECTS)
@@ -49,7 +49,7 @@ def _round(folder: Path, number: int) -> tuple[Measured, Measured]:
         arguments = (folder / "landing", output, THREADS, day, PROJECTS)
         return measure("bare", *arguments, environment=environment, log=folder / "bare.log")
 
-    # Once without a line, the day before: what a home in use has compiled and cached.
+    # First an empty day, so that everything is compiled and cached as in a home in use.
     before = (hour_key(window.start - HOUR), hour_key(window.start - HOUR), day_key(traffic.DAY - DAY))
     measure("product", *before, environment=environment, log=folder / "first.log")
     first = run_bare()
@@ -64,10 +64,10 @@ def _round(folder: Path, number: int) -> tuple[Measured, Measured]:
 
 
 def compare(settings: "Settings", output: Path) -> None:
-    """Make sure that the tables have the same rows, whatever number a line got in its segment.
+    """Check that the tables have the same rows, apart from line numbers.
 
     Raises:
-        DifferentResultError: they don't.
+        DifferentResultError: they differ.
     """
     from radar_assets.lakehouse.inputs import Files
     from radar_assets.lakehouse.sql import SqlModel
@@ -75,7 +75,7 @@ def compare(settings: "Settings", output: Path) -> None:
 
     lakehouse = open_lakehouse(settings)
     for name, table in TABLES.items():
-        if name == "alerts":  # no part of the way from lines to metrics
+        if name == "alerts":  # not part of the path from lines to metrics
             continue
         columns = ", ".join(f'"{column}"' for column in table.column_names if column != "line_number")
         statement = f"""
@@ -93,11 +93,11 @@ def compare(settings: "Settings", output: Path) -> None:
 def _figures(bare: Measured, product: Measured, lines: int) -> list[Figure]:
     seconds, floor = product.result["runs_s"], bare.result["runs_s"]
     figures = [
-        Figure("pipeline", "from NDJSON to daily metrics", seconds, "s", floor, most_times=MOST_TIMES),
-        Figure("pipeline", "the same with process start", product.wall_s, "s", bare.wall_s, most_times=MOST_TIMES),
+        Figure("pipeline", "from NDJSON to daily metrics", seconds, "s", floor, max_times=MAX_TIMES),
+        Figure("pipeline", "the same with process start", product.wall_s, "s", bare.wall_s, max_times=MAX_TIMES),
         Figure("pipeline", "processor time", product.cpu_s, "CPU s", bare.cpu_s),
         Figure("pipeline", "throughput", lines / seconds, "events/s", lines / floor),
-        Figure("pipeline", "peak memory", product.peak_mb, "MB", bare.peak_mb, at_most=MOST_MEMORY_MB),
+        Figure("pipeline", "peak memory", product.peak_mb, "MB", bare.peak_mb, at_most=MAX_MEMORY_MB),
     ]
     steps = product.result["steps_s"]
     figures += [

@@ -1,4 +1,4 @@
-"""Radar's side of the pipeline benchmark, a process of its own: a day through Dagster, in process, on the instance of the home."""
+"""Radar's side of the pipeline benchmark, in its own process: a day through Dagster, in process, on the instance of the home."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from radar_assets_tests.benchmarks.measurement import report
 def main(first_hour: str, last_hour: str, day: str) -> None:
     """Run `hourly_job` over a range of hours and `daily_job` for a day, with all their checks."""
     began = time.monotonic()
-    # What a run loads when it needs it is loaded before, as in the bare script; `the same with process start` has it in.
+    # Lazily loaded modules are loaded before, as in the bare script; `the same with process start` includes them.
     import duckdb  # noqa: F401
     import pyarrow.dataset  # noqa: F401
     import pyiceberg.catalog.sql

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 EVENTS = 10_000
 SAMPLES = 7
-MOST_OVER_S = 3.0
+MAX_OVER_S = 3.0
 PATIENCE_S = 300
 
 
 class NoRunError(Exception):
-    """The daemon started no run, or one that failed."""
+    """The daemon started no run, or the run failed."""
 
 
 class Tick(NamedTuple):
@@ -39,10 +39,10 @@ class Tick(NamedTuple):
 
 
 def run(folder: Path, scale: float) -> list[Figure]:
-    """Medians of a tick, and where its time goes.
+    """Medians of a tick and of its parts.
 
     Raises:
-        NoRunError: the daemon didn't do its work.
+        NoRunError: the daemon started no run, or the run failed.
     """
     from dagster import DagsterInstance
 
@@ -55,7 +55,7 @@ def run(folder: Path, scale: float) -> list[Figure]:
     ticks: list[Tick] = []
     floor: list[Tick] = []
     with DagsterInstance.get() as instance, _daemon(folder):
-        # What takes turns has the same neighbours; the first of each is slower, since nothing is in the caches.
+        # They alternate, so that both see the same load. The first of each is slower, since the caches are empty.
         for number in range(samples + 1):
             hour, lines = next(hours)
             write_segment(settings.landing, hour, f"tick-{number}", [lines])
@@ -80,9 +80,9 @@ def _figures(ticks: list[Tick], floor: list[Tick]) -> list[Figure]:
             median(map(span, ticks)),
             "s",
             median(map(span, floor)),
-            most_over=None if place else MOST_OVER_S,
+            max_over=None if index else MAX_OVER_S,
         )
-        for place, (name, span) in enumerate(spans.items())
+        for index, (name, span) in enumerate(spans.items())
     ]
     steps = {name: median(tick.steps.get(name, 0) for tick in ticks) for name in ticks[0].steps}
     return [*figures, *(Figure("tick", f"step {name}", time, "s") for name, time in steps.items())]
@@ -90,14 +90,14 @@ def _figures(ticks: list[Tick], floor: list[Tick]) -> list[Figure]:
 
 @contextmanager
 def _daemon(folder: Path) -> Iterator[None]:
-    """Dagster's daemon with Radar's code location and that of the floor, until the block ends."""
+    """Dagster's daemon with the code locations of Radar and of the floor, until the block ends."""
     workspace = folder / "workspace.yaml"
     modules = ("radar_assets.definitions", "radar_assets_tests.benchmarks.noop")
     entries = [f"  - python_module: {{module_name: {module}}}\n" for module in modules]
     workspace.write_text("load_from:\n" + "".join(entries))
     command = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
     with (folder / "daemon.log").open("wb") as log:
-        # Compiled modules are kept, as they are in an installation, whatever the developer's environment says.
+        # Compiled modules are kept, as in an installation, whatever the developer's environment says.
         process = subprocess.Popen(
             command, env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
@@ -109,7 +109,7 @@ def _daemon(folder: Path) -> Iterator[None]:
 
 
 def _next_tick(instance: "DagsterInstance", sensor: str, asset: str, done: int) -> Tick:
-    """The tick after `done` others that asked for a run, once that has ended."""
+    """The tick after `done` others that requested a run, once that run has ended."""
     from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
     until = time.monotonic() + PATIENCE_S
@@ -140,7 +140,7 @@ def _next_tick(instance: "DagsterInstance", sensor: str, asset: str, done: int) 
 
 
 def _let_runs_end(instance: "DagsterInstance") -> None:
-    """Wait for the runs of other sensors, which would take part of the processor from the next one."""
+    """Wait for the runs of other sensors, which would compete with the next one for the processor."""
     from dagster import DagsterRunStatus, RunsFilter
 
     under_way = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
@@ -149,7 +149,7 @@ def _let_runs_end(instance: "DagsterInstance") -> None:
 
 
 def _tick_began(instance: "DagsterInstance", run: "DagsterRun") -> float:
-    """When the tick began that asked for a run."""
+    """When the tick that requested a run began."""
     state = next(s for s in instance.all_instigator_state() if s.name == run.tags["dagster/sensor_name"])
     ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
     return next(tick.timestamp for tick in ticks if run.run_id in tick.run_ids)

@@ -1,4 +1,4 @@
-"""What benchmarks run on: simulated events of about 600 bytes in a landing zone, and homes that know their projects."""
+"""Input of benchmarks: simulated events of about 600 bytes in a landing zone, and homes with their projects."""
 
 import os
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ EVENT_BYTES = 600
 
 
 class Landed(NamedTuple):
-    """What is in a landing zone."""
+    """The content of a landing zone."""
 
     lines: int
     size_bytes: int
 
 
 def land(landing: Path, start: date, days: int, *, projects: int, events: int) -> Landed:
-    """Simulated traffic in a landing zone, as plain NDJSON."""
+    """Write simulated traffic to a landing zone, as plain NDJSON."""
     lines = size = 0
     for segment in simulate(start, days, projects=projects, events=events, event_bytes=EVENT_BYTES):
         write_segment(landing, segment.hour, segment.name, [segment.lines])
@@ -35,7 +35,7 @@ def land(landing: Path, start: date, days: int, *, projects: int, events: int) -
 
 
 def write_file(file: Path, start: date, *, days: int, events: int) -> int:
-    """Simulated traffic in one NDJSON file; how many lines it has."""
+    """Write simulated traffic to one NDJSON file. Returns the number of lines."""
     lines = 0
     with file.open("wb") as target:
         for segment in simulate(start, days, projects=3, events=events, event_bytes=EVENT_BYTES, malformed_share=0):
@@ -45,7 +45,7 @@ def write_file(file: Path, start: date, *, days: int, events: int) -> int:
 
 
 def hours_of_lines(start: date, lines: int, hours: int) -> Iterator[tuple[datetime, bytes]]:
-    """Received hours one after the other, each with its first `lines` simulated lines."""
+    """Consecutive received hours, each with its first `lines` simulated lines."""
     segments: dict[datetime, list[bytes]] = {}
     days = -(-hours // 24)
     for segment in simulate(start, days + 1, projects=3, events=60 * lines * (days + 1), event_bytes=EVENT_BYTES):
@@ -55,13 +55,13 @@ def hours_of_lines(start: date, lines: int, hours: int) -> Iterator[tuple[dateti
 
 
 def environment_of(home: Path, landing: Path, **settings: object) -> dict[str, str]:
-    """The variables that put a process to work in a home."""
+    """Environment variables for a process that uses a home."""
     variables = {"home": home, "landing_url": f"file://{landing}", **settings}
     return {f"RADAR_{name.upper()}": str(value) for name, value in variables.items()}
 
 
 def prepare_home(environment: dict[str, str], projects: int) -> Settings:
-    """A home as it is after its first start, with the simulator's projects in it; from then on it is that of this process."""
+    """Prepare a home as after its first start, with the simulator's projects, and make it the home of this process."""
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project

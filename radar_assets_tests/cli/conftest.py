@@ -1,4 +1,4 @@
-"""Fixtures of the command line: a way to run it, and a small home that commands can look at."""
+"""Fixtures for the command line: runners, and a small home to read."""
 
 import os
 import shlex
@@ -29,7 +29,7 @@ HOUR = utc_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Run:
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -41,7 +41,7 @@ Radar = Callable[..., Run]
 
 @pytest.fixture
 def radar(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Radar:
-    """Runs a command in this process, given as a shell would be."""
+    """Runs a command in this process, given as a shell command line."""
     monkeypatch.setenv("COLUMNS", "120")
 
     def run(command: str) -> Run:
@@ -55,7 +55,7 @@ def radar(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def in_a_process(command: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a process of its own."""
+    """Runs a command in its own process."""
     script = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
     return subprocess.run(
         [sys.executable, "-c", script, *shlex.split(command)],
@@ -72,16 +72,16 @@ def land(settings: Settings, lines: list[bytes], name: str, hour: datetime = HOU
 
 
 def load(settings: Settings) -> None:
-    """Take what has landed through the whole graph."""
+    """Build all tables from the landed segments."""
     catch_up(settings, open_lakehouse(settings), build_defs(settings))
 
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with one hour of the project `shop`: three events, a copy and four rejected lines. Tests only look at it."""
+    """A home with one hour of the project `shop`: three events, a copy and four rejected lines. Tests only read it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # that of all workers, which share the home
+        folder = folder.parent  # the temporary folder of all workers, which share the home
     home, ready = folder / "shop", folder / "shop.ready"
     with FileLock(folder / "shop.lock"), pytest.MonkeyPatch.context() as environment:
         if not ready.exists():
@@ -101,6 +101,6 @@ def _fill(settings: Settings) -> None:
 
 @pytest.fixture
 def in_shop(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same as the home of this test."""
+    """The same home, as the home of this test."""
     monkeypatch.setenv("RADAR_HOME", str(shop))
     return shop

@@ -1,4 +1,4 @@
-"""`radar alerts`, `radar deliveries` and `radar watch`: what people see of alerts, and say to them."""
+"""`radar alerts`, `radar deliveries` and `radar watch`: alerts are shown and changed, and the daemon is monitored."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -29,7 +29,7 @@ def store(settings: Settings) -> Iterator[Store]:
 
 
 def fire(store: Store, project: str = "shop") -> str:
-    """An alert on the last hour; its id."""
+    """Record an alert on the last hour. Returns its id."""
     window = Window.of_hour(HOUR)
     found = Findings(rule(), {(project, ""): [window]}, [Breach(project, window, window.start, 50.0, 10.0)])
     record(store, found, context(utc_now()))
@@ -50,18 +50,18 @@ def test_an_alert_is_listed_shown_acknowledged_and_snoozed(radar: Radar, store: 
     for part in (id, "threshold, medium", f"{HOUR:%Y-%m-%d %H:%M}", "50", "chat", "pending"):
         assert part in shown
     wrong = radar(f"alerts snooze {id} soon")
-    assert (wrong.code, "write it as 30m, 4h or 2d" in wrong.err) == (1, True)
+    assert (wrong.code, "use e.g. 30m, 4h or 2d" in wrong.err) == (1, True)
     assert "radar alerts list" in radar("alerts ack nothing").err
 
 
-def test_what_a_project_is_called_drives_no_terminal(radar: Radar, store: Store) -> None:
+def test_a_project_name_can_not_drive_the_terminal(radar: Radar, store: Store) -> None:
     fire(store, "[red]\x1b[31mshop")
     out = radar("alerts list").out
     assert "\x1b[31mshop" not in out
     assert "[red]\\x1b" in out
 
 
-def test_messages_are_listed_sent_again_and_dropped(radar: Radar, store: Store) -> None:
+def test_messages_are_listed_retried_and_dropped(radar: Radar, store: Store) -> None:
     assert "No messages" in radar("deliveries").out
     fire(store)
     claim = outbox.claim(store, "chat", utc_now())
@@ -78,7 +78,7 @@ def test_messages_are_listed_sent_again_and_dropped(radar: Radar, store: Store) 
     assert id in radar("sql 'select * from alert_deliveries' --format csv").out
 
 
-def test_the_daemon_is_watched_from_outside_and_what_is_due_is_sent_while_it_is_gone(
+def test_watch_monitors_the_daemon_and_sends_due_messages_while_it_is_down(
     radar: Radar, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RADAR_ALLOWED_HOSTS", "127.0.0.1")
@@ -101,7 +101,7 @@ def test_the_daemon_is_watched_from_outside_and_what_is_due_is_sent_while_it_is_
             session.add(AlertRule(name=watching.name, position=0, spec=watching.model_dump(mode="json", by_alias=True)))
         run = radar("watch --once")
         assert (run.code, "1 sent" in run.err, "No enabled rule" in run.err) == (1, True, False)
-        assert "no sign of life" in str(receiver.received[0][1])
+        assert "sent no heartbeat" in str(receiver.received[0][1])
         assert radar("watch --once").code == 1
         assert len(receiver.ids) == 1
         beat(timedelta(0))

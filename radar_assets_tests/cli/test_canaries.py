@@ -1,4 +1,4 @@
-"""A secret in any setting shows nowhere: not in what commands print, nor in errors, tracebacks, Dagster's instance or files."""
+"""Secrets in settings are never shown: not in output, errors, tracebacks, Dagster's instance or files."""
 
 from pathlib import Path
 
@@ -42,8 +42,8 @@ OUT_OF_REACH = {
 
 
 @pytest.mark.parametrize("field", Settings.model_fields)
-def test_no_setting_is_shown_with_a_secret_in_it(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    urls = [f"{scheme}://{place}" for scheme in SCHEMES.get(field, ("postgresql",)) for place in PLACES]
+def test_settings_are_shown_without_their_secrets(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = [f"{scheme}://{index}" for scheme in SCHEMES.get(field, ("postgresql",)) for index in PLACES]
     if field in SCHEMES:
         urls.append(PLACES[0])
     for url in urls:
@@ -55,11 +55,11 @@ def test_no_setting_is_shown_with_a_secret_in_it(field: str, monkeypatch: pytest
             assert CANARY not in str(error), url
         else:
             assert CANARY not in masked(getattr(settings, field)), url
-            # What is not kept as a secret is used, and named in messages, as it is written.
+            # Settings that are not secret are shown in messages as they are written.
             assert field not in SCHEMES or CANARY not in f"{settings!r} {settings.landing_zone} {settings.warehouse}"
 
 
-def test_what_is_not_secret_is_shown() -> None:
+def test_values_that_are_not_secret_are_shown() -> None:
     assert masked("postgresql://user:a@b@db.shop.example:5432/radar?sslmode=require&password=c") == (
         "postgresql://***@db.shop.example:5432/radar?sslmode=require&password=***"
     )
@@ -68,7 +68,7 @@ def test_what_is_not_secret_is_shown() -> None:
 
 
 @pytest.mark.parametrize("command", ["doctor", "status", "collect --port 18437", "apply"])
-def test_commands_show_no_secret_of_servers_that_are_out_of_reach(
+def test_commands_show_no_secret_of_unreachable_servers(
     radar: Radar, radar_home: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, url in OUT_OF_REACH.items():
@@ -87,7 +87,7 @@ def test_a_traceback_shows_no_secret(radar_home: Path) -> None:
     assert CANARY not in run.stdout + run.stderr
 
 
-def test_dagsters_instance_and_the_files_of_the_home_hold_no_secret(
+def test_dagsters_instance_and_the_files_of_the_home_contain_no_secret(
     radar: Radar, radar_home: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, url in OUT_OF_REACH.items():

@@ -1,4 +1,4 @@
-"""`radar channels` shows where alerts go and tries it, without a secret."""
+"""`radar channels` lists and tests channels, without showing secrets."""
 
 import pytest
 
@@ -13,13 +13,13 @@ from radar_assets_tests.messaging.channels.servers import KEY, serving, status
 def apply(settings: Settings, *specs: dict) -> None:
     store = open_store(settings.database)
     with store.session() as session:
-        for place, spec in enumerate(specs):
+        for index, spec in enumerate(specs):
             channel = parse_channel(spec, ("127.0.0.1",))
-            session.add(Channel(name=channel.name, position=place, spec=channel.model_dump(mode="json")))
+            session.add(Channel(name=channel.name, position=index, spec=channel.model_dump(mode="json")))
     store.close()
 
 
-def test_channels_are_listed_and_tried(
+def test_channels_are_listed_and_tested(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RADAR_ALLOWED_HOSTS", "10.0.0.0/8, 127.0.0.1")
@@ -46,13 +46,13 @@ def test_channels_are_listed_and_tried(
     assert b"alert.test" in server.requests[0].body
 
 
-def test_without_channels_it_says_how_to_have_some(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_channels_it_says_how_to_declare_one(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list") == 0
     assert "radar apply" in capsys.readouterr().out
 
 
 def run(*arguments: str) -> int:
-    """What the command exits with."""
+    """Run the command. Returns its exit code."""
     with pytest.raises(SystemExit) as ended:
         main(["channels", *arguments])
     return int(ended.value.code or 0)

@@ -26,12 +26,12 @@ def test_help_lists_every_command_with_what_it_does(radar: Radar) -> None:
     assert set(COMMANDS) == {name for name in app if not name.startswith("-") and app[name].show}
 
 
-def test_no_command_at_all_shows_the_help(radar: Radar) -> None:
+def test_without_a_command_the_help_is_shown(radar: Radar) -> None:
     assert radar("").out == radar("--help").out
 
 
 @pytest.mark.parametrize("command", [*[name for name in COMMANDS if name != "project"], "project add", "project list"])
-def test_every_option_says_what_it_is_for(radar: Radar, command: str) -> None:
+def test_every_option_is_described(radar: Radar, command: str) -> None:
     help = radar(f"{command} --help")
     assert help.code == 0
     options = [
@@ -42,7 +42,7 @@ def test_every_option_says_what_it_is_for(radar: Radar, command: str) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    # Time itself depends on who else is at work; what makes the help slow does not.
+    # Timings depend on other load; the modules that make the help slow do not.
     script = """
 import sys
 from radar_assets.cli import main

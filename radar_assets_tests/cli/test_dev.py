@@ -1,4 +1,4 @@
-"""`radar dev`: what it shows, a first event that is soon in the numbers, and how everything ends with it."""
+"""`radar dev`: its panel, a first event that is soon counted, and that all processes end with it."""
 
 import http.client
 import json
@@ -29,39 +29,20 @@ from radar_assets.tables import open_lakehouse
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.cli.test_rules import RULES, written
 from radar_assets_tests.platform import instance_of, open_paths
+from radar_assets_tests.processes import free_port, members
 
 PATIENCE_S = 120
 FIRST_EVENT_S = 120
-"""How long a first event may take to the numbers: a minute, and twice that on a machine with much else to do."""
+"""Maximum time until a first event is counted: a minute, and twice that on a busy machine."""
 CANARY = "c4n4ry"
 SECRETS = {"RADAR_REDIS_URL": f"redis://:{CANARY}@127.0.0.1:1/0", "RADAR_SMTP_URL": f"smtp://user:{CANARY}@127.0.0.1:1"}
-"""Settings with a secret that must show nowhere."""
+"""Settings with a secret that must not be shown."""
 STOPPING = "Stopping ... Press Ctrl-C again to kill everything.\n"
 SCRIPT = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def members(group: int) -> list[int]:
-    """The processes of a session that still run."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == group and fields[0] != "Z":
-            found.append(int(folder.name))
-    return found
-
-
 def counted(settings: Settings) -> float:
-    """The events of the first project in the table that the UI shows."""
+    """The events of the first project, as the UI shows them."""
     with reading(open_lakehouse(settings)) as connection:
         sql = "select sum(value) from hourly_metrics where metric = 'events' and project_id = 'default'"
         [total] = connection.execute(sql).fetchone() or [0]
@@ -70,7 +51,7 @@ def counted(settings: Settings) -> float:
 
 @contextmanager
 def running(folder: Path, port: int, collector_port: int, script: str = SCRIPT) -> Iterator[subprocess.Popen[str]]:
-    """`radar dev` in a session of its own, of which nothing is left when the block ends."""
+    """`radar dev` in its own session, which is killed when the block ends."""
     with subprocess.Popen(
         [sys.executable, "-c", script, "dev", "--port", str(port), "--collector-port", str(collector_port)],
         cwd=folder,
@@ -101,7 +82,7 @@ def sending(url: str, authorization: str, event: str) -> http.client.HTTPRespons
 
 
 def left_of(process: subprocess.Popen[Any], patience_s: float = PATIENCE_S) -> list[int]:
-    """The members of a session that remain after its command has ended, except those that end in time."""
+    """The processes of a session that remain some time after its command has ended."""
     deadline = time.monotonic() + patience_s
     while (left := members(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -112,11 +93,11 @@ needs_proc = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for pr
 
 
 @needs_proc
-def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_request(
+def test_a_first_event_is_counted_and_a_signal_stops_all_processes_after_their_requests(
     radar: Radar, radar_home: Path, tmp_path: Path
 ) -> None:
     port, collector_port = free_port(), free_port()
-    # As in the background of a script, where the interrupt signal is ignored.
+    # As in the background of a script, where SIGINT is ignored.
     ignored = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {SCRIPT}"
     with running(tmp_path, port, collector_port, ignored) as process:
         lines = panel(process)
@@ -172,7 +153,9 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_but_cuts_no_r
 
 
 @needs_proc
-def test_kill_leaves_no_process_behind_and_cuts_no_request(radar: Radar, settings: Settings, tmp_path: Path) -> None:
+def test_kill_leaves_no_process_behind_and_requests_are_answered(
+    radar: Radar, settings: Settings, tmp_path: Path
+) -> None:
     store = open_store(settings.database)
     ensure_projects(store, [Project("shop"), Project("blog")])
     key = create_key(store, "shop")
@@ -202,7 +185,7 @@ def test_when_a_child_ends_its_last_lines_are_shown_and_everything_stops(radar_h
     collector_port = free_port()
     with running(tmp_path, free_port(), collector_port) as process, socket.socket() as taken:
         assert process.stderr and process.stderr.readline().startswith("Starting")
-        # Taken since `radar dev` has looked, and before the collector does.
+        # The port is taken after the check of `radar dev` and before the collector binds it.
         taken.bind(("127.0.0.1", collector_port))
         taken.listen()
         said = process.stderr.read()
@@ -215,7 +198,7 @@ def test_when_a_child_ends_its_last_lines_are_shown_and_everything_stops(radar_h
     assert f"can't listen on 127.0.0.1:{collector_port}" in said.splitlines()[-1]
 
 
-def test_a_port_in_use_is_told_before_anything_starts(radar: Radar, radar_home: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(radar: Radar, radar_home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -22,7 +22,7 @@ def landed(settings: Settings) -> list[dict]:
     return [json.loads(text) for file in files for text in file.read_text().splitlines()]
 
 
-def test_columns_become_fields_and_their_projects_are_added(radar: Radar, settings: Settings, tmp_path: Path) -> None:
+def test_columns_become_fields_and_new_projects_are_added(radar: Radar, settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "orders.csv"
     file.write_text("id,site,customer,at,geo\n1,shop,ann,2026-05-01T10:00:00Z,DE\n2,blog,bob,2026-05-01T11:00:00Z,FR\n")
     run = radar(

@@ -9,7 +9,7 @@ from radar_assets_tests.cli.conftest import Radar
 
 
 def grants(settings: Settings) -> dict[str, tuple[str, str]]:
-    """What each key in force opens, by its hash."""
+    """The grants of all valid keys, by hash."""
     store: Store = open_store(settings.database)
     try:
         return {digest: (grant.project_id, grant.kind) for digest, grant in read_grants(store).items()}
@@ -17,7 +17,7 @@ def grants(settings: Settings) -> dict[str, tuple[str, str]]:
         store.close()
 
 
-def test_a_key_is_printed_alone_once_and_kept_as_a_hash(radar: Radar, settings: Settings) -> None:
+def test_a_key_is_printed_alone_and_stored_as_a_hash(radar: Radar, settings: Settings) -> None:
     radar("project add shop")
     run = radar("key create shop")
     key = run.out.strip()
@@ -47,7 +47,7 @@ def test_a_key_is_revoked_by_its_id_or_by_itself(radar: Radar, settings: Setting
     assert "https://shop.example" in radar("key list").out
 
 
-def test_a_chosen_key_can_be_chosen_once_until_it_is_revoked(radar: Radar, settings: Settings) -> None:
+def test_a_chosen_key_is_unique_until_it_is_revoked(radar: Radar, settings: Settings) -> None:
     radar("project add shop")
     radar("project add blog")
     assert radar("key create shop --value shop.example").out == "shop.example\n"

@@ -1,4 +1,4 @@
-"""Who may read what Radar keeps: other users nothing, whatever started the process, and a group the landing zone if it is named."""
+"""Permissions of Radar's files: other users have no access, and a group only has access to the landing zone if a setting names it."""
 
 import grp
 import os
@@ -22,7 +22,7 @@ from radar_assets_tests.platform import open_paths
 
 HOUR = datetime(2026, 3, 1, 12)
 GROUP = 2
-"""Any group, when the tests run as root."""
+"""Any group will do, since the tests run as root."""
 
 
 def mode(path: Path) -> int:
@@ -31,7 +31,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture(autouse=True)
 def usual_umask() -> Iterator[None]:
-    """What most users have; Radar changes that of the process."""
+    """The umask of most users; Radar changes that of the process."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -39,7 +39,7 @@ def usual_umask() -> Iterator[None]:
 
 @pytest.fixture
 def old_home(radar_home: Path) -> Path:
-    """A home as earlier versions left it."""
+    """A home with the permissions of earlier versions."""
     for folder in ("cache", "dagster", "landing/dt=2026-03-01", "tmp", "warehouse"):
         (radar_home / folder).mkdir(parents=True)
     (radar_home / "radar.db-wal").touch()
@@ -47,14 +47,14 @@ def old_home(radar_home: Path) -> Path:
     return radar_home
 
 
-def test_a_command_makes_nothing_that_others_can_read(radar: Radar, radar_home: Path) -> None:
+def test_commands_create_no_file_that_others_can_read(radar: Radar, radar_home: Path) -> None:
     for command in ("project add shop", "simulate --days 1 --projects 1 --events 100", "status"):
         assert radar(command).code == 0
     assert {path.name for path in radar_home.iterdir()} >= {"dagster", "landing", "radar.db", "warehouse"}
     assert open_paths(radar_home) == []
 
 
-def test_a_home_of_an_earlier_version_is_closed_and_that_is_said_once(
+def test_a_home_of_an_earlier_version_is_closed_and_reported_once(
     old_home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     load_settings().prepare()
@@ -66,9 +66,7 @@ def test_a_home_of_an_earlier_version_is_closed_and_that_is_said_once(
     assert capfd.readouterr().err == ""
 
 
-def test_only_what_is_radars_is_closed_in_a_folder_that_holds_other_things(
-    radar: Radar, old_home: Path, tmp_path: Path
-) -> None:
+def test_in_a_folder_with_other_files_only_radars_own_are_closed(radar: Radar, old_home: Path, tmp_path: Path) -> None:
     (old_home / "site").mkdir()
     (tmp_path / "disk").mkdir()
     (old_home / "landing" / "dt=2026-03-01").rmdir()
@@ -96,7 +94,7 @@ def test_only_what_is_radars_is_closed_in_a_folder_that_holds_other_things(
     assert f"landing zone {old_home / 'landing'} is open to other users (0755)" in out
 
 
-def test_folders_elsewhere_are_left_as_they_are_and_reported(
+def test_folders_outside_the_home_are_left_unchanged_and_reported(
     radar: Radar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, variable in (("landing", "RADAR_LANDING_URL"), ("warehouse", "RADAR_WAREHOUSE_URL")):
@@ -123,7 +121,7 @@ def test_a_group_may_add_segments_when_the_setting_names_it(
     gid = GROUP if os.geteuid() == 0 else os.getgid()
     monkeypatch.setenv("RADAR_LANDING_GROUP", str(gid))
     settings = load_settings().prepare()
-    collector = OpenSegments(settings.landing, most_bytes=1, most_age_s=60)
+    collector = OpenSegments(settings.landing, max_bytes=1, max_age_s=60)
     collector.append(HOUR, b"{}\n")
     collector.roll()
     write_segment(settings.landing, HOUR.replace(hour=13), "a", [b"{}\n"])
@@ -133,7 +131,7 @@ def test_a_group_may_add_segments_when_the_setting_names_it(
     assert {mode(path) for path in shared} == {0o3770}
     assert {mode(path) for path in segments} == {0o640}
     assert {path.stat().st_gid for path in [old_home, *shared, *segments]} == {gid}
-    # The group passes through the home, in which all else is closed to it.
+    # The group passes through the home, and can't read anything else in it.
     assert mode(old_home) == 0o710
     rest = [path for path in old_home.iterdir() if path.name != "landing"]
     assert {mode(path) & 0o077 for path in rest} == {0}
@@ -144,7 +142,7 @@ def test_a_group_may_add_segments_when_the_setting_names_it(
     assert mode(old_home) == mode(settings.landing) == 0o700
 
 
-def test_a_folder_elsewhere_is_opened_to_a_group_by_the_operator(
+def test_a_folder_outside_the_home_is_opened_to_a_group_by_the_operator(
     radar: Radar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     landing, group = tmp_path / "landing", grp.getgrgid(os.getgid()).gr_name
@@ -165,7 +163,7 @@ def test_a_folder_elsewhere_is_opened_to_a_group_by_the_operator(
 
 
 def as_user(uid: int, act: Callable[[], object]) -> None:
-    """Do something in a process of another user, who is a member of `GROUP`."""
+    """Run a function in a process of another user, who is a member of `GROUP`."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -195,7 +193,7 @@ def refused(landing: Path, command: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="tests of a group's members need root, to run processes as other users")
-def test_members_of_the_group_add_segments_but_change_or_remove_none_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_of_the_group_can_add_segments_but_not_change_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     radar_uid, member_uid, later = 65533, 65534, HOUR.replace(hour=13)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "radar"
@@ -209,7 +207,7 @@ def test_members_of_the_group_add_segments_but_change_or_remove_none_of_others(m
 
         def write(hour: datetime) -> None:
             load_settings().prepare()
-            collector = OpenSegments(landing, most_bytes=1, most_age_s=60)
+            collector = OpenSegments(landing, max_bytes=1, max_age_s=60)
             collector.append(hour, b"{}\n")
             collector.roll()
             write_segment(landing, hour, "own", [b"{}\n"])
@@ -241,7 +239,7 @@ def test_members_of_the_group_add_segments_but_change_or_remove_none_of_others(m
             as_user(radar_uid, lambda hour=hour: read(hour))
 
 
-def test_a_group_that_is_unknown_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_group_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADAR_LANDING_GROUP", "nonesuch")
     with pytest.raises(SettingsError, match="RADAR_LANDING_GROUP=nonesuch: not a group on this machine"):
         load_settings()

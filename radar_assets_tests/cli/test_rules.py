@@ -51,7 +51,7 @@ def written(settings: Settings, text: str) -> Path:
 
 @contextmanager
 def ui(answer: dict[str, Any], instance_id: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Something that answers as the UI of an instance does; its address, and what it was asked to do."""
+    """A server that responds like the UI of an instance. Returns its address and the requests."""
     asked: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,7 +101,7 @@ def test_apply_stores_what_is_in_the_file_and_removes_the_rest(radar: Radar, set
     store.close()
 
 
-def test_nothing_of_an_invalid_file_is_applied(radar: Radar, settings: Settings) -> None:
+def test_an_invalid_file_is_not_applied_at_all(radar: Radar, settings: Settings) -> None:
     path = written(settings, RULES)
     radar("apply")
     written(settings, RULES.replace("operator: gt", "operator: above").replace("threshold: 1", "threshold: plenty"))
@@ -110,14 +110,14 @@ def test_nothing_of_an_invalid_file_is_applied(radar: Radar, settings: Settings)
     assert run.err.splitlines() == [
         f"radar: {path}, line 4: rules[0].operator of many_events: must be 'gt', 'gte', 'lt', 'lte', 'eq' or "
         "'change_pct'",
-        f"{path}, line 14: rules[1].threshold of few_events: is no number",
+        f"{path}, line 14: rules[1].threshold of few_events: not a number",
     ]
     assert [rule.threshold for rule in stored_rules(settings.database)] == [2, 1]
 
 
 @pytest.fixture
 def instance_id(settings: Settings) -> str:
-    """What the pages of this home's UI have."""
+    """The instance id in the pages of this home's UI."""
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         assert isinstance(instance.run_storage, SqlRunStorage)
         return instance.run_storage.get_run_storage_id()
@@ -126,7 +126,7 @@ def instance_id(settings: Settings) -> str:
 SOUND = {"data": {"reloadWorkspace": {"locationEntries": []}}}
 
 
-def test_a_running_ui_loads_what_was_applied(
+def test_a_running_ui_reloads_the_applied_rules(
     radar: Radar, settings: Settings, instance_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(settings, RULES)
@@ -146,7 +146,9 @@ def test_a_running_ui_loads_what_was_applied(
     )
 
 
-def test_a_ui_of_another_home_is_left_alone(radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ui_of_another_home_is_not_reloaded(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written(settings, RULES)
     with ui(SOUND, "another-instance") as (url, asked):
         monkeypatch.setenv("RADAR_UI_URL", url)
@@ -211,7 +213,7 @@ def test_a_mail_channel_without_a_mail_server_prints_a_warning(
 def test_quiet_hours_are_not_guessed(radar: Radar, settings: Settings, written_as: str) -> None:
     written(settings, RULES.replace("start: 22:00", f"start: {written_as}"))
     run = radar("apply")
-    assert (run.code, f"{written_as} is no time of the day; write it as 22:00" in run.err) == (1, True)
+    assert (run.code, f"invalid time {written_as}; use e.g. 22:00" in run.err) == (1, True)
 
 
 def test_rules_are_listed_in_words(radar: Radar, settings: Settings) -> None:
@@ -237,12 +239,12 @@ def test_testing_a_rule_on_past_data_stores_nothing(radar: Radar, in_shop: Path,
     assert f"{HOUR:%Y}" in run.out
 
 
-def test_each_window_is_counted_once_however_the_past_is_split(
+def test_each_window_is_counted_once_however_the_span_is_split(
     radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("radar_assets.cli.rules.MAX_WINDOWS", 3)
     written(settings, RULES.replace("projects: [shop, nowhere]", "projects: [shop]").replace("for: 1", "for: 2"))
-    hours = [NOON - place * timedelta(hours=1) for place in range(1, 11)]
+    hours = [NOON - index * timedelta(hours=1) for index in range(1, 11)]
     fill(open_lakehouse(settings), "1h", series({"shop": dict.fromkeys(hours)}))
     with time_machine.travel((NOON + timedelta(minutes=20)).replace(tzinfo=UTC), tick=False):
         run = radar("rules test many_events --since 8h")
@@ -255,13 +257,11 @@ def test_each_window_is_counted_once_however_the_past_is_split(
     ("command", "says"),
     [
         ("rules test nothing", "unknown rule nothing; known rules: many_events, few_events"),
-        ("rules test many_events --since yesterday", "'yesterday' is no length of time"),
+        ("rules test many_events --since yesterday", "invalid duration 'yesterday'"),
         ("apply -f missing.yaml", "missing.yaml: file not found"),
     ],
 )
-def test_impossible_requests_are_reported_on_one_line(
-    radar: Radar, settings: Settings, command: str, says: str
-) -> None:
+def test_invalid_arguments_are_reported_on_one_line(radar: Radar, settings: Settings, command: str, says: str) -> None:
     written(settings, RULES)
     run = radar(command)
     assert run.code == 1

@@ -1,4 +1,4 @@
-"""`radar serve`: Radar's definitions behind the guard, and a signal at any moment ends it with its code server."""
+"""`radar serve`: serves the definitions behind the guard, and ends with its code server on a signal at any moment."""
 
 import os
 import signal
@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets_tests.cli.test_dev import PATIENCE_S, SCRIPT, free_port, left_of, members
+from radar_assets_tests.cli.test_dev import PATIENCE_S, SCRIPT, left_of
+from radar_assets_tests.processes import free_port, members
 
 QUICKLY_S = 10
-"""Less than the minute after which a code server without heartbeats ends by itself."""
+"""Shorter than the minute after which a code server without heartbeats ends by itself."""
 
 
 @contextmanager
 def serving(port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`radar serve` as a process; whatever it leaves is killed."""
+    """`radar serve` as a process. Remaining processes are killed."""
     command = [sys.executable, "-c", SCRIPT, "serve", "--port", str(port)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
@@ -32,7 +33,7 @@ def serving(port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def status_of(port: int, **headers: str) -> int:
-    """The status of a page; 0 if nothing answers."""
+    """The status of a page; 0 without a response."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
@@ -52,7 +53,7 @@ def serves(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def code_server(process: subprocess.Popen[bytes]) -> int | None:
-    """The code server that the UI has started, once there is one."""
+    """The code server that the UI has started, once it runs."""
     for pid in members(process.pid):
         with suppress(OSError):
             if b"dagster\0api\0grpc" in Path(f"/proc/{pid}/cmdline").read_bytes():

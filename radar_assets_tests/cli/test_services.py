@@ -1,4 +1,4 @@
-"""The folder in which the services of a process find each other: where it is, and what is left of it."""
+"""The folder in which the services of a process find each other: its location and its removal."""
 
 import signal
 import socket
@@ -31,7 +31,7 @@ def scratch() -> Iterator[Path]:
 
 
 def holder(scratch: Path) -> tuple[subprocess.Popen[str], Path]:
-    """A process that has a folder, and the folder."""
+    """A process with a folder, and the folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(scratch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -39,7 +39,7 @@ def holder(scratch: Path) -> tuple[subprocess.Popen[str], Path]:
     return process, Path(process.stdout.readline().strip())
 
 
-def test_the_folder_is_in_the_scratch_of_the_home_and_goes_with_its_process(scratch: Path) -> None:
+def test_the_folder_is_in_the_homes_scratch_and_removed_with_its_process(scratch: Path) -> None:
     with services_folder(scratch) as folder:
         dagster_services("127.0.0.1", 3000, folder)
         with socket.socket(socket.AF_UNIX) as listener:
@@ -50,7 +50,7 @@ def test_the_folder_is_in_the_scratch_of_the_home_and_goes_with_its_process(scra
 
 
 @pytest.mark.parametrize("name", ["x" * 100, "with space"])
-def test_a_home_whose_path_no_socket_can_have_gets_a_temporary_folder(
+def test_a_home_with_too_long_a_path_for_sockets_uses_a_temporary_folder(
     name: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -59,7 +59,7 @@ def test_a_home_whose_path_no_socket_can_have_gets_a_temporary_folder(
     assert list(scratch.iterdir()) == []
 
 
-def test_a_start_removes_the_folders_of_killed_processes_and_no_other(scratch: Path) -> None:
+def test_a_start_only_removes_folders_of_killed_processes(scratch: Path) -> None:
     living, kept = holder(scratch)
     killed, leftover = holder(scratch)
     foreign = scratch / "radar-services-notes"

@@ -1,4 +1,4 @@
-"""Commands that run until they are stopped end on a signal, also where Python drops the exceptions of its handlers."""
+"""Commands that run until they are stopped end on a signal, even where Python drops exceptions of its handlers."""
 
 import os
 import shlex
@@ -25,7 +25,7 @@ watched = weakref.ref(garbage[0], lambda _: os.kill(os.getpid(), int(sys.argv[1]
 signal.signal(signal.SIGUSR1, lambda *_: garbage.clear())
 main(sys.argv[2:])
 """
-"""`radar`, which gets a signal in a weakref callback when it gets a SIGUSR1."""
+"""Runs `radar`; SIGUSR1 makes it receive a signal in a weakref callback."""
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ main(sys.argv[2:])
     ],
     ids=["live SIGINT", "live SIGTERM", "watch SIGINT"],
 )
-def test_a_command_that_repeats_itself_ends(command: str, first: bytes, number: int, settings: Settings) -> None:
+def test_a_periodic_command_ends(command: str, first: bytes, number: int, settings: Settings) -> None:
     store = open_store(settings.database)
     ensure_projects(store, [Project("shop")])
     store.close()
-    # As in a terminal, where `radar live` goes on.
+    # As in a terminal, where `radar live` runs until it is stopped.
     environment = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(int(number)), *shlex.split(command)],

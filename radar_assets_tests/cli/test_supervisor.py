@@ -1,4 +1,4 @@
-"""Children of a supervisor: they end with their parent, in order if they can, and their logs stay small."""
+"""Children of a supervisor end with their parent, in order if possible, and their logs stay small."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ with Supervisor(os.environ, None) as running:
         time.sleep(0.05)
 """
 ORDERLY = "trap 'echo ended > {folder}/ended; exit' TERM; echo $$ > {folder}/orderly; while :; do sleep 0.1; done"
-# A child of a child, which nothing but SIGKILL ends.
+# A child of a child, which only SIGKILL ends.
 STUBBORN = "(trap '' TERM INT HUP; echo $BASHPID > {folder}/stubborn; while :; do sleep 0.1; done) & wait"
 OWN_GROUP = "setsid bash -c 'echo $$ > {folder}/own-group; sleep 600' & wait"
 
@@ -47,7 +47,7 @@ def runs(pid: int) -> bool:
 
 @contextmanager
 def parent(folder: Path, *scripts: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with children, once all of them run; none is left when the block ends."""
+    """A process with running children, which are killed when the block ends."""
     filled = [script.format(folder=folder) for script in scripts]
     process = subprocess.Popen([sys.executable, "-c", PARENT, *filled], start_new_session=True)
     try:
@@ -75,7 +75,7 @@ def test_children_and_theirs_end_when_their_parent_is_killed(tmp_path: Path) -> 
 
 
 def test_children_end_when_the_leader_of_their_group_is_killed(tmp_path: Path) -> None:
-    """Without their leader they would outlive a parent that is killed too."""
+    """Without their leader, they would outlive a killed parent."""
     with parent(tmp_path, ORDERLY, STUBBORN) as process:
         [leader] = [child for child in psutil.Process(process.pid).children() if "bash" not in child.name()]
         leader.kill()
@@ -84,10 +84,8 @@ def test_children_end_when_the_leader_of_their_group_is_killed(tmp_path: Path) -
         eventually(lambda: not runs(pid_of(tmp_path, "stubborn")))
 
 
-def test_a_child_that_ignores_a_signal_gets_further_ones_and_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Through `_end`, which the leader of a group calls as well, with shorter pauses."""
+def test_a_child_that_ignores_signals_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through `_end`, which the leader of a group calls too, with shorter pauses."""
     monkeypatch.setattr(supervisor, "REPEAT_S", 0.8)
     script = "import signal, time; signal.signal(15, lambda *_: print('asked', flush=True)); print('up', flush=True); time.sleep(60)"
     child = subprocess.Popen(
@@ -95,12 +93,12 @@ def test_a_child_that_ignores_a_signal_gets_further_ones_and_is_killed(
     )
     assert child.stdout and child.stdout.readline() == "up\n"
     supervisor._end([psutil.Process(child.pid)], child.pid)
-    # Signals that come while one waits to be handled count as one.
+    # Signals that arrive while another one is pending count as one.
     assert 1 < child.stdout.read().count("asked") <= supervisor.ATTEMPTS
     assert child.wait(PATIENCE_S) == -signal.SIGKILL
 
 
-def test_a_log_holds_the_last_start_and_never_grows_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_holds_the_last_start_and_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "MAX_LOG_BYTES", 10_000)
     logs = tmp_path / "logs"
     for start in range(2):

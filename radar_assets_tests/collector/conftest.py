@@ -1,4 +1,4 @@
-"""A real collector on loopback, for the tests of what shares it: uvicorn in a thread, with a home of its own."""
+"""A real collector on loopback: uvicorn in a thread, with its own home."""
 
 import asyncio
 import http.client
@@ -29,7 +29,7 @@ PATIENCE_S = 30
 
 @dataclass
 class Reply:
-    """An answer; header names are in lower case."""
+    """A response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -41,7 +41,7 @@ class Reply:
 
 @dataclass
 class Collector:
-    """A collector that serves, and the write keys of its projects `shop` and `blog`."""
+    """A running collector, and the write keys of its projects `shop` and `blog`."""
 
     settings: Settings
     store: Store
@@ -56,7 +56,7 @@ class Collector:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """One request on a connection of its own."""
+        """Send one request on its own connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, dict(headers or {}))
@@ -66,12 +66,12 @@ class Collector:
             connection.close()
 
     def send(self, events: Any, project: str = "shop", **headers: str) -> Reply:
-        """Events through Radar's own door; bytes go as they are."""
+        """Send events through Radar's own door; bytes are sent unchanged."""
         body = events if isinstance(events, bytes) else json.dumps(events).encode()
         return self.request("POST", "/v1/events", body, {"Authorization": f"Bearer {self.keys[project]}", **headers})
 
     def landed(self) -> list[bytes]:
-        """Every whole line that came into the landing zone since `forget`, that of open segments included."""
+        """Every complete line that landed since `forget`, including those in open segments."""
         lines = []
         for path in self._files():
             with path.open("rb") as file:
@@ -80,21 +80,21 @@ class Collector:
         return lines
 
     def forget(self) -> None:
-        """Leave out of `landed` what is there now."""
+        """Leave the present lines out of `landed`."""
         self._seen = {path.stat().st_ino: path.stat().st_size for path in self._files()}
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self.settings.landing.rglob("*") if path.suffix in (".ndjson", ".open"))
 
     def events(self) -> list[dict[str, Any]]:
-        """The lines as JSON, without those that are no object."""
+        """The lines that are JSON objects."""
         lines = [json.loads(line) for line in self.landed()]
         return [line for line in lines if isinstance(line, dict)]
 
 
 @contextmanager
 def serving(settings: Settings, doors: Sequence[Door] = DOORS) -> Iterator[Collector]:
-    """A collector with these settings, stopped in order when the block ends."""
+    """A collector with these settings, shut down when the block ends."""
     store = open_store(settings.database)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     collector = Collector(settings, store, listener.getsockname()[1])
@@ -143,6 +143,6 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 @pytest.fixture
 def shared(_shared: Collector) -> Collector:
-    """A collector for tests that only send; what landed before is left out."""
+    """A shared collector for tests that only send; earlier lines are left out."""
     _shared.forget()
     return _shared

@@ -1,8 +1,7 @@
-"""`radar collect` as a process of its own, for tests of what only a process has: signals, memory, what it leaves behind."""
+"""`radar collect` as a separate process, for tests of signals, memory, and files that it leaves behind."""
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 from radar_assets_tests.collector.conftest import Collector
+from radar_assets_tests.processes import free_port, members
 
 PATIENCE_S = 60
 _SCRIPT = "from radar_assets.cli import main; main()"
@@ -26,7 +26,7 @@ _SCRIPT = "from radar_assets.cli import main; main()"
 
 @dataclass
 class CollectorProcess(Collector):
-    """A collector that is a process, and where its log goes."""
+    """A collector in its own process, and its log."""
 
     process: subprocess.Popen[bytes] | None = None
     log: Path = Path()
@@ -37,31 +37,25 @@ class CollectorProcess(Collector):
         return self.process.pid
 
     def peak_mb(self) -> float:
-        """The most memory that it ever held."""
+        """Its peak memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and wait; what the process exits with."""
+        """Send a signal and wait. Returns the exit code."""
         assert self.process
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def collecting(home: Path, workers: int = 1, **settings: object) -> Iterator[CollectorProcess]:
-    """A process that serves with a home, and is gone when the block ends."""
+    """A running collector on a home, killed when the block ends."""
     values = {"home": home, **settings}
     read: Settings = load_settings(**values).prepare()
     store = open_store(read.database)
     port, log = free_port(), home.parent / f"{home.name}-{time.monotonic_ns()}.log"
-    # Without the bytecode of a first start, every further one takes seconds.
+    # Without cached bytecode, every start takes seconds.
     bytecode = {"PYTHONDONTWRITEBYTECODE": ""}
     environment = {f"RADAR_{name.upper()}": str(value) for name, value in values.items()}
     command = [sys.executable, "-c", _SCRIPT, "collect", "--port", str(port), "--workers", str(workers)]
@@ -93,16 +87,3 @@ def _wait_until_ready(running: CollectorProcess) -> None:
             assert running.process and running.process.poll() is None, running.log.read_text()
             time.sleep(0.05)
     raise AssertionError(running.log.read_text())
-
-
-def members(session: int) -> list[int]:
-    """The processes of a session that still run."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(folder.name))
-    return found

@@ -1,6 +1,6 @@
-"""Applications that use SDKs of other systems, unmodified: each says the same of one visit, as far as its SDK has words for it."""
+"""Applications with unmodified SDKs of other systems. Each sends the same visit, as far as its SDK can express it."""
 
-# Snowplow's package doesn't mark what it gives to its users as such.
+# Snowplow's package doesn't mark its public names.
 # pyright: reportPrivateImportUsage=false
 
 import hashlib
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -20,27 +21,23 @@ ORDER = {"order_id": "7", "revenue": 14.99}
 PATIENCE_S = 120
 
 Sdk = Callable[[str, str], None]
-"""Sends a visit to a URL with a key, and returns when it is delivered."""
+"""Sends a visit to a URL with a key. Returns when it is delivered."""
 
 
 def segment_python(url: str, key: str) -> None:
     from segment.analytics.client import Client
 
-    client = Client(key, host=url, on_error=_fail, gzip=True)
-    client.identify("ann", {"plan": "pro"})
-    client.page("ann", name="Basket", category="Shop", properties=VISIT)
-    client.screen("ann", name="Start")
-    client.track("ann", "Order Completed", ORDER)
-    client.group("ann", "acme", {"size": 3})
-    client.alias("a-1", "ann")
-    client.flush()
-    client.join()
+    _send_visit(Client(key, host=url, on_error=_fail, gzip=True))
 
 
 def rudder_python(url: str, key: str) -> None:
     from rudderstack.analytics.client import Client
 
-    client = Client(key, host=url, on_error=_fail, gzip=True)
+    _send_visit(Client(key, host=url, on_error=_fail, gzip=True))
+
+
+def _send_visit(client: Any) -> None:
+    """Send the visit with a client of Segment or of RudderStack, whose SDK is derived from Segment's."""
     client.identify("ann", {"plan": "pro"})
     client.page("ann", name="Basket", category="Shop", properties=VISIT)
     client.screen("ann", name="Start")

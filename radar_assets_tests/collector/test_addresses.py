@@ -1,4 +1,4 @@
-"""Addresses as senders and proxies write them: whatever place they have in a payload, none is left whole."""
+"""IP addresses in all notations of senders and proxies: none is stored in full, wherever it is in a payload."""
 
 import time
 from typing import Any
@@ -27,7 +27,7 @@ from radar_assets.collector.addresses import kept_address, without_addresses, wi
         ("x" * 1_000_000, None),
     ],
 )
-def test_an_address_is_found_in_what_proxies_make_of_it(written: str, truncated: str | None) -> None:
+def test_an_address_is_found_in_every_notation_of_proxies(written: str, truncated: str | None) -> None:
     assert kept_address(written, "truncated") == truncated
     assert kept_address(written, "none") is None
 
@@ -52,7 +52,7 @@ WHOLE = "203.0.113.9"
         {"ip": {"v4": WHOLE, "all": [WHOLE], "ip": {"ip": [WHOLE, {}]}}},
     ],
 )
-def test_no_address_is_left_whole_however_deep_it_lies(payload: dict[str, Any]) -> None:
+def test_no_address_is_stored_in_full_at_any_depth(payload: dict[str, Any]) -> None:
     sent = msgspec.json.encode(payload)
     assert b"203.0.113.0" in (kept := without_addresses(sent, "truncated"))
     for whole in (WHOLE, "203.000.113.009"):
@@ -76,7 +76,7 @@ NOT_NAMED = r"""zip ZIP SKIP tip membership relationship script ipa ip\u0061 pi 
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_a_name_that_ends_in_a_word_for_an_address_is_found_however_it_is_spelt(name: str) -> None:
+def test_names_that_end_in_a_word_for_addresses_are_found_in_every_spelling(name: str) -> None:
     for value in ('"%s"', '"%s (proxy)"', '[ "%s" ]', '{"v4":"%s"}', '"\\u003203.0.113.9"'):
         sent = f'{{"a":1,"{name}" : {value.replace("%s", WHOLE)},"path":"/"}}'.encode()
         kept = without_addresses(sent, "truncated")
@@ -86,7 +86,7 @@ def test_a_name_that_ends_in_a_word_for_an_address_is_found_however_it_is_spelt(
 
 
 @pytest.mark.parametrize("name", NOT_NAMED)
-def test_a_name_that_only_ends_in_the_same_letters_keeps_its_value(name: str) -> None:
+def test_names_that_only_end_in_the_same_letters_keep_their_values(name: str) -> None:
     sent = f'{{"{name}":"{WHOLE}"}}'.encode()
     assert msgspec.json.decode(without_addresses(sent, "truncated")) == msgspec.json.decode(sent)
 
@@ -124,14 +124,14 @@ def test_a_name_that_only_ends_in_the_same_letters_keeps_its_value(name: str) ->
     ],
     ids=range(18),
 )
-def test_of_each_text_only_the_address_changes(sent: Any, kept: Any) -> None:
+def test_only_the_address_in_a_text_changes(sent: Any, kept: Any) -> None:
     line = msgspec.json.encode(sent)
     assert msgspec.json.decode(without_addresses(line, "truncated")) == kept
     # Lines of a request are cleaned together.
     assert without_addresses(line + b"\n" + line, "truncated") == b"\n".join([without_addresses(line, "truncated")] * 2)
 
 
-def test_all_else_stays_to_the_byte() -> None:
+def test_everything_else_stays_the_same_to_the_byte() -> None:
     around = b'{"a" : 1.0e2,"text":"ip:\\"203.0.113.9\\"","b\\u00e9":"\\u003c","big":12345678901234567890,"ip" : %s}'
     assert without_addresses(around % b'"203.0.113.9"', "truncated") == around % b'"203.0.113.0"'
     for value in (
@@ -148,7 +148,7 @@ def test_all_else_stays_to_the_byte() -> None:
         assert without_addresses(around % value, "truncated") == around % value
 
 
-def test_what_is_not_json_keeps_no_whole_address_anywhere() -> None:
+def test_no_full_address_is_stored_in_text_that_is_not_json() -> None:
     for torn in (
         b'{"event":"a","ip":"203.0.113.9',
         b'"203.0.113.9","event":"a"}',
@@ -166,7 +166,7 @@ def test_what_is_not_json_keeps_no_whole_address_anywhere() -> None:
     assert without_any_address(other, "truncated") == other
 
 
-def test_a_text_that_can_not_be_read_is_kept_without_its_address() -> None:
+def test_text_that_can_not_be_decoded_is_stored_without_its_address() -> None:
     for broken in (b'{"ip":"\xff203.0.113.9"}', rb'{"ip":"\ud800 203.0.113.9"}'):
         assert without_addresses(broken, "truncated") == broken.replace(b"113.9", b"113.0")
 
@@ -193,7 +193,7 @@ def test_a_text_that_can_not_be_read_is_kept_without_its_address() -> None:
     ],
     ids=range(16),
 )
-def test_a_hostile_payload_takes_no_time(text: bytes) -> None:
+def test_a_hostile_payload_takes_linear_time(text: bytes) -> None:
     began = time.process_time()
     without_addresses(text, "truncated")
     without_any_address(text, "truncated")

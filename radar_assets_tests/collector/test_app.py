@@ -1,4 +1,4 @@
-"""The collector from outside, through Radar's own door: what is taken in, what is refused, and what is said of it."""
+"""The collector over HTTP, through Radar's own door: accepted and refused requests, and the responses."""
 
 import gzip
 import json
@@ -23,10 +23,10 @@ from radar_assets_tests.collector.conftest import Collector, serving
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 LARGE = [{**EVENT, "properties": {"text": "a" * 100}}] * 2_000
-"""Events of a request that is no small one."""
+"""Events of a request that counts as large."""
 
 
-def test_an_event_is_landed_as_the_contract_wants_it_before_it_is_answered(shared: Collector) -> None:
+def test_an_event_lands_in_the_form_of_the_contract_before_the_response(shared: Collector) -> None:
     sent = {
         "event_id": "e-1",
         "type": "track",
@@ -67,12 +67,12 @@ def test_an_event_without_id_and_time_gets_them(shared: Collector) -> None:
     ],
     ids=["object", "array", "lines", "laid-out", "envelope", "spaced", "empty"],
 )
-def test_events_come_one_or_in_a_list_or_by_line(shared: Collector, body: bytes, events: list[str]) -> None:
+def test_events_can_be_one_object_an_array_or_lines(shared: Collector, body: bytes, events: list[str]) -> None:
     assert shared.send(body).status == 200
     assert [event["event"] for event in shared.events()] == events
 
 
-def test_the_key_may_be_in_a_header_the_query_or_an_envelope(shared: Collector) -> None:
+def test_the_key_can_be_in_a_header_the_query_or_an_envelope(shared: Collector) -> None:
     key, event = shared.keys["shop"], json.dumps(EVENT).encode()
     basic = msgspec.json.encode(f"{key}:".encode()).decode().strip('"')
     assert shared.request("POST", "/v1/events", event, {"Authorization": f"Basic {basic}"}).status == 200
@@ -83,13 +83,13 @@ def test_the_key_may_be_in_a_header_the_query_or_an_envelope(shared: Collector) 
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer nobody's", "Basic ???", "Basic bm9ib2R5OnA=", "Bearer "])
-def test_without_a_good_key_nothing_is_taken_in(shared: Collector, authorization: str) -> None:
+def test_without_a_valid_key_nothing_is_accepted(shared: Collector, authorization: str) -> None:
     reply = shared.request("POST", "/v1/events", json.dumps(EVENT).encode(), {"Authorization": authorization})
     assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
     assert shared.landed() == []
 
 
-def test_a_read_key_writes_nothing_and_a_write_key_reads_nothing(shared: Collector) -> None:
+def test_read_keys_can_not_write_and_write_keys_can_not_read(shared: Collector) -> None:
     read = create_key(shared.store, "shop", "read")
     assert shared.request("POST", f"/v1/events?key={read}", json.dumps(EVENT).encode()).status == 401
     assert shared.request("GET", f"/v1/live?key={shared.keys['shop']}").status == 401
@@ -110,7 +110,7 @@ HIDDEN = [
 
 
 @pytest.mark.parametrize("body", HIDDEN, ids=range(len(HIDDEN)))
-def test_a_key_writes_into_its_own_project_whatever_is_sent(shared: Collector, body: Any) -> None:
+def test_a_key_writes_to_its_own_project_whatever_is_sent(shared: Collector, body: Any) -> None:
     assert shared.send(body).status == 200
     lines = shared.landed()
     assert lines
@@ -121,7 +121,7 @@ def test_a_key_writes_into_its_own_project_whatever_is_sent(shared: Collector, b
         assert not isinstance(parsed, CanonicalEvent) or parsed.project_id == "shop"
 
 
-def test_what_is_no_event_becomes_a_line_and_harms_no_neighbour(shared: Collector) -> None:
+def test_an_element_that_is_not_an_event_becomes_a_rejected_line(shared: Collector) -> None:
     assert shared.send(b'[{"event":"a"}, 5, "text", null, [1,\n2], {"event":7,"properties":"none"}]').status == 200
     lines = shared.landed()
     assert len(lines) == 6
@@ -130,7 +130,7 @@ def test_what_is_no_event_becomes_a_line_and_harms_no_neighbour(shared: Collecto
     assert json.loads(lines[5])["event"] == 7
 
 
-def test_half_an_emoji_costs_nobody_a_batch(shared: Collector) -> None:
+def test_a_lone_surrogate_does_not_cost_the_batch(shared: Collector) -> None:
     body = (
         rb'[{"event":"a","properties":{"title":"cut \ud83d","whole":"\ud83d\ude00","path":"C:\\ud83d"}},{"event":"b"}]'
     )
@@ -149,7 +149,7 @@ def test_half_an_emoji_costs_nobody_a_batch(shared: Collector) -> None:
     ],
     ids=["segment", "posthog", "radar"],
 )
-def test_a_number_that_is_none_costs_nobody_a_batch(
+def test_nan_and_infinity_do_not_cost_the_batch(
     shared: Collector, path: str, list_name: str, event: dict[str, Any]
 ) -> None:
     odd = {**event, "properties": {"a": float("nan"), "b": [float("-inf")], "c": 'NaN "Infinity"'}}
@@ -164,7 +164,7 @@ def test_a_number_that_is_none_costs_nobody_a_batch(
 @pytest.mark.parametrize(
     "body", [b"", b"5", b"event=a", b"[{]", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 5_000, b'{\n"event":"a",\n}']
 )
-def test_what_is_no_request_of_the_protocol_is_told_so(shared: Collector, body: bytes) -> None:
+def test_bodies_of_no_known_format_are_refused_with_the_reason(shared: Collector, body: bytes) -> None:
     reply = shared.send(body)
     assert reply.status == 400
     assert reply.json()["error"] == "malformed"
@@ -189,7 +189,7 @@ def _raw_deflate(data: bytes) -> bytes:
     ids=["gzip", "unlabelled", "members", "deflate", "raw-deflate", "inflated-on-the-way"],
 )
 @pytest.mark.parametrize("count", [1, 4000], ids=["small", "large"])
-def test_packed_bodies_are_inflated_by_what_they_are(
+def test_compressed_bodies_are_detected_by_their_content(
     shared: Collector, pack: Any, headers: dict[str, str], count: int
 ) -> None:
     events = [{"event": "a", "anonymous_id": "x" * 100, "event_id": str(number)} for number in range(count)]
@@ -198,20 +198,20 @@ def test_packed_bodies_are_inflated_by_what_they_are(
 
 
 @pytest.mark.parametrize("cut", [slice(0, -4), slice(0, 20)])
-def test_a_packed_body_that_is_cut_off_is_malformed(shared: Collector, cut: slice) -> None:
+def test_a_truncated_compressed_body_is_malformed(shared: Collector, cut: slice) -> None:
     body = gzip.compress(json.dumps(EVENT).encode())
     assert shared.send(body[cut]).status == 400
     assert shared.send(body + b"more").status == 400
     assert shared.landed() == []
 
 
-def test_a_request_may_have_5000_events_and_no_more(shared: Collector) -> None:
+def test_a_request_can_have_at_most_5000_events(shared: Collector) -> None:
     assert shared.send([{"event": "a"}] * 5000).status == 200
     assert shared.send([{"event": "a"}] * 5001).status == 413
     assert len(shared.landed()) == 5000
 
 
-def test_a_revoked_key_opens_nothing_within_seconds(collector: Collector) -> None:
+def test_a_revoked_key_stops_working_within_seconds(collector: Collector) -> None:
     assert collector.send(EVENT).status == 200
     revoke_key(collector.store, collector.keys["shop"])
     _wait_for_refusal(collector)
@@ -219,7 +219,7 @@ def test_a_revoked_key_opens_nothing_within_seconds(collector: Collector) -> Non
 
 
 def _wait_for_refusal(collector: Collector) -> None:
-    """Wait until the key of `shop` opens nothing; fail if that takes longer than it may."""
+    """Wait until the key of `shop` is refused; fail if that takes too long."""
     deadline = time.monotonic() + FRESH_S + 3
     while (status := collector.send(EVENT).status) == 200:
         assert time.monotonic() < deadline
@@ -228,9 +228,7 @@ def _wait_for_refusal(collector: Collector) -> None:
 
 
 @pytest.mark.parametrize("events", [[EVENT], LARGE], ids=["small", "large"])
-def test_a_new_key_works_at_once_even_after_it_was_tried_in_vain(
-    shared: Collector, events: list[dict[str, Any]]
-) -> None:
+def test_a_new_key_works_at_once_even_if_it_was_refused_before(shared: Collector, events: list[dict[str, Any]]) -> None:
     count = len(events)
     body, path = json.dumps(events).encode(), f"/v1/events?key=site-{count}"
     assert shared.request("POST", path, body).status == 401
@@ -239,7 +237,7 @@ def test_a_new_key_works_at_once_even_after_it_was_tried_in_vain(
     assert [event["project_id"] for event in shared.events()] == ["blog"] * count
 
 
-def test_large_requests_of_strangers_hold_nobody_up(shared: Collector) -> None:
+def test_large_requests_with_unknown_keys_delay_no_others(shared: Collector) -> None:
     body = json.dumps(LARGE).encode()
     assert len(body) > SMALL_BYTES
     statuses: list[int] = []
@@ -258,18 +256,18 @@ def test_large_requests_of_strangers_hold_nobody_up(shared: Collector) -> None:
     for stranger in strangers:
         stranger.join()
     assert statuses == [401] * 20
-    # Were each of them to wait in turn for keys to be read, that would take 20 times as long as one reading may.
+    # If each of them waited in turn for the keys to be read, that would take 20 times as long as one read.
     assert took_s < 10 * PAUSE_S
 
 
-def test_the_keys_of_an_inactive_project_open_nothing(collector: Collector) -> None:
+def test_the_keys_of_an_inactive_project_are_refused(collector: Collector) -> None:
     with collector.store.session() as session:
         session.get_one(Project, "shop").is_active = False
     _wait_for_refusal(collector)
     assert collector.send(EVENT, "blog").status == 200
 
 
-def test_known_keys_are_taken_and_unknown_ones_put_off_while_the_store_is_out(collector: Collector) -> None:
+def test_while_the_store_is_down_known_keys_work_and_unknown_ones_are_deferred(collector: Collector) -> None:
     with collector.store.engine.begin() as connection:
         connection.exec_driver_sql("alter table api_keys rename to elsewhere")
     assert collector.request("POST", "/v1/events?key=unknown", json.dumps(EVENT).encode()).status == 503
@@ -281,7 +279,7 @@ def test_known_keys_are_taken_and_unknown_ones_put_off_while_the_store_is_out(co
     assert collector.request("GET", "/readyz").status == 200
 
 
-def test_a_key_for_an_origin_takes_events_from_its_pages_alone(shared: Collector) -> None:
+def test_a_key_for_an_origin_only_accepts_events_of_its_pages(shared: Collector) -> None:
     key = create_key(shared.store, "shop", origins=["https://Shop.example/", "http://localhost:3000"])
 
     def status(**headers: str) -> int:
@@ -298,7 +296,7 @@ def test_a_key_for_an_origin_takes_events_from_its_pages_alone(shared: Collector
     assert status(Origin="https://evil.example", Referer="https://shop.example/") == 401
 
 
-def test_a_rate_is_held_and_the_answer_says_when_to_come_again(settings: Settings) -> None:
+def test_a_rate_limit_is_enforced_with_a_retry_after(settings: Settings) -> None:
     store = open_store(settings.database)
     add_project(store, Project("shop", events_per_second=3))
     store.close()
@@ -313,13 +311,13 @@ def test_a_rate_is_held_and_the_answer_says_when_to_come_again(settings: Setting
         assert 'radar_dropped_events_total{protocol="radar",reason="limited"} 1.0' in figures
 
 
-def test_a_batch_larger_than_the_rate_gets_in_rather_than_never(settings: Settings) -> None:
+def test_a_batch_larger_than_the_rate_limit_is_accepted_eventually(settings: Settings) -> None:
     with serving(load_settings(events_per_second=1)) as collector:
         assert collector.send([EVENT] * 500).status == 200
         assert collector.send(EVENT).status == 429
 
 
-def test_a_quota_is_for_the_month_and_outlives_a_restart(settings: Settings) -> None:
+def test_a_quota_is_monthly_and_survives_a_restart(settings: Settings) -> None:
     limited = load_settings(events_per_month=5)
     with serving(limited) as collector:
         keys = collector.keys
@@ -335,9 +333,7 @@ def test_a_quota_is_for_the_month_and_outlives_a_restart(settings: Settings) -> 
 
 
 @pytest.mark.parametrize(("kept", "expected"), [("truncated", "203.0.113.0"), ("full", "203.0.113.77"), ("none", None)])
-def test_of_addresses_that_much_is_kept_as_the_setting_says(
-    settings: Settings, kept: str, expected: str | None
-) -> None:
+def test_addresses_are_stored_as_the_setting_says(settings: Settings, kept: str, expected: str | None) -> None:
     payload = {"ip": "203.0.113.77", "page": {"url": "https://shop.example/"}}
     with serving(load_settings(client_address=kept)) as collector:
         assert collector.send([{**EVENT, "context": payload, "properties": {"$ip": "203.0.113.77"}}]).status == 200
@@ -348,7 +344,7 @@ def test_of_addresses_that_much_is_kept_as_the_setting_says(
 
 
 @pytest.mark.parametrize("header", ["DNT", "Sec-GPC"])
-def test_events_of_who_asks_not_to_be_tracked_are_dropped_if_so_set(settings: Settings, header: str) -> None:
+def test_events_of_browsers_with_dnt_or_gpc_are_dropped_if_so_set(settings: Settings, header: str) -> None:
     with serving(load_settings(respect_do_not_track=True)) as collector:
         assert collector.send(EVENT, **{header: "1"}).status == 200
         assert collector.landed() == []
@@ -357,12 +353,12 @@ def test_events_of_who_asks_not_to_be_tracked_are_dropped_if_so_set(settings: Se
         assert 'reason="do_not_track"} 1.0' in collector.request("GET", "/metrics").body.decode()
 
 
-def test_events_of_who_asks_not_to_be_tracked_are_taken_in_by_default(collector: Collector) -> None:
+def test_events_of_browsers_with_dnt_or_gpc_are_accepted_by_default(collector: Collector) -> None:
     collector.send(EVENT, DNT="1")
     assert len(collector.landed()) == 1
 
 
-def test_figures_count_what_was_answered(collector: Collector) -> None:
+def test_metrics_count_requests_by_outcome(collector: Collector) -> None:
     collector.send([EVENT] * 3)
     collector.send(b"5")
     figures = collector.request("GET", "/metrics")
@@ -373,14 +369,14 @@ def test_figures_count_what_was_answered(collector: Collector) -> None:
     assert collector.request("GET", "/readyz").json() == {"status": "ok"}
 
 
-def test_a_door_answers_to_its_methods_and_paths_alone(shared: Collector) -> None:
+def test_a_door_only_responds_to_its_methods_and_paths(shared: Collector) -> None:
     assert shared.request("GET", "/v1/events").status == 405
     assert shared.request("HEAD", "/v1/events").status == 405
     assert shared.request("POST", "/v1/events/", b"{}").status == 404
     assert shared.request("GET", "/nothing").status == 404
 
 
-def test_the_script_is_served_packed_and_not_twice(shared: Collector) -> None:
+def test_the_script_is_served_compressed_and_cached(shared: Collector) -> None:
     plain = shared.request("GET", "/radar.js", headers={"Accept-Encoding": "identity"})
     packed = shared.request("GET", "/radar.js", headers={"Accept-Encoding": "gzip"})
     assert gzip.decompress(packed.body) == plain.body

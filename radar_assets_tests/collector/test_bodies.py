@@ -1,4 +1,4 @@
-"""Bodies are read and inflated within bounds, and come out as they were sent."""
+"""Bodies are read and inflated within limits, without changes."""
 
 import asyncio
 import gzip
@@ -37,7 +37,7 @@ at_any_speed = settings(database=None)
 
 
 def arriving(parts: list[bytes], then: str = "end") -> Callable[[], Any]:
-    """What a server gives an application to receive: the parts of a body, and then its end, nothing at all or a hang-up."""
+    """The `receive` of an ASGI application: the parts of a body, followed by its end, nothing at all or a disconnect."""
     messages: Iterator[dict[str, Any]] = iter(
         {"type": "http.request", "body": part, "more_body": then != "end" or number < len(parts)}
         for number, part in enumerate(parts, 1)
@@ -55,7 +55,7 @@ def arriving(parts: list[bytes], then: str = "end") -> Callable[[], Any]:
 
 @at_any_speed
 @given(st.lists(st.binary(max_size=50), min_size=1))
-def test_a_body_is_what_its_parts_are_together(parts: list[bytes]) -> None:
+def test_a_body_is_the_concatenation_of_its_parts(parts: list[bytes]) -> None:
     async def read() -> bytes:
         reader = Bodies(timeout_s=5)
         with reader.held() as body:
@@ -74,7 +74,7 @@ def test_a_body_is_what_its_parts_are_together(parts: list[bytes]) -> None:
         ([b"0"], "hang-up", 5, DisconnectedError),
     ],
 )
-def test_a_body_that_is_too_large_or_does_not_come_is_given_up(
+def test_a_body_that_is_too_large_or_does_not_arrive_is_refused(
     parts: list[bytes], then: str, declared: int, error: type[Exception]
 ) -> None:
     async def read() -> None:
@@ -86,7 +86,7 @@ def test_a_body_that_is_too_large_or_does_not_come_is_given_up(
         asyncio.run(read())
 
 
-def test_large_bodies_hold_memory_up_to_a_bound_and_small_ones_get_by(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_bodies_use_limited_memory_and_small_ones_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "_MAX_HELD_BYTES", 5 * MB)
 
     async def read() -> None:
@@ -106,7 +106,7 @@ def test_large_bodies_hold_memory_up_to_a_bound_and_small_ones_get_by(monkeypatc
 
 @at_any_speed
 @given(st.lists(st.binary(min_size=1, max_size=2000), min_size=1, max_size=16))
-def test_what_was_packed_is_inflated_to_the_byte_or_refused(members: list[bytes]) -> None:
+def test_compressed_bodies_are_inflated_exactly_or_refused(members: list[bytes]) -> None:
     packed, plain = b"".join(map(gzip.compress, members)), b"".join(members)
     assert inflate(packed, "", len(plain)) == plain
     with pytest.raises(TooLargeError):
@@ -117,7 +117,7 @@ def test_what_was_packed_is_inflated_to_the_byte_or_refused(members: list[bytes]
 
 @at_any_speed
 @given(st.binary(min_size=1, max_size=200), st.sampled_from(["", "gzip", "deflate"]))
-def test_whatever_is_taken_for_packed_is_inflated_or_said_to_be_corrupt(data: bytes, encoding: str) -> None:
+def test_any_body_that_looks_compressed_is_inflated_or_reported_as_corrupt(data: bytes, encoding: str) -> None:
     for body in (b"\x1f\x8b" + data, data if encoding == "deflate" else zlib.compress(data)):
         if bodies.is_packed(body, encoding):
             with suppress(CorruptError, TooLargeError):
@@ -126,9 +126,9 @@ def test_whatever_is_taken_for_packed_is_inflated_or_said_to_be_corrupt(data: by
 
 @at_any_speed
 @given(st.lists(st.sampled_from(["a", '"', "\\", "\\ud83d", "\ud83d", "\ude00", "😀", "\n"]), max_size=12))
-def test_repair_replaces_the_halves_of_surrogate_pairs_and_nothing_else(pieces: list[str]) -> None:
+def test_repair_replaces_only_lone_surrogates(pieces: list[str]) -> None:
     text = "".join(pieces)
-    # Halves that stand together are a pair once they are JSON.
+    # Adjacent halves form a pair in JSON.
     whole = json.loads(json.dumps(text))
     assert msgspec.json.decode(repair_surrogates(json.dumps(text).encode())) == re.sub(
         "[\ud800-\udfff]", "\ufffd", whole
@@ -144,7 +144,7 @@ WITH_CONSTANTS = st.recursive(
 
 @at_any_speed
 @given(WITH_CONSTANTS)
-def test_repair_replaces_invalid_numbers_and_no_text(value: Any) -> None:
+def test_repair_replaces_invalid_numbers_but_no_text(value: Any) -> None:
     def repaired(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: repaired(inner) for name, inner in value.items()}
@@ -156,7 +156,7 @@ def test_repair_replaces_invalid_numbers_and_no_text(value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", [b'"' + b'\\"' * MB, b'"' * MB, b'"\\', b"-" * MB, b'"a' * MB + b"\\"])
-def test_repair_of_invalid_json_takes_no_time(text: bytes) -> None:
+def test_repair_of_invalid_json_takes_linear_time(text: bytes) -> None:
     began = time.monotonic()
     assert repair_constants(b"NaN " + text) == b"null " + text
     assert time.monotonic() - began < 5
@@ -175,7 +175,7 @@ def test_repair_of_invalid_json_takes_no_time(text: bytes) -> None:
         (None, None, None),
     ],
 )
-def test_an_address_is_cut_down_to_its_network(address: object, truncated: str | None, full: str | None) -> None:
+def test_an_address_is_truncated_to_its_network(address: object, truncated: str | None, full: str | None) -> None:
     assert kept_address(address, "truncated") == truncated
     assert kept_address(address, "full") == full
     assert kept_address(address, "none") is None
@@ -212,7 +212,7 @@ def test_repair_replaces_values_nested_too_deeply_by_their_text(opening: bytes, 
     ],
     ids=range(5),
 )
-def test_repair_of_deep_nesting_takes_no_time(text: bytes) -> None:
+def test_repair_of_deep_nesting_takes_linear_time(text: bytes) -> None:
     began = time.process_time()
     repair_depth(text)
     assert time.process_time() - began < 1

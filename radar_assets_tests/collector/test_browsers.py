@@ -1,7 +1,7 @@
 """Requests of unmodified trackers, recorded in Chromium on a page that a search engine led to: `browsers/*.jsonl`.
 
 They are @plausible-analytics/tracker 0.4.6, posthog-js 1.449.2, @segment/analytics-next 1.84.3 and @snowplow/browser-tracker
-4.10.1. Each says what its application would: a page, an order and, as far as it has words for them, who it is.
+4.10.1. Each sends a page view, an order and, if it can express that, the user.
 """
 
 import base64
@@ -25,11 +25,11 @@ SEEN = {
     "device_type": "desktop",
     "is_bot": False,
 }
-"""On each event, wherever its tracker writes it."""
+"""Present on each event, wherever its tracker puts it."""
 KEYS = ("recorded-key", "web-shop", "shop.example")
 PAGE, ORDER = ("page", "page_view"), ("track", "Order Completed")
 IDENTITY = [("identify", "identify"), ("group", "group"), ("alias", "alias")]
-TOLD: dict[str, list[tuple[str, str]]] = {
+EXPECTED: dict[str, list[tuple[str, str]]] = {
     "plausible": [PAGE, ORDER],
     "posthog": [PAGE, ORDER, *IDENTITY],
     "segment": [PAGE, ORDER, *IDENTITY],
@@ -37,20 +37,20 @@ TOLD: dict[str, list[tuple[str, str]]] = {
 }
 
 
-def test_what_trackers_were_recorded_to_send_has_what_a_web_analyst_looks_for(settings: Settings) -> None:
+def test_recorded_tracker_requests_give_the_columns_of_web_analytics(settings: Settings) -> None:
     with serving(settings) as collector:
         for key in KEYS:
             create_key(collector.store, "shop", value=key)
-        for tracker in TOLD:
+        for tracker in EXPECTED:
             for line in (RECORDED / f"{tracker}.jsonl").read_text().splitlines():
                 sent = json.loads(line)
                 body = base64.b64decode(sent["body"]) or None
                 answer = collector.request(sent["method"], sent["path"], body, sent["headers"])
                 assert answer.status in (200, 202), answer.body
     events = enriched(settings)
-    for tracker, told in TOLD.items():
+    for tracker, expected in EXPECTED.items():
         found = [event for event in events if event["protocol"] == tracker]
-        assert sorted((event["type"], event["event"]) for event in found) == sorted(told)
+        assert sorted((event["type"], event["event"]) for event in found) == sorted(expected)
         assert len({event["visitor_id"] for event in found}) == 1
         assert sum(event["revenue"] or 0 for event in found) == Decimal("14.99")
         for event in found:

@@ -1,4 +1,4 @@
-"""What web pages of other origins may read: answers to events and live numbers, and nothing that is for the operator."""
+"""CORS: web pages can read responses to events and live numbers, but nothing that is for operators."""
 
 import pytest
 
@@ -10,7 +10,7 @@ ORIGIN = {"Origin": "https://shop.example"}
 PREFLIGHT = {**ORIGIN, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
 
 
-def test_browsers_may_send_and_read_the_answer_whatever_it_is(shared: Collector) -> None:
+def test_pages_can_send_events_and_read_every_response(shared: Collector) -> None:
     origin = {"Origin": "https://shop.example"}
     asked = {**origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
     preflight = shared.request("OPTIONS", "/v1/events", headers=asked)
@@ -22,7 +22,7 @@ def test_browsers_may_send_and_read_the_answer_whatever_it_is(shared: Collector)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/openapi.json"])
-def test_no_page_may_read_what_is_for_the_operator(shared: Collector, path: str) -> None:
+def test_pages_can_not_read_routes_for_operators(shared: Collector, path: str) -> None:
     reply = shared.request("GET", path, headers={**ORIGIN, "Cookie": "session=operator"})
     assert reply.status == 200
     preflight = shared.request("OPTIONS", path, headers=PREFLIGHT)
@@ -31,7 +31,7 @@ def test_no_page_may_read_what_is_for_the_operator(shared: Collector, path: str)
         assert not [name for name in headers if name.startswith("access-control-")]
 
 
-def test_a_page_may_ask_for_live_numbers_load_the_script_and_learn_that_a_path_is_unknown(shared: Collector) -> None:
+def test_pages_can_read_live_numbers_the_script_and_unknown_path_errors(shared: Collector) -> None:
     key = create_key(shared.store, "shop", "read", origins=["https://shop.example"])
     assert shared.request("OPTIONS", "/v1/live", headers=PREFLIGHT).status == 200
     for path, status in ((f"/v1/live?key={key}", 200), ("/v1/live", 401), ("/radar.js", 200), ("/nothing", 404)):

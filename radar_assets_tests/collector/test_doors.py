@@ -1,4 +1,4 @@
-"""All doors: what SDKs were recorded to send is understood, counted once however often it comes, and nothing breaks a door."""
+"""All doors: recorded requests of SDKs are understood and count once however often they are sent, and no input breaks a door."""
 
 import gzip
 import json
@@ -24,12 +24,12 @@ from radar_assets_tests.collector.conftest import Collector, serving
 from radar_assets_tests.collector.wire import NOON, enriched, events, recorded, recorded_data, request
 
 KEYS = ("wk_test", "k:s", "phc_testkey", "site", "94db1cb1-74f4-4a40-ad6c-962362670409")
-"""Of the recorded requests."""
+"""When the recorded requests were received."""
 COPIES = 3
 
 
 @recorded_data
-def test_what_sdks_were_recorded_to_send_counts_once_however_often_it_is_sent(settings: Settings) -> None:
+def test_recorded_requests_of_sdks_count_once_however_often_they_are_sent(settings: Settings) -> None:
     with serving(settings) as collector:
         for key in KEYS:
             create_key(collector.store, "shop", value=key)
@@ -45,12 +45,12 @@ def test_what_sdks_were_recorded_to_send_counts_once_however_often_it_is_sent(se
 
     ids = [event["event_id"] for event in enriched(settings)]
     given_ids = [message[name] for message in said for name in ("messageId", "uuid", "eid") if name in message]
-    # The applications that were recorded gave some events an id of their own, the same to each SDK.
+    # The recorded applications gave some events their own id, the same for each SDK.
     assert len(ids) == len(set(given_ids)) + len(said) - len(given_ids)
     assert set(given_ids) <= set(ids)
 
 
-def test_a_visitor_without_cookies_stays_one_over_restarts(settings: Settings) -> None:
+def test_a_cookieless_visitor_stays_the_same_after_a_restart(settings: Settings) -> None:
     visitors = set()
     for start in range(3):
         with serving(settings) as collector:
@@ -63,7 +63,7 @@ def test_a_visitor_without_cookies_stays_one_over_restarts(settings: Settings) -
     assert len(visitors) == 1
 
 
-def test_the_body_tells_what_it_is_whatever_its_headers_say(collector: Collector) -> None:
+def test_the_body_is_recognized_whatever_its_headers_say(collector: Collector) -> None:
     key = collector.keys["shop"]
     captured = {"event": "seen", "distinct_id": "ann", "properties": {"token": key}}
     track = {"userId": "ann", "event": "seen", "writeKey": key}
@@ -78,7 +78,7 @@ def test_the_body_tells_what_it_is_whatever_its_headers_say(collector: Collector
 
 
 def _messages(path: str, body: Any) -> list[dict[str, Any]]:
-    """The messages of a recorded request, by the documents of its protocol and not by its door."""
+    """The messages of a recorded request, by the specification of its protocol rather than its door."""
     if body is None:
         query = path.partition("?")[2]
         return [dict(pair.split("=", 1) for pair in query.split("&"))]
@@ -86,7 +86,7 @@ def _messages(path: str, body: Any) -> list[dict[str, Any]]:
 
 
 def _await_a_fresh_span() -> None:
-    """Copies that have no id count once within a span of the clock; be well within one."""
+    """Wait for the start of a window of time in which copies without id count once."""
     while time.time() % RESEND_S > RESEND_S - 2:
         time.sleep(0.1)
 
@@ -106,7 +106,7 @@ def _await_a_fresh_span() -> None:
     ],
     ids=["segment", "posthog", "radar"],
 )
-def test_a_time_that_a_batch_shares_may_not_be_of_any_size(path: str, batch: dict[str, Any]) -> None:
+def test_the_size_of_a_shared_time_is_limited(path: str, batch: dict[str, Any]) -> None:
     door = next(door for door in DOORS if ("POST", path) in door.routes)
     body = json.dumps(batch).encode()
     assert body.count(b'"LONG"') == 1
@@ -141,7 +141,7 @@ ODD = st.sampled_from(
 
 @st.composite
 def bodies(draw: st.DrawFn, door: str) -> tuple[str, bytes]:
-    """A path of a door, and a body that has the members of its protocol with anything for values."""
+    """A path of a door, and a body with the members of its protocol and arbitrary values."""
     message = st.dictionaries(st.sampled_from(NAMES[door].split()), JSON | ODD, max_size=8)
     method, path = draw(st.sampled_from(next(each.routes for each in DOORS if each.name == door)))
     messages = st.lists(message | JSON, max_size=3)
@@ -152,7 +152,7 @@ def bodies(draw: st.DrawFn, door: str) -> tuple[str, bytes]:
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
 @given(data=st.data())
-def test_whatever_a_body_holds_gives_whole_lines_or_is_refused(door: Door, data: st.DataObject) -> None:
+def test_any_body_gives_complete_lines_or_is_refused(door: Door, data: st.DataObject) -> None:
     path, body = data.draw(bodies(door.name))
     sent = request(path, body)
     try:
@@ -237,7 +237,7 @@ MESSAGES: dict[str, dict[str, Any]] = {
         **{"$": {"amount": 1, "currency": "EUR"}, "i": True, "e": 1, "sd": 1},
     },
 }
-"""A message of each door with all that it may have."""
+"""A message of each door with all possible members."""
 BATCHES: dict[str, tuple[str, Any]] = {
     "radar": ("/v1/events", lambda messages: messages),
     "segment": ("/v1/batch", lambda messages: {"batch": messages, "context": {"ip": WHOLE}}),
@@ -281,7 +281,7 @@ PARTS = [
     [ADDRESSES[0]],
     {"a": {"b": ADDRESSES}},
 ]
-"""What may stand in the place of each part of a message."""
+"""Replacements for each part of a message."""
 
 
 def _with(message: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
@@ -303,7 +303,7 @@ def _sent_over(collector: Collector, path: str, body: Any) -> tuple[int, list[by
 
 @pytest.fixture(params=MESSAGES)
 def door_of(request: pytest.FixtureRequest, shared: Collector) -> str:
-    """A door whose key is of the project `shop`."""
+    """A door whose key belongs to the project `shop`."""
     if "site" not in shared.keys:
         shared.keys["site"] = create_key(shared.store, "shop", value="site")
     return request.param
@@ -322,7 +322,7 @@ def _check_single(shared: Collector, door: str, message: dict[str, Any]) -> None
     assert (status, len(lines)) in ((200, 1), (202, 1), (400, 0), (401, 0)), message
 
 
-def test_whatever_stands_for_a_part_of_a_message_costs_that_message_at_most(door_of: str, shared: Collector) -> None:
+def test_any_value_of_a_message_costs_at_most_that_message(door_of: str, shared: Collector) -> None:
     good = MESSAGES[door_of]
     for name in good:
         if door_of in BATCHES:
@@ -334,7 +334,7 @@ def test_whatever_stands_for_a_part_of_a_message_costs_that_message_at_most(door
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(data=st.data())
-def test_whatever_stands_for_several_parts_costs_that_message_at_most(
+def test_any_combination_of_values_costs_at_most_that_message(
     door_of: str, shared: Collector, data: st.DataObject
 ) -> None:
     names = st.sampled_from(sorted(MESSAGES[door_of]))
@@ -348,7 +348,7 @@ def test_whatever_stands_for_several_parts_costs_that_message_at_most(
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
 @pytest.mark.parametrize("outcome", Outcome)
-def test_every_route_has_an_answer_to_every_outcome(door: Door, outcome: Outcome) -> None:
+def test_every_route_has_a_response_for_every_outcome(door: Door, outcome: Outcome) -> None:
     for method, path in door.routes:
         answer = door.answer(request(path, b"" if method == "GET" else b"{}"), outcome, "why")
         assert (answer.status < 300) == (outcome is Outcome.ACCEPTED)

@@ -1,4 +1,4 @@
-"""What goes wrong between counting an event and making it durable: it costs no quota, and no more than one event."""
+"""Failures between counting an event and making it durable cost no quota, and at most one event."""
 
 import asyncio
 import json
@@ -28,13 +28,13 @@ ADDRESS = "203.0.113.77"
 
 
 class BrokenDoor(RadarDoor):
-    """A door with mistakes: it fails on some events, makes others of what has no JSON, and fails on some requests as a whole."""
+    """A door with bugs: it fails on some events and some whole requests, and gives events with values that JSON lacks."""
 
     name = "broken"
     routes: Sequence[tuple[str, str]] = (("POST", "/broken"),)
 
     def read(self, request: Request) -> Batch:
-        """Events as the objects of an array tell."""
+        """Events, broken as the objects of an array say."""
         if "whole" in request.query:
             raise LookupError
         raws = msgspec.json.decode(request.body, type=list[msgspec.Raw])
@@ -43,7 +43,7 @@ class BrokenDoor(RadarDoor):
         return Batch(request.key, recognized(events, lambda: raws, shape, is_exact=True))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """An answer, unless it is not to be."""
+        """A response, or an error if requested."""
         if "answer" in request.query:
             raise LookupError("a secret")
         return super().answer(request, outcome, detail)
@@ -87,7 +87,7 @@ def test_an_unexpected_error_costs_one_event_and_is_counted_and_logged_once(
     assert "a secret" not in json.dumps(logged)
 
 
-def test_a_request_that_fails_unexpectedly_is_put_off_and_costs_no_quota(settings: Settings) -> None:
+def test_a_request_that_fails_unexpectedly_can_be_retried_and_costs_no_quota(settings: Settings) -> None:
     with serving(load_settings(events_per_month=1), [*DOORS, BrokenDoor()]) as collector:
         reply = collector.request("POST", "/broken?whole", b"[{}]")
         assert reply.status == 503
@@ -99,7 +99,7 @@ def test_a_request_that_fails_unexpectedly_is_put_off_and_costs_no_quota(setting
         )
 
 
-def test_an_error_outside_of_doors_is_counted_and_answered_in_a_few_words(
+def test_an_error_outside_of_doors_is_counted_and_gets_a_short_response(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(settings, [*DOORS, BrokenDoor()]) as collector, caplog.at_level(logging.WARNING):
@@ -116,7 +116,7 @@ def test_an_error_outside_of_doors_is_counted_and_answered_in_a_few_words(
     assert "a secret" not in caplog.text
 
 
-def test_what_comes_to_too_much_once_it_is_written_costs_no_quota(settings: Settings) -> None:
+def test_a_request_whose_lines_are_too_large_costs_no_quota(settings: Settings) -> None:
     messages = [{"type": "track", "event": "a", "userId": "a"}] * 5_000
     too_much = json.dumps({"batch": messages, "context": {"a": "a" * 20_000}}).encode()
     with serving(load_settings(events_per_month=5_000)) as collector:
@@ -140,7 +140,7 @@ def test_a_request_that_is_cancelled_before_it_is_durable_costs_no_quota(setting
         async with open_worker(limited) as worker:
             sent, body = request(f"/v1/events?key={key}"), json.dumps(EVENT).encode()
             task = asyncio.create_task(worker.intake.take(RadarDoor(), sent, body))
-            # It runs until it waits for the disk, which takes at least the delay.
+            # It waits for the disk for at least the delay.
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
@@ -152,9 +152,7 @@ def test_a_request_that_is_cancelled_before_it_is_durable_costs_no_quota(setting
 
 @pytest.mark.parametrize("kept", ["truncated", "none", "full"])
 @pytest.mark.parametrize("address", [ADDRESS, "n/a", "", None, 5, [ADDRESS], {}])
-def test_an_address_without_properties_beside_it_is_an_ordinary_event(
-    settings: Settings, kept: str, address: Any
-) -> None:
+def test_an_address_without_properties_takes_the_ordinary_path(settings: Settings, kept: str, address: Any) -> None:
     with serving(load_settings(client_address=kept)) as collector:
         for payloads in ({"context": {"ip": address}}, {"properties": {"ip": address}}):
             assert collector.send({**EVENT, **payloads}).status == 200

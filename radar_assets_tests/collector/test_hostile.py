@@ -1,4 +1,4 @@
-"""Requests that mean no good, or no sense: the collector stays up and small, and whoever else sends notices nothing."""
+"""Hostile and malformed requests: the collector keeps running in little memory, and other senders are not affected."""
 
 import gzip
 import http.client
@@ -21,8 +21,8 @@ from radar_assets.collector.doors import DOORS
 from radar_assets_tests.collector.processes import CollectorProcess, collecting
 
 BODY_TIMEOUT_S = 2
-MOST_MB = 700
-"""Memory that a collector may ever hold, whatever it is sent: one large body at its worst, and what waits beside it."""
+MAX_MB = 700
+"""Maximum memory of a collector, whatever it receives: one large body at its worst, and the requests that wait."""
 ANY_SPEED = [
     HealthCheck.too_slow,
     HealthCheck.data_too_large,
@@ -30,25 +30,25 @@ ANY_SPEED = [
     HealthCheck.large_base_example,
 ]
 WORST_S = 2.0
-"""Until the answer to a small request in between, on a machine with other things to do."""
+"""Maximum latency of a small request meanwhile, on a busy machine."""
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    """A collector in a process of its own, which has to outlive all tests and stay small."""
+    """A collector in its own process, which has to survive all tests in limited memory."""
     home = tmp_path_factory.mktemp("hostile") / "radar"
     with collecting(home, body_timeout_s=BODY_TIMEOUT_S) as running:
         yield running
         assert running.send(EVENT).status == 200
-        assert running.peak_mb() < MOST_MB
+        assert running.peak_mb() < MAX_MB
         log = running.log.read_text()
         assert "Traceback" not in log, log
 
 
 @dataclass
 class Neighbour:
-    """Somebody who sends an event after the other while a test does something else."""
+    """A sender of one event after the other during a test."""
 
     statuses: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Neighbour:
 
 @contextmanager
 def neighbour(target: CollectorProcess) -> Iterator[Neighbour]:
-    """A neighbour, who must have been served well when the block ends."""
+    """A neighbour, whose requests must have been answered in time when the block ends."""
     seen, started, stop = Neighbour(), threading.Event(), threading.Event()
 
     def send() -> None:
@@ -78,7 +78,7 @@ def neighbour(target: CollectorProcess) -> Iterator[Neighbour]:
     assert max(seen.seconds) < WORST_S
 
 
-def test_no_request_that_the_openapi_document_suggests_makes_the_server_fail(
+def test_no_request_by_the_openapi_document_makes_the_server_fail(
     target: CollectorProcess, request: pytest.FixtureRequest
 ) -> None:
     import schemathesis
@@ -91,13 +91,13 @@ def test_no_request_that_the_openapi_document_suggests_makes_the_server_fail(
 
 
 def _call(operation: Any, examples: int, key: str) -> None:
-    """Call an operation and hold its answers against its description."""
+    """Call an operation and compare its responses with its description."""
     from schemathesis.specs.openapi import checks
 
-    # A key is sent always, and a bad event among others becomes a rejected line.
+    # A key is always sent, and an invalid event among others becomes a rejected line.
     excluded = [checks.ignored_auth, checks.negative_data_rejection]
     if not operation.path.startswith("/v1/events"):
-        # What SDKs send is their protocols' matter, and not described.
+        # The bodies of SDKs are not described, because their protocols define them.
         excluded += [checks.positive_data_acceptance, checks.unsupported_method]
 
     @hypothesis.settings(max_examples=max(2, examples), database=None, suppress_health_check=ANY_SPEED)
@@ -159,7 +159,7 @@ HEADERS = st.dictionaries(
 QUERIES = st.dictionaries(FIELDS | st.sampled_from(["compression", "ip", "_", "e", "data"]), PLAIN, max_size=4)
 
 
-def test_no_request_at_all_makes_the_server_fail_or_writes_into_a_project_without_its_key(
+def test_no_request_makes_the_server_fail_or_writes_to_a_project_without_its_key(
     target: CollectorProcess, request: pytest.FixtureRequest
 ) -> None:
     from urllib.parse import urlencode
@@ -225,14 +225,16 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_bombs_are_refused_within_bounds_and_neighbours_notice_nothing(target: CollectorProcess, bomb: str) -> None:
+def test_compression_bombs_are_refused_in_limited_memory_without_delaying_others(
+    target: CollectorProcess, bomb: str
+) -> None:
     make, status = BOMBS[bomb]
     body = make()
     with neighbour(target):
         began = time.monotonic()
         assert target.send(body).status == status
         assert time.monotonic() - began < 10
-    assert target.peak_mb() < MOST_MB
+    assert target.peak_mb() < MAX_MB
 
 
 def _segment(shared: Any, messages: int, **own: Any) -> bytes:
@@ -264,11 +266,11 @@ SHARED = {
         200,
     ),
 }
-"""Bodies whose events share something, so that it comes to much more than was sent."""
+"""Bodies whose events share a value, so that their lines are much larger than the body."""
 
 
 @pytest.mark.parametrize("bomb", SHARED)
-def test_what_events_share_comes_to_no_more_than_a_bound(target: CollectorProcess, bomb: str) -> None:
+def test_shared_values_of_events_use_limited_memory(target: CollectorProcess, bomb: str) -> None:
     path, make, headers, status = SHARED[bomb]
     key = target.keys["shop"]
     body = make().replace(b"AID", key.encode())
@@ -276,10 +278,10 @@ def test_what_events_share_comes_to_no_more_than_a_bound(target: CollectorProces
     with neighbour(target):
         assert target.request("POST", f"{path}?key={key}", body, headers).status == status
     assert sum(map(len, target.landed())) < 20_000_000
-    assert target.peak_mb() < MOST_MB
+    assert target.peak_mb() < MAX_MB
 
 
-def test_many_bombs_at_once_take_no_more_memory_than_their_turn(target: CollectorProcess) -> None:
+def test_many_compression_bombs_at_once_are_inflated_one_by_one(target: CollectorProcess) -> None:
     body, statuses = BOMBS["one-text"][0](), []
     threads = [threading.Thread(target=lambda: statuses.append(target.send(body).status)) for _ in range(3)]
     with neighbour(target):
@@ -288,7 +290,7 @@ def test_many_bombs_at_once_take_no_more_memory_than_their_turn(target: Collecto
         for thread in threads:
             thread.join()
     assert statuses == [200] * 3
-    assert target.peak_mb() < MOST_MB
+    assert target.peak_mb() < MAX_MB
 
 
 def _head(target: CollectorProcess, length: int) -> bytes:
@@ -301,7 +303,7 @@ def _head(target: CollectorProcess, length: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_bodies_that_drip_are_cut_off_in_time_and_neighbours_notice_nothing(target: CollectorProcess) -> None:
+def test_slow_bodies_are_cut_off_in_time_without_delaying_others(target: CollectorProcess) -> None:
     with ExitStack() as stack, neighbour(target):
         drips = [stack.enter_context(socket.create_connection(("127.0.0.1", target.port))) for _ in range(100)]
         began = time.monotonic()
@@ -329,14 +331,14 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("part", ENDLESS)
-def test_what_comes_before_a_body_and_after_it_has_an_end_too(target: CollectorProcess, part: str) -> None:
+def test_slow_heads_and_trailers_are_cut_off_too(target: CollectorProcess, part: str) -> None:
     start, more = ENDLESS[part]
     with socket.create_connection(("127.0.0.1", target.port), timeout=30) as connection, neighbour(target):
         connection.sendall(start)
         with pytest.raises(ConnectionError):
             for _ in range(1_000):
                 connection.sendall(more)
-    assert target.peak_mb() < MOST_MB
+    assert target.peak_mb() < MAX_MB
 
 
 def test_a_thousand_open_connections_are_all_served(target: CollectorProcess) -> None:
@@ -355,7 +357,7 @@ def test_a_thousand_open_connections_are_all_served(target: CollectorProcess) ->
         assert sum(json.loads(line)["project_id"] == "shop" for line in target.landed()) == 1000
 
 
-def test_a_full_disk_is_answered_with_503_and_needs_no_restart(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_gives_503_and_needs_no_restart(small_disk: Path, tmp_path: Path) -> None:
     with collecting(tmp_path / "radar", landing_url=small_disk.as_uri()) as collector:
         assert collector.send([{"event": "a", "event_id": "before"}]).status == 200
         filler = small_disk / "filler"

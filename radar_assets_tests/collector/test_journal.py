@@ -1,4 +1,4 @@
-"""The journal: what is acknowledged is in the landing zone, and what is refused is not."""
+"""The journal: acknowledged lines are in the landing zone, and refused lines are not."""
 
 import asyncio
 import errno
@@ -33,7 +33,7 @@ def line(name: object) -> bytes:
 
 
 async def append_all(journal: Journal, names: list[str], at: datetime = NOW) -> list[str]:
-    """Append one line each, all at once; the names of those that were acknowledged."""
+    """Append one line for each name, concurrently. Returns the names that were acknowledged."""
     answers = await asyncio.gather(*(journal.append(line(name), at) for name in names), return_exceptions=True)
     assert all(answer is None or isinstance(answer, JournalError) for answer in answers)
     return [name for name, answer in zip(names, answers, strict=True) if answer is None]
@@ -45,7 +45,7 @@ def names(prefix: str, count: int) -> list[str]:
 
 @contextmanager
 def largest_file(size_bytes: int) -> Iterator[None]:
-    """While it lasts a file can't grow beyond a size: writes are cut short and then fail, as on a full disk."""
+    """Limit the size of files until the block ends: writes are cut short and then fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
     try:
@@ -93,7 +93,7 @@ def test_requests_that_arrive_together_share_a_write(settings: Settings, monkeyp
 
 
 def test_a_delay_gathers_requests_that_come_one_after_the_other(settings: Settings) -> None:
-    # Longer than a setting may be, so that a busy machine doesn't part them.
+    # Longer than the setting allows, so that a busy machine doesn't separate them.
     async def run() -> None:
         groups = []
         async with open_journal(settings.model_copy(update={"collector_delay_ms": 500})) as journal:
@@ -127,7 +127,7 @@ def test_segments_are_published_by_age_and_by_size_without_further_traffic(radar
     asyncio.run(run())
 
 
-def test_a_write_cut_short_is_refused_and_leaves_nothing_of_it(settings: Settings) -> None:
+def test_a_write_that_is_cut_short_is_refused_and_leaves_nothing(settings: Settings) -> None:
     async def run() -> None:
         async with open_journal(settings) as journal:
             await journal.append(line("a" * 60), NOW)
@@ -161,7 +161,7 @@ def test_after_a_failed_sync_the_file_is_never_written_again(
     ]
 
 
-def test_half_a_line_that_could_not_be_cut_back_harms_no_other(
+def test_an_incomplete_line_that_could_not_be_removed_affects_no_other(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
@@ -177,10 +177,10 @@ def test_half_a_line_that_could_not_be_cut_back_harms_no_other(
     assert lines_of(settings.landing) == ["a", "c"]
 
 
-def test_a_failure_to_publish_loses_nothing_and_is_made_good(settings: Settings) -> None:
+def test_a_failure_to_publish_loses_nothing_and_is_retried(settings: Settings) -> None:
     async def run() -> None:
         async with open_journal(settings.model_copy(update={"segment_age_s": 0.1})) as journal:
-            # What stands where the folder of the day should be.
+            # A file in place of the day's folder.
             obstacle = settings.landing / "dt=2026-03-01"
             obstacle.write_bytes(b"")
             await journal.append(line("a"), NOW)
@@ -193,7 +193,7 @@ def test_a_failure_to_publish_loses_nothing_and_is_made_good(settings: Settings)
     asyncio.run(run())
 
 
-def test_a_disk_that_has_stopped_fills_no_memory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_disk_does_not_fill_the_memory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
     goes_on = threading.Event()
@@ -212,7 +212,7 @@ def test_a_disk_that_has_stopped_fills_no_memory(settings: Settings, monkeypatch
     assert lines_of(settings.landing) == acknowledged
 
 
-def test_closing_answers_what_waits_and_refuses_what_comes_later(settings: Settings) -> None:
+def test_closing_answers_waiting_requests_and_refuses_later_ones(settings: Settings) -> None:
     async def run() -> None:
         async with open_journal(settings) as journal:
             waiting = [asyncio.create_task(journal.append(line(name), NOW)) for name in names("a", 20)]

@@ -1,4 +1,4 @@
-"""Keys, usage and salts in the store, on both databases and from several workers at once."""
+"""Keys, usage and salts in the store, on both databases and with several concurrent workers."""
 
 import asyncio
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def store(database_url: str) -> Iterator[Store]:
     store.close()
 
 
-def test_a_key_opens_its_project_until_it_is_revoked(store: Store) -> None:
+def test_a_key_gives_access_to_its_project_until_it_is_revoked(store: Store) -> None:
     write = create_key(store, "shop")
     read = create_key(store, "blog", "read", origins=["https://BLOG.example", "https://blog.example/"])
     assert read_grants(store) == {
@@ -59,7 +59,7 @@ def test_a_key_opens_its_project_until_it_is_revoked(store: Store) -> None:
         revoke_key(store, write)
 
 
-def test_no_key_is_kept(store: Store) -> None:
+def test_no_key_is_stored(store: Store) -> None:
     key = create_key(store, "shop")
     with store.session(read_only=True) as session:
         [row] = session.execute(sa.text("select * from api_keys")).all()
@@ -82,7 +82,7 @@ def test_no_key_is_kept(store: Store) -> None:
         (("https://bücher.example",), "write its host in Punycode"),
     ],
 )
-def test_an_origin_that_no_browser_sends_is_refused(store: Store, origins: tuple[str, ...], problem: str) -> None:
+def test_an_origin_that_browsers_never_send_is_refused(store: Store, origins: tuple[str, ...], problem: str) -> None:
     for origin in origins:
         with pytest.raises(FieldError, match=problem):
             create_key(store, "shop", origins=[origin])
@@ -101,7 +101,7 @@ def test_an_origin_that_no_browser_sends_is_refused(store: Store, origins: tuple
         ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
     ],
 )
-def test_an_origin_matches_however_it_was_written(store: Store, written: str, sent: str) -> None:
+def test_an_origin_matches_in_every_spelling(store: Store, written: str, sent: str) -> None:
     create_key(store, "shop", origins=[written])
     [grant] = read_grants(store).values()
     assert [str(origin) for origin in grant.origins] == [sent]
@@ -111,7 +111,7 @@ def test_an_origin_matches_however_it_was_written(store: Store, written: str, se
     assert not grant.admits(None)
 
 
-def test_an_origin_that_was_stored_as_it_was_written_matches_too(store: Store) -> None:
+def test_an_origin_that_was_stored_without_normalisation_matches_too(store: Store) -> None:
     create_key(store, "shop", origins=["https://shop.example"])
     with store.session() as session:
         session.execute(
@@ -122,7 +122,7 @@ def test_an_origin_that_was_stored_as_it_was_written_matches_too(store: Store) -
     assert not grant.admits(parse_origin("https://b.a.example"))
 
 
-def test_unknown_keys_wait_for_one_reading_together(store: Store) -> None:
+def test_unknown_keys_share_one_read_of_the_store(store: Store) -> None:
     async def ask() -> tuple[float, list[Grant | None]]:
         ring = KeyRing(store)
         await ring.refresh()
@@ -137,7 +137,7 @@ def test_unknown_keys_wait_for_one_reading_together(store: Store) -> None:
     assert duration_s < 2
 
 
-def test_usage_of_all_workers_is_brought_together_and_starts_anew_each_month(store: Store) -> None:
+def test_usage_of_all_workers_is_added_up_and_restarts_each_month(store: Store) -> None:
     async def count() -> list[int]:
         workers = [Usage(store) for _ in range(WORKERS)]
         for number, worker in enumerate(workers):
@@ -166,7 +166,7 @@ def test_usage_that_can_not_be_stored_is_stored_later(store: Store) -> None:
     asyncio.run(count())
 
 
-def test_usage_that_is_given_back_is_taken_off_though_it_was_stored_in_between(store: Store) -> None:
+def test_refunded_usage_is_subtracted_even_if_it_was_stored_in_between(store: Store) -> None:
     async def count() -> list[int]:
         usage, other = Usage(store), Usage(store)
         usage.add("shop", NOW, 5)
@@ -180,7 +180,7 @@ def test_usage_that_is_given_back_is_taken_off_though_it_was_stored_in_between(s
     assert asyncio.run(count()) == [0, 4]
 
 
-def test_usage_is_known_while_it_is_being_stored(store: Store) -> None:
+def test_usage_counts_while_it_is_being_stored(store: Store) -> None:
     async def look() -> set[int]:
         usage = Usage(store)
         usage.add("shop", NOW, 4)
@@ -194,7 +194,7 @@ def test_usage_is_known_while_it_is_being_stored(store: Store) -> None:
     assert asyncio.run(look()) == {4}
 
 
-def test_a_worker_that_starts_knows_what_was_sent_this_month(settings: Settings) -> None:
+def test_a_new_worker_knows_the_usage_of_the_month(settings: Settings) -> None:
     limited, now = load_settings(events_per_month=10), utc_now()
     grant = Grant("shop", "write", frozenset(), None, None)
 
@@ -230,7 +230,7 @@ def test_keys_are_read_again_after_any_failure(store: Store) -> None:
     assert asyncio.run(run()) == ("keys can't be read (TypeError)", None)
 
 
-def test_a_quota_says_how_long_the_month_still_is(store: Store) -> None:
+def test_an_exceeded_quota_says_how_long_the_month_lasts(store: Store) -> None:
     async def wait() -> list[int | None]:
         limits = Limits(load_settings(events_per_month=10), store)
         grant = Grant("shop", "write", frozenset(), None, None)
@@ -245,7 +245,7 @@ def test_a_quota_says_how_long_the_month_still_is(store: Store) -> None:
     assert asyncio.run(wait()) == [None, 30, None, None]
 
 
-def test_workers_have_one_salt_a_day_and_old_ones_are_gone(store: Store) -> None:
+def test_workers_share_one_salt_per_day_and_old_ones_are_deleted(store: Store) -> None:
     today = utc_now().date()
     with store.session() as session:
         session.add_all(DailySalt(day=today - timedelta(days=ago), salt=bytes([ago]) * 32) for ago in range(1, 5))

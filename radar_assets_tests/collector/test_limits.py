@@ -1,4 +1,4 @@
-"""Rates that workers count together in a real Redis, requests when that is gone, and quotas when nothing can be stored."""
+"""Rates that workers share in a real Redis, also while it is down, and quotas when nothing can be stored."""
 
 import socket
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.collector.conftest import serving
-from radar_assets_tests.collector.processes import free_port
 from radar_assets_tests.object_server import BUCKET, ObjectServer
+from radar_assets_tests.processes import free_port
 from radar_assets_tests.programs import find_program
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
@@ -19,7 +19,7 @@ EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A Redis of the test's own: its URL and its process."""
+    """A Redis for the test: its URL and its process."""
     program = find_program("redis-server", "redis-server", "rates that workers share")
     port = free_port()
     command = [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1", "--dir", str(tmp_path)]
@@ -35,7 +35,7 @@ def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     process.wait()
 
 
-def test_workers_count_a_rate_together_in_redis_and_let_events_in_when_it_is_gone(
+def test_workers_share_a_rate_in_redis_and_accept_events_while_it_is_down(
     settings: Settings, redis: tuple[str, subprocess.Popen[bytes]]
 ) -> None:
     url, process = redis
@@ -54,7 +54,7 @@ def test_workers_count_a_rate_together_in_redis_and_let_events_in_when_it_is_gon
         assert time.monotonic() - began < 5
 
 
-def test_what_could_not_be_stored_takes_nothing_off_the_month(object_server: ObjectServer) -> None:
+def test_events_that_could_not_be_stored_do_not_count_against_the_quota(object_server: ObjectServer) -> None:
     limited = load_settings(landing_url=f"s3://{BUCKET}/landing", events_per_month=3).prepare()
     with serving(limited) as collector:
         object_server.stop()

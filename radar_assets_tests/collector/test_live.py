@@ -1,4 +1,4 @@
-"""The live numbers: what the contract accepts is counted, as the tables count it, from the moment it is durable."""
+"""The live numbers: they count lines that the contract accepts, like the tables, as soon as they are durable."""
 
 import asyncio
 import gzip
@@ -44,7 +44,7 @@ def land(landing: Path, *events: dict[str, Any], name: str = "a") -> None:
 
 @given(lines() | hostile_lines())
 @hypothesis_settings(max_examples=250)
-def test_a_line_counts_exactly_if_the_contract_accepts_it(landed: bytes) -> None:
+def test_a_line_counts_if_and_only_if_the_contract_accepts_it(landed: bytes) -> None:
     verdict, hit = parse(landed, set(PROJECTS), datetime.min.date()), read_hit(landed)
     if isinstance(verdict, Rejection):
         assert hit is None or hit.project_id not in PROJECTS
@@ -55,14 +55,14 @@ def test_a_line_counts_exactly_if_the_contract_accepts_it(landed: bytes) -> None
     assert hit.visitor_id == (verdict.anonymous_id or verdict.user_id)
 
 
-def test_lines_as_the_collector_writes_them_take_the_fast_way() -> None:
+def test_lines_of_the_collector_take_the_fast_path() -> None:
     written = json.dumps(event("1", HOUR, context={"page": {"path": "/"}}), separators=(",", ":")).encode()
     assert _ordinary(written) is not None
     assert _ordinary(written.replace(b'"properties":{', b'"properties":{"url":"twice",')) is None
 
 
 def mixed_events() -> list[dict[str, Any]]:
-    """Four minutes in which all that matters happens: bots, copies, sign-ins, all kinds of addresses."""
+    """Four minutes with all relevant cases: bots, copies, sign-ins, all kinds of URLs."""
     addresses: list[dict[str, Any]] = [
         {"properties": {"url": "https://shop.example/a/b?q=1#top"}},
         {"properties": {"url": "//shop.example"}},
@@ -96,7 +96,7 @@ def mixed_events() -> list[dict[str, Any]]:
     return [*events, *events[::5], event("bad", NOW, event=""), event("other", NOW, project_id="blog")]
 
 
-def test_events_page_views_visitors_and_pages_are_those_of_the_tables(settings: Settings) -> None:
+def test_events_page_views_visitors_and_pages_equal_the_tables(settings: Settings) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         platform = Platform(settings, instance)
         events = mixed_events()
@@ -124,7 +124,7 @@ def test_events_page_views_visitors_and_pages_are_those_of_the_tables(settings: 
     }
 
 
-def test_what_a_server_says_of_a_group_is_an_event_but_no_visitor(settings: Settings) -> None:
+def test_a_servers_event_about_a_group_is_not_a_visitor(settings: Settings) -> None:
     with serving(settings) as collector:
         client = Posthog(collector.keys["shop"], host=collector.url, sync_mode=True)
         client.capture("$pageview", distinct_id="ann", properties={"$current_url": "https://shop.example/"})
@@ -140,7 +140,7 @@ def test_what_a_server_says_of_a_group_is_an_event_but_no_visitor(settings: Sett
     assert (metrics["events"], metrics["visitors"], metrics["sessions"]) == (2, 1, 1)
 
 
-def test_five_minutes_are_counted_to_the_second_and_the_half_hour_by_minutes(tmp_path: Path) -> None:
+def test_five_minutes_are_exact_to_the_second_and_the_half_hour_is_by_minute(tmp_path: Path) -> None:
     times = {
         "now": ago(),
         "inside": ago(minutes=4, seconds=59),
@@ -165,12 +165,12 @@ def test_five_minutes_are_counted_to_the_second_and_the_half_hour_by_minutes(tmp
     assert counts.complete_since == counts.minutes[0].at == HOUR
 
 
-def test_an_event_whose_sender_is_ahead_counts_when_it_was_received(tmp_path: Path) -> None:
+def test_an_event_of_a_clock_that_is_ahead_counts_when_it_was_received(tmp_path: Path) -> None:
     land(tmp_path, event("1", NOW + timedelta(hours=3), received_at=NOW))
     assert live_counts(tmp_path, "shop", NOW).events == 1
 
 
-def test_visitors_are_told_apart_as_in_the_metrics(tmp_path: Path) -> None:
+def test_visitors_are_distinguished_as_in_the_metrics(tmp_path: Path) -> None:
     land(
         tmp_path,
         event("1", ago(), anonymous_id="a"),
@@ -185,7 +185,7 @@ def test_visitors_are_told_apart_as_in_the_metrics(tmp_path: Path) -> None:
     assert (counts.events, counts.page_views, counts.visitors) == (6, 5, 2)
 
 
-def test_an_event_counts_once_it_is_durable_and_goes_on_counting_when_its_segment_is_published(
+def test_an_event_counts_once_it_is_durable_and_after_its_segment_is_published(
     settings: Settings,
 ) -> None:
     live = Live(settings.landing)
@@ -205,7 +205,7 @@ def test_an_event_counts_once_it_is_durable_and_goes_on_counting_when_its_segmen
     assert asyncio.run(take_in()) == [[0, 0], [1, 1], [2, 2], [2, 2], [3, 3], [3, 3]]
 
 
-def test_half_a_line_waits_for_its_other_half(tmp_path: Path) -> None:
+def test_an_incomplete_line_counts_once_it_is_complete(tmp_path: Path) -> None:
     live, written = Live(tmp_path), line(event("1", ago()))
     open_segment = tmp_path / FOLDER / f"{HOUR:%Y-%m-%dT%H}_collector-1.open"
     open_segment.parent.mkdir()
@@ -217,7 +217,7 @@ def test_half_a_line_waits_for_its_other_half(tmp_path: Path) -> None:
     assert live.read("shop", NOW).events == 2
 
 
-def test_segments_of_others_count_too_and_compressing_one_counts_nothing_twice(tmp_path: Path) -> None:
+def test_segments_of_other_writers_count_once_even_if_compressed_later(tmp_path: Path) -> None:
     live = Live(tmp_path)
     land(tmp_path, event("1", ago()), event("2", ago()))
     assert live.read("shop", NOW).events == 2
@@ -242,7 +242,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         read = b"".join(Tail(landing).read(since, NOW))
         assert b'"shop"' in read
         assert b"secret" not in read
-        recover(landing)  # which has to leave them where they are
+        recover(landing)  # it has to leave them in place
 
 
 def test_segments_in_an_object_store_count_once(object_server: ObjectServer) -> None:
@@ -256,7 +256,7 @@ def test_segments_in_an_object_store_count_once(object_server: ObjectServer) -> 
         live.read("shop", NOW)
 
 
-def test_the_oldest_minutes_give_way_when_there_are_more_events_than_are_kept(tmp_path: Path) -> None:
+def test_over_the_maximum_of_events_the_oldest_minutes_are_dropped(tmp_path: Path) -> None:
     land(tmp_path, *(event(f"{minute} {n}", ago(minutes=minute)) for minute in range(20) for n in range(10)))
     counts = Live(tmp_path, max_hits=55).read("shop", NOW)
     assert counts.events == 50
@@ -264,7 +264,7 @@ def test_the_oldest_minutes_give_way_when_there_are_more_events_than_are_kept(tm
     assert counts.complete_since == HOUR + timedelta(minutes=25)
 
 
-def test_a_look_reads_no_more_than_it_may_and_the_next_one_goes_on(tmp_path: Path) -> None:
+def test_a_read_is_limited_in_time_and_the_next_one_continues(tmp_path: Path) -> None:
     for name in "abc":
         land(tmp_path, *(event(f"{name}{n}", ago()) for n in range(10)), name=name)
     tail = Tail(tmp_path, look_s=0)
@@ -275,7 +275,7 @@ def test_a_look_reads_no_more_than_it_may_and_the_next_one_goes_on(tmp_path: Pat
     assert looks == [10, 10, 10, 0]
 
 
-def test_a_look_that_ends_early_says_so_and_who_asks_once_gets_all(tmp_path: Path) -> None:
+def test_a_read_that_ends_early_says_so_and_a_single_count_reads_everything(tmp_path: Path) -> None:
     for name in "abc":
         land(tmp_path, event(name, ago()), name=name)
     live = Live(tmp_path, look_s=0)
@@ -285,13 +285,13 @@ def test_a_look_that_ends_early_says_so_and_who_asks_once_gets_all(tmp_path: Pat
     assert live_counts(tmp_path, "shop", NOW).events == 3
 
 
-def test_lines_that_claim_to_come_from_the_future_displace_nothing(tmp_path: Path) -> None:
+def test_lines_with_a_future_received_time_displace_no_others(tmp_path: Path) -> None:
     ahead = (NOW + timedelta(days=1 + n) for n in range(20))
     land(tmp_path, *(event(f"ahead {at}", at, received_at=at) for at in ahead), event("1", ago()))
     assert Live(tmp_path, max_hits=10).read("shop", NOW).events == 1
 
 
-def test_names_of_old_events_take_no_room_from_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_old_events_make_room_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("radar_assets.collector.live.MAX_TEXTS", 12)
     old = (event(f"old {n}", ago(days=1), event=f"old {n}", type="track") for n in range(10))
     land(tmp_path, *old, *(event(f"new {n}", ago(), event=f"new {n}", type="track") for n in range(10)))
@@ -299,7 +299,7 @@ def test_names_of_old_events_take_no_room_from_new_ones(tmp_path: Path, monkeypa
     assert names == {"(other)": 6, **{f"new {n}": 1 for n in range(4)}}
 
 
-def test_what_was_counted_is_forgotten_after_the_half_hour(tmp_path: Path) -> None:
+def test_events_are_dropped_after_the_half_hour(tmp_path: Path) -> None:
     live = Live(tmp_path)
     land(tmp_path, event("1", HOUR), event("2", ago()))
     assert sum(minute.events for minute in live.read("shop", NOW).minutes) == 2

@@ -1,4 +1,4 @@
-"""The live numbers over HTTP, of a collector with several workers that is killed and started anew, and in the terminal."""
+"""The live numbers over HTTP, of a collector with several workers that is killed and restarted, and in the terminal."""
 
 import os
 import signal
@@ -12,17 +12,17 @@ from radar_assets_tests.collector.processes import CollectorProcess, collecting
 __all__ = ["radar"]
 
 CONNECTIONS = 12
-"""Each is taken by one of two workers; that all are by the same happens once in 2,000 times."""
+"""Each goes to one of two workers; all go to the same one once in 2,000 times."""
 
 
 def seen(collector: CollectorProcess, key: str) -> set[tuple[int, int]]:
-    """Events and visitors as each connection is told."""
+    """Events and visitors, as seen on each connection."""
     headers = {"Authorization": f"Bearer {key}"}
     answers = [collector.request("GET", "/v1/live?project=shop", headers=headers).json() for _ in range(CONNECTIONS)]
     return {(answer["events"], answer["visitors"]) for answer in answers}
 
 
-def test_every_worker_answers_for_all_of_them_within_a_second_and_a_new_one_too(radar_home: Path, radar: Radar) -> None:
+def test_every_worker_also_a_new_one_counts_the_events_of_all_within_a_second(radar_home: Path, radar: Radar) -> None:
     with collecting(radar_home, workers=2) as collector:
         key, other = (create_key(collector.store, project, kind="read") for project in ("shop", "blog"))
         for number in range(CONNECTIONS):
@@ -48,7 +48,7 @@ def test_every_worker_answers_for_all_of_them_within_a_second_and_a_new_one_too(
     assert "can't reach" in gone.err
 
 
-def test_a_project_that_there_is_not_is_told_from_a_silent_one(radar_home: Path, radar: Radar) -> None:
+def test_an_unknown_project_is_distinguished_from_one_without_events(radar_home: Path, radar: Radar) -> None:
     radar("project add shop")
     unknown = radar("live shoop")
     assert (unknown.code, unknown.out) == (1, "")

@@ -1,4 +1,4 @@
-"""The journal over an object store: a group is a segment before it is answered, and an outage is refused and survived."""
+"""The journal with an object store: a group is uploaded as a segment before the response, and outages need no restart."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ def lines_of_segments() -> list[list[bytes]]:
     return [segment.path.read_bytes().splitlines() for segment in list_segments(LANDING, HOUR)]
 
 
-def test_requests_that_arrive_together_are_one_segment_before_they_are_answered(object_server: ObjectServer) -> None:
+def test_requests_that_arrive_together_are_one_segment_before_the_response(object_server: ObjectServer) -> None:
     async def run() -> None:
         async with open_journal(load_settings(landing_url=str(LANDING))) as journal:
             await journal.append(b"first\n", NOW)
@@ -37,7 +37,7 @@ def test_requests_that_arrive_together_are_one_segment_before_they_are_answered(
     asyncio.run(run())
 
 
-def test_an_outage_is_refused_and_survived_without_a_restart(object_server: ObjectServer) -> None:
+def test_requests_during_an_outage_are_refused_and_no_restart_is_needed(object_server: ObjectServer) -> None:
     async def run() -> None:
         async with open_journal(load_settings(landing_url=str(LANDING))) as journal:
             await journal.append(b"before\n", NOW)
@@ -53,7 +53,7 @@ def test_an_outage_is_refused_and_survived_without_a_restart(object_server: Obje
     assert sorted(lines_of_segments()) == [[b"after"], [b"before"]]
 
 
-def test_an_outage_is_a_503_and_what_is_sent_again_after_it_lands_once(object_server: ObjectServer) -> None:
+def test_an_outage_gives_503_and_retried_events_land_once(object_server: ObjectServer) -> None:
     event = {"event_id": "1", "event": "sent", "anonymous_id": "visitor"}
     with serving(load_settings(landing_url=str(LANDING)).prepare()) as collector:
         object_server.stop()

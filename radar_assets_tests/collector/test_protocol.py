@@ -1,4 +1,4 @@
-"""Heads of requests that come slowly, or with too much, and connections by the thousand."""
+"""Request heads that are slow or too large, and thousands of connections."""
 
 import http.client
 import socket
@@ -12,7 +12,7 @@ from radar_assets.collector import protocol
 from radar_assets_tests.collector.conftest import PATIENCE_S, Collector
 
 
-def test_a_connection_without_a_whole_head_in_time_is_closed_and_others_are_not(
+def test_only_connections_without_a_complete_head_in_time_are_closed(
     shared: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "HEAD_S", 0.5)
@@ -53,7 +53,7 @@ def test_a_thousand_connections_are_served_at_once(shared: Collector) -> None:
         assert {connection.recv(15) for connection in connections} == {b"HTTP/1.1 200 OK"}
 
 
-def test_connections_above_the_most_are_put_off_and_those_that_are_open_served(
+def test_connections_over_the_maximum_get_503_and_open_ones_are_served(
     shared: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 20)
@@ -69,6 +69,6 @@ def test_connections_above_the_most_are_put_off_and_those_that_are_open_served(
         assert time.monotonic() < deadline
 
 
-def test_as_many_headers_as_take_more_memory_than_bytes_are_refused(shared: Collector) -> None:
+def test_too_many_headers_are_refused(shared: Collector) -> None:
     assert shared.request("GET", "/healthz", headers={f"a{n}": "" for n in range(150)}).status == 200
     assert shared.request("GET", "/healthz", headers={f"a{n}": "" for n in range(250)}).status == 400

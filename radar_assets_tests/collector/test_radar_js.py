@@ -1,4 +1,4 @@
-"""`radar.js` in a real browser on real pages: what a visitor does arrives, and makes a session with the right pages."""
+"""`radar.js` in a real browser on real pages: a visit arrives, and becomes a session with the right pages."""
 
 import gzip
 import time
@@ -17,8 +17,8 @@ from radar_assets.collector.live import live_counts
 from radar_assets.settings import Settings
 from radar_assets_tests.browser import FLAGS, site
 from radar_assets_tests.collector.conftest import Collector, serving
-from radar_assets_tests.collector.processes import free_port
 from radar_assets_tests.platform import Platform
+from radar_assets_tests.processes import free_port
 from radar_assets_tests.programs import CHROMIUM, needs_chromium
 
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
@@ -29,7 +29,7 @@ pytestmark = needs_chromium
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser with a profile of its own. The user agent that it has by itself is that of a bot."""
+    """A browser with its own profile and a user agent, since the default one is that of a bot."""
     with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield running
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A visitor that no site knows."""
+    """A new visitor."""
     with browser.new_context(user_agent=PERSON) as visitor:
         yield visitor
 
@@ -57,7 +57,7 @@ def wait_for(arrived: Callable[[], Any], what: str) -> None:
 
 
 def arrived(collector: Collector, context: BrowserContext, count: int) -> list[dict[str, Any]]:
-    """The events that have landed, in the order in which they happened, once there are so many; then the pages are left."""
+    """Wait for a number of landed events, in the order in which they happened, then leave the pages."""
     for page in context.pages:
         page.goto("about:blank")
     wait_for(lambda: len(collector.events()) >= count, f"{count} events, not {len(collector.events())}")
@@ -65,7 +65,7 @@ def arrived(collector: Collector, context: BrowserContext, count: int) -> list[d
 
 
 def through_the_graph(settings: Settings) -> tuple[dict[str, Any], int]:
-    """The one session that the assets make of what has landed, and the number of rejected lines."""
+    """The single session that the assets give for the landed events, and the number of rejected lines."""
     with dg.DagsterInstance.ephemeral() as instance:
         platform = Platform(settings, instance)
         platform.settle()
@@ -86,20 +86,20 @@ def opened(context: BrowserContext, url: str) -> Page:
 
 
 def sending(context: BrowserContext) -> list[Request]:
-    """The requests that send events, as they are made."""
+    """The requests with events, as they are sent."""
     requests: list[Request] = []
     context.on("request", lambda request: requests.append(request) if "/v1/" in request.url else None)
     return requests
 
 
 def in_app(page: Page, *steps: str) -> None:
-    """What an app does to its address, a step after the other."""
+    """The changes of its URL that an app makes, step by step."""
     for step in steps:
         page.evaluate(step)
         page.wait_for_timeout(30)
 
 
-def test_it_is_small() -> None:
+def test_the_script_is_small() -> None:
     script = files("radar_assets").joinpath("collector/radar.js").read_bytes()
     assert len(gzip.compress(script, 9)) < 2000
 
@@ -130,7 +130,7 @@ def test_a_visit_becomes_one_session_with_the_right_pages(settings: Settings, co
             "history.go(-2)",
             "radar.identify('user 1', {plan: 'free'})",
         )
-        # The browser reports a request of a page that is there, not one of a page that is left.
+        # The browser reports requests of open pages only.
         with context.expect_event("request", lambda request: "/v1/" in request.url):
             pass
         page.goto(f"{shop}/checkout")
@@ -158,7 +158,7 @@ def test_a_visit_becomes_one_session_with_the_right_pages(settings: Settings, co
     assert [event["properties"]["title"] for event in events[:2]] == ["Shop", "Products"]
     assert {event["protocol"] for event in events} == {"radar"}
     assert (seen.events, seen.page_views, seen.visitors) == (8, 6, 1)
-    # Dagster runs event loops of its own, and the browser's driver has one in this thread.
+    # Dagster runs its own event loops, and the browser's driver has one in this thread.
     with ThreadPoolExecutor(1) as elsewhere:
         session, rejected = elsewhere.submit(through_the_graph, settings).result()
     assert rejected == 0
@@ -171,7 +171,7 @@ def test_a_visit_becomes_one_session_with_the_right_pages(settings: Settings, co
 
 
 @pytest.mark.parametrize("wish", ["globalPrivacyControl", "doNotTrack"])
-def test_who_asks_not_to_be_tracked_leaves_nothing(collector: Collector, context: BrowserContext, wish: str) -> None:
+def test_browsers_with_dnt_or_gpc_are_not_tracked(collector: Collector, context: BrowserContext, wish: str) -> None:
     value = {"globalPrivacyControl": "true", "doNotTrack": "'1'"}[wish]
     requests = sending(context)
     with site(tagged(collector)) as shop:
@@ -183,7 +183,7 @@ def test_who_asks_not_to_be_tracked_leaves_nothing(collector: Collector, context
     assert requests == []
 
 
-def test_opting_out_holds_until_opting_in(collector: Collector, context: BrowserContext) -> None:
+def test_an_opt_out_lasts_until_the_next_opt_in(collector: Collector, context: BrowserContext) -> None:
     with site(tagged(collector)) as shop:
         page = opened(context, f"{shop}/1")
         wait_for(collector.events, "the first page view")
@@ -196,7 +196,7 @@ def test_opting_out_holds_until_opting_in(collector: Collector, context: Browser
     assert first["anonymous_id"] != second["anonymous_id"]
 
 
-def test_what_a_page_tracks_arrives_even_where_beacons_and_storage_are_refused(
+def test_events_arrive_even_where_beacons_and_storage_are_refused(
     collector: Collector, context: BrowserContext
 ) -> None:
     refused = "Object.defineProperty(window, 'localStorage', {get() { throw new Error() }}); navigator.sendBeacon = () => false"
@@ -211,7 +211,7 @@ def test_what_a_page_tracks_arrives_even_where_beacons_and_storage_are_refused(
     assert len({(event["anonymous_id"], event["session_id"]) for event in events}) == 1
 
 
-def test_what_is_too_large_to_outlive_its_page_in_bytes_arrives_while_the_page_is_there(
+def test_events_too_large_for_a_beacon_arrive_while_the_page_is_open(
     collector: Collector, context: BrowserContext
 ) -> None:
     context.add_init_script("navigator.sendBeacon = () => false")
@@ -225,7 +225,7 @@ def test_what_is_too_large_to_outlive_its_page_in_bytes_arrives_while_the_page_i
     assert not any(b"secret" in line for line in collector.landed())
 
 
-def test_a_session_ends_after_half_an_hour_and_a_visitor_by_reset(
+def test_a_session_ends_after_half_an_hour_and_reset_gives_a_new_visitor(
     collector: Collector, context: BrowserContext
 ) -> None:
     with site(tagged(collector)) as shop:
@@ -246,9 +246,7 @@ def test_a_session_ends_after_half_an_hour_and_a_visitor_by_reset(
     assert visitors[5] != visitors[0]
 
 
-def test_a_key_for_an_origin_takes_in_what_its_pages_send_and_nothing_else(
-    collector: Collector, context: BrowserContext
-) -> None:
+def test_a_key_for_an_origin_only_accepts_events_of_its_pages(collector: Collector, context: BrowserContext) -> None:
     port = free_port()
     key = create_key(collector.store, "shop", origins=(f"http://127.0.0.1:{port}",))
     with site(tagged(collector, key)) as copycat, site(tagged(collector, key), port=port) as shop:

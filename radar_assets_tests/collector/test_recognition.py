@@ -1,4 +1,4 @@
-"""Bodies of other protocols are refused with what is expected, and bad events of a door's own land with all their content."""
+"""Bodies of other protocols are refused with the expected format; invalid events of a door's own land with all their content."""
 
 import base64
 import gzip
@@ -35,7 +35,7 @@ ROUTES = {
     **{f"{door}s": path for door, (path, _) in BATCHES.items()},
 }
 SHARED = {("segments", "posthogs"), ("posthogs", "segments")}
-"""The names of their batches are the same, those of the messages within are not."""
+"""Their batches have the same members, but their messages don't."""
 
 
 def _send(collector: Collector, path: str, body: Any) -> Any:
@@ -46,7 +46,7 @@ def _send(collector: Collector, path: str, body: Any) -> Any:
 
 @pytest.fixture
 def keyed(shared: Collector) -> Collector:
-    """A collector that knows the keys of the messages, which are for the project `shop`."""
+    """A collector with the keys of the messages, for the project `shop`."""
     for key in ("site", SECRET):
         if key not in shared.keys:
             shared.keys[key] = create_key(shared.store, "shop", value=key)
@@ -54,7 +54,7 @@ def keyed(shared: Collector) -> Collector:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_body_of_another_protocol_is_refused_with_what_is_expected(keyed: Collector, route: str) -> None:
+def test_a_body_of_another_protocol_is_refused_with_the_expected_format(keyed: Collector, route: str) -> None:
     foreign = {
         **FOREIGN,
         **{name: body for name, body in OWN.items() if name.removesuffix("s") != route.removesuffix("s")},
@@ -68,7 +68,7 @@ def test_a_body_of_another_protocol_is_refused_with_what_is_expected(keyed: Coll
     assert keyed.landed()
 
 
-def test_a_picture_of_another_protocol_is_refused(keyed: Collector) -> None:
+def test_a_pixel_of_another_protocol_is_refused(keyed: Collector) -> None:
     reply = keyed.request("GET", f"/i?app_key=KEY&device_id=d&events={quote(json.dumps([{'key': 'seen'}]))}")
     assert reply.status == 400
     assert b"expected" in reply.body
@@ -92,12 +92,14 @@ BAD: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("door", BAD)
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_bad_event_beside_a_good_one_lands_with_all_its_content(keyed: Collector, door: str, place: int) -> None:
+@pytest.mark.parametrize("position", [0, 1])
+def test_an_invalid_event_beside_a_valid_one_lands_with_all_its_content(
+    keyed: Collector, door: str, position: int
+) -> None:
     path, batch = BATCHES[door]
     keys = {"segment": {"writeKey": SECRET}, "posthog": {"api_key": SECRET, "token": SECRET}}.get(door, {})
     messages = [{**message, **keys} for message in BAD[door]]
-    messages.insert(place * len(messages), MESSAGES[door])
+    messages.insert(position * len(messages), MESSAGES[door])
     assert _send(keyed, path, batch(messages)).status == 200
     lines = keyed.landed()
     assert len(lines) == len(messages)
@@ -125,7 +127,7 @@ def test_a_bad_event_beside_a_good_one_lands_with_all_its_content(keyed: Collect
         ("/e/", {"event": "a", "distinct_id": ["u"], "api_key": SECRET, "more": CONTENT}),
     ],
 )
-def test_a_bad_event_alone_lands_with_all_its_content(keyed: Collector, path: str, body: dict[str, Any]) -> None:
+def test_an_invalid_event_alone_lands_with_all_its_content(keyed: Collector, path: str, body: dict[str, Any]) -> None:
     assert _send(keyed, path, body).status in (200, 202)
     [line] = keyed.landed()
     assert isinstance(parse(line, {"shop"}, keyed.settings.start_date), Rejection)
@@ -133,7 +135,7 @@ def test_a_bad_event_alone_lands_with_all_its_content(keyed: Collector, path: st
     assert SECRET.encode() not in line
 
 
-def test_of_a_bad_event_no_address_is_kept_either(keyed: Collector) -> None:
+def test_addresses_in_invalid_events_are_not_stored_either(keyed: Collector) -> None:
     packed = base64.urlsafe_b64encode(
         json.dumps({"data": {"schema": "a/b/c/1", "data": {"ip": "203.0.113.77"}}}).encode()
     ).decode()
@@ -174,7 +176,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("way", GOOD)
-def test_unknown_members_of_a_good_event_are_kept_in_its_context(keyed: Collector, way: str) -> None:
+def test_unknown_members_of_a_valid_event_are_kept_in_its_context(keyed: Collector, way: str) -> None:
     path, body, message = GOOD[way]
     unknown = {"revenue_x": 12, "event_properties": CONTENT, "client": {"ip": "203.0.113.77"}, "nothing": None}
     assert _send(keyed, path, body({**message, **unknown})).status in (200, 202)
@@ -224,7 +226,7 @@ UNUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("path", "body", "kept"), UNUSED, ids=range(len(UNUSED)))
-def test_known_members_that_an_event_has_no_use_for_are_kept_too(
+def test_known_members_that_an_event_does_not_use_are_kept_too(
     keyed: Collector, path: str, body: dict[str, Any], kept: dict[str, Any]
 ) -> None:
     assert _send(keyed, path, body).status in (200, 202)
@@ -235,7 +237,7 @@ def test_known_members_that_an_event_has_no_use_for_are_kept_too(
     assert event.context["unknown_members"] == kept
 
 
-def test_unknown_members_are_kept_if_the_context_is_none(keyed: Collector) -> None:
+def test_unknown_members_are_kept_if_the_context_is_missing_or_invalid(keyed: Collector) -> None:
     assert _send(keyed, "/v1/events", {**MESSAGES["radar"], "context": "none", "more": CONTENT}).status == 200
     [event] = keyed.events()
     assert (event["context"], event["unknown_members"]) == ("none", {"more": CONTENT})
@@ -275,13 +277,13 @@ def test_no_write_key_is_stored(keyed: Collector, door: str, number: str, more: 
         ("/api/event", {"domain": "site", "n": 7}),
     ],
 )
-def test_no_site_that_is_a_key_is_stored(keyed: Collector, path: str, body: dict[str, Any]) -> None:
+def test_a_site_that_is_the_key_is_not_stored(keyed: Collector, path: str, body: dict[str, Any]) -> None:
     assert _send(keyed, path, body).status in (200, 202)
     [line] = keyed.landed()
     assert b"site" not in line
 
 
-def test_no_write_key_of_a_torn_line_is_stored(keyed: Collector) -> None:
+def test_write_keys_in_torn_lines_are_not_stored(keyed: Collector) -> None:
     torn = b'{"event":"a","user_id":"u"}\n{"events":[{"event":"b"}],"key" : "secret-\\"key","a":\n{"key":"secret-'
     assert keyed.send(torn).status == 200
     lines = keyed.landed()
@@ -307,7 +309,7 @@ def test_an_incomplete_event_lands_once_with_its_own_reason(keyed: Collector) ->
         assert verdict.reason == Reason.MISSING_FIELD
 
 
-def test_incomplete_events_cost_a_good_one_beside_them_nothing(keyed: Collector) -> None:
+def test_incomplete_events_do_not_affect_a_valid_one_beside_them(keyed: Collector) -> None:
     nameless = {"user_id": "u", "properties": {"text": "x" * 16_000}}
     body = gzip.compress(json.dumps([nameless] * 3_900 + [MESSAGES["radar"]]).encode(), 1)
     assert keyed.send(body).status == 200
@@ -335,7 +337,7 @@ def test_a_body_without_any_object_is_refused_and_an_empty_object_is_a_rejected_
 
 @pytest.mark.parametrize("door", BATCHES)
 @pytest.mark.parametrize("name", ["properties", "ue_pr", "unknown"])
-def test_an_event_nested_too_deep_costs_that_event_alone(keyed: Collector, door: str, name: str) -> None:
+def test_an_event_nested_too_deeply_affects_no_other(keyed: Collector, door: str, name: str) -> None:
     path, batch = BATCHES[door]
     deep = '{"a":' * 3_000 + '["SEEN"]' + "}" * 3_000
     body = json.dumps(batch([MESSAGES[door], {**MESSAGES[door], name: "DEEP"}, MESSAGES[door]])).replace('"DEEP"', deep)

@@ -1,4 +1,4 @@
-"""SDKs as they come from PyPI and npm, with nothing changed but host and key, against a collector that serves."""
+"""Unmodified SDKs from PyPI and npm, configured with host and key, against a running collector."""
 
 import re
 from collections import defaultdict
@@ -47,7 +47,7 @@ SEGMENT_NODE = [
     _said("alias", {"alias_id": "a-1"}, **ANN),
 ]
 POSTHOG_PAGE = {"$current_url": VISIT["url"], "title": VISIT["title"]}
-# The id that comes with a group is made up; which id of an alias is the user's depends on the SDK.
+# The id of a group event is generated; which id of an alias is the user's depends on the SDK.
 POSTHOG_GROUP = _said("group", {"$group_key": "acme", "$group_set": {"size": 3}}, anonymous_id="$group:company:acme")
 SNOWPLOW = [
     _said("page", {**VISIT, "referrer": "https://www.google.com/"}, **BOTH),
@@ -96,7 +96,7 @@ def _give_site_key(collector: Collector) -> None:
 
 
 @pytest.mark.parametrize("sdk", SDKS)
-def test_what_an_sdk_sends_lands_with_its_fields(collector: Collector, sdk: str) -> None:
+def test_events_of_an_sdk_land_with_their_fields(collector: Collector, sdk: str) -> None:
     _give_site_key(collector)
     _send(collector, sdk)
     landed, expected = collector.events(), EXPECTED[sdk]
@@ -115,7 +115,7 @@ def test_what_an_sdk_sends_lands_with_its_fields(collector: Collector, sdk: str)
 
 
 def _fields(line: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Who did what, and those properties that are told of here; SDKs add their own."""
+    """The user, the event, and the properties of the test; SDKs add their own."""
     names = ("type", "event", "category", "user_id", "anonymous_id", "session_id")
     made_up = "anonymous_id" if line["protocol"] == "umami" else None
     fields = {name: line[name] for name in names if name in line and name != made_up}
@@ -123,7 +123,7 @@ def _fields(line: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": None, "event": None, **fields, "properties": properties}
 
 
-def test_what_all_sdks_send_is_followed_to_hourly_metrics(settings: Settings, tmp_path: Path) -> None:
+def test_events_of_all_sdks_reach_the_hourly_metrics(settings: Settings, tmp_path: Path) -> None:
     with serving(settings) as collector:
         _give_site_key(collector)
         with ThreadPoolExecutor(3) as pool:

@@ -1,4 +1,4 @@
-"""`radar collect` as a process: signals, workers, and what it leaves in logs and files."""
+"""`radar collect` as a process: signals, workers, logs and files."""
 
 import base64
 import gzip
@@ -16,7 +16,8 @@ from pathlib import Path
 
 from radar_assets.access.keys import create_key
 from radar_assets.collector.open_segments import list_open
-from radar_assets_tests.collector.processes import CollectorProcess, collecting, free_port, members
+from radar_assets_tests.collector.processes import CollectorProcess, collecting
+from radar_assets_tests.processes import free_port, members
 
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 SENDERS = 4
@@ -25,7 +26,7 @@ PATIENCE_S = 30
 
 @contextmanager
 def half_a_request(collector: CollectorProcess) -> Iterator[Callable[[], bytes]]:
-    """A request with the event `slow` that has begun to arrive; what is given sends the rest and gives the answer's start."""
+    """A partially sent request with the event `slow`. The function sends the rest and returns the start of the response."""
     body = json.dumps({**EVENT, "event_id": "slow"}).encode()
     head = ["POST /v1/events HTTP/1.1", "Host: a", f"Authorization: Bearer {collector.keys['shop']}"]
     head += [f"Content-Length: {len(body)}", "", ""]
@@ -39,7 +40,7 @@ def half_a_request(collector: CollectorProcess) -> Iterator[Callable[[], bytes]]
         yield rest
 
 
-def test_a_signal_stops_it_after_the_requests_under_way_and_all_that_was_acknowledged_is_there(tmp_path: Path) -> None:
+def test_a_signal_stops_it_after_requests_in_progress_and_all_acknowledged_events_are_on_disk(tmp_path: Path) -> None:
     with collecting(tmp_path / "radar", workers=2) as collector:
         acknowledged, stopping = [], threading.Event()
 
@@ -72,7 +73,7 @@ def test_a_signal_stops_it_after_the_requests_under_way_and_all_that_was_acknowl
         assert list_open(collector.settings.landing) == []
 
 
-def test_a_signal_before_it_listens_to_any_stops_it_in_order(tmp_path: Path) -> None:
+def test_a_signal_before_it_handles_signals_stops_it_cleanly(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from radar_assets.cli import main; main()", "collect", "--port", str(free_port())]
     environment = {**os.environ, "RADAR_HOME": str(tmp_path / "radar")}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -89,7 +90,7 @@ def _catches(pid: int, number: int) -> bool:
     return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
-def test_workers_tell_their_figures_together_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
+def test_workers_share_their_metrics_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
     with collecting(tmp_path / "radar", workers=2) as collector:
         _wait_until(lambda: len(_starts(collector)) == 2)
         for number in range(20):
@@ -102,7 +103,7 @@ def test_workers_tell_their_figures_together_and_one_that_dies_is_replaced(tmp_p
         assert {event["event_id"] for event in collector.events()} == {*map(str, range(20)), "after"}
 
 
-def test_workers_stop_in_order_when_their_parent_is_killed(tmp_path: Path) -> None:
+def test_workers_stop_cleanly_when_their_parent_is_killed(tmp_path: Path) -> None:
     with collecting(tmp_path / "radar", workers=2) as collector:
         assert collector.send({**EVENT, "event_id": "1"}).status == 200
         collector.stop(signal.SIGKILL)

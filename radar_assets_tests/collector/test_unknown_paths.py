@@ -1,4 +1,4 @@
-"""Requests of SDKs that are not supported: their users learn what is, and operators see that they ask."""
+"""Requests of unsupported SDKs: the response lists the supported ones, and operators see the requests."""
 
 import logging
 
@@ -24,7 +24,7 @@ ASKED = {
     "countly": ["POST /i?app_key=1", "POST /i/bulk", "GET /o/sdk?method=rc"],
     "other": ["GET /nothing", "POST /v1/events/", "POST /collect/me", "GET /track.php", "POST /" + "x" * 5_000],
 }
-"""What SDKs of other products, by their documents, ask for."""
+"""Requests of SDKs of other products, by their documentation."""
 
 
 def _ask(collector: Collector, asked: str) -> int:
@@ -39,7 +39,7 @@ def _ask(collector: Collector, asked: str) -> int:
     return reply.status
 
 
-def test_an_unknown_path_is_answered_with_what_is_supported_counted_and_logged_once_a_minute(
+def test_unknown_paths_get_the_supported_sdks_and_are_counted_and_logged_once_a_minute(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(settings) as collector, caplog.at_level(logging.WARNING):
@@ -57,7 +57,7 @@ def test_an_unknown_path_is_answered_with_what_is_supported_counted_and_logged_o
     assert "CANARY" not in caplog.text
 
 
-def test_another_products_request_to_a_doors_own_path_is_counted_and_answered_with_what_is_supported(
+def test_another_products_requests_to_a_doors_path_get_the_supported_sdks_and_are_counted(
     settings: Settings,
 ) -> None:
     amplitude = b'{"api_key":"K","events":[{"event_type":"seen","user_id":"ann"}]}'
@@ -75,7 +75,7 @@ def test_another_products_request_to_a_doors_own_path_is_counted_and_answered_wi
         assert f'radar_unknown_paths_total{{protocol="{product}"}} 1.0' in figures
 
 
-def test_openpanels_sdk_is_told_from_mixpanels_by_its_header() -> None:
+def test_openpanels_sdk_is_distinguished_from_mixpanels_by_its_header() -> None:
     assert product_of("/track", {"openpanel-client-id": "1"}) == "openpanel"
     assert product_of("/track", {}) == "mixpanel"
 

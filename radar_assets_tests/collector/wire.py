@@ -1,4 +1,4 @@
-"""Requests as doors get them, made up or recorded from SDKs, and what becomes of their events."""
+"""Requests as doors receive them, synthetic or recorded from SDKs, and the resulting events."""
 
 import gzip
 import json
@@ -39,7 +39,7 @@ def request(
     salt: bytes = SALT,
     address: str = ADDRESS,
 ) -> Request:
-    """A request of a browser; what is no bytes is sent as JSON, and nothing at all as a GET."""
+    """A request of a browser. A body other than bytes is sent as JSON; without a body it is a GET."""
     path, _, query = path.partition("?")
     return Request(
         method="POST" if body != b"" else "GET",
@@ -54,13 +54,13 @@ def request(
 
 
 def verdicts(door: Door, sent: Request) -> list[CanonicalEvent | Rejection]:
-    """What the contract says of each line of a request."""
+    """The contract's verdict on each line of a request."""
     lines = encode_lines(door.read(sent).events, "shop", door.name, sent.received_at, "truncated")
     return [parse(line, {"shop"}, date(2026, 1, 1)) for line in lines.splitlines()]
 
 
 def events(door: Door, sent: Request) -> list[CanonicalEvent]:
-    """The events of a request, which are all good."""
+    """The events of a request, all of which must be valid."""
     found = verdicts(door, sent)
     assert not [verdict for verdict in found if isinstance(verdict, Rejection)], found
     return [verdict for verdict in found if isinstance(verdict, CanonicalEvent)]
@@ -79,7 +79,7 @@ def recorded(name: str = "*") -> Iterator[tuple[str, str, bytes, dict[str, str],
 
 
 def enriched(settings: Settings) -> list[dict[str, Any]]:
-    """The table `events` that becomes of what has landed, without Dagster around it."""
+    """The table `events` of the landed segments, built without Dagster."""
     lakehouse = open_lakehouse(settings)
     touched: set[datetime] = set()
     for hour in list_hours(settings.landing):

@@ -1,4 +1,4 @@
-"""Strategies for landed lines: events in all their variety, events with flaws, and lines that mean harm."""
+"""Strategies for landed lines: valid events, flawed events, and hostile lines."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,7 +13,7 @@ TEXT_FIELDS = ("event_id", "project_id", "event", "category", "user_id", "anonym
 FIELDS = (*TEXT_FIELDS, "type", "timestamp", "sent_at", "received_at", "properties", "context")
 
 Members = list[tuple[str, Any]]
-"""The members of a JSON object; a key may stand twice."""
+"""The members of a JSON object; keys may occur twice."""
 
 texts = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8),
@@ -36,7 +36,7 @@ objects = st.dictionaries(texts | st.sampled_from(FIELDS), values, max_size=4)
 
 @st.composite
 def times(draw: st.DrawFn) -> str:
-    """A time near that at which events are received here, in one of the ways that RFC 3339 allows."""
+    """A time close to when the events are received, in one of the notations that RFC 3339 allows."""
     offset = timedelta(microseconds=draw(st.sampled_from([0, 0, 1, -1, 10**9, -(10**10)])))
     near = draw(
         st.sampled_from([timedelta(0), timedelta(minutes=-5), timedelta(hours=24), timedelta(days=-59, hours=-12)])
@@ -52,7 +52,7 @@ def times(draw: st.DrawFn) -> str:
 
 @st.composite
 def events(draw: st.DrawFn) -> Members:
-    """The members of an event in which every field is by itself as it should be."""
+    """The members of an event in which each field by itself is valid."""
     kind = draw(st.none() | st.sampled_from(TYPES))
     event: dict[str, Any] = {
         "event_id": draw(texts),
@@ -100,7 +100,7 @@ odd_values = st.one_of(
 
 @st.composite
 def flawed_events(draw: st.DrawFn) -> Members:
-    """The members of an event, some of them lost, strange or there twice."""
+    """The members of an event, some of them missing, invalid or duplicate."""
     members = draw(events())
     for field in draw(st.lists(st.sampled_from(FIELDS), min_size=1, max_size=2)):
         flaw = draw(st.sampled_from(["lost", "odd", "odd", "twice"]))
@@ -112,7 +112,7 @@ def flawed_events(draw: st.DrawFn) -> Members:
 
 
 class _Text(str):
-    """Text that stands in JSON as it is."""
+    """Text that is put into JSON unchanged."""
 
 
 def encode(members: Members, *, ascii_only: bool = True, spaced: bool = False) -> str:
@@ -138,7 +138,7 @@ TOKENS = (
 
 @st.composite
 def lines(draw: st.DrawFn) -> bytes:
-    """A line: an event, an event with flaws, or one whose very text is damaged."""
+    """A line: an event, a flawed event, or one with damaged text."""
     members = draw(st.one_of(events(), events(), flawed_events()))
     text = encode(members, ascii_only=draw(st.booleans()), spaced=draw(st.booleans()))
     line = text.encode()
@@ -150,7 +150,7 @@ def lines(draw: st.DrawFn) -> bytes:
 
 
 def good_event(**fields: Any) -> dict[str, Any]:
-    """A small event that the contract accepts, with some fields set otherwise."""
+    """A small event that the contract accepts, with some fields replaced."""
     return {
         "event_id": "e-1",
         "project_id": "shop",
@@ -179,11 +179,11 @@ def _in_properties(value: bytes) -> bytes:
 
 @st.composite
 def hostile_lines(draw: st.DrawFn) -> bytes:
-    """A line that no contract should accept and that is meant to bring its reader down."""
+    """An invalid line that is designed to crash its reader."""
     kind = draw(st.integers(0, 14))
     many = draw(st.sampled_from([65, 66, 500, 5000, 50_000]))
     line = good_line()
-    place = draw(st.integers(1, len(line) - 1))
+    index = draw(st.integers(1, len(line) - 1))
     if kind == 0:
         return _nested(many, draw(st.booleans()))
     if kind == 1:
@@ -196,12 +196,12 @@ def hostile_lines(draw: st.DrawFn) -> bytes:
         return good_line(**{draw(st.sampled_from(TEXT_FIELDS)): "a\0"})
     if kind == 5:
         return (
-            line[:place]
+            line[:index]
             + draw(st.sampled_from([b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"]))
-            + line[place:]
+            + line[index:]
         )
     if kind == 6:
-        return line[:place] + draw(st.sampled_from([b"\x00", b"\x08", b"\x1b"])) + line[place:]
+        return line[:index] + draw(st.sampled_from([b"\x00", b"\x08", b"\x1b"])) + line[index:]
     if kind == 7:
         return "\ufeff".encode() + line
     if kind == 8:
@@ -220,4 +220,4 @@ def hostile_lines(draw: st.DrawFn) -> bytes:
         return _in_properties(
             draw(st.sampled_from([b"NaN", b"-inf", b"nAN", b"Infinity", b"[1,]", b"{,}", b"01", b"'x'", b"1 2"]))
         )
-    return line[:place]
+    return line[:index]

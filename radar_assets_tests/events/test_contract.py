@@ -1,4 +1,4 @@
-"""The contract of canonical events: its rules, and that the engine's verdict on whole segments is the same."""
+"""The contract of canonical events: its rules, and that the engine gives the same verdicts on whole segments."""
 
 import json
 import tempfile
@@ -39,7 +39,7 @@ def raw_events(landing: Path, threads: int = 1) -> list[Row]:
 
 
 def engine_verdicts(landed: Iterable[bytes]) -> list[Row]:
-    """What the engine makes of lines that land in one segment."""
+    """The engine's verdicts on lines that land in one segment."""
     with tempfile.TemporaryDirectory() as folder:
         write_segment(Path(folder), HOUR, "segment", (line + b"\n" for line in landed))
         return raw_events(Path(folder))
@@ -50,7 +50,7 @@ def contract_verdict(line: bytes) -> CanonicalEvent | Rejection:
 
 
 def plain_numbers(value: Any) -> Any:
-    """The value with all numbers as doubles, which is what JSON's readers agree on."""
+    """The value with all numbers as doubles, which all JSON parsers agree on."""
     match value:
         case dict():
             return {key: plain_numbers(inner) for key, inner in value.items()}
@@ -92,7 +92,7 @@ def test_contract_and_engine_give_the_same_verdict(landed: list[bytes]) -> None:
 
 @settings(max_examples=25)
 @given(st.lists(hostile_lines(), min_size=400, max_size=400))
-def test_hostile_lines_are_rejected_and_harm_no_neighbour(hostile: list[bytes]) -> None:
+def test_hostile_lines_are_rejected_and_affect_no_others(hostile: list[bytes]) -> None:
     good = [good_line(event_id=f"good-{number}") for number in range(len(hostile))]
     rows = engine_verdicts(line for pair in zip(good, hostile, strict=True) for line in pair)
     assert [row["event_id"] for row in rows[::2]] == [f"good-{number}" for number in range(len(hostile))]
@@ -103,7 +103,7 @@ def test_hostile_lines_are_rejected_and_harm_no_neighbour(hostile: list[bytes]) 
 
 
 def with_payload(size_bytes: int, **fields: Any) -> bytes:
-    """A line whose properties and context take so many bytes, written with spaces and escapes."""
+    """A line whose properties and context have this many bytes, written with spaces and escapes."""
     line = good_line(properties={}, context={}, **fields)
     start, end = '{ "é" : "\\u00e9 }{" , "f" : "', '" }'
     filling = start + "x" * (size_bytes - len("{}") - len((start + end).encode())) + end
@@ -111,7 +111,7 @@ def with_payload(size_bytes: int, **fields: Any) -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    """A line with so many brackets open at once."""
+    """A line with this many brackets open at once."""
     return good_line(properties={"x": "?"}).replace(b'"?"', b"[" * (depth - 2) + b"]" * (depth - 2))
 
 
@@ -212,7 +212,7 @@ FLAWS: dict[Reason, dict[str, Any]] = {
 }
 
 
-def test_of_several_flaws_the_first_in_the_order_of_reasons_is_named() -> None:
+def test_the_first_reason_is_given_if_a_line_has_several_flaws() -> None:
     assert list(FLAWS) == [reason for reason in Reason if reason in FLAWS]
     landed, flaws = [], dict(FLAWS)
     for reason in FLAWS:
@@ -251,19 +251,19 @@ def test_events_get_the_name_of_their_type_by_default() -> None:
     assert engine_verdicts([good_line(type="page", event="Home")])[0]["event"] == "Home"
 
 
-def test_rejected_lines_keep_the_project_that_they_name() -> None:
+def test_rejected_lines_keep_their_project() -> None:
     landed = [good_line(project_id="gone"), good_line(event=None), good_line(project_id=5), b'{"project_id":"shop"']
     assert [row["project_id"] for row in engine_verdicts(landed)] == ["gone", "shop", None, None]
 
 
-def test_text_of_ten_megabytes_is_rejected_and_kept() -> None:
+def test_a_text_of_ten_megabytes_is_rejected_and_truncated() -> None:
     long = [good_line(properties={"x": letter * 10_000_000}) for letter in "ab"]
     rows = engine_verdicts([good_line(), *long, good_line()])
     assert [row["reason"] for row in rows] == [None, "line_too_long", "line_too_long", None]
     assert [row["line"] for row in rows[1:3]] == long
 
 
-def test_raw_events_has_the_types_of_its_table() -> None:
+def test_the_model_returns_the_types_of_its_table() -> None:
     types = {"string": "VARCHAR", "long": "BIGINT", "timestamp": "TIMESTAMP", "binary": "BLOB"}
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         write_segment(Path(folder), HOUR, "segment", [good_line()])

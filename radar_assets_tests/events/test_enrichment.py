@@ -1,96 +1,22 @@
 """From accepted lines to `events`: given rows, expected columns."""
 
 import itertools
-import json
-import tempfile
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
-from radar_assets.events.traffic_sources import referrer_sources
-from radar_assets.events.user_agents import client, describe_user_agents
-from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import column_lineage, load_model
 from radar_assets.tables import TABLES
-
-HOUR = timedelta(hours=1)
-NOON = datetime(2026, 3, 1, 12)
-ARROW = {"string": pa.string(), "timestamp": pa.timestamp("us"), "long": pa.int64(), "binary": pa.binary()}
-SCHEMA = pa.schema([(column.name, ARROW[column.type]) for column in RAW_EVENTS.columns])
-CHROME = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
-)
-
-
-def raw_row(properties: dict | None = None, context: dict | None = None, **columns: Any) -> dict[str, Any]:
-    """A row of `raw_events`, all of it filled in but for what a test is about."""
-    moment = columns.get("event_time", NOON)
-    row = {
-        "received_hour": moment.replace(minute=0, second=0, microsecond=0),
-        "segment": "a",
-        "line_number": 1,
-        "event_id": "e1",
-        "project_id": "p1",
-        "type": "page",
-        "event": "page_view",
-        "anonymous_id": "v1",
-        "event_time": moment,
-        "timestamp": moment,
-        "received_at": moment + timedelta(seconds=1),
-        "properties": None if properties is None else json.dumps(properties),
-        "context": None if context is None else json.dumps(context),
-        "protocol": "test",
-    }
-    return row | columns
-
-
-def enrich(
-    rows: Iterable[dict[str, Any]], start: datetime = NOON - 12 * HOUR, end: datetime = NOON + 12 * HOUR
-) -> list[dict[str, Any]]:
-    """The rows of `events` that come of rows of `raw_events`."""
-    engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))
-    raw_events = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-    window = {"start": start, "end": end}
-    seen = engine.query(load_model("radar_assets.events", "user_agents"), {"raw_events": raw_events}, window)
-    events = engine.query(
-        load_model("radar_assets.events", "events"),
-        {
-            "raw_events": raw_events,
-            "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
-            "referrer_sources": referrer_sources(),
-        },
-        window,
-    )
-    assert events.column_names == list(EVENTS.column_names)
-    return events.to_pylist()
-
-
-def enriched(properties: dict | None = None, context: dict | None = None, **columns: Any) -> dict[str, Any]:
-    """The one event that comes of one row."""
-    (event,) = enrich([raw_row(properties, context, **columns)])
-    return event
-
-
-def enriched_each(said: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The events of many rows that differ in what they say, in their order."""
-    rows = [raw_row(properties, event_id=str(place)) for place, properties in enumerate(said)]
-    return sorted(enrich(rows), key=lambda event: int(event["event_id"]))
-
-
-def page(url: str, **said: Any) -> dict[str, Any]:
-    return enriched({"url": url, **said})
+from radar_assets_tests.events.enriching import HOUR, NOON, enrich, enriched, enriched_each, page, raw_row
 
 
 class TestPage:
-    def test_a_url_gives_host_and_path(self):
+    def test_host_and_path_are_those_of_the_url(self):
         expected = {
             "https://example.com/pricing": ("example.com", "/pricing"),
             "https://WWW.Example.COM:8443/Pricing?a=/b#c/d": ("www.example.com", "/Pricing"),
@@ -125,13 +51,13 @@ class TestPage:
             (None, None, (None, None, None)),
         ],
     )
-    def test_what_the_event_says_goes_before_what_surrounds_it(
+    def test_properties_take_precedence_over_the_context(
         self, properties: dict | None, context: dict | None, expected: tuple
     ):
         event = enriched(properties, context)
         assert (event["url"], event["path"], event["title"]) == expected
 
-    def test_the_referrer_has_a_domain_unless_it_is_the_site_itself(self):
+    def test_the_referrer_domain_is_null_for_the_site_itself(self):
         expected = {
             "https://www.News.example:443/a?b#c": "news.example",
             "https://blog.shop.example/": "blog.shop.example",
@@ -145,7 +71,7 @@ class TestPage:
         assert {event["referrer"]: event["referrer_domain"] for event in events} == expected
         assert page("https://www.shop.example/x", referrer="")["referrer"] is None
 
-    def test_the_referrer_is_found_where_the_sdks_put_it(self):
+    def test_the_referrer_is_read_from_where_sdks_put_it(self):
         assert page("https://a.example/", **{"$referrer": "https://b.example/"})["referrer_domain"] == "b.example"
         assert page("https://a.example/", **{"$referrer": "$direct"})["referrer"] is None
         assert enriched(None, {"page": {"referrer": "https://c.example/"}})["referrer_domain"] == "c.example"
@@ -155,7 +81,7 @@ class TestCampaign:
     def utm(self, event: dict[str, Any]) -> tuple:
         return tuple(event[f"utm_{name}"] for name in ("source", "medium", "campaign", "term", "content"))
 
-    def test_parameters_are_read_off_the_url_and_decoded(self):
+    def test_parameters_are_read_from_the_url_and_decoded(self):
         expected = {
             "utm_source=a&utm_medium=b&utm_campaign=c&utm_term=d&utm_content=e": ("a", "b", "c", "d", "e"),
             "x=1&utm_campaign=Spring%20Sale%26more+now": (None, None, "Spring Sale&more now", None, None),
@@ -170,166 +96,10 @@ class TestCampaign:
         events = enriched_each({"url": f"https://example.com/?{query}"} for query in expected)
         assert dict(zip(expected, map(self.utm, events), strict=True)) == expected
 
-    def test_the_senders_campaign_fills_what_the_url_lacks(self):
+    def test_the_campaign_of_the_context_supplements_the_url(self):
         campaign = {"source": "s", "medium": "m", "name": "n", "term": "t", "content": ""}
         event = enriched({"url": "https://example.com/?utm_source=url"}, {"campaign": campaign})
         assert self.utm(event) == ("url", "m", "n", "t", None)
-
-
-class TestChannel:
-    def test_visits_are_grouped_as_analysts_know_it(self):
-        expected = {
-            # by the referrer alone
-            ("", ""): "Direct",
-            ("", "https://shop.example/before"): "Direct",
-            ("", "https://www.google.co.uk/"): "Organic Search",
-            ("", "https://www.google.com.br/search?q=x"): "Organic Search",
-            ("", "https://duckduckgo.com/"): "Organic Search",
-            ("", "https://de.search.yahoo.com/"): "Organic Search",
-            ("", "https://m.facebook.com/"): "Organic Social",
-            ("", "https://t.co/abc"): "Organic Social",
-            ("", "https://news.ycombinator.com/item?id=1"): "Organic Social",
-            ("", "https://groups.google.com/g/x"): "Organic Social",
-            ("", "https://www.youtube.com/watch"): "Organic Video",
-            ("", "https://www.amazon.de/dp/1"): "Organic Shopping",
-            ("", "https://mail.google.com/"): "Email",
-            ("", "android-app://com.google.android.gm/"): "Email",
-            ("", "https://chatgpt.com/"): "AI Assistant",
-            ("", "https://gemini.google.com/app"): "AI Assistant",
-            ("", "https://docs.google.com/document/d/1"): "Referral",
-            ("", "https://google.com.evil.example/"): "Referral",
-            ("", "https://blog.example.org/post"): "Referral",
-            # by the campaign
-            ("utm_source=google&utm_medium=cpc", ""): "Paid Search",
-            ("utm_source=Google&utm_medium=CPC", ""): "Paid Search",
-            ("utm_source=bing&utm_medium=ppc", ""): "Paid Search",
-            ("utm_source=facebook&utm_medium=paid_social", ""): "Paid Social",
-            ("utm_source=ig&utm_medium=cpm", ""): "Paid Social",
-            ("utm_source=youtube&utm_medium=cpv", ""): "Paid Video",
-            ("utm_source=amazon&utm_medium=cpc", ""): "Paid Shopping",
-            ("utm_source=google&utm_medium=cpc&utm_campaign=summer-shopping", ""): "Paid Shopping",
-            ("utm_source=google&utm_medium=cpc&utm_campaign=bishop", ""): "Paid Search",
-            ("utm_source=partner&utm_medium=cpm", ""): "Display",
-            ("utm_source=partner&utm_medium=banner", ""): "Display",
-            ("utm_source=partner&utm_medium=retargeting", ""): "Paid Other",
-            ("utm_source=google&utm_medium=cpc&utm_campaign=x-cross-network", ""): "Cross-network",
-            ("utm_source=partner&utm_medium=social", ""): "Organic Social",
-            ("utm_source=partner&utm_medium=video", ""): "Organic Video",
-            ("utm_source=partner&utm_medium=organic", ""): "Organic Search",
-            ("utm_source=newsletter&utm_medium=email", ""): "Email",
-            ("utm_source=partner&utm_medium=e-mail", ""): "Email",
-            ("utm_source=partner&utm_medium=affiliate", ""): "Affiliates",
-            ("utm_source=partner&utm_medium=referral", ""): "Referral",
-            ("utm_source=partner&utm_medium=audio", ""): "Audio",
-            ("utm_source=sms", ""): "SMS",
-            ("utm_source=partner&utm_medium=web-push", ""): "Mobile Push Notifications",
-            ("utm_source=chatgpt.com", ""): "AI Assistant",
-            ("utm_source=partner&utm_medium=whatever", ""): "Unassigned",
-            ("utm_source=partner", "https://blog.example.org/"): "Unassigned",
-            ("utm_source=(direct)&utm_medium=(none)", ""): "Direct",
-            # the campaign goes before the referrer
-            ("utm_source=newsletter&utm_medium=email", "https://www.google.com/"): "Email",
-            # by what the networks add to a link
-            ("gclid=x", ""): "Paid Search",
-            ("gbraid=x", "https://www.google.com/"): "Paid Search",
-            ("msclkid=x", "https://www.bing.com/"): "Paid Search",
-            ("fbclid=x", ""): "Organic Social",
-            ("fbclid=x&utm_medium=paid", ""): "Paid Social",
-            ("ttclid=x", ""): "Paid Social",
-            ("dclid=x", ""): "Display",
-            ("gclid=x", "https://www.youtube.com/"): "Paid Video",
-            ("utm_source=newsletter&utm_medium=email&gclid=x", ""): "Email",
-            ("gclid=", ""): "Direct",
-        }
-        events = enriched_each(
-            {"url": f"https://www.shop.example/?{query}", "referrer": referrer} for query, referrer in expected
-        )
-        assert dict(zip(expected, (event["channel"] for event in events), strict=True)) == expected
-
-    def test_an_event_without_a_page_came_directly(self):
-        assert enriched()["channel"] == "Direct"
-
-    def test_the_list_of_sources_names_each_once_and_in_lower_case(self):
-        sources = referrer_sources()["source"].to_pylist()
-        assert len(sources) == len(set(sources)) > 1_000
-        assert all(source == source.lower().strip() and "*" not in source for source in sources)
-        assert set(referrer_sources()["category"].to_pylist()) == {
-            "search", "social", "video", "shopping", "email", "ai", "site",
-        }  # fmt: skip
-
-
-class TestClient:
-    @pytest.mark.parametrize(
-        ("user_agent", "browser", "version", "os", "device_type"),
-        [
-            (CHROME, "Chrome", "126", "Windows", "desktop"),
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-                "Version/17.5 Mobile/15E148 Safari/604.1",
-                "Mobile Safari", "17", "iOS", "mobile",
-            ),
-            (
-                "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-                "Version/16.6 Mobile/15E148 Safari/604.1",
-                "Mobile Safari", "16", "iOS", "tablet",
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 13; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/116.0.0.0 "
-                "Mobile Safari/537.36",
-                "Chrome Mobile", "116", "Android", "mobile",
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 13; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/116.0.0.0 "
-                "Safari/537.36",
-                "Chrome", "116", "Android", "tablet",
-            ),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko Firefox/130.0", "Firefox", "130", "Linux", "desktop"),
-            ("Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.1; Tablet PC 2.0)", "IE", "10", "Windows", "desktop"),
-            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Googlebot", "2", None, "bot"),
-            ("curl/8.5.0", "curl", "8", None, "bot"),
-            ("something nobody knows", None, None, None, None),
-        ],
-    )  # fmt: skip
-    def test_a_user_agent_tells_browser_system_and_device(
-        self, user_agent: str, browser: str | None, version: str | None, os: str | None, device_type: str | None
-    ):
-        event = enriched({}, {"userAgent": user_agent})
-        assert [event[name] for name in ("browser", "browser_version", "os", "device_type", "is_bot")] == [
-            browser, version, os, device_type, device_type == "bot",
-        ]  # fmt: skip
-
-    @pytest.mark.parametrize(
-        ("properties", "context"),
-        [
-            ({}, {"userAgent": CHROME}),
-            ({}, {"user_agent": CHROME}),
-            ({"$raw_user_agent": CHROME}, None),
-            ({"$raw_user_agent": "curl/8"}, {"userAgent": CHROME}),
-        ],
-    )
-    def test_the_user_agent_is_found_where_the_sdks_put_it(self, properties: dict, context: dict | None):
-        assert enriched(properties, context)["browser"] == "Chrome"
-
-    def test_without_a_user_agent_nothing_is_known_and_nobody_is_a_bot(self):
-        event = enriched()
-        assert [event[name] for name in ("browser", "os", "device_type", "is_bot")] == [None, None, None, False]
-
-    def test_a_servers_word_on_a_group_is_not_a_persons(self):
-        group = {"protocol": "posthog", "type": "group", "anonymous_id": "$group:company:acme", "user_id": None}
-        assert enriched(**group)["is_bot"] is True
-        for other in ({"protocol": "radar"}, {"type": "track"}, {"anonymous_id": "d-1"}, {"user_id": "ann"}):
-            assert enriched(**{**group, **other})["is_bot"] is False
-        assert enriched(**{**group, "anonymous_id": None, "user_id": "ann"})["is_bot"] is False
-
-    def test_hostile_user_agents_are_read_like_any_other(self):
-        hostile = ["x" * 10_000, "Mozilla/5.0 (" * 1_000, "(" * 10_000, "💥\u202e" * 3_000, "' or 1=1; --", "", " "]
-        table = describe_user_agents([None, *hostile])
-        assert table["user_agent"].to_pylist() == hostile
-        assert describe_user_agents([]).schema == table.schema
-
-    def test_only_the_start_of_a_user_agent_is_looked_at(self):
-        assert describe_user_agents([CHROME + " " * 1_000 + "Googlebot"])["is_bot"].to_pylist() == [False]
-        assert client(CHROME + " Googlebot").is_bot
 
 
 class TestDetails:
@@ -346,7 +116,7 @@ class TestDetails:
             ({}, {}, None),
         ],
     )
-    def test_a_country_is_two_letters(self, properties: dict, context: dict | None, country: str | None):
+    def test_a_country_is_a_code_of_two_letters(self, properties: dict, context: dict | None, country: str | None):
         assert enriched(properties, context)["country"] == country
 
     @pytest.mark.parametrize(
@@ -365,13 +135,13 @@ class TestDetails:
             (None, None),
         ],
     )
-    def test_revenue_is_a_number_or_nothing(self, revenue: Any, expected: str | None):
+    def test_revenue_is_a_number_or_null(self, revenue: Any, expected: str | None):
         assert enriched({"revenue": revenue})["revenue"] == (None if expected is None else Decimal(expected))
 
     @pytest.mark.parametrize(
         ("anonymous_id", "user_id", "visitor_id"), [("a", None, "a"), ("a", "u", "a"), (None, "u", "u")]
     )
-    def test_the_visitor_is_the_device_else_the_user(
+    def test_the_visitor_is_the_anonymous_id_else_the_user_id(
         self, anonymous_id: str | None, user_id: str | None, visitor_id: str
     ):
         assert enriched(anonymous_id=anonymous_id, user_id=user_id)["visitor_id"] == visitor_id
@@ -379,13 +149,13 @@ class TestDetails:
     @pytest.mark.parametrize(
         "text", ["o'brien", '"; drop table events; --', "../../etc", "🦆", "\u202eabc", "a\\b", "$start", "x\ny"]
     )
-    def test_whatever_a_text_says_it_is_data(self, text: str):
+    def test_texts_are_treated_as_data(self, text: str):
         row = raw_row({"title": text, "url": text}, {"campaign": {"name": text}}, event_id=text, project_id=text)
         (event,) = enrich([row, row | {"line_number": 2}])
         assert (event["event_id"], event["project_id"], event["title"]) == (text, text, text)
         assert event["utm_campaign"] == text
 
-    def test_what_came_in_goes_out_as_it_was(self):
+    def test_other_columns_are_copied_unchanged(self):
         row = raw_row({"a": [1, {"b": "c"}]}, {"d": 1.50}, session_id="s", category="c", sent_at=NOON)
         (event,) = enrich([row])
         kept = set(EVENTS.column_names) & set(RAW_EVENTS.column_names)
@@ -401,7 +171,7 @@ class TestDetails:
         ]
         assert [event["event_id"] for event in enrich(rows, NOON, NOON + HOUR)] == ["in"]
 
-    def test_every_column_is_traced_to_raw_events(self):
+    def test_every_column_has_a_lineage_to_raw_events(self):
         lineage = column_lineage(load_model("radar_assets.events", "events"), tuple(TABLES.values()))
         assert set(lineage) == set(EVENTS.column_names)
         assert {table for sources in lineage.values() for table, _ in sources} == {"raw_events"}
@@ -409,10 +179,10 @@ class TestDetails:
 
 
 def survivors(rows: list[dict[str, Any]]) -> list[tuple]:
-    """The rule, row by row: kept is what no copy in the same hour or the one before or after came before."""
+    """The rule, row by row: a row is kept unless a copy in the same or an adjacent hour arrived before it."""
 
     def arrival(row: dict[str, Any]) -> tuple:
-        # Lines of the same instant are told apart by what they say, before the segment is asked.
+        # Lines received at the same time are ordered by content before segment.
         return row["received_at"], row["event_time"], row["segment"], row["line_number"]
 
     def hour(row: dict[str, Any]) -> datetime:
@@ -436,7 +206,7 @@ def kept(events: list[dict[str, Any]]) -> list[tuple]:
 
 
 class TestCopies:
-    def test_of_copies_the_one_received_first_counts_in_whatever_order_they_lie(self):
+    def test_the_copy_received_first_counts_whatever_the_order_of_rows(self):
         first = NOON + timedelta(minutes=59)
         rows = [
             raw_row(event_time=first, received_at=first, segment="b"),
@@ -447,13 +217,13 @@ class TestCopies:
         for order in itertools.permutations(rows):
             assert kept(enrich(order)) == [("p1", "e1", first, "b", 1)]
 
-    def test_a_copy_is_found_in_the_hour_next_to_the_one_that_is_rebuilt(self):
+    def test_copies_are_found_in_the_hours_adjacent_to_the_rebuilt_one(self):
         early = raw_row(event_time=NOON + timedelta(minutes=59), segment="first")
         late = raw_row(event_time=NOON + timedelta(minutes=61), received_at=NOON + 9 * HOUR, segment="second")
         assert [event["segment"] for event in enrich([late, early], NOON, NOON + HOUR)] == ["first"]
         assert enrich([late, early], NOON + HOUR, NOON + 2 * HOUR) == []
 
-    def test_the_same_id_counts_again_two_hours_on_and_in_another_project(self):
+    def test_the_same_id_counts_again_two_hours_later_and_in_another_project(self):
         rows = [
             raw_row(),
             raw_row(event_time=NOON + 2 * HOUR, segment="b"),
@@ -477,12 +247,12 @@ class TestCopies:
             max_size=40,
         )
     )
-    def test_hour_by_hour_gives_what_the_rule_says(self, given_rows: list[dict[str, Any]]):
+    def test_building_hour_by_hour_follows_the_rule(self, given_rows: list[dict[str, Any]]):
         rows = []
         for line_number, row in enumerate(given_rows, start=1):
             event_time = NOON + timedelta(minutes=row.pop("minutes"))
             received_at = NOON + row.pop("delay") * HOUR
             rows.append(raw_row(event_time=event_time, received_at=received_at, line_number=line_number, **row))
-        hours = [NOON + place * HOUR for place in range(4)]
+        hours = [NOON + index * HOUR for index in range(4)]
         events = [event for hour in hours for event in enrich(rows, hour, hour + HOUR)]
         assert kept(events) == survivors(rows)

@@ -1,4 +1,4 @@
-"""The landing zone: segments appear whole, are found whoever wrote them, and give every line that can be read."""
+"""The landing zone: segments appear completely or not at all, those of any writer are found, and every readable line is read."""
 
 import gzip
 import os
@@ -35,7 +35,7 @@ Line = tuple[int, bytes | str | None, str | None]
 
 
 def read(segments: list[Segment], chunk_bytes: int = 2**20) -> list[Line]:
-    """Number, content (text where it is UTF-8) and reason of the problem of every line."""
+    """Number, content (text if it is UTF-8) and problem of every line."""
     found: list[Line] = []
     for batch in read_lines(segments, chunk_bytes):
         batch.validate(full=True)
@@ -47,7 +47,7 @@ def read(segments: list[Segment], chunk_bytes: int = 2**20) -> list[Line]:
 
 
 def land(landing: Path, content: bytes, name: str = "segment", suffix: str = "ndjson") -> list[Segment]:
-    """Put a file into the zone as a log shipper would."""
+    """Add a file to the zone as a log shipper does."""
     folder = landing / "dt=2026-03-01" / "hr=12"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.{suffix}").write_bytes(content)
@@ -55,7 +55,7 @@ def land(landing: Path, content: bytes, name: str = "segment", suffix: str = "nd
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_a_segment_appears_whole_when_its_writer_is_done(tmp_path: Path, compression: Compression | None) -> None:
+def test_a_segment_appears_completely_when_its_writer_is_done(tmp_path: Path, compression: Compression | None) -> None:
     with SegmentWriter(tmp_path, HOUR, "segment", compression) as writer:
         writer.write(b'{"a":')
         writer.write(b"1}\n")
@@ -89,14 +89,14 @@ def test_a_segment_is_never_overwritten(tmp_path: Path, compression: Compression
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../escape", "a/b", "/etc/passwd", ".hidden", "a\0b", "a b", "é", "x" * 201]
 )
-def test_names_that_are_no_plain_file_names_are_refused(tmp_path: Path, name: str) -> None:
+def test_invalid_segment_names_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="invalid segment name"):
         write_segment(tmp_path / "landing", HOUR, name, [b"1\n"])
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("hour", [HOUR.replace(minute=1), HOUR.replace(tzinfo=UTC)])
-def test_hours_that_are_no_full_hours_in_utc_are_refused(tmp_path: Path, hour: datetime) -> None:
+def test_times_other_than_full_hours_in_utc_are_refused(tmp_path: Path, hour: datetime) -> None:
     with pytest.raises(ValueError, match="invalid received hour"):
         write_segment(tmp_path, hour, "segment", [b"1\n"])
 
@@ -109,7 +109,7 @@ def test_segments_of_any_name_are_found_in_order(tmp_path: Path) -> None:
     assert list_strays(tmp_path) == []
 
 
-def test_a_segment_stays_the_same_while_somebody_compresses_it(tmp_path: Path) -> None:
+def test_a_segment_stays_the_same_while_it_is_being_compressed(tmp_path: Path) -> None:
     (plain,) = land(tmp_path, b"1\n2\n")
     (half_way,) = land(tmp_path, gzip.compress(b"1\n2\n")[:10], suffix="ndjson.gz")
     assert half_way == plain
@@ -126,9 +126,9 @@ def test_an_hour_without_a_folder_has_no_segments(tmp_path: Path) -> None:
     assert list_strays(tmp_path / "nowhere") == []
 
 
-def test_the_time_of_an_hour_moves_when_a_segment_comes_or_goes(tmp_path: Path) -> None:
+def test_the_time_of_an_hour_changes_when_a_segment_is_added_or_removed(tmp_path: Path) -> None:
     def hours() -> dict[datetime, int]:
-        """The hours, returned only when the file system's clock, which ticks every few milliseconds, has moved on."""
+        """The hours, after waiting for the next tick of the file system's clock, which takes a few milliseconds."""
         found, probe = list_hours(tmp_path), tmp_path / ".probe"
         while probe.touch() or probe.stat().st_mtime_ns <= found[HOUR]:
             pass
@@ -156,7 +156,7 @@ def test_a_folder_of_old_times_that_is_moved_into_place_counts_as_changed(tmp_pa
     assert list_hours(tmp_path / "landing")[HOUR] >= before
 
 
-def test_what_is_no_segment_is_reported_and_not_read(tmp_path: Path) -> None:
+def test_other_files_are_reported_and_not_read(tmp_path: Path) -> None:
     land(tmp_path, b"1\n")
     hour = tmp_path / "dt=2026-03-01" / "hr=12"
     strays = [
@@ -188,14 +188,14 @@ def link_to(target: Path) -> Callable[[Path], None]:
     return lambda path: path.symlink_to(target)
 
 
-@pytest.mark.parametrize("place", ["dt=2026-03-01/hr=12/a.ndjson", "dt=2026-03-01/hr=13", "dt=2026-03-02"])
-def test_links_are_not_followed(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("path", ["dt=2026-03-01/hr=12/a.ndjson", "dt=2026-03-01/hr=13", "dt=2026-03-02"])
+def test_links_are_not_followed(tmp_path: Path, path: str) -> None:
     secret = tmp_path / "elsewhere" / "hr=12" / "secret.ndjson"
     secret.parent.mkdir(parents=True)
     secret.write_bytes(b"secret\n")
     landing = tmp_path / "landing"
     segment = write_segment(landing, HOUR, "segment", [b"1\n"])
-    link = landing / place
+    link = landing / path
     link.symlink_to({1: secret.parent.parent, 2: secret.parent, 3: secret}[len(link.relative_to(landing).parts)])
     assert list_strays(landing) == [link]
     assert list(list_hours(landing)) == [HOUR]
@@ -203,7 +203,7 @@ def test_links_are_not_followed(tmp_path: Path, place: str) -> None:
     assert list_segments(landing, HOUR.replace(hour=13)) == list_segments(landing, HOUR.replace(day=2)) == []
 
 
-def test_a_landing_zone_may_be_a_link_itself(tmp_path: Path) -> None:
+def test_the_landing_zone_itself_can_be_a_link(tmp_path: Path) -> None:
     land(tmp_path / "disk", b"1\n")
     (tmp_path / "landing").symlink_to(tmp_path / "disk")
     assert list(list_hours(tmp_path / "landing")) == [HOUR]
@@ -211,7 +211,7 @@ def test_a_landing_zone_may_be_a_link_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [link_to(Path("/etc/passwd")), os.mkfifo, Path.mkdir])
-def test_a_segment_that_is_exchanged_after_it_was_listed_is_not_read(
+def test_a_segment_that_is_replaced_by_a_link_after_listing_is_not_read(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     segments = land(tmp_path, b"1\n")
@@ -223,7 +223,7 @@ def test_a_segment_that_is_exchanged_after_it_was_listed_is_not_read(
         read(segments)
 
 
-def test_a_folder_that_is_exchanged_after_it_was_listed_is_not_followed(tmp_path: Path) -> None:
+def test_a_folder_that_is_replaced_by_a_link_after_listing_is_not_followed(tmp_path: Path) -> None:
     land(tmp_path / "elsewhere", b"secret\n")
     segments = land(tmp_path / "landing", b"1\n")
     day = segments[0].local_path.parent.parent
@@ -244,7 +244,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
 
 
 def lines_of(content: bytes) -> list[Line]:
-    """What the lines of some content are, the slow way."""
+    """The expected lines of some content, computed in a simple way."""
     found: list[Line] = []
     for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip(b" \t\r"):
@@ -266,7 +266,7 @@ contents = st.lists(
 
 
 @given(contents, st.integers(1, 40), st.sampled_from(COMPRESSIONS))
-def test_lines_are_split_at_line_feeds_alone_whatever_the_chunks(
+def test_lines_are_split_only_at_line_feeds_whatever_the_chunks(
     content: bytes, chunk_bytes: int, compression: Compression | None
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -286,7 +286,7 @@ def test_small_segments_share_a_batch_and_keep_their_names(tmp_path: Path) -> No
         assert numbers == [line_number for line_number, *_ in lines_of(content)]
 
 
-def test_members_and_frames_are_read_on(tmp_path: Path) -> None:
+def test_further_members_and_frames_are_read(tmp_path: Path) -> None:
     land(tmp_path, gzip.compress(b"1\n2") + gzip.compress(b"\n3\n") + gzip.compress(b""), "a", "ndjson.gz")
     frames = zstandard.compress(b"1\n2"), zstandard.compress(b"\n3\n")
     segments = land(tmp_path, b"".join(frames), "b", "ndjson.zst")
@@ -295,7 +295,7 @@ def test_members_and_frames_are_read_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compression", ["gz", "zst"])
 @pytest.mark.parametrize("chunk_bytes", [1000, 2**20])
-def test_of_a_segment_cut_short_all_lines_before_the_cut_count(
+def test_a_truncated_segment_keeps_all_lines_before_the_cut(
     tmp_path: Path, compression: Compression, chunk_bytes: int
 ) -> None:
     wanted = [good_line(event_id=f"e-{os.urandom(8).hex()}") for _ in range(5000)]
@@ -312,9 +312,7 @@ def test_of_a_segment_cut_short_all_lines_before_the_cut_count(
 
 @pytest.mark.parametrize("suffix", ["ndjson.gz", "ndjson.zst"])
 @pytest.mark.parametrize("content", [b"no compressed data", b"\x00" * 100, b"{}\n"])
-def test_a_segment_of_another_format_than_its_name_says_is_one_problem(
-    tmp_path: Path, suffix: str, content: bytes
-) -> None:
+def test_a_segment_with_the_wrong_suffix_is_one_problem(tmp_path: Path, suffix: str, content: bytes) -> None:
     assert read(land(tmp_path, content, suffix=suffix)) == [(1, None, "unreadable_segment")]
 
 
@@ -331,7 +329,7 @@ def test_a_damaged_segment_keeps_the_lines_before_the_damage(tmp_path: Path, com
     assert last[2] == "unreadable_segment"
 
 
-def test_unreadable_and_empty_segments_harm_no_neighbour(tmp_path: Path) -> None:
+def test_unreadable_and_empty_segments_affect_no_others(tmp_path: Path) -> None:
     write_segment(tmp_path, HOUR, "a", [good_line(event_id="a") + b"\n"])
     land(tmp_path, gzip.compress(good_line() * 2 + b"\n" + os.urandom(1000).hex().encode())[:-100], "b", "ndjson.gz")
     land(tmp_path, b"", "c")
@@ -349,7 +347,7 @@ def test_unreadable_and_empty_segments_harm_no_neighbour(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("ending", [b"\n{}\n", b"\n{}", b""])
-def test_a_line_beyond_all_measure_is_cut_and_reading_goes_on(tmp_path: Path, ending: bytes) -> None:
+def test_an_extremely_long_line_is_truncated_and_reading_continues(tmp_path: Path, ending: bytes) -> None:
     with SegmentWriter(tmp_path, HOUR, "segment", "zst") as writer:
         writer.write(b"{}\n")
         for _ in range(5):

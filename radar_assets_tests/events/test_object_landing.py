@@ -1,4 +1,4 @@
-"""A landing zone in an object store: what holds of a local one holds of it, and the pipeline works on it."""
+"""A landing zone in an object store behaves like a local one, and the pipeline works on it."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_lines_come_back_as_from_a_local_landing_zone(
     object_server: ObjectServer, tmp_path: Path, compression: Compression | None
 ) -> None:
     for number in range(20):
-        lines = [f"{number} {place}\n".encode() for place in range(10)]
+        lines = [f"{number} {index}\n".encode() for index in range(10)]
         for landing in (LANDING, tmp_path):
             written = write_segment(landing, HOUR, f"segment-{number}", lines, compression)
         assert (
@@ -47,7 +47,7 @@ def test_lines_come_back_as_from_a_local_landing_zone(
     assert texts(LANDING) == texts(tmp_path)
 
 
-def test_a_segment_too_large_to_be_fetched_ahead_is_read_as_it_comes(object_server: ObjectServer) -> None:
+def test_a_segment_too_large_to_prefetch_is_streamed(object_server: ObjectServer) -> None:
     lines = (b"x" * 999 + b"\n") * 1000
     write_segment(LANDING, HOUR, "large", [lines] * (MAX_PREFETCH_BYTES // len(lines) + 1))
     (segment,) = list_segments(LANDING, HOUR)
@@ -55,11 +55,11 @@ def test_a_segment_too_large_to_be_fetched_ahead_is_read_as_it_comes(object_serv
     assert sum(batch.num_rows for batch in read_lines([segment])) == segment.size_bytes / 1000
 
 
-def test_a_segment_is_never_written_over(object_server: ObjectServer) -> None:
+def test_a_segment_is_never_overwritten(object_server: ObjectServer) -> None:
     write_segment(LANDING, HOUR, "one", [b"first\n"])
     with pytest.raises(FileExistsError, match="one"):
         write_segment(LANDING, HOUR, "one", [b"second\n"], "gz")
-    # Neither by one who looked before the other was done: here it is the server that refuses, by `If-None-Match`.
+    # Nor by a writer that checked before the other one finished: there the server refuses, by `If-None-Match`.
     with pytest.raises(FileExistsError), SegmentWriter(LANDING, HOUR, "two") as late:
         write_segment(LANDING, HOUR, "two", [b"first\n"])
         late.write(b"second\n")
@@ -73,7 +73,7 @@ def test_a_writer_that_fails_leaves_nothing(object_server: ObjectServer) -> None
     assert list(LANDING.objects()) == []
 
 
-def test_hours_and_strays_are_told_apart(object_server: ObjectServer) -> None:
+def test_hours_and_strays_are_distinguished(object_server: ObjectServer) -> None:
     write_segment(LANDING, HOUR, "one", [b"1\n"])
     (LANDING / "dt=2026-03-01" / "hr=13" / "segment.json").put_new(b"{}")
     (LANDING / "dt=2026-03-01" / "hr=13" / ".hidden.ndjson").put_new(b"{}")
@@ -90,12 +90,14 @@ def test_hours_and_strays_are_told_apart(object_server: ObjectServer) -> None:
     ]
 
 
-def test_a_bucket_that_is_not_there_is_a_setting_that_is_wrong(object_server: ObjectServer) -> None:
+def test_a_missing_bucket_is_reported_as_an_invalid_setting(object_server: ObjectServer) -> None:
     with pytest.raises(SettingsError, match=r"RADAR_LANDING_URL: s3://no-bucket/landing.*AWS_"):
         load_settings(landing_url="s3://no-bucket/landing").prepare()
 
 
-def test_segments_in_an_object_store_are_loaded_late_ones_too(object_server: ObjectServer, tmp_path: Path) -> None:
+def test_segments_in_an_object_store_are_loaded_including_late_ones(
+    object_server: ObjectServer, tmp_path: Path
+) -> None:
     settings = load_settings(landing_url=str(LANDING)).prepare()
     platform = Platform(settings, dg.DagsterInstance.local_temp(str(tmp_path)))
     later = HOUR + timedelta(hours=5)

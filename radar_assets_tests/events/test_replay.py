@@ -1,4 +1,4 @@
-"""Rejected lines that are accepted now are landed again: byte for byte, and once."""
+"""Rejected lines that the contract now accepts land again, unchanged and once."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -26,7 +26,7 @@ def platform(settings: Settings) -> Iterator[Platform]:
 
 
 def load(platform: Platform) -> None:
-    """Load what has landed, as the daemon does."""
+    """Load landed segments, as the daemon does."""
     for sensor in ("landing_sensor", "stale_hours_sensor"):
         for request in platform.tick(sensor):
             platform.execute("hourly_job", request)
@@ -51,7 +51,7 @@ def segments(platform: Platform) -> list[str]:
     return sorted(segment.name for hour in list_hours(landing) for segment in list_segments(landing, hour))
 
 
-def test_lines_of_a_project_that_is_known_since_are_landed_as_they_were_and_counted(platform: Platform) -> None:
+def test_lines_of_a_project_added_later_land_unchanged_and_count(platform: Platform) -> None:
     odd = line(event("1", BEFORE, project_id="new", event="naïve \U0001f600")).replace(b'": "', b'" :\t"')
     platform.land(BEFORE, [odd, event("2", BEFORE), b"not json\n", event("3", BEFORE, project_id="new")], "a")
     load(platform)
@@ -69,7 +69,7 @@ def test_lines_of_a_project_that_is_known_since_are_landed_as_they_were_and_coun
     assert event_ids(platform) == ["1", "2", "3"]
     assert len(platform.rows("rejected_events")) == 3
 
-    # A rebuild judges the lines where they first landed anew, and accepts them there too.
+    # A rebuild validates the lines in their original hour again, and accepts them there too.
     platform.rebuild("hourly_job", hour_key(BEFORE), hour_key(NOW), ["raw_events", "rejected_events", "events"])
     assert event_ids(platform) == ["1", "2", "3"]
     assert [row["reason"] for row in platform.rows("rejected_events")] == ["not_json"]
@@ -105,7 +105,7 @@ def test_a_replay_of_the_same_lines_in_a_later_hour_lands_nothing(platform: Plat
     assert (again.segment.path, again.is_new) == (earlier, False)
 
 
-def test_of_lines_with_the_same_id_the_first_received_is_landed(platform: Platform) -> None:
+def test_of_lines_with_the_same_id_the_first_received_one_lands(platform: Platform) -> None:
     later = BEFORE + timedelta(hours=1)
     platform.land(later, [event("1", BEFORE, project_id="new", event="sent again")], "b")
     platform.land(BEFORE, [event("1", BEFORE, project_id="new", event="sent")], "a")
@@ -117,7 +117,7 @@ def test_of_lines_with_the_same_id_the_first_received_is_landed(platform: Platfo
     assert replayed.segment.local_path.read_bytes() == line(event("1", BEFORE, project_id="new", event="sent"))
 
 
-def test_only_what_is_asked_for_is_replayed(platform: Platform) -> None:
+def test_only_selected_lines_are_replayed(platform: Platform) -> None:
     later = BEFORE + timedelta(hours=1)
     platform.land(BEFORE, [event("1", BEFORE, project_id="new"), b"not json\n"], "a")
     platform.land(later, [event("2", later, project_id="new"), event("3", later, project_id="newer")], "b")
@@ -130,7 +130,7 @@ def test_only_what_is_asked_for_is_replayed(platform: Platform) -> None:
     assert segments(platform) == ["a", "b"]
 
 
-def test_bytes_that_are_no_text_stay_rejected(platform: Platform) -> None:
+def test_bytes_that_are_not_text_stay_rejected(platform: Platform) -> None:
     platform.land(BEFORE, [b'{"event_id": "\xff"}\n', b"\x00\n"], "a")
     load(platform)
     know(platform, "new")

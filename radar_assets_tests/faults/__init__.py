@@ -1,4 +1,4 @@
 """Faults: killed runs and collectors, power cuts, runs that overlap, full disks.
 
-`--kills 50` and the like make the short versions of these tests long.
+Options such as `--kills 50` run longer versions of these tests.
 """

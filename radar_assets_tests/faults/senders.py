@@ -1,4 +1,4 @@
-"""Senders that load a collector and remember what it acknowledged, and what became of that in the landing zone."""
+"""Senders that put load on a collector and remember what it acknowledged, and what of it has landed."""
 
 import http.client
 import itertools
@@ -14,14 +14,14 @@ from radar_assets.collector.open_segments import recover
 from radar_assets_tests.collector.conftest import Collector
 
 SENDERS = 4
-MOST_EVENTS = 20
-"""In a request."""
+MAX_EVENTS = 20
+"""Per request."""
 PAUSE_S = 0.002
-"""Between two requests of a sender, so that a test leaves others some of the machine."""
+"""Pause between two requests of a sender, so that a test doesn't use the whole machine."""
 
 
 class Senders:
-    """Threads that send events with numbers for ids. What got no answer is sent again, as SDKs do."""
+    """Threads that send events with numbers as ids. Requests without a response are retried, as in SDKs."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -30,17 +30,17 @@ class Senders:
         self._acknowledged: list[list[int]] = [[] for _ in range(SENDERS)]
 
     def send_to(self, collector: Collector | None) -> None:
-        """Send to a collector from now on; the one before may be gone."""
+        """Send to another collector from now on; the previous one may have ended."""
         self._collector = collector
 
     def acknowledged(self) -> set[int]:
-        """The ids of which the collector has said that they are on disk."""
+        """The ids that the collector has acknowledged."""
         return {number for numbers in self._acknowledged for number in list(numbers)}
 
     @contextmanager
     def running(self) -> Iterator["Senders"]:
         """Send until the block ends."""
-        threads = [threading.Thread(target=self._send, args=(place,)) for place in range(SENDERS)]
+        threads = [threading.Thread(target=self._send, args=(index,)) for index in range(SENDERS)]
         for thread in threads:
             thread.start()
         try:
@@ -50,11 +50,11 @@ class Senders:
             for thread in threads:
                 thread.join()
 
-    def _send(self, place: int) -> None:
-        dice = random.Random(place)
+    def _send(self, index: int) -> None:
+        dice = random.Random(index)
         connection, collector, batch = None, None, []
         while not self._ended:
-            batch = batch or [next(self._numbers) for _ in range(dice.randint(1, MOST_EVENTS))]
+            batch = batch or [next(self._numbers) for _ in range(dice.randint(1, MAX_EVENTS))]
             if collector is not self._collector:
                 collector, connection = self._collector, None
             if collector is None:
@@ -72,7 +72,7 @@ class Senders:
                 time.sleep(0.01)
                 continue
             if answer.status == 200:
-                self._acknowledged[place].extend(batch)
+                self._acknowledged[index].extend(batch)
                 batch = []
             time.sleep(PAUSE_S)
 
@@ -80,7 +80,7 @@ class Senders:
 def recovered(landing: Path) -> set[int]:
     """The ids in a landing zone once a collector has started there again.
 
-    Each stands in whole lines only; lines of one id differ in nothing but when they were received, so that one of them counts.
+    All lines must be complete. Lines with the same id only differ in their received time, so that one of them counts.
     """
     recover(landing)
     found = set()

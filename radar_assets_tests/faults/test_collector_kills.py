@@ -15,14 +15,14 @@ LONGEST_S = 0.8
 WORKERS = 2
 
 
-def test_what_was_acknowledged_before_kills_is_found_after_them(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_acknowledged_events_survive_kills(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     kills = int(request.config.getoption("--collector-kills") or 2)
     dice = random.Random(1)
     home, done = tmp_path / "radar", 0
     senders = Senders()
     with senders.running():
         while done < kills:
-            # Published often, so that kills also hit that.
+            # Segments are published often, so that kills also hit publishing.
             with collecting(home, WORKERS, segment_age_s=1) as running:
                 senders.send_to(running)
                 time.sleep(dice.uniform(0.1, LONGEST_S))

@@ -1,4 +1,4 @@
-"""A deliverer that is killed at any moment loses no message; what arrives twice is what was on its way, under the same id."""
+"""A deliverer that is killed at any moment loses no message; a message that was being sent may arrive twice, with the same id."""
 
 import random
 import time
@@ -38,11 +38,11 @@ def test_no_message_is_lost_and_extra_copies_have_the_same_id(database_url: str,
     store, forks, dice = open_store(database_url), workers.context(), random.Random(1)
     died, sent, cut = 0, list[str](), set[str]()
     with endpoint(delay_s=0.05) as receiver:
-        urls = {f"hook-{place}": receiver.url for place in range(CHANNELS)}
+        urls = {f"hook-{index}": receiver.url for index in range(CHANNELS)}
         for kill in range(kills):
             for channel in urls:
-                for place in range(4):
-                    sent += put(store, channel, f"{kill}{place}", now=utc_now())
+                for index in range(4):
+                    sent += put(store, channel, f"{kill}{index}", now=utc_now())
             ready = forks.Event()
             process = forks.Process(target=_deliver, args=(database_url, urls, ready))
             process.start()
@@ -54,7 +54,7 @@ def test_no_message_is_lost_and_extra_copies_have_the_same_id(database_url: str,
             process.kill()
             process.join()
             died += process.exitcode == -9
-            # What it held and had no result for: it may or may not have arrived.
+            # Messages without a recorded result, which may or may not have arrived.
             cut |= {row.leased_by for row in deliveries(store) if row.leased_by}
         deadline = time.monotonic() + 120
         while outbox.latest(store, ["pending"]) and time.monotonic() < deadline:
@@ -63,10 +63,10 @@ def test_no_message_is_lost_and_extra_copies_have_the_same_id(database_url: str,
         copies = Counter(receiver.ids)
     assert died >= kills / 2
     rows = {row.id: row for row in deliveries(store)}
-    told = {row.id: {(row.channel, str(notice["alert_id"])) for notice in row.contents} for row in rows.values()}
-    # Those that waited together became one message; every announcement is in one that arrived.
-    arrived = set().union(*(told[id] for id in copies))
-    assert arrived == set().union(*(told[id] for id in sent))
+    announced = {row.id: {(row.channel, str(notice["alert_id"])) for notice in row.contents} for row in rows.values()}
+    # Waiting messages were merged into digests; every announcement is in one that arrived.
+    arrived = set().union(*(announced[id] for id in copies))
+    assert arrived == set().union(*(announced[id] for id in sent))
     assert {row.state for row in rows.values()} <= {"delivered", "dropped"}
     assert all(rows[id].state == "delivered" for id in copies), "what was merged was never sent by itself"
     extra = sum(copies.values()) - len(copies)

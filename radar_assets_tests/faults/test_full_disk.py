@@ -1,4 +1,4 @@
-"""A disk that fills up while a run writes: a clear error, nothing visible changed, and the next run succeeds."""
+"""A disk that fills up while a run writes gives a clear error and changes nothing visible, and the next run succeeds."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment leaves nothing behind that the next run doesn't put right."""
+"""The next run repairs everything that a killed run leaves behind, whenever it was killed."""
 
 import random
 import shutil
@@ -48,7 +48,7 @@ def test_killed_runs_and_one_more_equal_an_undisturbed_one(tmp_path: Path, kills
         if process.exitcode == -9:
             died += 1
         else:
-            longest = moment  # it takes less than the first one, which loaded and cached things
+            longest = moment  # faster than the first one, which filled caches
     assert died == kills
     killed.rebuild("hourly_job", first, last)
     killed.rebuild("daily_job", "2026-03-01", "2026-03-01")

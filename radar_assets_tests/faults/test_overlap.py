@@ -1,4 +1,4 @@
-"""Runs that overlap end with what they would have given one after the other."""
+"""Overlapping runs give the same result as running one after the other."""
 
 import shutil
 from multiprocessing.synchronize import Event
@@ -27,14 +27,14 @@ def test_two_overlapping_backfills_and_a_live_tick_equal_the_serial_result(tmp_p
             target=workers.rebuild,
             args=(
                 home,
-                tmp_path / f"instance-{place}",
+                tmp_path / f"instance-{index}",
                 "hourly_job",
                 workers.hour_key(low),
                 workers.hour_key(high),
-                ready[place].set,
+                ready[index].set,
             ),
         )
-        for place, (low, high) in enumerate(ranges)
+        for index, (low, high) in enumerate(ranges)
     ]
     processes.append(forks.Process(target=_live, args=(home, tmp_path / "instance-live", ready[2])))
     for process in processes:

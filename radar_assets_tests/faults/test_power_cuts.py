@@ -1,4 +1,4 @@
-"""A power cut at any moment loses nothing that the collector acknowledged; without its syncs it would."""
+"""A power cut at any moment loses nothing that the collector acknowledged. Without its syncs, it would."""
 
 import random
 import subprocess
@@ -18,10 +18,10 @@ LONGEST_S = 1.5
 
 
 class Disk:
-    """A file system on a disk whose power can be cut: what the disk holds at one moment is taken elsewhere.
+    """A file system on a disk whose power can be cut, by copying what is on the disk at one moment.
 
-    The disk is a file on an outer file system. Freezing that one holds every write to the disk in flight, so that the copy is of one
-    moment; what the inner file system has in memory only is not in it.
+    The disk is a file on an outer file system. Freezing that holds back every write, so that the copy is of a single moment. It lacks
+    what the inner file system only has in memory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,14 +30,14 @@ class Disk:
 
     @contextmanager
     def powered(self) -> "Iterator[Disk]":
-        """Have the disk mounted; skips the test where that can't be had."""
+        """Mount the disk. Skips the test if that is impossible."""
         outer = _image(self._folder / "outer.img", DISK_MB * 2, self._outer)
         with outer, _image(self._outer / "disk.img", DISK_MB, self.mounted):
             yield self
 
     @contextmanager
     def cut(self) -> Iterator[Path]:
-        """The disk as it is after a power cut now, mounted anew."""
+        """The disk after a power cut at this moment, mounted again."""
         image = self._folder / "cut.img"
         subprocess.run(["fsfreeze", "--freeze", str(self._outer)], check=True)
         try:
@@ -80,9 +80,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield disk
 
 
-def test_what_was_acknowledged_before_a_power_cut_is_found_after_it(
-    disk: Disk, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_acknowledged_events_survive_a_power_cut(disk: Disk, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     cuts = int(request.config.getoption("--power-cuts") or 1)
     acknowledged = [len(known) for known, found in _cut(disk, tmp_path, cuts) if known <= found]
     assert len(acknowledged) == cuts
@@ -90,7 +88,7 @@ def test_what_was_acknowledged_before_a_power_cut_is_found_after_it(
     print(f"{cuts} power cuts: {acknowledged[-1]} events acknowledged before the last")
 
 
-def test_without_syncs_a_power_cut_loses_what_was_acknowledged(
+def test_without_syncs_a_power_cut_loses_acknowledged_events(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "without_sync"))
@@ -100,7 +98,7 @@ def test_without_syncs_a_power_cut_loses_what_was_acknowledged(
 
 
 def _cut(disk: Disk, home: Path, cuts: int) -> list[tuple[set[int], set[int]]]:
-    """What was acknowledged before each of some power cuts under load, and what was found after it."""
+    """Acknowledged events before power cuts under load, and recovered ones after each."""
     dice = random.Random(1)
     senders, results = Senders(), []
     landing = f"file://{disk.mounted}/landing"

@@ -1,4 +1,4 @@
-"""A signal that arrives while a collector or `radar dev` starts ends it, whatever it is doing at that moment."""
+"""A signal at any moment of the start of a collector or of `radar dev` ends it."""
 
 import os
 import random
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets_tests.collector.processes import free_port, members
+from radar_assets_tests.processes import free_port, members
 
 PATIENCE_S = 45
 WORKERS = (1, 2, 1, 2)
-"""Those of the collectors that start at a time."""
+"""Number of collectors that start at a time."""
 RADAR = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"
 IN_A_CALLBACK = """
 import os, signal, sys, weakref
@@ -34,20 +34,20 @@ watched = weakref.ref(garbage[0], lambda _: os.kill(os.getpid(), int(sys.argv[1]
 sys.addaudithook(collect)
 main(sys.argv[2:])
 """
-"""`radar`, which gets a signal in a weakref callback, where Python drops exceptions.
+"""Runs `radar`, which receives a signal in a weakref callback, where Python drops exceptions.
 
 That happens before uvicorn has its own handlers: as it imports the application, or, if that is for workers, as it binds the port.
 """
 
 
 def start(home: Path, workers: int, script: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """A collector in a session of its own; its log is beside the home."""
+    """Start a collector in its own session. Its log is beside the home."""
     return radar(home, script, *arguments, "collect", "--port", str(free_port()), "--workers", str(workers))
 
 
 def radar(home: Path, script: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """A command in a session of its own; its log is beside the home."""
-    # Without the bytecode of a first start, every further one takes seconds.
+    """Start a command in its own session. Its log is beside the home."""
+    # Without cached bytecode, every start takes seconds.
     environment = {**os.environ, "RADAR_HOME": str(home), "PYTHONDONTWRITEBYTECODE": ""}
     with home.with_suffix(".log").open("ab") as log:
         return subprocess.Popen(
@@ -60,7 +60,7 @@ def radar(home: Path, script: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:
-    """The exit code of a process, once all of its session are gone too."""
+    """The exit code of a process, once all processes of its session have ended."""
     deadline = time.monotonic() + PATIENCE_S
     try:
         while members(process.pid):

@@ -1,4 +1,4 @@
-"""Runs in processes of their own, which a test may kill; the processes are forked from one that has everything imported."""
+"""Runs in separate processes, which a test can kill. They are forked from a process that has imported everything."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def context() -> ForkServerContext:
 
 
 def open_platform(home: Path, instance: Path) -> Platform:
-    """The platform of a home, on an instance in a folder, with the projects of the simulator."""
+    """The platform of a home, with an instance in a folder and the simulator's projects."""
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project
 
@@ -41,7 +41,7 @@ def open_platform(home: Path, instance: Path) -> Platform:
 
 
 def land_traffic(platform: Platform, hours: int, events: int) -> None:
-    """What is received in the first hours of a simulated day of that many events."""
+    """Land the first hours of a simulated day with this many events."""
     from radar_assets.events.landing import write_segment
 
     for hour, name, lines in simulate(START.date(), 1, projects=3, events=events):
@@ -50,12 +50,12 @@ def land_traffic(platform: Platform, hours: int, events: int) -> None:
 
 
 def rebuild(home: Path, instance: Path, job: str, first: str, last: str, started: Callable[[], None]) -> None:
-    """Run a job over a range of partitions, after saying that it starts."""
+    """Signal the start, then run a job over a range of partitions."""
     platform = open_platform(home, instance)
     started()
     platform.rebuild(job, first, last)
 
 
 def hour_key(hours: int) -> str:
-    """Key of the hour that many hours after `START`."""
+    """Partition key of an hour, counted from `START`."""
     return (START + timedelta(hours=hours)).strftime("%Y-%m-%d-%H:%M")

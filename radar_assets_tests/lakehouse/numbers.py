@@ -1,4 +1,4 @@
-"""A small model to write with: one row a project and hour, whose value tells which writer it is from."""
+"""A small model for writing: one row per project and hour, whose value identifies the writer."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ ROWS = SqlModel(
 
 
 def write(lakehouse: Lakehouse, window: Window, value: float, projects: int = 3, built_from: int = 0) -> Commit:
-    """Replace a window by rows that hold one value."""
+    """Replace a window with rows that hold one value."""
 
     def build(_: Snapshot) -> Build:
         return Build(build_files(lakehouse, window, value, projects, built_from), {window: built_from})
@@ -30,7 +30,7 @@ def write(lakehouse: Lakehouse, window: Window, value: float, projects: int = 3,
 
 
 def build_files(lakehouse: Lakehouse, window: Window, value: float, projects: int = 3, built_from: int = 0):
-    """Files with one row a project and hour of the window, not committed yet."""
+    """Uncommitted files with one row per project and hour of the window."""
     folder = lakehouse.catalog.data_folder(HOURLY_METRICS)
     parameters = {"start": window.start, "end": window.end, "value": value, "projects": projects}
     return lakehouse.engine.write(ROWS, {}, parameters, HOURLY_METRICS, folder, built_from)

@@ -1,4 +1,4 @@
-"""What the catalog promises of commits: atomic, repeatable, safe among processes, and open to any Iceberg reader."""
+"""Commits of the catalog are atomic, idempotent, safe under concurrency, and readable by any Iceberg reader."""
 
 import multiprocessing
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ def lakehouse(settings: Settings) -> Lakehouse:
     return open_lakehouse(settings)
 
 
-def test_a_window_is_replaced_and_the_rest_stays(lakehouse: Lakehouse) -> None:
+def test_a_window_is_replaced_and_the_rest_is_unchanged(lakehouse: Lakehouse) -> None:
     write(lakehouse, DAY_WINDOW, 1)
     commit = write(lakehouse, THREE, 2, projects=5)
     rows = read(lakehouse)
@@ -34,13 +34,13 @@ def test_a_window_is_replaced_and_the_rest_stays(lakehouse: Lakehouse) -> None:
     assert (commit.rows, commit.table_rows, len(rows)) == (5, 23 * 3 + 5, 23 * 3 + 5)
 
 
-def test_the_same_window_written_twice_is_there_once(lakehouse: Lakehouse) -> None:
+def test_a_window_written_twice_has_its_rows_once(lakehouse: Lakehouse) -> None:
     write(lakehouse, DAY_WINDOW, 1)
     write(lakehouse, DAY_WINDOW, 1)
     assert len(read(lakehouse)) == 24 * 3
 
 
-def test_a_window_without_rows_is_a_result_that_empties_it(lakehouse: Lakehouse) -> None:
+def test_a_result_without_rows_empties_its_window(lakehouse: Lakehouse) -> None:
     first = write(lakehouse, DAY_WINDOW, 1).sequence_number
     second = write(lakehouse, THREE, 1, projects=0).sequence_number
     assert THREE.start not in {hour for hour, _, _ in read(lakehouse)}
@@ -48,7 +48,7 @@ def test_a_window_without_rows_is_a_result_that_empties_it(lakehouse: Lakehouse)
     assert sorted(changes.values()) == [first] * 23 + [second]
 
 
-def test_a_reader_keeps_the_snapshot_that_it_took(lakehouse: Lakehouse) -> None:
+def test_a_reader_keeps_its_snapshot(lakehouse: Lakehouse) -> None:
     write(lakehouse, DAY_WINDOW, 1)
     before = lakehouse.snapshot("hourly_metrics")
     write(lakehouse, DAY_WINDOW, 2)
@@ -56,7 +56,7 @@ def test_a_reader_keeps_the_snapshot_that_it_took(lakehouse: Lakehouse) -> None:
     assert {value for _, _, value in read(lakehouse)} == {2}
 
 
-def test_a_failing_build_leaves_nothing(lakehouse: Lakehouse) -> None:
+def test_a_failing_build_leaves_no_files(lakehouse: Lakehouse) -> None:
     write(lakehouse, DAY_WINDOW, 1)
     files = set(Path(lakehouse.settings.home).rglob("*.parquet"))
 
@@ -69,7 +69,7 @@ def test_a_failing_build_leaves_nothing(lakehouse: Lakehouse) -> None:
     assert set(Path(lakehouse.settings.home).rglob("*.parquet")) == files
 
 
-def test_a_build_that_was_overtaken_in_its_window_is_made_again(lakehouse: Lakehouse) -> None:
+def test_a_build_is_repeated_after_a_concurrent_commit_to_its_window(lakehouse: Lakehouse) -> None:
     write(lakehouse, DAY_WINDOW, 1)
     seen: list[int] = []
 
@@ -85,7 +85,7 @@ def test_a_build_that_was_overtaken_in_its_window_is_made_again(lakehouse: Lakeh
     assert {value for hour, _, value in read(lakehouse) if hour == THREE.start} == {3}
 
 
-def test_a_commit_elsewhere_does_not_make_it_build_again(lakehouse: Lakehouse) -> None:
+def test_a_build_is_not_repeated_after_a_commit_to_another_window(lakehouse: Lakehouse) -> None:
     write(lakehouse, DAY_WINDOW, 1)
     builds = []
 
@@ -100,7 +100,7 @@ def test_a_commit_elsewhere_does_not_make_it_build_again(lakehouse: Lakehouse) -
     assert {value for _, _, value in read(lakehouse)} == {1, 2, 3}
 
 
-def test_a_change_in_what_a_build_reads_of_its_table_makes_it_build_again(lakehouse: Lakehouse) -> None:
+def test_a_build_is_repeated_after_a_commit_to_another_window_that_it_reads(lakehouse: Lakehouse) -> None:
     nine = Window.of_hour(datetime(2026, 1, 1, 9))
     builds = []
 
@@ -121,10 +121,8 @@ def _write_hours(home: str, database_url: str | None, writer: int, hours: list[i
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_processes_that_commit_at_once_lose_nothing(
-    database: str, radar_home: Path, request: pytest.FixtureRequest
-) -> None:
-    """Four processes start on an empty catalog; each has hours of its own and one that all of them write."""
+def test_concurrent_commits_lose_nothing(database: str, radar_home: Path, request: pytest.FixtureRequest) -> None:
+    """Four processes start on an empty catalog. Each writes its own hours, and one hour that all of them write."""
     url = request.getfixturevalue("postgres_url") if database == "postgres" else None
     settings = load_settings(home=radar_home, database_url=url).prepare()
     processes = [
@@ -146,7 +144,7 @@ def test_processes_that_commit_at_once_lose_nothing(
     assert lakehouse.snapshot("hourly_metrics").sequence_number == 16
 
 
-def test_snapshots_expire_and_the_rows_stay(lakehouse: Lakehouse) -> None:
+def test_snapshots_expire_without_losing_rows(lakehouse: Lakehouse) -> None:
     for number in range(25):
         write(lakehouse, THREE, number, projects=1)
     snapshot = lakehouse.snapshot("hourly_metrics")
@@ -162,14 +160,14 @@ def test_any_iceberg_reader_sees_the_rows_and_prunes_by_hour(lakehouse: Lakehous
     assert sorted(scan.to_arrow()["project_id"].to_pylist()) == ["p0", "p1", "p2"]
 
 
-def test_every_table_is_made_as_its_contract_says(lakehouse: Lakehouse) -> None:
+def test_every_table_is_created_by_its_declaration(lakehouse: Lakehouse) -> None:
     for name, table in TABLES.items():
         schema = lakehouse.snapshot(name).iceberg.schema()
         assert tuple(field.name for field in schema.fields) == table.column_names
         assert [field.field_id for field in schema.fields] == list(range(1, len(table.columns) + 1))
 
 
-def test_a_warehouse_path_may_hold_anything(tmp_path: Path) -> None:
+def test_a_warehouse_path_can_have_any_characters(tmp_path: Path) -> None:
     home = tmp_path / "a b'c%20d=é"
     lakehouse = open_lakehouse(load_settings(home=home).prepare())
     write(lakehouse, THREE, 1)
@@ -177,7 +175,7 @@ def test_a_warehouse_path_may_hold_anything(tmp_path: Path) -> None:
     assert Catalog(lakehouse.settings.database, lakehouse.settings.warehouse, TABLES).snapshot("hourly_metrics").files()
 
 
-def test_manifests_stay_few_and_small_and_tell_when_partitions_changed(lakehouse: Lakehouse) -> None:
+def test_manifests_stay_few_and_small_and_show_when_partitions_changed(lakehouse: Lakehouse) -> None:
     long = Window(DAY, DAY + timedelta(days=13))
     write(lakehouse, long, 0, projects=1)
     hours = [Window.of_hour(DAY + number * HOUR) for number in range(MAX_SMALL + 5)]
@@ -192,8 +190,8 @@ def test_manifests_stay_few_and_small_and_tell_when_partitions_changed(lakehouse
     assert {value for _, _, value in read(lakehouse)} == set(range(len(hours)))
 
 
-def test_an_interrupt_after_the_commit_leaves_its_files(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pyiceberg tidies up after it has committed, and whoever cancels a run may do so just then."""
+def test_an_interrupt_after_the_commit_keeps_its_files(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pyiceberg cleans up after the commit, and a run can be cancelled at that moment."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The engine's files, one a partition in whatever order rows come and however little memory there is, and its statements."""
+"""The engine: it writes one file per partition in any order of rows and with little memory, and isolates statements."""
 
 import multiprocessing
 import resource
@@ -40,27 +40,27 @@ SCATTERED = SqlModel(
 
 
 def write(folder: Path, memory: str, *, count: int, hours: int, size: int) -> list[NewFile]:
-    """Files of rows whose hours take turns."""
+    """Write rows whose hours alternate."""
     engine = DuckDBEngine(memory, 2, folder / "scratch")
     return engine.write(SCATTERED, {}, {"count": count, "hours": hours, "size": size}, TABLE, folder / "data")
 
 
 def check_whole(files: list[NewFile], *, count: int, hours: int) -> None:
-    """Each hour has its rows, and none is in two hours."""
+    """Check that each file has the rows of one hour."""
     start = 490_896  # hours from 1970 to 2026
     assert {file.partition[0] for file in files} == set(range(start, start + hours))
     assert sum(file.rows for file in files) == count
     assert all(Path(file.path).stat().st_size == file.size_bytes for file in files)
 
 
-def test_rows_in_any_order_make_one_file_a_partition(tmp_path: Path) -> None:
+def test_rows_in_any_order_give_one_file_per_partition(tmp_path: Path) -> None:
     count = 4 * ROWS_HELD
     files = write(tmp_path, "1GB", count=count, hours=300, size=32)
     check_whole(files, count=count, hours=300)
     assert len(files) == 300
 
 
-def test_no_more_files_are_open_at_a_time_than_the_process_may_open(tmp_path: Path) -> None:
+def test_the_limit_of_open_files_is_kept(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
     try:
@@ -70,7 +70,7 @@ def test_no_more_files_are_open_at_a_time_than_the_process_may_open(tmp_path: Pa
     check_whole(files, count=30_000, hours=600)
 
 
-def test_more_partitions_than_fit_in_memory_are_written_some_at_a_time(tmp_path: Path) -> None:
+def test_more_partitions_than_fit_in_memory_are_written_in_batches(tmp_path: Path) -> None:
     count, hours = 100_000, 600
     files = write(tmp_path, "100MB", count=count, hours=hours, size=640)
     check_whole(files, count=count, hours=hours)
@@ -90,7 +90,7 @@ def test_a_statement_that_fails_leaves_no_file(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
-def test_a_column_that_no_file_has_yet_is_null(tmp_path: Path) -> None:
+def test_a_column_that_files_lack_is_null(tmp_path: Path) -> None:
     [file] = write(tmp_path, "256MB", count=2, hours=1, size=32)
     newer = Table(TABLE.name, "", (*TABLE.columns, Column("share", "double", "New.")), TABLE.partition_by, TABLE.key)
     engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
@@ -117,7 +117,7 @@ def test_statements_in_threads_see_their_own_inputs(tmp_path: Path) -> None:
         assert list(threads.map(ask, range(300))) == list(range(300))
 
 
-def test_relations_of_a_statement_are_gone_with_it(tmp_path: Path) -> None:
+def test_relations_end_with_their_statement(tmp_path: Path) -> None:
     engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
     nothing = Files(TABLE, [])
     with engine.connect({"late": nothing, "numbers": pa.table({"n": [1]})}) as connection:
@@ -127,7 +127,7 @@ def test_relations_of_a_statement_are_gone_with_it(tmp_path: Path) -> None:
             connection.execute(f"from {name}")
 
 
-def test_settings_of_a_connection_that_is_alone_are_its_own(tmp_path: Path) -> None:
+def test_settings_of_a_separate_connection_affect_no_others(tmp_path: Path) -> None:
     engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
     (tmp_path / "file").touch()
     with engine.connect({}, alone=True) as connection:
@@ -135,7 +135,7 @@ def test_settings_of_a_connection_that_is_alone_are_its_own(tmp_path: Path) -> N
     assert engine.query(SqlModel("q", f"select count(*) as n from glob('{tmp_path}/*')"), {})["n"][0].as_py() == 1
 
 
-def test_a_forked_process_runs_statements_too(tmp_path: Path) -> None:
+def test_a_forked_process_can_run_statements(tmp_path: Path) -> None:
     engine = DuckDBEngine("256MB", 2, tmp_path / "scratch")
     total = SqlModel("total", "select sum(range)::bigint as n from range(2_000_000)")
     expected = engine.query(total, {})["n"][0].as_py()
@@ -151,7 +151,7 @@ def test_a_forked_process_runs_statements_too(tmp_path: Path) -> None:
         process.join()
 
 
-def test_what_a_statement_spilled_is_gone_after_it(tmp_path: Path) -> None:
+def test_spilled_files_are_removed_after_the_statement(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     engine = DuckDBEngine("100MB", 2, scratch)
     with engine.connect({}) as connection:
@@ -161,7 +161,7 @@ def test_what_a_statement_spilled_is_gone_after_it(tmp_path: Path) -> None:
     assert not any(scratch.iterdir())
 
 
-def test_much_memory_is_given_back(tmp_path: Path) -> None:
+def test_memory_is_returned_after_large_statements(tmp_path: Path) -> None:
     engine = DuckDBEngine("1GB", 2, tmp_path / "scratch")
     texts = ", ".join(f"md5((range * {place})::varchar) as text_{place}" for place in range(8))
     engine.query(SqlModel("little", f"select {texts} from range(10)"), {})

@@ -1,4 +1,4 @@
-"""Tables as frames: typed columns, narrowed reads, a limit, and the past."""
+"""Tables as frames: column types, filters, the size limit, and earlier snapshots."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -58,7 +58,7 @@ def lakehouse(settings: Settings) -> Lakehouse:
 
 
 def write(lakehouse: Lakehouse, window: Window, amount: str = "0.1000") -> None:
-    """Replace a window: two projects, and one row for each of them an hour."""
+    """Replace a window with one row per hour for each of two projects."""
     table = lakehouse.tables["samples"]
     parameters = {"start": window.start, "end": window.end, "amount": Decimal(amount)}
 
@@ -110,7 +110,7 @@ def test_rows_are_those_of_the_window_in_order_of_time_and_key(lakehouse: Lakeho
     ]
 
 
-def test_columns_and_project_narrow_a_frame(lakehouse: Lakehouse) -> None:
+def test_columns_and_project_filter_a_frame(lakehouse: Lakehouse) -> None:
     write(lakehouse, WHOLE_DAY)
     frame = read_frame(lakehouse, "samples", WHOLE_DAY, columns=["revenue", "hour"], project="p1")
     assert [*frame.columns] == ["revenue", "hour"]
@@ -125,9 +125,7 @@ def test_columns_and_project_narrow_a_frame(lakehouse: Lakehouse) -> None:
         ({"project": "p0"}, 240),
     ],
 )
-def test_the_limit_counts_the_values_that_are_asked_for(
-    lakehouse: Lakehouse, narrowing: dict[str, object], values: int
-) -> None:
+def test_the_limit_counts_the_selected_values(lakehouse: Lakehouse, narrowing: dict[str, object], values: int) -> None:
     write(lakehouse, WHOLE_DAY)
     assert read_frame(lakehouse, "samples", WHOLE_DAY, max_values=values, **narrowing).size == values  # pyright: ignore[reportArgumentType]
     with pytest.raises(
@@ -136,7 +134,7 @@ def test_the_limit_counts_the_values_that_are_asked_for(
         read_frame(lakehouse, "samples", WHOLE_DAY, max_values=values - 1, **narrowing)  # pyright: ignore[reportArgumentType]
 
 
-def test_the_past_is_read_as_it_stood(lakehouse: Lakehouse) -> None:
+def test_as_of_reads_an_earlier_snapshot(lakehouse: Lakehouse) -> None:
     write(lakehouse, WHOLE_DAY, "1")
     first = read_frame(lakehouse, "samples", WHOLE_DAY).attrs["committed_at"]
     while datetime.now(UTC).replace(tzinfo=None) < first + timedelta(milliseconds=2):

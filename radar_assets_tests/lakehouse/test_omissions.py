@@ -12,7 +12,7 @@ def test_omissions_are_read_as_they_were_written() -> None:
     assert decode(encode({})) == {}
 
 
-def test_years_of_hours_take_no_more_room_than_two() -> None:
+def test_years_of_hours_take_no_more_space_than_two_hours() -> None:
     assert len(encode(dict.fromkeys(range(400_000, 430_000), frozenset({DUE})))) < 100
 
 

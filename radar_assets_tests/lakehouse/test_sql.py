@@ -1,4 +1,4 @@
-"""Column lineage is read off the SQL itself."""
+"""Column lineage is derived from the SQL."""
 
 import pytest
 
@@ -11,11 +11,11 @@ from radar_assets.settings import Settings
 from radar_assets.tables import TABLES, open_lakehouse
 
 RELATIONS = {"rejected_events": {}, "events": ENRICHMENT_RELATIONS, "sessions": {"active_visitors": ("visitor_hash",)}}
-"""What the models of the events read that is no table."""
+"""Relations other than tables that the models of the event layer read."""
 
 
 def lineage_of(table: str) -> Lineage:
-    """Lineage of a table's model, as its asset reports it."""
+    """The lineage of a table's model, as its asset reports it."""
     if table in RELATIONS:
         return column_lineage(load_model("radar_assets.events", table), tuple(TABLES.values()), **RELATIONS[table])
     model = load_model("radar_assets.metrics", table)
@@ -35,7 +35,7 @@ def test_every_column_of_every_table_comes_from_columns_that_exist(table: str) -
     assert untraced <= {"metric", "dimension"}
 
 
-def test_the_table_of_alerts_has_the_columns_of_its_contract_and_comes_from_the_store(settings: Settings) -> None:
+def test_the_table_of_alerts_has_its_declared_columns_and_no_other_table_as_source(settings: Settings) -> None:
     lineage = alerts_lineage(open_lakehouse(settings))
     assert lineage == {column: [] for column in TABLES["alerts"].column_names}
 

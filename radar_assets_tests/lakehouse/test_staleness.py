@@ -1,4 +1,4 @@
-"""Staleness is read off the tables: a partition is stale while its input changed after the state that it was built from."""
+"""Staleness is derived from the tables: a partition is stale if its input has changed since the state it was built from."""
 
 import pytest
 
@@ -19,10 +19,10 @@ def lakehouse(settings: Settings) -> Lakehouse:
 
 
 def test_hours_are_stale_until_they_are_built_from_the_newest_input(lakehouse: Lakehouse) -> None:
-    """The table stands for its own input here: what a partition was built from is all that counts."""
+    """The table is its own input here, since only the recorded input state matters."""
     changed = numbers.write(lakehouse, Window(FIRST, FIRST + 4 * HOUR), 1).sequence_number
     table = lakehouse.snapshot("hourly_metrics")
-    hours = [to_unit(FIRST + place * HOUR, "hour") for place in range(4)]
+    hours = [to_unit(FIRST + index * HOUR, "hour") for index in range(4)]
     assert stale(table, table) == dict.fromkeys(hours, changed)
     assert stale_windows(table, table, Window(FIRST, FIRST + 2 * HOUR)) == [Window(FIRST, FIRST + 2 * HOUR)]
 
@@ -32,7 +32,7 @@ def test_hours_are_stale_until_they_are_built_from_the_newest_input(lakehouse: L
     assert stale(table, child, newer_than=changed) == {}
 
 
-def test_a_partition_without_rows_keeps_what_it_was_built_from(lakehouse: Lakehouse) -> None:
+def test_a_partition_without_rows_records_its_input_state(lakehouse: Lakehouse) -> None:
     changed = numbers.write(lakehouse, Window(FIRST, FIRST + HOUR), 1).sequence_number
     parent = lakehouse.snapshot("hourly_metrics")
     numbers.write(lakehouse, Window(FIRST, FIRST + HOUR), 1, projects=0, built_from=changed)

@@ -1,4 +1,4 @@
-"""HTTP endpoints in the test's process: they keep what they receive, and can misbehave."""
+"""HTTP endpoints in the test's process, which record requests and can misbehave."""
 
 import json
 import threading
@@ -12,13 +12,13 @@ from typing import Any
 
 @dataclass
 class Endpoint:
-    """What came in, and how it is answered.
+    """The received requests, and the responses.
 
     Attributes:
         answers: statuses (with `Retry-After`, if any) of the next requests; 200 once they are used up.
         received: for each request the message's id and body, in order.
-        is_hanging: whether requests are held without an answer until the test ends.
-        delay_s: how long others wait for theirs.
+        is_hanging: whether requests get no response until the test ends.
+        delay_s: how long other requests wait for their response.
     """
 
     url: str
@@ -29,7 +29,7 @@ class Endpoint:
 
     @property
     def ids(self) -> list[str]:
-        """Ids of the messages, in the order in which they came."""
+        """Ids of the messages, in order of arrival."""
         return [id for id, _ in self.received]
 
 
@@ -58,12 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the terminal is the test's."""
+        """Log nothing."""
 
 
 @contextmanager
 def endpoint(**fields: Any) -> Iterator[Endpoint]:
-    """An endpoint on a port of its own."""
+    """An endpoint on its own port."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.daemon_threads, server.ended = True, threading.Event()
     server.endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/", **fields)

@@ -17,17 +17,17 @@ HOSTS = ("127.0.0.1",)
 
 
 def webhook(url: str, name: str = "hook") -> dict[str, object]:
-    """A channel as the store has it."""
+    """A channel as stored."""
     return {"name": name, "type": "webhook", "url": url, "secrets": [KEY]}
 
 
 def channels(urls: Mapping[str, str]) -> dict[str, ChannelSpec]:
-    """Channels by name, given where each sends to."""
+    """Channels by name, given their endpoints."""
     return {name: parse_channel(webhook(url, name), HOSTS) for name, url in urls.items()}
 
 
 def sending(timeout_s: float) -> Send[ChannelSpec]:
-    """Sends as the platform does, with a time limit of the test's own."""
+    """Sends as the platform does, with the test's time limit."""
     return rendering({KIND: render}, Transport(HOSTS, timeout_s=timeout_s))
 
 
@@ -42,7 +42,7 @@ def notice(alert: str = "1", **fields: object) -> Notice:
 
 
 def put(store: Store, channel: str, *alerts: str, now: datetime, reason: str = "fired") -> list[str]:
-    """Put an announcement of each alert into the outbox; the ids of the rows."""
+    """Put an announcement of each alert into the outbox. Returns the ids of the rows."""
     rows = [
         new_delivery(
             KIND,

@@ -146,9 +146,9 @@ def test_messages_of_a_thread_are_sent_in_order(store: Store) -> None:
 
 
 def test_the_number_of_messages_in_flight_is_limited(store: Store) -> None:
-    for place in range(outbox.MAX_IN_FLIGHT + 1):
-        put(store, f"hook-{place}", "1", now=NOON)
-    claims = [outbox.claim(store, f"hook-{place}", NOON) for place in range(outbox.MAX_IN_FLIGHT + 1)]
+    for index in range(outbox.MAX_IN_FLIGHT + 1):
+        put(store, f"hook-{index}", "1", now=NOON)
+    claims = [outbox.claim(store, f"hook-{index}", NOON) for index in range(outbox.MAX_IN_FLIGHT + 1)]
     assert sum(claim is not None for claim in claims) == outbox.MAX_IN_FLIGHT
     assert claims[0]
     outbox.delivered(store, claims[0], NOON)

@@ -24,7 +24,7 @@ ANN, BOB = "ann@shop.example", "bob@shop.example"
 
 
 def send_due(store: Store, inbox: Inbox, hook: str) -> PassResult:
-    """One pass over a mail channel for both and a webhook."""
+    """Run a pass over a mail channel to both addresses and a webhook."""
     team = parse_channel({"type": "email", "name": "team", "to": [ANN, BOB]})
     with mail_server(inbox, None) as port:
         smtp = Smtp(SecretStr(f"smtp://127.0.0.1:{port}?starttls=no"), "alerts@shop.example")
@@ -67,6 +67,6 @@ def test_an_address_is_suppressed_for_a_group_or_for_everything_in_any_case(stor
 
 
 @pytest.mark.parametrize(("address", "group"), [("ann", ""), ("", ""), ("a@b.example\n", ""), (ANN, "x" * 65)])
-def test_what_cannot_be_suppressed_is_refused(store: Store, address: str, group: str) -> None:
+def test_invalid_addresses_and_groups_are_refused(store: Store, address: str, group: str) -> None:
     with pytest.raises(FieldError):
         suppress(store, address, "bounced", utc_now(), group)

@@ -1,4 +1,4 @@
-"""Small `events` and `sessions` relations, and what the SQL of the metrics makes of them."""
+"""Small `events` and `sessions` relations, and the metrics that the SQL computes from them."""
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,13 +73,13 @@ def session(visitor: str = "v1", at: datetime = NOON, duration_s: float = 0, **c
 
 
 def relation(table: Table, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Rows of a table; columns that they lack are null."""
+    """Rows of a table; missing columns are null."""
     schema = pa.schema([(column.name, _ARROW[column.type]) for column in table.columns])
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 
 def engine(threads: int = 1) -> DuckDBEngine:
-    """An engine that needs no home."""
+    """An engine without a home."""
     return DuckDBEngine("1GB", threads, Path(tempfile.gettempdir()))
 
 

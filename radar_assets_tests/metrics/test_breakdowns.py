@@ -35,12 +35,12 @@ def of_dimension(dimension: str, events: list[Row], sessions: list[Row] = []) ->
     return {value: row for (project, _, name, value), row in found.items() if (project, name) == ("p1", dimension)}
 
 
-def test_pages_are_those_on_which_events_happened() -> None:
+def test_pages_are_those_of_events() -> None:
     events = [event("a", path="/"), event("b", path="/"), event("b", path="/", event="click"), event("b", path="/docs")]
     assert of_dimension("page", events) == {"/": (3, 2, 2, None), "/docs": (1, 1, 1, None)}
 
 
-def test_event_names_are_as_they_were_sent() -> None:
+def test_event_names_are_unchanged() -> None:
     events = [event("a"), event("a", event="Sign Up"), event("b", event="sign_up")]
     assert of_dimension("event", events) == {
         "page_view": (1, 1, 1, None),
@@ -66,12 +66,12 @@ def test_each_dimension_of_sessions_is_broken_down() -> None:
     }
 
 
-def test_what_is_missing_or_empty_is_none() -> None:
+def test_missing_and_empty_values_are_none() -> None:
     assert of_dimension("page", [event(path=None), event(path="")]) == {"(none)": (2, 2, 1, None)}
     assert of_dimension("browser", [], [session(browser=None), session("b", browser="")]) == {"(none)": (2, 2, 2, 2)}
 
 
-def test_bots_are_in_events_alone() -> None:
+def test_bots_count_only_as_events() -> None:
     events = [event("a", path="/"), event("bot", path="/", is_bot=True)]
     assert of_dimension("page", events) == {"/": (2, 1, 1, None)}
     sessions = [session("a", device_type="desktop"), session("bot", device_type="bot", events=4, is_bot=True)]
@@ -87,16 +87,16 @@ def test_visitors_seen_with_a_user_id_count_as_that_user() -> None:
 
 def test_the_first_1000_values_are_listed_and_the_rest_are_other() -> None:
     pages = [f"/{number:04}" for number in range(1003)]
-    events = [event(f"v{place % 7}", path=path) for place, path in enumerate(pages)]
+    events = [event(f"v{index % 7}", path=path) for index, path in enumerate(pages)]
     events += [event("w", path="/1002"), event("w", path="/0500")]
     found = of_dimension("page", events)
-    # Two pages have two events; of all others, which have one, the last in the alphabet have no place.
+    # Two pages have two events. The others have one, so the last ones in alphabetical order are not listed.
     assert set(found) == {*pages[:999], "/1002", "(other)"}
     assert found["/1002"] == (2, 2, 2, None)
     assert found["(other)"] == (3, 3, 3, None)
 
 
-def test_visitors_of_the_rest_are_told_apart() -> None:
+def test_visitors_of_the_rest_are_distinct() -> None:
     events = [event(path=f"/{number:04}", event=name) for number in range(1000) for name in ("page_view", "click")]
     events += [
         event("a", path="/x"),
@@ -110,7 +110,7 @@ def test_visitors_of_the_rest_are_told_apart() -> None:
     assert of_dimension("entry_page", [], sessions)["(other)"] == (3, 3, 2, 3)
 
 
-def test_a_value_named_like_the_rest_is_in_the_rest_and_takes_no_place() -> None:
+def test_a_value_named_like_the_rest_belongs_to_the_rest_and_is_not_ranked() -> None:
     assert of_dimension("page", [event("a", path="(other)"), event("b", path="/")]) == {
         "(other)": (1, 1, 1, None),
         "/": (1, 1, 1, None),
@@ -122,7 +122,7 @@ def test_a_value_named_like_the_rest_is_in_the_rest_and_takes_no_place() -> None
     assert found["(other)"] == (6, 6, 6, None)
 
 
-def test_values_are_data_whatever_they_hold() -> None:
+def test_values_are_treated_as_data() -> None:
     pages = ["/'; drop table x; --", "/../../etc", "/\u202eabc", "/🙂", '/"', "$start", "(NONE)", " "]
     assert set(of_dimension("page", [event(path=page) for page in pages])) == set(pages)
 
@@ -133,7 +133,7 @@ def test_rows_outside_the_window_are_left_out() -> None:
 
 
 def broken_down(events: list[Row], sessions: list[Row], window: Window) -> dict[tuple[str, date, str, str], Any]:
-    """The breakdowns, computed again, one row after the other; for less than 1,000 values."""
+    """The breakdowns, recounted row by row; for fewer than 1,000 values."""
     users: dict[Any, str] = {}
     for row in events:
         if row["user_id"] and window.start <= row["event_time"] < window.end:
@@ -186,8 +186,8 @@ def test_each_dimension_adds_up_to_all_events_or_sessions_of_the_day() -> None:
     window = Window.of_day(MONDAY.date())
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for (_, _, dimension, _), (count, views, _, visits) in breakdowns(events, sessions).items():
-        for place, number in enumerate((count, views, visits or 0)):
-            sums[dimension][place] += number
+        for index, number in enumerate((count, views, visits or 0)):
+            sums[dimension][index] += number
     events = [row for row in events if window.start <= row["event_time"] < window.end]
     sessions = [row for row in sessions if window.start <= row["started_at"] < window.end]
     views = sum(row["event"] == "page_view" and not row["is_bot"] for row in events)

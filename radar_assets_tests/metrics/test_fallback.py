@@ -31,7 +31,7 @@ SEARCHES = CustomMetric(name="searches", expression="count(*) filter (where even
 TOTAL = Metric(name="total", title="", description="", expression="sum(cast(properties ->> '$.n' as decimal(38, 0)))")
 CORRECTED = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(18, 0)))"})
 OTHER_TOTAL = TOTAL.model_copy(update={"expression": "sum(cast(properties ->> '$.n' as decimal(38, 0)) + 0)"})
-DIGITS = ", ".join(f"(values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) as digit_{place}" for place in range(13))
+DIGITS = ", ".join(f"(values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) as digit_{index}" for index in range(13))
 HUNGRY = Metric(name="hungry", title="", description="", expression="count(distinct repeat(event_id, 60000000))")
 ENDLESS = Metric(
     name="endless",
@@ -52,12 +52,21 @@ def platform(home: Path, instance: dg.DagsterInstance | None = None) -> Platform
 
 
 def declare(patch: pytest.MonkeyPatch, *metrics: Metric) -> None:
-    """Have teams declare these metrics, whatever `check` says of their expressions."""
+    """Declare these metrics, even if `check` refuses their expressions."""
     patch.setattr(definitions, "load_metrics", lambda *_, **__: metrics)
 
 
 def search(event_id: str, at: datetime, project: str = "shop", **properties: Any) -> dict[str, Any]:
     return event(event_id, at, project_id=project, type="track", event="search", properties=properties)
+
+
+def with_searches(home: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    """A platform with one search, built in all tables."""
+    declare(monkeypatch, SEARCHES)
+    running = platform(home)
+    running.land(TEN, [search("1", TEN)], "segment")
+    running.settle()
+    return running
 
 
 def metrics_of(running: Platform, table: str, column: str) -> dict[tuple[str, str], set[str]]:
@@ -69,7 +78,7 @@ def metrics_of(running: Platform, table: str, column: str) -> dict[tuple[str, st
 
 
 def verdict(running: Platform, table: str) -> tuple[bool, list[dict[str, Any]]]:
-    """What the check said of a table in the latest run that it was part of."""
+    """The latest result of a table's check."""
     for record in running.instance.get_run_records():
         for entry in running.instance.all_logs(
             record.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
@@ -81,8 +90,8 @@ def verdict(running: Platform, table: str) -> tuple[bool, list[dict[str, Any]]]:
     raise AssertionError(f"{CHECK} did not run on {table}")
 
 
-def test_an_event_with_a_date_far_away_stops_no_table(home: Path) -> None:
-    """The date is one of DuckDB's, but no timestamp, which the comparison casts it to."""
+def test_an_event_with_an_extreme_date_fails_no_table(home: Path) -> None:
+    """DuckDB can represent the date, but not the timestamp that the comparison casts it to."""
     home.mkdir()
     expression = "count(*) filter (where cast(json_extract_string(properties,'$.due') as date) < event_time)"
     (home / "radar.yaml").write_text(json.dumps({"metrics": [{"name": "due", "expression": expression}]}))
@@ -145,7 +154,7 @@ def redefined(running: Platform, patch: pytest.MonkeyPatch, metric: Metric) -> P
     return other
 
 
-def test_each_change_of_a_definition_is_requested_also_back_to_an_earlier_one(
+def test_each_change_of_a_definition_is_requested_even_back_to_an_earlier_one(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declare(monkeypatch, TOTAL)
@@ -195,7 +204,7 @@ def test_a_metric_that_never_ends_is_omitted(home: Path, monkeypatch: pytest.Mon
     assert [(fault["metric"], fault["reason"]) for fault in faults] == [("endless", "took more than 1 s")]
 
 
-def test_a_metric_that_takes_too_much_memory_is_omitted_and_not_tried_again_until_asked(
+def test_a_metric_that_takes_too_much_memory_is_omitted_and_only_retried_on_request(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RADAR_MEMORY", "100MB")
@@ -209,7 +218,7 @@ def test_a_metric_that_takes_too_much_memory_is_omitted_and_not_tried_again_unti
     ten = "2026-03-01-10:00"
     assert verdict(running, "hourly_metrics") == (False, [{**fault, "first": ten, "last": ten}])
 
-    # From now on it would succeed; sensors leave it out of the hour, a backfill tries again.
+    # From now on it would succeed. Runs of sensors still omit it; a backfill retries.
     monkeypatch.setenv("RADAR_MEMORY", "1GB")
     larger = platform(home, running.instance)
     larger.seen, larger.cursors = running.seen, running.cursors
@@ -223,11 +232,8 @@ def test_a_metric_that_takes_too_much_memory_is_omitted_and_not_tried_again_unti
 def test_a_table_whose_standard_metrics_fail_too_fails_with_the_first_error(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The memory doesn't suffice for any metric."""
-    declare(monkeypatch, SEARCHES)
-    running = platform(home)
-    running.land(TEN, [search("1", TEN)], "segment")
-    running.settle()
+    """There is too little memory for any metric."""
+    running = with_searches(home, monkeypatch)
     before = running.rows("hourly_metrics")
     monkeypatch.setenv("RADAR_MEMORY", "1MB")
     small = platform(home, running.instance)
@@ -241,10 +247,7 @@ def test_an_error_that_no_metric_caused_fails_the_run_and_omits_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file of the events is missing."""
-    declare(monkeypatch, SEARCHES)
-    running = platform(home)
-    running.land(TEN, [search("1", TEN)], "segment")
-    running.settle()
+    running = with_searches(home, monkeypatch)
     before = running.rows("hourly_metrics")
     for ref in running.lakehouse.snapshot("events").files():
         Path(ref.local_path).unlink()

@@ -1,4 +1,4 @@
-"""No accepted expression fails on any row: random expressions over rows of extreme values, and the faults that there were."""
+"""No accepted expression fails on any row: random expressions over rows of extreme values, and regressions."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -21,9 +21,9 @@ from radar_assets.windows import Window
 from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, engine, event, relation, session
 
 ROWS = 100
-"""Extreme rows: the short form has 10,000 pairs of an expression and a row."""
+"""Number of extreme rows: the short form tests 10,000 pairs of an expression and a row."""
 AT_ONCE = 25
-"""Expressions in a statement: those of one may have parts in common, which DuckDB computes once."""
+"""Expressions per statement. DuckDB computes their common subexpressions once."""
 
 TEXTS = (
     *(
@@ -96,7 +96,7 @@ COLUMNS = {
 
 
 class Writer:
-    """Writes expressions that `check` may accept: all operators over all types that DuckDB casts to each other by itself."""
+    """Generates expressions that `check` may accept: all operators over all types that DuckDB casts implicitly."""
 
     def __init__(self, seed: int, source: Source) -> None:
         self.draw = random.Random(seed)
@@ -232,7 +232,7 @@ def accepted(count: int, source: Source) -> list[Metric]:
 
 @pytest.fixture(scope="module")
 def extremes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files of extreme rows, as tables have them; each row is a project of its own, and together they are one."""
+    """Files of extreme rows, like those of tables. Each row is its own project, and all together are another one."""
     draw = random.Random(1)
     escape = {text: text.replace("\\", "\\\\") for text in TEXTS}
 
@@ -274,14 +274,14 @@ def extremes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("extremes")
     found = {}
     for table, rows in ((EVENTS, events), (SESSIONS, sessions)):
-        # In row groups of some rows, whose statistics leave out nulls and extremes.
+        # Small row groups, so that their statistics differ and some exclude nulls and extremes.
         pq.write_table(relation(table, rows), folder / f"{table.name}.parquet", row_group_size=20)
         found[table.name] = folder / f"{table.name}.parquet"
     return found
 
 
 def compute(metrics: Sequence[Metric], files: dict[str, Path]) -> None:
-    """Compute metrics together; if they fail, name the one that does."""
+    """Compute metrics together; on failure, name the metric that fails."""
     model = compose(load_model(LAYER, "daily_metrics"), metrics, "day")
     window = Window.of_day(MONDAY.date())
     try:

@@ -68,7 +68,7 @@ def test_metrics_of_sessions_have_no_hourly_values() -> None:
     assert set(of_hour([event()])) == OF_EVENTS
 
 
-def test_counts_and_sums_of_nothing_are_zero_and_averages_of_nothing_have_no_row() -> None:
+def test_without_sessions_counts_and_sums_are_zero_and_averages_have_no_row() -> None:
     found = of_day([event(event="scroll", is_bot=True)])
     assert found == {
         "events": 1,
@@ -100,7 +100,7 @@ def test_bots_are_in_events_and_errors_but_not_in_traffic() -> None:
 
 
 @pytest.mark.parametrize("metric, names", [("signups", SIGNUPS), ("conversions", CONVERSIONS), ("errors", ERRORS)])
-def test_each_name_that_senders_use_counts_once(metric: str, names: tuple[str, ...]) -> None:
+def test_each_name_of_an_event_counts_once(metric: str, names: tuple[str, ...]) -> None:
     assert of_hour([event(event=name) for name in names])[metric] == len(set(names))
 
 
@@ -115,13 +115,13 @@ def test_each_name_that_senders_use_counts_once(metric: str, names: tuple[str, .
         ("Application Crashed", "errors"),
     ],
 )
-def test_names_count_however_they_are_written(name: str, metric: str) -> None:
+def test_names_count_in_every_spelling(name: str, metric: str) -> None:
     found = of_hour([event(event=name)])
     assert {"signups", "conversions", "errors"} & {name for name, value in found.items() if value == 1} == {metric}
 
 
 @pytest.mark.parametrize("name", ["signups", "purchase_failed", "no error", "re-purchase", "Page_View"])
-def test_names_that_only_resemble_them_do_not_count(name: str) -> None:
+def test_similar_names_do_not_count(name: str) -> None:
     found = of_hour([event(event=name)])
     assert [found[metric] for metric in ("signups", "conversions", "errors", "page_views")] == [0, 0, 0, 0]
 
@@ -129,34 +129,34 @@ def test_names_that_only_resemble_them_do_not_count(name: str) -> None:
 class TestVisitors:
     """An anonymous visitor who is seen with a user id within the hour or day counts as that user."""
 
-    def test_anonymous_events_count_as_the_user_that_the_visitor_turns_out_to_be(self) -> None:
+    def test_anonymous_events_count_as_the_user_who_signs_in_later(self) -> None:
         assert of_hour([event("phone"), event("phone", user_id="u")])["visitors"] == 1
 
     def test_one_user_with_two_devices_is_one_visitor(self) -> None:
         events = [event("phone"), event("phone", user_id="u"), event("laptop", user_id="u"), event("laptop")]
         assert of_hour(events)["visitors"] == 1
 
-    def test_two_users_of_one_device_are_two_visitors_and_its_anonymous_events_no_third(self) -> None:
+    def test_two_users_of_one_device_are_two_visitors_including_its_anonymous_events(self) -> None:
         events = [event("phone"), event("phone", user_id="u"), event("phone", user_id="w")]
         assert of_hour(events)["visitors"] == 2
 
-    def test_who_is_named_in_another_hour_is_another_visitor_of_the_hour_but_not_of_the_day(self) -> None:
+    def test_a_sign_in_in_another_hour_merges_visitors_of_the_day_but_not_of_the_hour(self) -> None:
         events = [event("phone"), event("laptop", user_id="u"), event("phone", at=NOON + HOUR, user_id="u")]
         assert of_hour(events)["visitors"] == 2
         assert of_day(events)["visitors"] == 1
 
-    def test_the_same_device_in_two_projects_is_named_in_each_alone(self) -> None:
+    def test_a_device_in_two_projects_is_identified_separately(self) -> None:
         events = [event("phone"), event("laptop", user_id="u"), event("phone", project_id="p2", user_id="u")]
         assert of_hour(events)["visitors"] == 2
 
-    def test_new_visitors_are_told_apart_in_the_same_way(self) -> None:
+    def test_new_visitors_are_identified_in_the_same_way(self) -> None:
         events = [event("phone"), event("phone", user_id="u"), event("laptop", user_id="u")]
         sessions = [session("phone", is_new_visitor=True), session("laptop", user_id="u", is_new_visitor=True)]
         assert of_day(events, sessions)["new_visitors"] == 1
 
 
 def some_traffic(seed: int, days: int) -> tuple[list[Row], list[Row]]:
-    """Events and sessions of a few visitors, some of them on the days around."""
+    """Events and sessions of a few visitors, some of them on adjacent days."""
     draw = random.Random(seed)
     moment = lambda: MONDAY - DAY + timedelta(microseconds=draw.randrange((days + 2) * 86_400_000_000))  # noqa: E731
     events = [
@@ -191,7 +191,7 @@ def some_traffic(seed: int, days: int) -> tuple[list[Row], list[Row]]:
 
 
 def recounted(events: list[Row], window: Window, step: timedelta) -> dict[tuple[str, datetime, str], float]:
-    """The metrics of events, computed again, one row after the other."""
+    """The metrics of events, recounted row by row."""
     groups: dict[tuple[str, datetime], list[Row]] = defaultdict(list)
     for row in events:
         if window.start <= row["event_time"] < window.end:
@@ -251,7 +251,7 @@ def test_a_range_equals_its_hours_or_days_one_by_one(grain: Grain) -> None:
     assert len({start for _, start, _ in one_by_one}) > 1
 
 
-def test_any_order_of_rows_and_any_number_of_threads_gives_the_same_bits() -> None:
+def test_values_are_bitwise_equal_in_any_order_of_rows_and_number_of_threads() -> None:
     events, sessions = some_traffic(seed=2, days=1)
     window = Window.of_day(MONDAY.date())
     first = values("day", window, events, sessions)
@@ -262,7 +262,7 @@ def test_any_order_of_rows_and_any_number_of_threads_gives_the_same_bits() -> No
         assert {key: value.hex() for key, value in again.items()} == {key: value.hex() for key, value in first.items()}
 
 
-def test_values_have_a_lineage_down_to_the_columns_of_events_and_sessions() -> None:
+def test_values_have_a_lineage_to_columns_of_events_and_sessions() -> None:
     lineage = column_lineage(
         compose(load_model(LAYER, "daily_metrics"), STANDARD_METRICS, "day"), tuple(TABLES.values())
     )
@@ -274,7 +274,7 @@ def test_values_have_a_lineage_down_to_the_columns_of_events_and_sessions() -> N
     assert {table for table, _ in hourly["value"]} == {"events"}
 
 
-def test_every_metric_says_what_it_is() -> None:
+def test_every_metric_has_a_title_and_a_description() -> None:
     assert len({metric.name for metric in STANDARD_METRICS}) == len(STANDARD_METRICS) == 14
     for metric in STANDARD_METRICS:
         assert metric.title

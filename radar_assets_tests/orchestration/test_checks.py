@@ -1,4 +1,4 @@
-"""The checks: each fails on the fault that it is for and names it, and what is merely behind is not called wrong."""
+"""The checks: each fails on its fault and names it, and stale partitions don't fail checks."""
 
 import shutil
 from collections.abc import Callable
@@ -29,7 +29,7 @@ FIRST, SECOND = WINDOW.days()
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says."""
+    """The result of a check."""
 
     passed: bool
     faults: list[dict[str, Any]]
@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("checks") / "radar"
     platform = open_platform(home)
     for project in ("shop", "blog"):
-        # A visit over midnight, one at noon of each day, a copy and a rejected line.
+        # A visit across midnight, a visit at noon of each day, a copy and a rejected line.
         times = [START + DAY - timedelta(minutes=10), START + DAY + timedelta(minutes=10), NOON, NOON + DAY]
         for number, at in enumerate(times):
             lines: list[Any] = [event(f"{number}", at, project_id=project, user_id="u", anonymous_id=str(number // 2))]
@@ -56,7 +56,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def platform(built: Path) -> Platform:
-    """That platform as it was built; its tables name their files by the whole path, so the copy takes the place of the last one."""
+    """A fresh copy of that platform. Tables refer to their files by absolute paths, so each copy replaces the previous one."""
     shutil.rmtree(built)
     shutil.copytree(built.with_name("built"), built)
     return open_platform(built)
@@ -69,7 +69,7 @@ def open_platform(home: Path) -> Platform:
 
 
 def load(platform: Platform) -> None:
-    """Load what has landed and is missing."""
+    """Load missing segments."""
     load_raw_events(platform.lakehouse, ["shop", "blog"], WINDOW, only_missing=True)
 
 
@@ -113,12 +113,12 @@ def judge(platform: Platform, *names: str, window: Window = WINDOW) -> dict[tupl
 
 
 def failed(verdicts: dict[tuple[str, str], Verdict]) -> set[tuple[str, str]]:
-    """The checks that fail."""
+    """The failed checks."""
     return {key for key, verdict in verdicts.items() if not verdict.passed}
 
 
 def replace(platform: Platform, table: str, rows: str) -> None:
-    """Replace what the window of a table holds by these rows of its own, as a rebuild from the input as it stands would."""
+    """Replace a window of a table with these rows, as a rebuild from the current input would."""
     inside = f"({TABLES[table].window_column} >= $start and {TABLES[table].window_column} < $end)"
     platform.lakehouse.rebuild(
         SqlModel(table, f"with here as (select * from {table} where {inside}) {rows}"),
@@ -129,7 +129,7 @@ def replace(platform: Platform, table: str, rows: str) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of a table, given as the rows that it holds instead of its own, which are `here`, and what the check makes of it."""
+    """A fault of a table, given as a query of the rows that replace its own (the relation `here`), and the check's result."""
 
     table: str
     check: str
@@ -274,7 +274,7 @@ FAULTS = {
     ),
 }
 KNOWN = {("raw_events", "share_of_rejected_lines_is_within_bounds"), ("raw_events", "landing_is_fresh")}
-"""Warnings that the platform has from the start: two lines of twelve are rejected, and the last landed a day ago or more."""
+"""Warnings of the platform without a fault: two of twelve lines are rejected, and the last one landed over a day ago."""
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
@@ -288,7 +288,7 @@ def test_a_check_fails_on_its_fault_and_names_it(platform: Platform, fault: Faul
 def test_every_check_has_a_fault(platform: Platform) -> None:
     with_faults = {(fault.table, fault.check) for fault in FAULTS.values()}
     schemas = {(name, "schema_equals_contract") for name in TABLES}
-    # In metrics/test_isolation.py: it is about how the table came to be, and not about its rows.
+    # Tested in metrics/test_fallback.py, because it is about how the table was built rather than its rows.
     left_out = {(name, "every_metric_is_computed") for name in ("hourly_metrics", "daily_metrics")}
     assert set(judge(platform)) == with_faults | schemas | left_out
 
@@ -339,11 +339,11 @@ BEHIND: dict[str, tuple[Callable[[Platform], None], dict[tuple[str, str], int]]]
         },
     ),
 }
-"""What is behind, what was built, and how many partitions that leaves out; sessions were built for both days at once."""
+"""The stale table, what was built, and the number of partitions that are not judged; sessions were built for both days."""
 
 
 @pytest.mark.parametrize("behind", BEHIND)
-def test_partitions_that_are_behind_are_left_out_until_they_are_rebuilt(platform: Platform, behind: str) -> None:
+def test_stale_partitions_are_not_judged_until_they_are_rebuilt(platform: Platform, behind: str) -> None:
     built_so_far, left_out = BEHIND[behind]
     at = NOON + DAY + timedelta(minutes=5)
     platform.land(at, [event("late", at), b"neither is this\n"], "late")
@@ -359,8 +359,8 @@ def test_partitions_that_are_behind_are_left_out_until_they_are_rebuilt(platform
     assert failed(verdicts) == KNOWN
 
 
-def test_what_is_not_behind_is_judged_beside_what_is(platform: Platform) -> None:
-    """The first day lacks its sessions, the second one is behind."""
+def test_other_partitions_are_judged_while_some_are_stale(platform: Platform) -> None:
+    """The first day lacks its sessions, the second one is stale."""
     replace(platform, "sessions", f"from here where started_at::date <> date '{FIRST}'")
     at = NOON + DAY
     platform.land(at, [event("late", at)], "late")
@@ -370,7 +370,7 @@ def test_what_is_not_behind_is_judged_beside_what_is(platform: Platform) -> None
     assert {fault["day"] for fault in verdict.faults} == {str(FIRST)}
 
 
-def test_a_day_waits_for_the_day_before_whose_visits_reach_into_it(platform: Platform) -> None:
+def test_a_day_is_not_judged_while_the_day_before_is_stale(platform: Platform) -> None:
     at = NOON + timedelta(minutes=5)
     platform.land(at, [event("late", at)], "late")
     load(platform)
@@ -380,7 +380,7 @@ def test_a_day_waits_for_the_day_before_whose_visits_reach_into_it(platform: Pla
 
 
 def test_a_line_that_lands_while_the_daily_job_runs_fails_no_check(platform: Platform) -> None:
-    """The job as it runs on live traffic, its checks after events that its sessions don't have."""
+    """As with live traffic: the checks run after new events that the sessions don't have yet."""
     at, second = NOON + DAY, Window.of_day(SECOND)
     platform.land(at, [event("late", at)], "late")
     load(platform)

@@ -1,4 +1,4 @@
-"""The Dagster instance: where its state goes, first starts, limits, and `dagster dev` from a clone with nothing set."""
+"""The Dagster instance: its storage, first starts, limits, and `dagster dev` from a clone without settings."""
 
 import gc
 import json
@@ -45,7 +45,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_is_kept_for_the_next_process_to_see(any_settings: Settings) -> None:
+def test_a_run_is_visible_to_the_next_process(any_settings: Settings) -> None:
     with instance_of(any_settings) as instance:
         run = dg.materialize([small], instance=instance).dagster_run
     with instance_of(any_settings) as instance:
@@ -56,16 +56,16 @@ def test_a_run_is_kept_for_the_next_process_to_see(any_settings: Settings) -> No
         assert "a line for the event log" in [entry.user_message for entry in instance.all_logs(run.run_id)]
 
 
-def test_a_run_is_followed_while_it_is_recorded(settings: Settings) -> None:
-    """The UI watches the file of a run's log: an event shows at once, and to read it does not look like another."""
-    told: queue.Queue[str] = queue.Queue()
+def test_the_log_of_a_run_can_be_followed(settings: Settings) -> None:
+    """The UI watches the file of a run's log: events show immediately, and reading does not look like a new event."""
+    seen: queue.Queue[str] = queue.Queue()
     with instance_of(settings) as writer, instance_of(settings) as reader:
         run = dg.materialize([small], instance=writer).dagster_run
         past = str(EventLogCursor.from_offset(len(writer.all_logs(run.run_id))))
-        reader.watch_event_logs(run.run_id, past, lambda entry, _: told.put(entry.message))
+        reader.watch_event_logs(run.run_id, past, lambda entry, _: seen.put(entry.message))
         for message in ("one event", "another event"):
             writer.report_engine_event(message, run)
-            assert told.get(timeout=20) == message
+            assert seen.get(timeout=20) == message
         file = dagster_home(settings) / "storage/history/runs" / f"{run.run_id}.db"
         before = file.stat()
         assert "another event" in [entry.message for entry in writer.all_logs(run.run_id)]
@@ -87,17 +87,15 @@ def test_on_postgres_dagster_and_the_store_share_the_database_and_leave_the_home
 
 
 def start_and_report(rank: int, environments: list[dict[str, str]]) -> None:
-    """What one of several processes does on empty homes, one after the other."""
+    """Run by each of several processes, on one empty home after the other."""
     for environment in environments:
         os.environ.update(environment)
         with instance_of(load_settings()) as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization(small.key, partition=str(rank)))
 
 
-def test_an_instance_gives_its_connections_back_when_it_ends(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Code servers open one for each tick, and a server has a hundred."""
+def test_an_instance_closes_its_connections_when_it_ends(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code servers open an instance for each tick, and Postgres has a hundred connections."""
     monkeypatch.setenv("RADAR_DATABASE_URL", postgres_url)
     gc.disable()
     try:
@@ -117,7 +115,7 @@ def test_an_instance_gives_its_connections_back_when_it_ends(
             time.sleep(0.1)
 
 
-def test_processes_may_start_at_once_on_an_empty_home(tmp_path: Path, postgres_url: str) -> None:
+def test_processes_can_start_concurrently_on_an_empty_home(tmp_path: Path, postgres_url: str) -> None:
     embedded = {"RADAR_HOME": str(tmp_path / "embedded")}
     environments = [embedded, {"RADAR_HOME": str(tmp_path / "postgres"), "RADAR_DATABASE_URL": postgres_url}]
     run_at_once(start_and_report, environments)
@@ -132,7 +130,7 @@ def _settings_of(environment: dict[str, str], patch: pytest.MonkeyPatch) -> Sett
     return load_settings()
 
 
-def test_a_first_start_that_was_killed_half_way_does_not_hinder_the_next(settings: Settings) -> None:
+def test_a_first_start_succeeds_after_an_earlier_one_was_killed(settings: Settings) -> None:
     history = dagster_home(settings) / "storage.new/history"
     history.mkdir(parents=True)
     (history / "runs.db").write_text("")
@@ -140,7 +138,7 @@ def test_a_first_start_that_was_killed_half_way_does_not_hinder_the_next(setting
         assert dg.materialize([small], instance=instance).success
 
 
-def test_pools_have_the_limits_that_are_declared_until_someone_changes_them(any_settings: Settings) -> None:
+def test_pools_have_the_declared_limits_until_they_are_changed(any_settings: Settings) -> None:
     def limits() -> dict[str, int]:
         with instance_of(any_settings) as instance:
             return {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
@@ -175,7 +173,7 @@ def test_settings_that_child_processes_would_not_see_are_refused(settings: Setti
 
 
 def clone(folder: Path) -> Path:
-    """A folder like the clone: the instance's configuration and a workspace, and nothing else."""
+    """A folder like a clone, with only the instance's configuration and a workspace."""
     folder.mkdir()
     (folder / "dagster.yaml").symlink_to(instance_yaml())
     module = {"module_name": "radar_assets_tests.small_assets", "working_directory": str(instance_yaml().parent)}
@@ -184,7 +182,7 @@ def clone(folder: Path) -> Path:
 
 
 def bare_environment(user: Path) -> dict[str, str]:
-    """The environment of a user who has set nothing."""
+    """The environment of a user without settings."""
     user.mkdir()
     return {"PATH": os.environ["PATH"], "HOME": str(user)}
 
@@ -197,12 +195,12 @@ def graphql(port: int, query: str) -> list[dict[str, Any]]:
         return json.load(answer)["data"]["runsOrError"]["results"]
 
 
-def test_dagster_dev_in_a_clone_with_nothing_set_keeps_all_state_in_the_home(tmp_path: Path) -> None:
+def test_dagster_dev_in_a_clone_without_settings_keeps_all_state_in_the_home(tmp_path: Path) -> None:
     folder, user = clone(tmp_path / "clone"), tmp_path / "user"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # A shell that starts a command in the background makes it deaf to the interrupt with which a user stops it.
+    # A shell makes commands that it starts in the background ignore SIGINT, with which users stop them.
     main = "import signal; signal.signal(2, signal.default_int_handler); from dagster._cli import main; main()"
     with (tmp_path / "log").open("w+") as log:
         server = subprocess.Popen(
@@ -231,7 +229,7 @@ def test_dagster_dev_in_a_clone_with_nothing_set_keeps_all_state_in_the_home(tmp
     assert open_paths(user / ".radar") == []
 
 
-def test_dagster_materialize_in_a_clone_with_nothing_set_finds_the_same_home(tmp_path: Path) -> None:
+def test_dagster_materialize_in_a_clone_without_settings_finds_the_same_home(tmp_path: Path) -> None:
     folder, user = clone(tmp_path / "clone"), tmp_path / "user"
     module = ["-m", "radar_assets_tests.small_assets", "-d", str(instance_yaml().parent)]
     subprocess.run(
@@ -251,7 +249,7 @@ def test_dagster_materialize_in_a_clone_with_nothing_set_finds_the_same_home(tmp
         assert [run.status for run in i.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
 
 
-def test_the_backfill_of_the_docs_is_asked_of_the_same_home(tmp_path: Path) -> None:
+def test_the_backfill_of_the_docs_uses_the_same_home(tmp_path: Path) -> None:
     project, user = instance_yaml().parent, tmp_path / "user"
     environment = bare_environment(user)
     commands = re.search(

@@ -1,4 +1,4 @@
-"""The launcher of runs, under Dagster's own daemon: what is forked, what is not, and who notices when a process is gone."""
+"""The launcher of runs, under Dagster's own daemon: which runs are forked, and how a dead process is detected."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ UNDER_WAY = dg.RunsFilter(
 
 @pytest.fixture
 def instance(settings: Settings, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of the home, that looks after its runs each second."""
+    """The instance of the home, which monitors its runs every second."""
     home = prepare_instance(settings)
     own = yaml.safe_load(instance_yaml().read_text())
     own["run_monitoring"]["poll_interval_seconds"] = 1
@@ -61,7 +61,7 @@ def two(runs: Sequence[dg.DagsterRun]) -> Sequence[dg.DagsterRun] | None:
 
 
 def eventually(find: Callable[[], Any]) -> Any:
-    """What is found, once it is."""
+    """Wait for a result and return it."""
     until = time.monotonic() + PATIENCE_S
     while not (found := find()):
         assert time.monotonic() < until
@@ -89,9 +89,7 @@ def other_environment(folder: Path) -> str:
     return str(python)
 
 
-def test_a_run_is_forked_and_when_it_is_killed_or_terminated_that_is_noticed(
-    instance: dg.DagsterInstance, tmp_path: Path
-) -> None:
+def test_a_run_is_forked_and_its_kill_or_termination_is_detected(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     other = {
         "module_name": "radar_assets_tests.small_assets",
         "executable_path": other_environment(tmp_path / "other"),
@@ -119,15 +117,13 @@ def test_a_run_is_forked_and_when_it_is_killed_or_terminated_that_is_noticed(
         again = eventually(lambda: newest(instance, dg.DagsterRunStatus.STARTED))
         assert again.parent_run_id == run.run_id, "what failed is tried once more"
         assert process_of(again).pid != pid, "a retry has the tags of what it tries again"
-        # As the webserver does: another process than the one that launched the run.
+        # In another process than the one that launched the run, like the webserver.
         assert instance.run_launcher.terminate(again.run_id)
         assert eventually(lambda: newest(instance, dg.DagsterRunStatus.CANCELED)).run_id == again.run_id
         assert not instance.run_launcher.terminate(again.run_id), "it has ended"
 
 
-def test_a_daemon_stops_without_its_runs_and_the_next_one_looks_after_them(
-    instance: dg.DagsterInstance, tmp_path: Path
-) -> None:
+def test_runs_survive_the_daemon_and_the_next_one_monitors_them(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     with daemon(instance, tmp_path, [WAITING]) as launcher:
         for number in range(2):
             (tmp_path / f"ask-{number}").touch()
@@ -145,7 +141,7 @@ def test_a_daemon_stops_without_its_runs_and_the_next_one_looks_after_them(
         eventually(lambda: instance.get_runs(ended))
 
 
-def test_only_the_process_that_a_run_started_as_is_a_sign_of_its_life(instance: dg.DagsterInstance) -> None:
+def test_only_the_process_of_a_run_counts_as_running(instance: dg.DagsterInstance) -> None:
     def health(tag: str) -> str:
         run = dg.DagsterRun(job_name="any", run_id="any", tags={WORKER_TAG: tag})
         return instance.run_launcher.check_run_worker_health(run).status.name
@@ -160,8 +156,8 @@ def test_only_the_process_that_a_run_started_as_is_a_sign_of_its_life(instance: 
     assert health(f"any elsewhere {me.pid} 0.0") == "RUNNING", "what can't be seen from here"
 
 
-def test_what_runs_are_forked_from_has_none_of_the_graphs_own_modules() -> None:
-    """Else a run would have the code that was there when the daemon launched its first one."""
+def test_runs_are_forked_from_a_process_without_radars_own_modules() -> None:
+    """Otherwise, runs would have the code from when the daemon launched its first run."""
     module = "radar_assets.orchestration.runtime.preload"
     code = f"import sys, {module}; print(*sorted(name for name in sys.modules if name.startswith('radar_assets')))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout

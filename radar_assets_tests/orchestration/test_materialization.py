@@ -1,4 +1,4 @@
-"""What Dagster is told of each table when it is materialized."""
+"""Metadata of materializations: schema, lineage and sizes."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,13 +36,13 @@ def metadata(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
 def test_a_materialization_has_schema_lineage_and_sizes(table: Table, metadata: dict[str, dict[str, Any]]) -> None:
-    told = metadata[table.name]
-    schema, lineage = told["dagster/column_schema"].value, told["dagster/column_lineage"].value
+    values = metadata[table.name]
+    schema, lineage = values["dagster/column_schema"].value, values["dagster/column_lineage"].value
     assert [column.name for column in schema.columns] == list(table.column_names)
-    assert told["dagster/partition_row_count"].value == 0, "the latest partition of the range is empty"
-    assert told["dagster/row_count"].value == told["rows_written"].value > 0
-    assert told["files_written"].value >= 2
-    assert told["bytes_written"].value > 0
+    assert values["dagster/partition_row_count"].value == 0, "the latest partition of the range is empty"
+    assert values["dagster/row_count"].value == values["rows_written"].value > 0
+    assert values["files_written"].value >= 2
+    assert values["bytes_written"].value > 0
     derived = {name: deps for name, deps in lineage.deps_by_column.items() if deps}
     assert bool(derived) is (table.name not in ("raw_events", "alerts"))
     for column in schema.columns:

@@ -1,4 +1,4 @@
-"""Every road to a run, tick by tick on an instance: what lands is loaded, what is touched is rebuilt, nothing is asked for twice."""
+"""All triggers, tick by tick on an instance: new segments are loaded, stale partitions rebuilt, and nothing is requested twice."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ def platform(request: pytest.FixtureRequest, radar_home: Path, monkeypatch: pyte
 
 
 def keys(requests: list[dg.RunRequest]) -> list[str]:
-    """What is asked for, without the digest or sequence number at the end."""
+    """Run keys without the digest or sequence number at their end."""
     return [str(request.run_key).rsplit(":", 1)[0] for request in requests]
 
 
@@ -35,7 +35,7 @@ def counts(platform: Platform) -> dict[datetime, float]:
     return {row["hour"]: row["value"] for row in rows}
 
 
-def test_what_lands_is_counted_and_nothing_is_asked_for_twice(platform: Platform) -> None:
+def test_landed_events_are_counted_and_nothing_is_requested_twice(platform: Platform) -> None:
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         assert platform.tick("landing_sensor") == []
         platform.land(NOON, [event("1", NOON), event("2", NOON)], "a")
@@ -60,7 +60,7 @@ def test_a_late_line_rebuilds_its_hour_and_its_day_and_no_others(platform: Platf
         (request,) = platform.tick("landing_sensor")
         result = platform.execute("hourly_job", request)
         materialized = {e.asset_key.to_user_string() for e in result.get_asset_materialization_events() if e.asset_key}
-        assert materialized == {"raw_events", "rejected_events"}  # no event of the received hour itself is new
+        assert materialized == {"raw_events", "rejected_events"}  # there is no new event of the received hour itself
         hours = platform.tick("stale_hours_sensor")
         assert keys(hours) == ["events:2026-03-05-15:00"]
         assert platform.tick("stale_hours_sensor") == []
@@ -85,8 +85,8 @@ def test_the_last_hour_reaches_its_day_after_midnight(platform: Platform) -> Non
         assert (row["date"].isoformat(), row["value"]) == ("2026-03-10", 2)
 
 
-def test_an_update_while_a_run_is_at_it_waits_and_is_not_lost(platform: Platform) -> None:
-    """The run of the hour has been launched and has not read yet when more lands, and again when it has just ended."""
+def test_an_update_during_a_run_waits_and_is_not_lost(platform: Platform) -> None:
+    """More lands after the hour's run was launched but before it has read, and again when it has just ended."""
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         platform.land(NOON, [event("1", NOON)], "a")
         (request,) = platform.tick("landing_sensor")
@@ -106,7 +106,7 @@ def test_an_update_while_a_run_is_at_it_waits_and_is_not_lost(platform: Platform
         assert counts(platform) == {NOON: 3}
 
 
-def test_a_failed_run_is_left_to_its_retry_and_asked_for_again_when_more_lands(platform: Platform) -> None:
+def test_a_failed_run_is_left_to_its_retry_and_requested_again_when_more_lands(platform: Platform) -> None:
     warehouse = platform.settings.home / "warehouse/radar/hourly_metrics"
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         platform.land(NOON, [event("1", NOON)], "a")
@@ -123,7 +123,7 @@ def test_a_failed_run_is_left_to_its_retry_and_asked_for_again_when_more_lands(p
         assert counts(platform) == {NOON: 1}
 
 
-def test_a_copy_in_the_next_hour_counts_once_whichever_lands_first(platform: Platform) -> None:
+def test_copies_in_adjacent_hours_count_once_whichever_lands_first(platform: Platform) -> None:
     edge = NOON - timedelta(seconds=1)
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         platform.land(NOON, [event("1", NOON, received_at=NOON + timedelta(minutes=2))], "later")
@@ -135,7 +135,7 @@ def test_a_copy_in_the_next_hour_counts_once_whichever_lands_first(platform: Pla
         assert [row["event_time"] for row in platform.rows("events")] == [edge]
 
 
-def test_today_is_refreshed_during_the_day_but_not_at_every_tick(platform: Platform) -> None:
+def test_the_current_day_is_rebuilt_but_not_at_every_tick(platform: Platform) -> None:
     with time_machine.travel("2026-03-10T12:05:00Z", tick=True):
         platform.land(NOON, [event("1", NOON)], "a")
         platform.settle()
@@ -166,7 +166,7 @@ def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
     assert len(platform.lakehouse.snapshot("daily_metrics").files()) == 1
 
 
-def test_hours_off_the_grid_wait_and_say_so(platform: Platform) -> None:
+def test_hours_off_the_grid_are_skipped_with_a_message(platform: Platform) -> None:
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         platform.land(datetime(2025, 12, 31, 23), [event("1", NOON)], "early")
         assert platform.tick("landing_sensor") == []
@@ -174,9 +174,9 @@ def test_hours_off_the_grid_wait_and_say_so(platform: Platform) -> None:
 
 def test_a_backlog_is_worked_off_in_few_runs(platform: Platform) -> None:
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
-        for place in range(30):
-            at = NOON - place * HOUR
-            platform.land(at, [event(str(place), at)], "a")
+        for index in range(30):
+            at = NOON - index * HOUR
+            platform.land(at, [event(str(index), at)], "a")
         (request,) = platform.tick("landing_sensor")
         assert request.tags["dagster/asset_partition_range_start"] == "2026-03-09-07:00"
         assert request.tags["dagster/asset_partition_range_end"] == "2026-03-10-12:00"

@@ -1,4 +1,4 @@
-"""Four weeks of simulated traffic in DuckDB, which most tests here count."""
+"""Four weeks of simulated traffic in DuckDB, which most of these tests query."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -13,7 +13,7 @@ START, DAYS, EVENTS = date(2026, 1, 5), 28, 200_000
 
 @pytest.fixture(scope="session")
 def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The tables `lines`, in which a line that is no JSON is a row of nulls, and `events`, those with ids and times."""
+    """The tables `lines`, with a row of nulls for each line that is not JSON, and `events`, the lines with ids and times."""
     file = tmp_path_factory.mktemp("traffic") / "month.ndjson"
     with file.open("wb") as sink:
         sink.writelines(segment.lines for segment in simulate(START, DAYS, events=EVENTS))

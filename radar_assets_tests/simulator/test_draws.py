@@ -13,7 +13,7 @@ def test_draws_are_spread_evenly():
     assert np.bincount(between(KEYS, "dice", 1, 7))[1:] == pytest.approx([100_000 / 6] * 6, rel=0.05)
 
 
-def test_draws_for_another_purpose_number_or_seed_are_independent():
+def test_draws_for_different_purposes_numbers_and_seeds_are_independent():
     first = uniform(KEYS, "one")
     for other in (
         uniform(KEYS, "two"),
@@ -23,12 +23,12 @@ def test_draws_for_another_purpose_number_or_seed_are_independent():
         assert abs(np.corrcoef(first, other)[0, 1]) < 0.02
 
 
-def test_a_draw_depends_on_its_key_alone():
+def test_a_draw_only_depends_on_its_key():
     some = KEYS[[5, 3, 99]]
     assert (draw(some, "one") == draw(KEYS, "one")[[5, 3, 99]]).all()
 
 
-def test_what_happens_has_its_share():
+def test_events_happen_with_their_share():
     assert happens(KEYS, "rare", 0.01).mean() == pytest.approx(0.01, rel=0.15)
     assert not happens(KEYS, "never", 0).any()
     assert happens(KEYS, "always", 1).all()

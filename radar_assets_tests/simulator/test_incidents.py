@@ -1,4 +1,4 @@
-"""The planted incidents: each can be seen by counting, in its place and nowhere else."""
+"""The planted incidents: each is visible in counts, at its time and nowhere else."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -38,7 +38,7 @@ REFERRED = """
 """
 
 
-def test_three_incidents_are_planted_inside_the_days_one_after_the_other():
+def test_three_consecutive_incidents_are_planted_within_the_days():
     for days in (14, 28, 30, 365):
         cases = incidents(START, days)
         assert [case.name for case in cases] == ["outage", "checkout_failure", "referrer_spike"]
@@ -51,7 +51,7 @@ def test_fewer_than_two_weeks_have_no_incidents():
     assert incidents(date(2026, 1, 5), 13) == []
 
 
-def test_incidents_name_projects_that_are_simulated():
+def test_incidents_belong_to_simulated_projects():
     assert {case.project for case in incidents(START, DAYS, projects=1)} == {"lumen-shop"}
     assert {case.project for case in incidents(START, DAYS, projects=50)} == {"lumen-shop", "harbor-crm", "pico-games"}
 
@@ -68,7 +68,7 @@ def test_an_outage_leaves_few_events_most_of_them_errors(month: duckdb.DuckDBPyC
     )
 
 
-def test_nobody_buys_in_one_browser_while_checkout_fails_in_it(month: duckdb.DuckDBPyConnection):
+def test_there_are_no_purchases_in_a_browser_while_its_checkout_fails(month: duckdb.DuckDBPyConnection):
     failure = planted("checkout_failure")
     assert count(month, failure, -WEEK, IPHONE) + count(month, failure, -2 * WEEK, IPHONE) >= 10
     assert count(month, failure, NOW, IPHONE) <= 1

@@ -7,7 +7,7 @@ import pytest
 from radar_assets.simulator.projects import simulated_projects
 
 
-def test_projects_have_ids_of_their_own_names_and_real_time_zones():
+def test_projects_have_unique_ids_names_and_real_time_zones():
     projects = simulated_projects(200)
     assert len({project.id for project in projects}) == 200
     assert len({project.name for project in projects}) == 200
@@ -17,7 +17,7 @@ def test_projects_have_ids_of_their_own_names_and_real_time_zones():
         assert project.host == f"{project.id}.example"
 
 
-def test_more_projects_begin_with_the_same_ones():
+def test_longer_lists_start_with_the_same_projects():
     assert simulated_projects(50)[:3] == simulated_projects(3)
     assert [project.id for project in simulated_projects(3)] == ["lumen-shop", "harbor-crm", "pico-games"]
 
@@ -28,6 +28,6 @@ def test_projects_get_smaller():
     assert sizes[0] == 20 * sizes[-1]
 
 
-def test_no_projects_at_all_are_refused():
+def test_zero_projects_are_refused():
     with pytest.raises(ValueError, match="projects=0"):
         simulated_projects(0)

@@ -1,4 +1,4 @@
-"""`simulate`: what is asked for comes out, and the traffic has the shape of real traffic."""
+"""`simulate`: its arguments take effect, and the traffic resembles real traffic."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def lines_of(segments: Iterable[SimulatedSegment]) -> list[bytes]:
 
 
 def fault_of(line: bytes) -> str:
-    """The first thing that is wrong with a line by the rules of the canonical event, or `none`."""
+    """The first violation of the contract in a line, or `none`."""
     try:
         event = json.loads(line)
     except ValueError:
@@ -65,7 +65,7 @@ def test_segments_are_the_same_on_every_machine_and_version_of_python():
     assert digest.hexdigest() == "c49c3402012244bfc7f5020b4918a2ad9523f4896259f2e47543241e8d1c3f8e"
 
 
-def test_how_much_is_made_at_a_time_does_not_show(monkeypatch: pytest.MonkeyPatch):
+def test_block_sizes_do_not_change_the_traffic(monkeypatch: pytest.MonkeyPatch):
     at_once = lines_of(simulate(**SHORT))
     monkeypatch.setattr(traffic, "_SPAN_SESSIONS", 20)
     monkeypatch.setattr(traffic, "_BLOCK_LINES", 37)
@@ -75,13 +75,13 @@ def test_how_much_is_made_at_a_time_does_not_show(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("event_bytes", [600, 640, 900, 2500])
-def test_lines_have_the_mean_length_asked_for(event_bytes: int):
+def test_lines_have_the_requested_mean_length(event_bytes: int):
     lines = lines_of(simulate(date(2026, 1, 5), 2, projects=20, events=40_000, event_bytes=event_bytes))
     assert sum(map(len, lines)) / len(lines) == pytest.approx(event_bytes, rel=0.02)
 
 
 @pytest.mark.parametrize(("days", "projects", "events"), [(1, 50, 40_000), (40, 1, 60_000), (2, 2, 1_000)])
-def test_there_are_about_as_many_events_as_asked_for(days: int, projects: int, events: int):
+def test_the_number_of_events_is_close_to_the_requested_one(days: int, projects: int, events: int):
     assert len(lines_of(simulate(date(2026, 1, 5), days, projects=projects, events=events))) == pytest.approx(
         events, rel=0.12
     )
@@ -104,7 +104,7 @@ def test_an_argument_out_of_range_is_named(argument: str, value: float):
         simulate(**{**SHORT, argument: value})
 
 
-def test_lines_are_in_the_hour_and_the_order_they_were_received_in():
+def test_lines_are_in_their_received_hour_in_order():
     hours = []
     for segment in simulate(**SHORT, malformed_share=0):
         received = [json.loads(line)["received_at"] for line in segment.lines.splitlines()]
@@ -115,7 +115,7 @@ def test_lines_are_in_the_hour_and_the_order_they_were_received_in():
     assert hours == sorted(hours)
 
 
-def test_flaws_have_the_shares_asked_for(month: duckdb.DuckDBPyConnection):
+def test_flaws_have_the_requested_shares(month: duckdb.DuckDBPyConnection):
     (lines,) = one(month, "select count(*) from lines")
     assert lines == pytest.approx(EVENTS, rel=0.05)
     (malformed,) = one(
@@ -150,7 +150,7 @@ def test_shares_of_zero_leave_traffic_without_flaws():
     assert all(event["sent_at"][:16] >= event["timestamp"][:16] for event in events)
 
 
-def test_late_events_keep_the_time_they_happened_at_for_up_to_three_days(month: duckdb.DuckDBPyConnection):
+def test_late_events_are_received_up_to_three_days_later(month: duckdb.DuckDBPyConnection):
     types, shortest, longest, platforms = one(
         month,
         """
@@ -185,7 +185,7 @@ def test_copies_are_received_later_and_some_of_them_in_a_later_hour(month: duckd
     assert later_hour > 20
 
 
-def test_clocks_that_are_off_are_off_in_all_events_of_a_visitor_by_the_same(month: duckdb.DuckDBPyConnection):
+def test_a_wrong_clock_is_off_by_the_same_in_all_events_of_a_visitor(month: duckdb.DuckDBPyConnection):
     visitors, fast, slow, unsteady = one(
         month,
         """
@@ -204,7 +204,7 @@ def test_clocks_that_are_off_are_off_in_all_events_of_a_visitor_by_the_same(mont
     assert unsteady == 0
 
 
-def test_malformed_lines_are_cut_off_or_lack_ids_or_have_wrong_values():
+def test_malformed_lines_are_truncated_lack_ids_or_have_wrong_types():
     lines = lines_of(simulate(**SHORT, malformed_share=0.2))
     found = Counter(fault_of(line) for line in lines)
     assert set(found) == {"none", "no JSON", "no ids", "timestamp", "event", "type", "properties"}
@@ -226,7 +226,7 @@ def test_projects_differ_in_size_by_a_power_law(month: duckdb.DuckDBPyConnection
     assert sizes["lumen-shop"] / sizes["pico-games"] == pytest.approx(3, rel=0.2)
 
 
-def test_traffic_follows_the_hour_of_the_week_where_the_project_is(month: duckdb.DuckDBPyConnection):
+def test_traffic_follows_the_local_hour_of_the_week(month: duckdb.DuckDBPyConnection):
     by_day, by_night, weekday, weekend = one(
         month,
         """
@@ -273,7 +273,7 @@ def test_traffic_grows_over_the_weeks(month: duckdb.DuckDBPyConnection):
     assert weeks[3] > 1.12 * weeks[0]
 
 
-def test_visitors_come_back_so_that_new_ones_become_a_smaller_share(month: duckdb.DuckDBPyConnection):
+def test_visitors_return_so_that_the_share_of_new_ones_falls(month: duckdb.DuckDBPyConnection):
     shares = [
         row[0]
         for row in month.execute(
@@ -312,7 +312,7 @@ def test_sessions_are_paths_with_bounces_and_purchases(month: duckdb.DuckDBPyCon
     assert browsing > 20
 
 
-def test_page_views_tell_the_page_before_and_landings_tell_where_from(month: duckdb.DuckDBPyConnection):
+def test_page_views_have_the_previous_page_or_the_source_as_referrer(month: duckdb.DuckDBPyConnection):
     inner, searches, campaigns, unlinked = one(
         month,
         """
@@ -333,7 +333,7 @@ def test_page_views_tell_the_page_before_and_landings_tell_where_from(month: duc
     assert unlinked == 0
 
 
-def test_users_are_known_from_their_sign_up_on_and_when_they_return(month: duckdb.DuckDBPyConnection):
+def test_users_have_an_id_from_their_sign_up_on(month: duckdb.DuckDBPyConnection):
     signed_up, known_before, forgotten, came_back = one(
         month,
         """
@@ -356,7 +356,7 @@ def test_users_are_known_from_their_sign_up_on_and_when_they_return(month: duckd
     assert came_back > 0.2 * signed_up
 
 
-def test_bots_make_a_twentieth_of_the_events_in_long_even_runs(month: duckdb.DuckDBPyConnection):
+def test_bots_send_a_twentieth_of_the_events_in_long_regular_runs(month: duckdb.DuckDBPyConnection):
     share, longest_run = one(
         month,
         """

@@ -1,4 +1,4 @@
-"""The store's schema: up, down, as the models say, and beside the tables of others."""
+"""The store's schema: migrations up and down, equality with the models, and other tables in the database."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def tables(engine: sa.Engine) -> set[str]:
     return set(sa.inspect(engine).get_table_names())
 
 
-def test_migrations_make_what_the_models_declare(database_url: str) -> None:
+def test_migrations_create_the_schema_of_the_models(database_url: str) -> None:
     engine = open_engine(database_url)
     migrate(engine, "head")
     with engine.connect() as connection:
@@ -40,7 +40,7 @@ def test_migrations_make_what_the_models_declare(database_url: str) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_each_migration_goes_up_and_down_and_up_again(database_url: str) -> None:
+def test_each_migration_can_be_upgraded_downgraded_and_upgraded_again(database_url: str) -> None:
     engine = open_engine(database_url)
     with engine.connect() as connection:
         script = ScriptDirectory.from_config(alembic_config(connection))
@@ -56,7 +56,7 @@ def test_each_migration_goes_up_and_down_and_up_again(database_url: str) -> None
     assert tables(engine) == {VERSION_TABLE}
 
 
-def test_a_migration_that_fails_leaves_nothing(database_url: str) -> None:
+def test_a_failing_migration_changes_nothing(database_url: str) -> None:
     engine = open_engine(database_url)
     with pytest.raises(RuntimeError, match="stop"), engine.begin() as connection:
         command.upgrade(alembic_config(connection), "head")
@@ -64,7 +64,7 @@ def test_a_migration_that_fails_leaves_nothing(database_url: str) -> None:
     assert tables(engine) == set()
 
 
-def test_comparing_leaves_out_the_tables_of_others_but_sees_a_change_of_ours(database_url: str, tmp_path: Path) -> None:
+def test_comparing_ignores_other_tables_and_detects_changes_of_ours(database_url: str, tmp_path: Path) -> None:
     Catalog(database_url, (tmp_path / "warehouse").as_uri(), TABLES).snapshot("events")
     store = open_store(database_url)
     assert tables(store.engine) > {"iceberg_tables", "projects"}
@@ -84,11 +84,11 @@ def test_a_schema_of_a_newer_radar_is_refused(database_url: str) -> None:
     store = open_store(database_url)
     with store.engine.begin() as connection:
         connection.execute(sa.text(f"update {VERSION_TABLE} set version_num = '9999'"))
-    with pytest.raises(StoreError, match=r"RADAR_DATABASE_URL=.*9999.*newer Radar"):
+    with pytest.raises(StoreError, match=r"RADAR_DATABASE_URL=.*9999.*newer version"):
         open_store(database_url)
 
 
-def test_a_database_that_does_not_answer_is_named_without_its_password() -> None:
+def test_an_unreachable_database_is_named_without_its_password() -> None:
     with pytest.raises(
         StoreError, match=r"RADAR_DATABASE_URL=.*127\.0\.0\.1:1/radar can't be used: .*refused"
     ) as error:
@@ -96,7 +96,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password() -> None
     assert "secret" not in str(error.value)
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no database\n" * 100)
     with pytest.raises(StoreError, match=r"notes\.txt can't be used: file is not a database"):
         open_store(f"sqlite:///{tmp_path / 'notes.txt'}")
@@ -120,7 +120,7 @@ def test_a_sqlite_commit_is_on_disk_and_does_not_block_readers(tmp_path: Path) -
 
 
 def test_a_store_that_is_up_to_date_opens_without_alembic(database_url: str) -> None:
-    """Its import is a third of a second of each run's process start."""
+    """Importing it takes a third of a second of each run's process start."""
     open_store(database_url).close()
     script = f"""
 import sys
@@ -136,7 +136,7 @@ MINUTES = [datetime(2026, 11, 29, 12, minute) for minute in range(4)]
 ALERT = "0b54e0c4-9b1f-4d0c-8a59-59dc1d7a2f10"
 NOTICE = {"alert_id": ALERT, "reason": "fired"}
 FORMER_ROWS = [
-    # A message on its way, its successor in the thread, one collected until the end of the hour, a digest and a dead one.
+    # A message being sent, the next one in its thread, one collected until the end of the hour, a digest and a dead one.
     (f"{ALERT}:fired", "pending", 1, "holder"),
     (f"{ALERT}:recovered:20261129T1000", "pending", 0, None),
     ("together:2026-11-29T13:threshold:high:shop", "pending", 0, None),
@@ -179,7 +179,7 @@ def all_rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(table.select().order_by(table.c.id))]
 
 
-def test_deliveries_keep_their_ids_leases_and_order_when_messaging_gets_a_layer_of_its_own(database_url: str) -> None:
+def test_deliveries_keep_their_ids_leases_and_order_in_the_messaging_migration(database_url: str) -> None:
     former_deliveries(open_engine(database_url))
     store = open_store(database_url)
     rows = {row.dedupe_key: row for row in outbox.latest(store)}
@@ -189,16 +189,16 @@ def test_deliveries_keep_their_ids_leases_and_order_when_messaging_gets_a_layer_
     }
     threads = [rows[key].thread_id for key, *_ in FORMER_ROWS]
     assert threads == [f"alert-{ALERT}", f"alert-{ALERT}", None, None, f"alert-{ALERT}"]
-    # The message that is on its way is left alone while its lease lasts, and its thread waits for it; others do not.
+    # The message being sent keeps its lease, and its thread waits for it; other messages don't.
     assert outbox.due_rows(store, MINUTES[1]) == [(f"{2:036}", 0)]
-    # The sender that held it before the migration notes that it has arrived.
+    # The process that held it before the migration records that it has arrived.
     draft = Draft(f"{0:036}", "alert", [NOTICE], MINUTES[0])
     outbox.delivered(store, outbox.Claim("hook", draft, 1, "holder"), MINUTES[1])
     assert [id for id, _ in outbox.due_rows(store, MINUTES[1])] == [f"{1:036}", f"{2:036}"]
     store.close()
 
 
-def test_deliveries_survive_the_way_back_to_the_former_schema(database_url: str) -> None:
+def test_deliveries_survive_a_downgrade(database_url: str) -> None:
     engine = open_engine(database_url)
     table = former_deliveries(engine)
     before = all_rows(engine, table)

@@ -1,6 +1,6 @@
--- What fired in these hours, as the store has it: one row an alert.
+-- The alerts of the store that fired in these hours, one row per alert.
 select
-    -- Which alert
+    -- alert
     alert_id,
     rule,
     kind,
@@ -8,7 +8,7 @@ select
     project_id,
     subject,
 
-    -- When and how much
+    -- time and value
     started_at,
     fired_at,
     ended_at,
@@ -16,7 +16,7 @@ select
     value,
     threshold,
 
-    -- What became of it
+    -- outcome
     state,
     announced_at,
     acknowledged_at,

@@ -1,4 +1,4 @@
--- The windows that broke a rule, those of `for` before them taken into account.
+-- The windows that broke a rule, considering the earlier windows that `for` requires.
 with
 
 broken as (
@@ -28,7 +28,7 @@ broken as (
     where
         coalesce(overrides.is_enabled, true)
         and (rules.is_for_all or members.rule is not null)
-        -- A project's first window began before the project did: it may hold too much, but not too little.
+        -- A project's first window is incomplete: a value that is too high counts, one that is too low does not.
         and (not judgements.is_first or rules.operator in ('gt', 'gte'))
         and case rules.operator
             when 'gt' then judgements.held_value > coalesce(overrides.threshold, rules.threshold)
@@ -36,8 +36,7 @@ broken as (
             when 'lt' then judgements.held_value < coalesce(overrides.threshold, rules.threshold)
             when 'lte' then judgements.held_value <= coalesce(overrides.threshold, rules.threshold)
             when 'eq' then judgements.held_value = coalesce(overrides.threshold, rules.threshold)
-            -- A window a week ago that was out of line itself is no measure: the change from what is typical has to be
-            -- as large.
+            -- The window a week ago may be an outlier itself, so the change from the typical value has to be as large.
             when 'rise'
                 then
                     least(judgements.held_value, coalesce(judgements.typical_change, judgements.held_value))
@@ -59,7 +58,7 @@ counted as (
     from broken
 )
 
--- Where one of the windows before is not known, and none is known to be sound, nobody can tell.
+-- If an earlier window is unknown, and none is known to keep the rule, the verdict is unknown.
 select
     rule,
     project_id,

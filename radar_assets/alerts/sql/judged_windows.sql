@@ -1,4 +1,4 @@
--- The windows that were judged: for each lens, the projects that have the same ones.
+-- The judged windows: for each lens, with the projects that share them.
 with
 
 judged as (

@@ -1,5 +1,5 @@
--- What each lens (a metric, and how its value is looked at) sees of each project: the value that thresholds are held
--- against, in the windows that can be judged at all.
+-- For each lens (a metric and how its values are compared) and project: the values to compare with thresholds, in the
+-- windows that can be judged.
 with
 
 looked_at as (
@@ -47,7 +47,7 @@ known as (
         case
             when is_comparable and typical_value > 0 then 100 * (value - typical_value) / typical_value
         end as typical_change,
-        -- Where there is too little to compare with, it can still be said that nothing has fallen, or risen.
+        -- Even if the baseline is too small to compare with, it can be certain that nothing has fallen, or risen.
         value is not null
         and (
             not is_change

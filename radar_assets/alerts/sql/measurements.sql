@@ -1,4 +1,4 @@
--- What each metric is for each project in each window that some rule asks for, and in those that it is compared with.
+-- The value of each metric for each project, in the windows that rules judge and those that they are compared with.
 with
 
 sightings as materialized (
@@ -45,7 +45,7 @@ needed_windows as (
     from asked_windows
 ),
 
--- Projects with an event in a window: there a metric without a row has no value, elsewhere that of no events.
+-- Projects with an event in a window. There, a metric without a row has no value; elsewhere it has that of no events.
 present as (
     select
         project_id,
@@ -80,7 +80,7 @@ filled as materialized (
     left join unsettled on needed_windows.window_start = unsettled.window_start
 ),
 
--- A day of a project by the first and the last time that it was seen, which is all that the next step needs of it.
+-- Days of projects, as the first and the last time that they were seen. The next step needs no more.
 days_seen as (
     select
         project_id,
@@ -91,7 +91,7 @@ days_seen as (
     group by project_id, metric, cast(seen_at as date)
 ),
 
--- The days and the windows of each project in one row of time, so that a window sees the days that began before it.
+-- Days and windows of each project on one timeline, so that a window sees the days that began before it.
 timeline as (
     select
         project_id,
@@ -126,7 +126,7 @@ seen_before as (
     from timeline
 ),
 
--- A project that is new, or long gone, has values only where there is something of it.
+-- Projects that are new, or have sent nothing for long, have values only in windows with events.
 alive as (
     select
         seen_before.project_id,
@@ -155,7 +155,7 @@ select
     week_1.value as same_weekday_value,
     least(week_1.value, week_2.value, week_3.value, week_4.value) as lowest_usual,
     greatest(week_1.value, week_2.value, week_3.value, week_4.value) as highest_usual,
-    -- The middle of those four weeks, once three of them are known.
+    -- The median of those four weeks, if at least three are known.
     case
         when
             if(week_1.value is null, 0, 1)

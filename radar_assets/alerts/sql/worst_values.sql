@@ -1,5 +1,5 @@
--- For each rule and window, the value that is closest to breaking it, or furthest beyond: a change in percent where the
--- rule is about one.
+-- For each rule and window, the value that is closest to breaking the rule, or furthest beyond: a change in percent for
+-- rules about changes.
 select
     rules.rule,
     judgements.window_start,

@@ -37,8 +37,8 @@ def event_of(
     Args:
         kind: its type.
         page: `url`, `title` and `referrer` of the page that it happened on.
-        members: of its properties, where those that were sent have none of that name.
-        address: of the visitor, and so `user_agent`, where a server sends for others; it is not kept.
+        members: members to add to its properties, unless these have the same names.
+        address, user_agent: those of the visitor, if a server sends on behalf of others. The address is not kept.
     """
     browser = user_agent if isinstance(user_agent, str) else request.sender.user_agent
     visitor = request.sender.visitor_id(site, address if isinstance(address, str) else "", browser)

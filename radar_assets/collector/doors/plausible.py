@@ -1,4 +1,4 @@
-"""Plausible's tracker and events API. They use no cookies; visitors are told apart by address and browser.
+"""Plausible's tracker and events API. They use no cookies; visitors are distinguished by address and browser.
 
 Requests have no id, so identical requests of a visitor within some seconds count once.
 """
@@ -51,7 +51,7 @@ class _Sent(msgspec.Struct):
 _KEYS = frozenset({"d", "domain"})
 _ALIASES = (("n", "name"), ("u", "url"), ("r", "referrer"), ("w", "screen_width"), ("i", "interactive"))
 _PROPS, _REVENUE = ("p", "props", "m", "meta"), ("$", "revenue")
-"""Of names for the same, the first one that has a value is used."""
+"""If several names mean the same, the first one with a value is used."""
 
 
 def _unused(_event: Event, members: Mapping[str, msgspec.Raw]) -> Collection[str]:
@@ -59,7 +59,7 @@ def _unused(_event: Event, members: Mapping[str, msgspec.Raw]) -> Collection[str
     for names in (*_ALIASES, _PROPS, _REVENUE):
         given = [name for name in names if name in members and bytes(members[name]) not in EMPTY]
         unused.update(given[1:])
-    # An amount alone has no currency, and is no revenue to Plausible.
+    # Plausible doesn't count an amount without a currency as revenue.
     unused.update(name for name in _REVENUE if not bytes(members.get(name, b"")).startswith((b"{", b'"{')))
     return unused
 

@@ -77,7 +77,7 @@ class _Captured(msgspec.Struct):
 
 
 class _Exact(_Captured, forbid_unknown_fields=True):
-    """An event without unknown members. Those here are of SDKs and of the request, and say nothing of the event."""
+    """An event without unknown members. The members below describe the SDK and the request rather than the event."""
 
     api_key: Payload = msgspec.UNSET
     token: Payload = msgspec.UNSET

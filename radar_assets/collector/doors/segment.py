@@ -51,7 +51,7 @@ class _Message(msgspec.Struct, rename="camel"):
 
 
 class _Exact(_Message, forbid_unknown_fields=True):
-    """A message without unknown members. Those here are of SDKs and servers, and say nothing of the event."""
+    """A message without unknown members. The members below describe the SDK and the server rather than the event."""
 
     channel: Payload = msgspec.UNSET
     integrations: Payload = msgspec.UNSET

@@ -42,7 +42,7 @@ _ORDER = {
     "tr_co": "country",
     "tr_cu": "currency",
 }
-# Without a revenue: that of its order has it.
+# Without a revenue, because the event of the order has it.
 _ITEM = {
     "ti_id": "order_id",
     "ti_sk": "product_id",
@@ -86,7 +86,7 @@ _KEYS = frozenset({"aid"})
 
 
 def _used(event_type: Any) -> frozenset[str]:
-    """Members that events of a type use, whatever they have for a type."""
+    """Members that events of a type use. The type can be any value."""
     return _OF_TYPE.get(event_type, frozenset()) if isinstance(event_type, str) else frozenset()
 
 
@@ -127,9 +127,9 @@ class SnowplowDoor:
     def read(self, request: Request) -> Batch:
         """The events of a request. Events with another app id than the first are rejected."""
         if request.method == "GET":
-            asked = msgspec.Raw(msgspec.json.encode(request.query))
+            sent = msgspec.Raw(msgspec.json.encode(request.query))
             events = [attempt(_event, request.query, request)]
-            events = recognized(events, lambda: [asked], _SHAPE, is_exact=_is_exact(request.query))
+            events = recognized(events, lambda: [sent], _SHAPE, is_exact=_is_exact(request.query))
             return Batch(request.query.get("aid"), events)
         try:
             raws = _PAYLOAD.decode(request.body).data[: MAX_EVENTS + 1]
@@ -209,7 +209,7 @@ def _said(fields: Mapping[str, Any], described: Any, entities: Any) -> tuple[str
 def _self_described(described: Any, entities: Any) -> tuple[str, Any, Any, Any]:
     name, data = _schema_name(described), _data(described)
     if name is None or not isinstance(described.get("data", {}), dict):
-        # Without a name, the contract rejects it; the event is kept to be looked at.
+        # Without a name, the contract rejects the event, which keeps it for inspection.
         return "track", name, None, {"self_describing": described}
     if name == "screen_view":
         return "screen", None, None, {"title": data["name"], **data} if "name" in data else data

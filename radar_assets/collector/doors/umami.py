@@ -1,4 +1,4 @@
-"""Umami's tracker and SDK. They use no cookies; visitors are told apart by address and browser.
+"""Umami's tracker and SDK. They use no cookies; visitors are distinguished by address and browser.
 
 Requests have no id, so identical requests of a visitor within some seconds count once.
 """

@@ -1,7 +1,7 @@
 -- The fields of requests in a web server's access log, in the common or combined format. Each request is a page view.
 with matched as (
     select
-        place,
+        record_number,
         text,
         regexp_extract(
             text,
@@ -14,7 +14,7 @@ with matched as (
 
 requests as (
     select
-        place,
+        record_number,
         text,
         entry,
         strftime(try_strptime(entry.moment, '%d/%b/%Y:%H:%M:%S %z'), '%Y-%m-%dT%H:%M:%SZ') as moment,
@@ -25,9 +25,9 @@ requests as (
 )
 
 select
-    place,
+    record_number,
     moment is not null as is_event,
-    case when moment is not null then substr(sha256(text || place), 1, 32) end as event_id,
+    case when moment is not null then substr(sha256(text || record_number), 1, 32) end as event_id,
     null::varchar as project_id,
     'page' as type,
     'page_view' as event,

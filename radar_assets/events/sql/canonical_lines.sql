@@ -1,7 +1,7 @@
 -- Lines that are canonical events already stay unchanged (`line` is null), unless they lack fields that doors fill in.
 with parsed as (
     select
-        place,
+        record_number,
         text,
         -- Lines that are not JSON give null; the contract rejects them.
         try(json_extract_string(text, ['/event_id', '/project_id', '/protocol', '/received_at'])) as sent
@@ -16,7 +16,7 @@ events as (
 )
 
 select
-    place,
+    record_number,
     coalesce(is_event, false) as is_event,
     if(is_event, sent[2], null) as project_id,
     if(is_event, make_timestamp(epoch_us(try_cast(coalesce(sent[4], $now) as timestamptz))), null) as received_at,
@@ -28,7 +28,7 @@ select
                     json_merge_patch(
                         '{}',
                         json_object(
-                            'event_id', if(sent[1] is null, substr(sha256(text || place), 1, 32), null),
+                            'event_id', if(sent[1] is null, substr(sha256(text || record_number), 1, 32), null),
                             'protocol', if(sent[3] is null, 'import', null),
                             'received_at', if(sent[4] is null, $now, null)
                         )

@@ -1,7 +1,7 @@
 -- Canonical events, one line each, from records with named fields. Records that are not events have a null line.
-with told as (
+with parsed as (
     select
-        place,
+        record_number,
         is_event,
         coalesce(($field_constants::varchar[])[1], event_id) as event_id,
         coalesce(($field_constants::varchar[])[2], project_id) as project_id,
@@ -48,7 +48,7 @@ timed as (
             when try(json_type(context)) = 'OBJECT' then replace(context, chr(10), ' ')
             else coalesce('{"context":' || to_json(context) || '}', '{}')
         end as given_context
-    from told
+    from parsed
 ),
 
 merged as (
@@ -72,7 +72,7 @@ merged as (
 )
 
 select
-    place,
+    record_number,
     is_event,
     project_id,
     if(is_event, times[1], null) as received_at,

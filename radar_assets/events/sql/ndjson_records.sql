@@ -1,7 +1,7 @@
 -- The fields of NDJSON lines in another format. Members not mapped to a field become properties.
 with parsed as (
     select
-        place,
+        record_number,
         text,
         -- Lines that are not JSON give null.
         try(json_extract_string(text, $field_paths)) as fields
@@ -16,9 +16,9 @@ events as (
 )
 
 select
-    place,
+    record_number,
     is_event,
-    case when is_event then coalesce(fields[1], substr(sha256(text || place), 1, 32)) end as event_id,
+    case when is_event then coalesce(fields[1], substr(sha256(text || record_number), 1, 32)) end as event_id,
     fields[2] as project_id,
     fields[3] as type,
     fields[4] as event,

@@ -11,7 +11,7 @@ verdicts as (
         *,
         row_number() over (
             partition by reason is null, project_id, event_id order by received_hour, segment, line_number
-        ) as place
+        ) as occurrence
     from verdicts
 ),
 
@@ -28,7 +28,7 @@ select
     candidates.rejected_for,
     case
         when verdicts.reason is not null then 'rejected'
-        when verdicts.place > 1 or accepted_before.event_id is not null then 'copy'
+        when verdicts.occurrence > 1 or accepted_before.event_id is not null then 'copy'
         else 'accepted'
     end as outcome
 from candidates

@@ -20,7 +20,7 @@ activity as (
         is_bot,
         revenue,
         lag(event_time) over visit as previous_at,
-        row_number() over visit as place
+        row_number() over visit as event_number
     from events
     where
         event_time >= $start - interval 54 hours
@@ -45,7 +45,7 @@ runs as (
             end
         ) over (
             partition by project_id, visitor_id, session_id
-            order by place
+            order by event_number
             rows between unbounded preceding and current row
         ) as run_started_at,
         time_bucket(interval 12 hours, event_time, timestamp '2000-01-01 06:00:00') as half_day
@@ -60,7 +60,7 @@ cut as (
             else run_started_at
         end as cut_at,
         -- The first page view defines the origin of the visit, or else its first event.
-        case when is_page_view then place else place + 1000000000000 end as landing_place
+        case when is_page_view then event_number else event_number + 1000000000000 end as landing_rank
     from runs
 ),
 
@@ -73,15 +73,15 @@ visits as (
         max(event_time) as ended_at,
         count(*) as events,
         count(*) filter (where is_page_view) as page_views,
-        arg_min(user_id, place) filter (where user_id is not null) as user_id,
+        arg_min(user_id, event_number) filter (where user_id is not null) as user_id,
         bool_or(is_bot) as is_bot,
         coalesce(sum(revenue), 0) as revenue,
-        arg_min(path, place) filter (where is_page_view) as entry_page,
-        arg_max(path, place) filter (where is_page_view) as exit_page,
+        arg_min(path, event_number) filter (where is_page_view) as entry_page,
+        arg_max(path, event_number) filter (where is_page_view) as exit_page,
         -- A session spans at most two days, and one of two consecutive days is even.
         count(*) filter (where epoch_us(event_time) // 86400000000 % 2 = 0) as events_on_even_days,
-        arg_min(event_id, landing_place) as landing_id,
-        arg_min(event_time, landing_place) as landing_time
+        arg_min(event_id, landing_rank) as landing_id,
+        arg_min(event_time, landing_rank) as landing_time
     from cut
     group by project_id, visitor_id, session_id, run_started_at, cut_at
     having min(event_time) >= $start - interval 1 day

@@ -93,14 +93,14 @@ class DuckDBEngine(Engine):
         files: list[NewFile] = []
         try:
             with self.staged(model, inputs, parameters, limit_s) as rows:
-                keys = ", ".join(f"{key} as k{place}" for place, key in enumerate(_partition_keys(table)))
+                keys = ", ".join(f"{key} as k{index}" for index, key in enumerate(_partition_keys(table)))
                 distinct = self.query(
                     SqlModel("keys", f"select distinct {keys} from staged order by all"), {"staged": rows}
                 )
                 for start in range(0, distinct.num_rows, PARTITIONS_A_WRITE):
                     wanted = distinct.slice(start, PARTITIONS_A_WRITE)
                     same = " and ".join(
-                        f"{key} is not distinct from k{place}" for place, key in enumerate(_partition_keys(table))
+                        f"{key} is not distinct from k{index}" for index, key in enumerate(_partition_keys(table))
                     )
                     part = f"select * from staged where exists (select 1 from wanted where {same})"
                     files += self._write(part, {"staged": rows, "wanted": wanted}, {}, table, folder, built_from)
@@ -124,7 +124,7 @@ class DuckDBEngine(Engine):
         columns = ", ".join(f'"{name}"' for name in table.column_names)
         names = [f'"{column}_{transform}"' for column, transform in table.partition_by]
         keys = ", ".join(f"{key} as {name}" for key, name in zip(_partition_keys(table), names, strict=True))
-        field_ids = ", ".join(f"'{name}': {place}" for place, name in enumerate(table.column_names, start=1))
+        field_ids = ", ".join(f"'{name}': {position}" for position, name in enumerate(table.column_names, start=1))
         statement = f"""
             copy (select {columns}, {keys} from ({sql}))
             to '{_quoted(batch)}'

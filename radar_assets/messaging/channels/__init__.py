@@ -68,7 +68,7 @@ def load_channels(store: "Store") -> dict[str, ChannelSpec]:
 
 
 def taking(session: "Session", names: Sequence[str], priority: Priority) -> list[str]:
-    """Those of some channels that take messages of a priority. A channel that was not applied takes all."""
+    """The channels among `names` that accept messages of a priority. A channel that was not applied accepts all."""
     import sqlalchemy as sa
 
     from radar_assets.store.models import Channel

@@ -69,7 +69,7 @@ class Email(ChannelSpec):
 
 
 def compose(channel: str, to: Sequence[str], message: Message, sender: str) -> EmailMessage:
-    """The mail of a message: plain text, and HTML with the pictures that there are."""
+    """The mail of a message: plain text, and HTML with pictures."""
     _, address = parseaddr(sender)
     domain = address.rpartition("@")[2]
     mail = EmailMessage(policy=SMTP)
@@ -121,7 +121,7 @@ def html(channel: str, message: Message, pictures: Collection[str] = ()) -> str:
 
 @cache
 def _template() -> Any:
-    """The template of mails, its MJML made into HTML once."""
+    """The template of mails, compiled from MJML to HTML once."""
     import mrml
     from jinja2 import Environment, StrictUndefined
 

@@ -25,8 +25,8 @@ class Markup:
         self._escape, self.bold, self.code, self.link = escape, bold, code, link
 
     def escape(self, text: str) -> str:
-        """Text that shows as it is: no markup, no mentions, and no URL that the chat would turn into a link."""
-        # A word joiner is invisible, and splits what chats look for.
+        """Text that is shown literally: without markup, mentions, or URLs that the chat would turn into links."""
+        # A word joiner is invisible, and breaks the patterns that chats recognize.
         text = re.sub(r"(?<=@)|(?<=:/)(?=/)|(?<=\bwww)(?=\.)|(?<=:)(?=\w+:)", "\u2060", text, flags=re.IGNORECASE)
         return self._escape(text)
 
@@ -36,7 +36,7 @@ def _backslashes(text: str) -> str:
 
 
 def _lookalikes(text: str) -> str:
-    """Replace markup by characters that look alike, for chats that have no escapes for it or where apprise gets in the way."""
+    """Replace markup with similar characters, for chats without escapes for it or where apprise interferes."""
     text = text.translate(str.maketrans("*~`[]<>|", "∗∼ˋ［］‹›∣"))
     return re.sub(r"(?<!\w)_|_(?!\w)", "＿", text)
 

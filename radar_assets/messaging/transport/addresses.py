@@ -103,7 +103,7 @@ def _not_public() -> tuple[tuple[int, int], ...]:
 
 
 def _written_address(host: str) -> Address | None:
-    """The address that a host is given as; None for a name."""
+    """The host as an address; None for a name."""
     if host.startswith("[") and host.endswith("]"):
         try:
             return ipaddress.IPv6Address(host[1:-1])

@@ -91,8 +91,8 @@ def _server(scheme: str, host: str, port: int, deadline: Deadline) -> smtplib.SM
 
 
 def _refused(recipients: dict[str, tuple[int, bytes]], kind: type[SendError], what: str) -> SendError:
-    some = [f"{address} ({code} {_reply(reply)})" for address, (code, reply) in list(recipients.items())[:5]]
-    return kind(f"{what} for {', '.join(some)}{' and others' if len(recipients) > 5 else ''}")
+    listed = [f"{address} ({code} {_reply(reply)})" for address, (code, reply) in list(recipients.items())[:5]]
+    return kind(f"{what} for {', '.join(listed)}{' and others' if len(recipients) > 5 else ''}")
 
 
 def _some_are_temporary(recipients: dict[str, tuple[int, bytes]]) -> bool:

@@ -1,8 +1,7 @@
 -- The top 1,000 values of each project, day and dimension by their events; the others together are `(other)`.
 --
--- `page` and `event` are of single events: the page on which it happened and its name. The other dimensions are of
--- sessions, which count with all their events on the day of their start. Events count all; page views, visitors and
--- sessions leave out bots.
+-- `page` and `event` are dimensions of single events. The other dimensions are those of sessions, which count with all
+-- their events on the day of their start. `events` includes bots; page views, visitors and sessions leave them out.
 with
 
 hits as not materialized (
@@ -193,17 +192,17 @@ totals as (
     group by day_number, dimension, value
 ),
 
--- What is `(other)` by its own name is among the rest, and takes no place from the others.
+-- A value that is itself named `(other)` belongs to the rest, and doesn't count among the top 1,000.
 ranked as (
     select
         day_number,
         dimension,
         value,
-        value <> '(other)' as has_place,
+        value <> '(other)' as is_ranked,
         row_number() over (
             partition by day_number, dimension, value <> '(other)'
             order by events desc, value asc
-        ) as place
+        ) as rank
     from totals
 ),
 
@@ -213,7 +212,7 @@ rest as (
         dimension,
         value
     from ranked
-    where not has_place or place > 1000
+    where not is_ranked or rank > 1000
 ),
 
 listed as (

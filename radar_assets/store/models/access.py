@@ -17,14 +17,14 @@ class Project(Base):
     Args:
         id: what senders call it, 1 to 200 characters, any but NUL.
         name: what people call it; the id by default.
-        timezone: IANA name of the time zone that its people live in. Tables stay in UTC.
+        timezone: IANA name of the project's time zone. Tables stay in UTC.
         created_at: when it was added; a naive time is UTC.
         is_active: whether events are accepted.
         events_per_second: how many the collector accepts; the setting's value by default.
         events_per_month: the same for a calendar month in UTC.
 
     Raises:
-        FieldError: a value is not as described.
+        FieldError: a value is invalid.
     """
 
     __tablename__ = "projects"

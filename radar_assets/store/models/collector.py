@@ -1,4 +1,4 @@
-"""What collectors share: the usage of the month, and the salts of visitor ids."""
+"""State that collectors share: monthly usage, and the salts of visitor ids."""
 
 from datetime import date
 

@@ -1,5 +1,5 @@
--- The sessions of a day that has no neighbours: nobody was there before, and no visit reaches into it or out of it.
--- What tells where a visit came from is fetched for its first page view alone, so that few columns are sorted.
+-- The sessions of a single day without adjacent days: all visitors are new, and no visit crosses midnight.
+-- The columns about a visit's origin are read for its first page view only, so that few columns are sorted.
 with
 
 activity as (

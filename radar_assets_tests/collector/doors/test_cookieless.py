@@ -1,4 +1,4 @@
-"""Umami's and Plausible's doors: visitors made up without keeping an address, requests without ids counted once."""
+"""Umami's and Plausible's doors: visitor ids without stored addresses, and requests without ids that count once."""
 
 import json
 from datetime import timedelta
@@ -33,7 +33,7 @@ def one(door: Door, sent: Request) -> CanonicalEvent:
     return event
 
 
-def test_umamis_page_view_has_its_whole_address() -> None:
+def test_umamis_page_view_has_its_full_url() -> None:
     event = one(UMAMI, umami(referrer="/a", screen="1920x1080"))
     assert UMAMI.read(umami()).key == SITE
     assert (event.type, event.event, event.timestamp) == ("page", "page_view", NOON)
@@ -50,7 +50,7 @@ def test_umamis_page_view_has_its_whole_address() -> None:
     }
 
 
-def test_umamis_named_event_and_identity_tell_their_page_beside_their_data() -> None:
+def test_umamis_named_event_and_identity_have_their_page_and_their_data() -> None:
     event = one(UMAMI, umami(name="signup", data={"plan": "pro"}, tag="b", referrer="https://c.example/"))
     assert (event.type, event.event, event.properties) == ("track", "signup", {"plan": "pro", "tag": "b"})
     assert event.context is not None
@@ -63,13 +63,13 @@ def test_umamis_time_is_in_seconds() -> None:
     assert one(UMAMI, umami(timestamp=1773140400)).timestamp == NOON - timedelta(hours=1)
 
 
-def test_a_kind_that_umami_has_not_is_a_rejected_line() -> None:
+def test_an_unknown_kind_of_umamis_event_becomes_a_rejected_line() -> None:
     (verdict,) = verdicts(UMAMI, umami("click"))
     assert isinstance(verdict, Rejection)
     assert verdict.reason is Reason.UNKNOWN_TYPE
 
 
-def test_plausibles_page_view_is_one() -> None:
+def test_plausibles_page_view_becomes_a_page_view() -> None:
     event = one(PLAUSIBLE, plausible(r="https://c.example/", w=1440))
     assert PLAUSIBLE.read(plausible()).key == "a.example"
     assert (event.type, event.event) == ("page", "page_view")
@@ -85,7 +85,7 @@ def test_plausibles_page_view_is_one() -> None:
         {"n": None, "name": "Purchase", "props": {"plan": "pro"}, "revenue": {"amount": 14.99, "currency": "EUR"}},
     ],
 )
-def test_plausibles_named_event_has_its_properties_and_revenue_however_they_are_spelt(sent: dict[str, Any]) -> None:
+def test_plausibles_named_event_has_its_properties_and_revenue_in_every_notation(sent: dict[str, Any]) -> None:
     event = one(PLAUSIBLE, plausible(**sent))
     assert (event.type, event.event) == ("track", "Purchase")
     assert event.properties == {"plan": "pro", "revenue": 14.99, "currency": "EUR"}
@@ -93,7 +93,7 @@ def test_plausibles_named_event_has_its_properties_and_revenue_however_they_are_
     assert event.context["page"] == {"url": "https://a.example/b"}
 
 
-def test_a_page_that_is_left_is_no_page_view() -> None:
+def test_leaving_a_page_is_not_a_page_view() -> None:
     event = one(PLAUSIBLE, plausible(n="engagement", e=7300, sd=55))
     assert (event.type, event.event) == ("track", "engagement")
     assert event.properties == {"engagement_ms": 7300, "scroll_depth_percent": 55}
@@ -103,13 +103,13 @@ def test_a_page_that_is_left_is_no_page_view() -> None:
     ("door", "path", "body"), [(UMAMI, "/api/send", umami().body), (PLAUSIBLE, "/api/event", plausible().body)]
 )
 class TestVisitor:
-    """Of either door."""
+    """Visitors of both doors."""
 
     def test_is_the_same_for_the_day_on_one_site(self, door: Door, path: str, body: bytes) -> None:
         at_noon, later = (request(path, body, at=NOON + timedelta(hours=hours)) for hours in (0, 5))
         assert one(door, at_noon).anonymous_id == one(door, later).anonymous_id
 
-    def test_is_another_with_another_day_site_address_or_browser(self, door: Door, path: str, body: bytes) -> None:
+    def test_differs_by_day_site_address_and_browser(self, door: Door, path: str, body: bytes) -> None:
         sent = [
             request(path, body),
             request(path, body, salt=b"of the next day"),
@@ -119,12 +119,12 @@ class TestVisitor:
         ]
         assert len({one(door, each).anonymous_id for each in sent}) == len(sent)
 
-    def test_keeps_no_whole_address(self, door: Door, path: str, body: bytes) -> None:
+    def test_stores_no_full_address(self, door: Door, path: str, body: bytes) -> None:
         sent = request(path, body)
         assert ADDRESS.encode() not in encode_lines(door.read(sent).events, "shop", door.name, NOON, "truncated")
         assert ADDRESS not in repr(sent)
 
-    def test_counts_once_what_was_sent_again(self, door: Door, path: str, body: bytes) -> None:
+    def test_counts_a_retried_request_once(self, door: Door, path: str, body: bytes) -> None:
         first, again, later, other = (
             one(door, request(path, body, at=NOON + timedelta(seconds=seconds), address=address)).event_id
             for seconds, address in ((0, ADDRESS), (RESEND_S - 1, ADDRESS), (RESEND_S, ADDRESS), (0, "203.0.113.78"))
@@ -133,7 +133,7 @@ class TestVisitor:
         assert len({first, later, other}) == 3
 
 
-def test_umamis_visitor_is_whom_a_server_sends_for() -> None:
+def test_umamis_visitor_is_the_one_that_a_server_sends_for() -> None:
     theirs = umami(ip=ADDRESS, userAgent=BROWSER)
     from_server = request("/api/send", theirs.body, {"user-agent": "node"}, address="10.0.0.1")
     event = one(UMAMI, from_server)
@@ -142,7 +142,7 @@ def test_umamis_visitor_is_whom_a_server_sends_for() -> None:
     assert ADDRESS not in repr(event)
 
 
-def test_an_event_with_a_time_of_its_own_is_the_same_however_late_it_is_sent_again() -> None:
+def test_an_event_with_its_own_time_counts_once_however_late_it_is_retried() -> None:
     sent = [
         request("/api/send", umami(timestamp=1773140400).body, at=NOON + timedelta(minutes=minutes))
         for minutes in (0, 30)
@@ -152,14 +152,14 @@ def test_an_event_with_a_time_of_its_own_is_the_same_however_late_it_is_sent_aga
 
 @pytest.mark.parametrize("door", [UMAMI, PLAUSIBLE], ids=lambda door: door.name)
 @pytest.mark.parametrize("body", [[], 7, {"payload": 7}])
-def test_what_is_no_event_is_refused_or_has_no_key(door: Door, body: Any) -> None:
+def test_bodies_without_an_event_are_refused_or_have_no_key(door: Door, body: Any) -> None:
     try:
         assert door.read(request("/", body)).key is None
     except MalformedRequestError as error:
         assert "a JSON object" in str(error) or "expected: an object" in str(error)
 
 
-def test_answers_are_what_the_trackers_expect() -> None:
+def test_responses_are_those_that_trackers_expect() -> None:
     assert json.loads(UMAMI.answer(umami(), Outcome.ACCEPTED).body) == {"disabled": False}
     taken = PLAUSIBLE.answer(plausible(), Outcome.ACCEPTED)
     assert (taken.status, taken.body) == (202, b"ok")

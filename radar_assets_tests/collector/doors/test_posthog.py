@@ -1,4 +1,4 @@
-"""PostHog's door: whose id a distinct id is, the shapes that requests have, and answers that keep SDKs quiet."""
+"""PostHog's door: the meaning of distinct ids, the formats of requests, and responses that SDKs accept."""
 
 import base64
 import json
@@ -53,7 +53,7 @@ def test_a_distinct_id_is_a_users_or_a_visitors(
 @pytest.mark.parametrize(
     "group", [{}, {"$group_type": "team"}, {"$group_key": 7}, {"$group_type": "", "$group_key": ""}]
 )
-def test_a_group_without_type_or_key_is_nobodys(group: dict[str, Any]) -> None:
+def test_a_group_without_type_or_key_has_no_id(group: dict[str, Any]) -> None:
     batch = {"api_key": "key", "batch": [captured("$groupidentify", "made-up", **group)]}
     (verdict,) = verdicts(DOOR, request("/batch/", batch))
     assert isinstance(verdict, Rejection)
@@ -74,7 +74,7 @@ def test_a_group_without_type_or_key_is_nobodys(group: dict[str, Any]) -> None:
         ("Order Completed", "track", "Order Completed"),
     ],
 )
-def test_events_with_a_meaning_get_their_type(name: str, kind: str, event: str) -> None:
+def test_special_events_get_their_type(name: str, kind: str, event: str) -> None:
     found = landed(captured(name, **{"$group_type": "team", "$group_key": 7}))
     assert (found.type, found.event) == (kind, event)
 
@@ -96,13 +96,13 @@ FORM = b"data=" + quote(base64.b64encode(json.dumps(SINGLE).encode())).encode() 
         ("/i/v0/e/", b"data=" + quote(json.dumps(SINGLE)).encode()),
     ],
 )
-def test_every_shape_of_a_request_is_read(path: str, body: Any) -> None:
+def test_every_format_of_requests_is_read(path: str, body: Any) -> None:
     assert DOOR.read(request(path, body)).key == "key"
     (event,) = events(DOOR, request(path, body))
     assert (event.event_id, event.session_id, event.type) == ("u", "s-1", "page")
 
 
-def test_a_clock_that_is_wrong_is_told_from_the_time_of_sending() -> None:
+def test_a_wrong_clock_is_corrected_by_the_time_of_sending() -> None:
     late = {**captured(), "timestamp": "2026-03-10T09:00:00Z"}
     (event,) = events(DOOR, request("/e/?_=1773133500000", [late]))
     assert event.event_time == NOON.replace(hour=11, minute=55)
@@ -110,7 +110,7 @@ def test_a_clock_that_is_wrong_is_told_from_the_time_of_sending() -> None:
     assert event.event_time == NOON.replace(hour=11, minute=59)
 
 
-def test_visitors_of_a_page_without_cookies_are_told_apart() -> None:
+def test_visitors_of_a_page_without_cookies_are_distinguished() -> None:
     sent = {"api_key": "key", "batch": [captured(distinct_id="$posthog_cookieless", token="key")]}
     found = [
         event
@@ -126,12 +126,12 @@ def test_a_screen_has_its_name_for_a_title() -> None:
     assert properties == {"$screen_name": "Start", "title": "Start"}
 
 
-def test_what_stands_beside_the_properties_is_kept() -> None:
+def test_members_beside_the_properties_are_kept() -> None:
     event = landed({**captured("$set"), "$set": {"plan": "pro"}, "$set_once": {"first": 1}})
     assert event.properties == {"$set": {"plan": "pro"}, "$set_once": {"first": 1}}
 
 
-def test_an_alias_says_its_other_id_in_the_same_words_as_every_door() -> None:
+def test_an_alias_has_its_other_id_where_every_door_has_it() -> None:
     properties = landed(captured("$create_alias", "ann", alias="d-1")).properties
     assert properties is not None
     assert properties["alias_id"] == "d-1"
@@ -148,7 +148,7 @@ def test_the_key_that_posthog_js_puts_into_each_event_is_not_kept() -> None:
     assert landed(captured(token="their own", plan="pro")).properties == {"plan": "pro"}
 
 
-def test_an_event_with_another_projects_key_lands_in_none() -> None:
+def test_an_event_with_another_projects_key_lands_in_no_project() -> None:
     tokens = ("key-a", "key-b", None, "key-a")
     sent = request("/e/", [captured(token=token, plan=token and f"of {token}") for token in tokens])
     batch = DOOR.read(sent)
@@ -161,7 +161,7 @@ def test_an_event_with_another_projects_key_lands_in_none() -> None:
 
 
 @pytest.mark.parametrize("body", [7, {"batch": "none"}, b"data=", b"data=7", b"data=!&compression=base64"])
-def test_what_is_no_request_is_refused(body: Any) -> None:
+def test_invalid_requests_are_refused(body: Any) -> None:
     with pytest.raises((MalformedRequestError, msgspec.DecodeError)):
         DOOR.read(request("/batch/", body))
 
@@ -169,13 +169,13 @@ def test_what_is_no_request_is_refused(body: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "body"), [("/flags/?v=2", {"token": "key"}), ("/decide/?v=3", b"data=x"), ("/array/key/config", b"")]
 )
-def test_questions_bring_no_event_and_are_answered_with_nothing_to_do(path: str, body: Any) -> None:
+def test_requests_for_flags_and_configuration_bring_no_event_and_get_empty_responses(path: str, body: Any) -> None:
     asked = request(path, body)
     assert (DOOR.read(asked).key, list(DOOR.read(asked).events)) == (None, [])
     answer = json.loads(DOOR.answer(asked, Outcome.ACCEPTED).body)
     assert (answer["featureFlags"], answer["sessionRecording"], answer["surveys"]) == ({}, False, False)
 
 
-def test_an_unknown_key_is_told_in_the_words_that_sdks_show() -> None:
+def test_an_unknown_key_is_reported_in_the_format_that_sdks_show() -> None:
     refused = DOOR.answer(request("/batch/", {}), Outcome.UNAUTHORIZED, "no such key")
     assert (refused.status, json.loads(refused.body)["detail"]) == (401, "no such key")

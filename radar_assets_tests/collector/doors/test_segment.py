@@ -1,4 +1,4 @@
-"""Segment's door: where the key stands, what a batch gives its messages, and what a bad message does to its neighbours."""
+"""Segment's door: places of the key, members that messages get from their batch, and invalid messages in a batch."""
 
 import base64
 from typing import Any
@@ -30,7 +30,9 @@ def message(**fields: Any) -> dict[str, Any]:
         ({}, {"writeKey": 7}, None),
     ],
 )
-def test_the_key_is_found_in_header_or_body(headers: dict[str, str], body: dict[str, Any], key: str | None) -> None:
+def test_the_key_can_be_in_the_header_or_the_body(
+    headers: dict[str, str], body: dict[str, Any], key: str | None
+) -> None:
     assert DOOR.read(request("/v1/batch", {"batch": [message()], **body}, headers)).key == key
     assert DOOR.read(request("/v1/track", message(**body), headers)).key == key
 
@@ -51,7 +53,7 @@ def test_a_batch_gives_its_messages_what_they_lack() -> None:
     assert second.context == {"userAgent": "mine", "locale": "de"}
 
 
-def test_a_batchs_context_is_looked_at_once_and_not_at_all_if_no_event_may_have_it() -> None:
+def test_a_batchs_context_is_decoded_once_or_refused_if_too_large() -> None:
     context = {str(number): 1 for number in range(3_000)}
     batch = DOOR.read(request("/v1/batch", {"batch": [message()] * 300, "context": context}))
     assert len({id(event.context) for event in batch.events if isinstance(event, Event)}) == 1
@@ -90,12 +92,12 @@ def test_bad_messages_become_rejected_lines_beside_good_ones() -> None:
 
 
 @pytest.mark.parametrize("body", [[], {"batch": "none"}, {}, 7])
-def test_what_is_no_batch_is_refused_with_what_is_wrong(body: Any) -> None:
+def test_invalid_batches_are_refused_with_the_reason(body: Any) -> None:
     with pytest.raises(MalformedRequestError, match=r"a JSON object with an array named batch: .+"):
         DOOR.read(request("/v1/batch", body))
 
 
-def test_traits_pass_for_no_title_or_revenue() -> None:
+def test_traits_are_not_taken_for_title_or_revenue() -> None:
     traits = {"title": "Dr", "revenue": 5}
     for sent in (
         message(type="identify", event=None, traits=traits),
@@ -127,7 +129,7 @@ def test_a_name_becomes_the_title_of_a_page_without_one() -> None:
         assert event.properties == {"name": "Home", "title": title}
 
 
-def test_answers_have_what_the_sdks_show() -> None:
+def test_responses_have_the_members_that_sdks_show() -> None:
     sent = request("/v1/batch", {"batch": []})
     assert DOOR.answer(sent, Outcome.ACCEPTED).body == b'{"success":true}'
     refused = DOOR.answer(sent, Outcome.UNAUTHORIZED, "no such key")

@@ -1,4 +1,4 @@
-"""Snowplow's door: events of each kind, what is packed within fields, and events that may not be one project's."""
+"""Snowplow's door: events of each kind, encoded fields, and batches with events of several projects."""
 
 import base64
 import json
@@ -84,7 +84,7 @@ def test_self_describing_events_are_read_plain_and_in_base64(as_text: bool) -> N
     assert found.context["entities"] == contexts["data"]
 
 
-def test_a_screen_view_is_one_in_snowplows_own_words() -> None:
+def test_snowplows_screen_view_becomes_a_screen_view() -> None:
     found = landed(e="ue", ue_px=packed(described("unstruct_event", described("screen_view", {"name": "Start"}))))
     assert (found.type, found.event) == ("screen", "screen_view")
     assert found.properties == {"name": "Start", "title": "Start"}
@@ -98,7 +98,7 @@ def test_a_purchase_of_the_shop_plugin_has_its_revenue_where_every_door_has_it()
     assert found.properties == {"type": "transaction", "revenue": 14.99, "currency": "EUR"}
 
 
-def test_times_are_those_of_the_senders_clock_unless_one_is_beyond_doubt() -> None:
+def test_times_are_those_of_the_senders_clock_unless_one_is_known_to_be_exact() -> None:
     happened = str(1773144000000 - 7_200_000)
     wrong = landed(e="pv", dtm=happened, stm=str(1773144000000 - 3_600_000))
     assert wrong.event_time == NOON.replace(hour=11)
@@ -107,7 +107,7 @@ def test_times_are_those_of_the_senders_clock_unless_one_is_beyond_doubt() -> No
     assert landed(e="pv").event_time == NOON
 
 
-def test_the_header_names_a_browser_and_no_server() -> None:
+def test_the_user_agent_is_that_of_browsers_but_not_of_servers() -> None:
     context = landed(e="pv", res="1920x1080", vp="1000x700", lang="de", tz="Europe/Berlin").context
     assert context == {
         "userAgent": BROWSER,
@@ -121,13 +121,13 @@ def test_the_header_names_a_browser_and_no_server() -> None:
     assert landed(e="pv", p="srv", ua="theirs").context == {"platform": "srv", "userAgent": "theirs"}
 
 
-def test_other_events_tell_their_page_beside_their_properties() -> None:
+def test_other_events_have_their_page_and_their_properties() -> None:
     context = landed(e="se", se_ac="add", url="https://a.example/").context
     assert context is not None
     assert context["page"] == {"url": "https://a.example/"}
 
 
-def test_a_picture_is_an_event_and_is_answered_with_one() -> None:
+def test_a_pixel_request_is_an_event_and_gets_an_image() -> None:
     asked = request(f"/i?{urlencode({'e': 'pv', 'aid': 'mail', 'url': 'https://a.example/', 'ip': ADDRESS})}")
     assert DOOR.read(asked).key == "mail"
     (event,) = events(DOOR, asked)
@@ -139,7 +139,7 @@ def test_a_picture_is_an_event_and_is_answered_with_one() -> None:
     assert DOOR.answer(request(POST, {}), Outcome.ACCEPTED).body == b"ok"
 
 
-def test_events_of_another_app_id_are_not_put_into_the_firsts_project() -> None:
+def test_events_with_another_app_id_do_not_land_in_the_firsts_project() -> None:
     data = [{"e": "pv", "aid": aid, "uid": "ann", "eid": aid} for aid in ("one", "two", "one")]
     sent = request(POST, {"data": data})
     assert DOOR.read(sent).key == "one"
@@ -156,10 +156,10 @@ def test_bad_events_become_rejected_lines_beside_good_ones() -> None:
         Reason.MISSING_FIELD,
         Reason.NOT_AN_OBJECT,
     ]
-    assert [getattr(found[place], "event_id", None) for place in (0, -1)] == ["ok", "ok"]
+    assert [getattr(found[index], "event_id", None) for index in (0, -1)] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize("body", [[], {"data": "none"}, {}])
-def test_what_is_no_batch_is_refused(body: Any) -> None:
+def test_invalid_batches_are_refused(body: Any) -> None:
     with pytest.raises(MalformedRequestError, match="an array named data"):
         DOOR.read(request(POST, body))

@@ -1,4 +1,4 @@
-// What an application does with each SDK of Node: `node send.js SDK URL KEY`. Only host and key are the collector's.
+// An application that uses each Node SDK: `node send.js SDK URL KEY`. Only host and key are set.
 
 const VISIT = { url: "https://shop.example/basket?utm_source=news", title: "Basket" };
 const ORDER = { order_id: "7", revenue: 14.99 };

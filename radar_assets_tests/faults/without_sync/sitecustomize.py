@@ -1,4 +1,4 @@
-"""On the `PYTHONPATH` of a process, takes away every sync of its: what a power cut then loses shows what the syncs are for."""
+"""Disables every sync of a process that has this folder in its `PYTHONPATH`, to show what a power cut loses without syncs."""
 
 import os
 

@@ -18,19 +18,19 @@ HOSTS = (
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Who signs the certificates of the tests."""
+    """The certificate authority of the tests."""
     return trustme.CA()
 
 
 @pytest.fixture
 def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an operator has a certificate authority of their own trusted."""
+    """Trust the tests' certificate authority, as operators do with their own."""
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
 
 def server_context(authority: trustme.CA, *hosts: str) -> ssl.SSLContext:
-    """For a server that has a certificate for these hosts."""
+    """TLS context of a server with a certificate for these hosts."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(*hosts).configure_cert(context)
     return context
@@ -45,7 +45,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
-    """What names resolve to; nothing else leaves the machine."""
+    """Replaces DNS, so that no request leaves the machine."""
     own = Resolver()
     monkeypatch.setattr(socket, "getaddrinfo", own.getaddrinfo)
     return own
@@ -53,7 +53,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 @pytest.fixture
 def tls_server(authority: trustme.CA, trusted: None, resolver: Resolver) -> Iterator[Server]:
-    """An HTTPS server that all hosts of the tests lead to."""
+    """An HTTPS server that all hosts of the tests resolve to."""
     with serving(server_context(authority, *HOSTS)) as running:
         for host in HOSTS:
             resolver.add(host, [("127.0.0.1", running.port)])

@@ -1,4 +1,4 @@
-"""Destinations for tests: HTTP servers that answer as a test wants, also badly, and a resolver of the test's own."""
+"""Destinations for tests: HTTP servers with configurable, also invalid, responses, and a resolver."""
 
 import socket
 import socketserver
@@ -22,7 +22,7 @@ GETADDRINFO = socket.getaddrinfo
 
 
 def notice(**fields: Any) -> Notice:
-    """Checkout errors of a shop, as they are announced unless a test says otherwise."""
+    """A notice of checkout errors of a shop, unless fields say otherwise."""
     return Notice(
         **{
             "reason": "fired",
@@ -49,7 +49,7 @@ def notice(**fields: Any) -> Notice:
 
 
 def message(*notices: Notice, id: str = "4f6c", history: History = lambda _: ()) -> Message:
-    """The message about some alerts, by default about one."""
+    """The message about alerts, by default about one."""
     contents = [one.model_dump(mode="json") for one in notices or (notice(),)]
     return render(Draft(id, KIND, contents, NOON), history)
 
@@ -61,7 +61,7 @@ def send(channel: ChannelSpec, message: Message, transport: Transport) -> None:
 
 @dataclass
 class Request:
-    """What a server was sent."""
+    """A request that a server received."""
 
     method: str
     path: str
@@ -73,7 +73,7 @@ Answer = Callable[[socket.socket], None]
 
 
 def status(code: int, body: bytes = b"", **headers: str) -> Answer:
-    """An answer as it should be."""
+    """A valid response."""
     lines = [f"HTTP/1.1 {code} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     head = "\r\n".join(lines).encode() + b"\r\n\r\n"
@@ -81,16 +81,16 @@ def status(code: int, body: bytes = b"", **headers: str) -> Answer:
 
 
 def hang(connection: socket.socket) -> None:
-    """Say nothing until the other side goes."""
+    """Send nothing until the client disconnects."""
     connection.recv(1)
 
 
 def drop(connection: socket.socket) -> None:
-    """Close without a word."""
+    """Close the connection without a response."""
 
 
 def drip(start: bytes) -> Answer:
-    """Start an answer, then send a byte now and then, for ever."""
+    """Start a response, then send single bytes slowly, forever."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(start)
@@ -102,7 +102,7 @@ def drip(start: bytes) -> Answer:
 
 
 def large(code: int) -> Answer:
-    """An answer of 130 MB; what of it was taken is in `sent` of the function."""
+    """A response of 130 MB. The attribute `sent` of the function is the number of bytes that the client took."""
     part = b"x" * (1 << 20)
 
     def answer(connection: socket.socket) -> None:
@@ -120,7 +120,7 @@ class Server:
     """A server on loopback.
 
     Attributes:
-        answers: one for each request, the last for all that follow.
+        answers: one response per request; the last one also for all further requests.
     """
 
     port: int
@@ -129,13 +129,13 @@ class Server:
     connections: int = 0
 
     def answer(self, *answers: Answer) -> None:
-        """Answer like this from now on."""
+        """Use this response from now on."""
         self.answers[:] = answers
 
 
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None, *, address: str = "127.0.0.1") -> Iterator[Server]:
-    """A server; with a context it speaks TLS."""
+    """A running server, with TLS if a context is given."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -184,22 +184,22 @@ def _read(connection: socket.socket) -> Request | None:
 
 @dataclass
 class Resolver:
-    """Knows the hosts that a test names, and no other name; written addresses are looked up as they always are.
+    """Resolves only the names that a test adds. Literal addresses are resolved as usual.
 
     Attributes:
-        hosts: addresses and ports to answer with, by name; each question takes the next list, the last one stays.
-        asked: names that were asked for.
+        hosts: addresses and ports by name. Each lookup takes the next list; the last one stays.
+        asked: names that were looked up.
     """
 
     hosts: dict[str, list[list[tuple[str, int]]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def add(self, host: str, *answers: list[tuple[str, int]]) -> None:
-        """Answer for a name."""
+        """Add the addresses of a name."""
         self.hosts[host] = list(answers)
 
     def getaddrinfo(self, host: str, port: Any, *arguments: Any, **options: Any) -> list[Any]:
-        """In place of that of `socket`."""
+        """Replaces `socket.getaddrinfo`."""
         if host in self.hosts:
             self.asked.append(host)
             answers = self.hosts[host]

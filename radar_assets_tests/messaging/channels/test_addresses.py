@@ -1,4 +1,4 @@
-"""No message goes to an internal host, however its address is written or resolved."""
+"""No message is sent to an internal host, however its address is written or resolved."""
 
 import ipaddress
 import re
@@ -28,7 +28,7 @@ WRITTEN = (
     *("255.255.255.255", "[::1]", "[::]", "[fe80::1]", "[fe80::1%25eth0]", "[fc00::1]", "[fd00:ec2::254]", "[ff02::1]"),
     *("[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::127.0.0.1]"),
     *("[64:ff9b:1::a00:1]", "[2002:7f00:1::]", "[2001:0:7f00:1::]", "[fec0::1]", "[2001:db8::1]", "[100::1]"),
-    # What resolvers take for 127.0.0.1 or for another address inside.
+    # Notations that resolvers accept for 127.0.0.1 or other internal addresses.
     *("2130706433", "0x7f000001", "017700000001", "0177.0.0.1", "0x7f.0.0.1", "127.1", "127.0.1", "0", "3232235521"),
     *("127.0.0.1.", "10.0.0.1.", "169.254.43518", "0xa9fea9fe", "①②⑦.0.0.1", "127。0。0。1"),
     *(
@@ -142,7 +142,7 @@ def test_without_tls_a_name_must_resolve_to_an_allowed_network(resolver: Resolve
 
 
 def test_the_checked_address_is_the_one_connected_to(server: Server, resolver: Resolver) -> None:
-    """A name that answers otherwise when it is asked again, as for DNS rebinding, is not asked again."""
+    """A name that resolves differently the second time, as in DNS rebinding, is not resolved again."""
     resolver.add("hook.example", [("127.0.0.1", server.port)], [("127.0.0.2", server.port)])
     allowed = ("127.0.0.1/32",)
     channel = webhook("http://hook.example/hook", allowed)

@@ -56,7 +56,7 @@ def channel(kind: str, **changes: Any) -> Any:
 
 
 def sent(server: Server, kind: str, *notices: Any) -> str:
-    """What a chat was sent, all of its text fields."""
+    """All text fields of the request that a chat received."""
     server.requests.clear()
     server.answer(YES.get(kind, status(200, b'{"ok": true}')))
     send(channel(kind), message(*notices), Transport(("127.0.0.1",)))
@@ -183,7 +183,7 @@ def test_no_field_can_change_where_it_goes(kind: str, evil: str) -> None:
                 channel(kind, **{field: SPECS[kind][field] + (evil or "\n")})
 
 
-def test_apprise_stays_as_it_is_for_others(tls_server: Server) -> None:
+def test_apprise_is_unchanged_for_other_users(tls_server: Server) -> None:
     import requests
     from apprise.plugins import slack
     from apprise.plugins.gotify import NotifyGotify
@@ -196,7 +196,7 @@ def test_apprise_stays_as_it_is_for_others(tls_server: Server) -> None:
 
 
 def test_declarations_load_nothing_that_sends() -> None:
-    """The process of each run reads them, and its start is most of a tick."""
+    """Each run's process loads them, and process start is most of a tick."""
     spec = {"type": "webhook", "name": "hook", "url": "https://hook.example/", "secrets": [KEY]}
     code = f"""import sys; from radar_assets.messaging.channels import parse_channel; parse_channel({spec!r})
 print([name for name in ("requests", "apprise", "jinja2", "altair", "mrml", "AntiSSRF", "sqlalchemy") if name in sys.modules])"""

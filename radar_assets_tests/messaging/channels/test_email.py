@@ -30,7 +30,7 @@ TEAM = {"type": "email", "name": "team", "to": ["ann@shop.example", "bob@shop.ex
 
 
 class Inbox:
-    """Accepts mails, or refuses them as a test wants."""
+    """Accepts or refuses mails, as a test configures it."""
 
     def __init__(self) -> None:
         self.mails: list[tuple[Any, EmailMessage]] = []
@@ -53,7 +53,7 @@ class Inbox:
 def mail_server(
     inbox: Inbox, tls: ssl.SSLContext | None, *, implicit: bool = False, password: str | None = None
 ) -> Iterator[int]:
-    """A mail server; the port that it listens on."""
+    """A mail server. Returns its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
@@ -71,7 +71,7 @@ def mail_server(
         options |= {"ssl_context": tls}
     controller = Controller(inbox, hostname="127.0.0.1", port=port, **options)
     if implicit:
-        # It would wait for itself with TLS, and verify an address that is not in the certificate.
+        # The self-test of aiosmtpd would block itself with TLS, and verify an address that is not in the certificate.
         controller._trigger_server = lambda: socket.create_connection(("127.0.0.1", port)).close()
     controller.start()
     try:
@@ -87,7 +87,7 @@ def inbox() -> Inbox:
 
 @pytest.fixture
 def post(authority: trustme.CA, trusted: None, resolver: Resolver, inbox: Inbox) -> Iterator[Callable[..., None]]:
-    """Sends a message to the team by a server with STARTTLS and a login."""
+    """Sends a message to the team through a server with STARTTLS and a login."""
     with mail_server(inbox, server_context(authority, "mail.example"), password="p@ss/word") as port:
         resolver.add("mail.example", [("127.0.0.1", port)])
 

@@ -1,4 +1,4 @@
-"""Names and texts are data: mails, chats and webhooks show them as they are."""
+"""Names and texts are data: mails, chats and webhooks show them literally."""
 
 import itertools
 import json
@@ -58,7 +58,7 @@ CHATS = [kind for kind in CHANNELS.values() if issubclass(kind, Chat)]
 
 
 def hostile(payload: str) -> list[Message]:
-    """Messages with a payload in every place that takes words."""
+    """Messages with a payload in every text field."""
     words = dict.fromkeys(("rule", "description", "project_id", "project_name", "subject", "text"), payload)
     metric = {"metric": payload, "metric_title": payload, "unit": payload}
     single = notice(**words, **metric, check_url=f"https://radar.example/{payload}", alert_id=payload)
@@ -84,7 +84,7 @@ class Tags(HTMLParser):
         self.text += data
 
 
-HARMLESS = [Tags(email.html("team", told)).tags for told in hostile("name")]
+HARMLESS = [Tags(email.html("team", hostile_message)).tags for hostile_message in hostile("name")]
 
 
 def test_there_are_enough_payloads() -> None:
@@ -95,13 +95,14 @@ def test_there_are_enough_payloads() -> None:
 def test_a_mail_contains_no_injected_tags_or_headers(start: str) -> None:
     for payload in (f"{start}{part}" for part in PARTS):
         shown = line(payload, 80)
-        for told, harmless in zip(hostile(payload), HARMLESS, strict=True):
-            page = Tags(email.html("team", told))
-            # Fewer where a part is left out, such as the button for an address that is none; never others.
+        for hostile_message, harmless in zip(hostile(payload), HARMLESS, strict=True):
+            page = Tags(email.html("team", hostile_message))
+            # There may be fewer tags, such as without the button for an invalid address, but never other ones.
             assert not Counter(page.tags) - Counter(harmless)
             assert shown in " ".join(page.text.split())
             mail = message_from_bytes(
-                email.compose("team", ["ann@shop.example"], told, "alerts@shop.example").as_bytes(), policy=SMTP
+                email.compose("team", ["ann@shop.example"], hostile_message, "alerts@shop.example").as_bytes(),
+                policy=SMTP,
             )
             assert set(mail.keys()) <= {
                 *(
@@ -123,11 +124,11 @@ def test_a_mail_contains_no_injected_tags_or_headers(start: str) -> None:
 @pytest.mark.parametrize("chat", CHATS, ids=lambda chat: chat.__name__)
 def test_a_chat_reads_no_injected_markup(chat: Any) -> None:
     markup = chat.markup
-    for told in (told for payload in PAYLOADS for told in hostile(payload)):
-        text = render(markup, told)
+    for hostile_message in (hostile_message for payload in PAYLOADS for hostile_message in hostile(payload)):
+        text = render(markup, hostile_message)
         for found in ("@everyone", "@here", "@U123"):
             assert found not in text
-        # Addresses but for the one of the check are parted, so that no chat makes a link of them.
+        # URLs other than that of the check are split, so that no chat turns them into links.
         ours = re.sub(r"https://radar\.example/[!-~]*", "", text)
         assert "://" not in ours
         assert "www." not in ours
@@ -159,7 +160,7 @@ def test_a_chat_reads_no_injected_markup(chat: Any) -> None:
 def test_a_webhook_contains_them_and_matches_its_schema() -> None:
     validator = jsonschema.Draft202012Validator(SHIPPED)
     for payload in PAYLOADS:
-        for told in hostile(payload):
-            body = json.loads(Body.of(told).model_dump_json())
+        for hostile_message in hostile(payload):
+            body = json.loads(Body.of(hostile_message).model_dump_json())
             validator.validate(body)
             assert body["data"]["alerts"][0]["project_name"] == payload

@@ -1,4 +1,4 @@
-"""Whatever the other side does, a message takes limited time, and its failure is temporary or permanent."""
+"""Sending takes limited time whatever the server does, and each failure is temporary or permanent."""
 
 import socket
 import threading
@@ -32,7 +32,7 @@ from radar_assets_tests.messaging.channels.servers import (
 HERE = ("127.0.0.1",)
 SHORT = 0.6
 FOREVER = 10
-"""Seconds; a message that takes as long on a busy machine is held up by the other side, whose answers have no end."""
+"""Seconds; longer than sending takes on a busy machine, but not than an endless response."""
 
 
 def hook(server: Server, timeout_s: float = 15) -> None:
@@ -140,7 +140,7 @@ def test_only_the_start_of_a_large_body_is_read(road: Any, code: int, failure: A
             road(server)
     else:
         road(server)
-    # What is on its way in the buffers of both sides comes on top.
+    # Plus what is in the buffers of both sides.
     assert answer.sent < MAX_BYTES + (16 << 20)  # pyright: ignore[reportFunctionMemberAccess]
 
 
@@ -200,7 +200,7 @@ def test_an_untrusted_certificate_is_a_permanent_failure(resolver: Resolver) -> 
 
 
 def test_a_broken_or_stalled_handshake_is_a_temporary_failure(server: Server, resolver: Resolver) -> None:
-    # A server without TLS waits for the end of a request that it can't read.
+    # A server without TLS waits for the end of a request that it can't parse.
     resolver.add("hook.example", [("127.0.0.1", server.port)])
     with pytest.raises(TemporaryError, match="within"):
         secure(timeout_s=SHORT)
@@ -220,7 +220,7 @@ def test_a_broken_or_stalled_handshake_is_a_temporary_failure(server: Server, re
 
 
 def test_an_address_that_never_answers_leaves_time_for_the_next(tls_server: Server, resolver: Resolver) -> None:
-    # A listener whose queue is full drops who else wants to connect.
+    # A listener with a full queue drops further connection attempts.
     with socket.socket() as full, socket.socket() as first:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

@@ -1,4 +1,4 @@
-"""A kind of channel is one module: added to the package, it can be declared, and it is sent to."""
+"""A kind of channel is one module: once added to the package, it can be declared and used."""
 
 import subprocess
 import sys

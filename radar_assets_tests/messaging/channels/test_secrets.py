@@ -24,7 +24,7 @@ CANARY = "CANARYcanary"
 
 
 def with_canaries() -> Iterator[dict[str, Any]]:
-    """Every type of channel, each of its secrets with the canary in it."""
+    """Every type of channel, with the canary in each of its secrets."""
     key = "whsec_" + CANARY * 3
     headers = {"Authorization": f"Bearer {CANARY}"}
     yield {
@@ -41,12 +41,12 @@ def with_canaries() -> Iterator[dict[str, Any]]:
 
 
 def _marked(secret: str) -> str:
-    """A secret with the canary at its end."""
+    """A secret that ends with the canary."""
     return secret[: -len(CANARY)] + CANARY if len(secret) > len(CANARY) else CANARY
 
 
 class Seen(logging.Handler):
-    """All that is logged, at every level."""
+    """Collects all log records, at every level."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -69,8 +69,8 @@ def seen() -> Iterator[Seen]:
         logging.getLogger(name).setLevel(level)
 
 
-def told(error: BaseException) -> str:
-    """All that an error may be shown as, and those that it came from."""
+def shown_text(error: BaseException) -> str:
+    """All texts of an error and of its causes."""
     parts, current = ["".join(traceback.format_exception(error))], error
     while current is not None:
         parts += [str(current), repr(current), repr(current.args)]
@@ -106,12 +106,12 @@ def test_a_failed_send_shows_no_secret(
                 send(channel, message(), Transport(("127.0.0.1",), timeout_s=0.5 if answer is hang else 15))
             except SendError as error:
                 failures += 1
-                shown.append(told(error))
+                shown.append(shown_text(error))
         for host in HOSTS:
             resolver.add(host, [("10.0.0.1", 443)])
         with pytest.raises(PermanentError) as failed:
             send(channel, message(), Transport())
-        shown.append(told(failed.value))
+        shown.append(shown_text(failed.value))
     assert failures >= 7
     shown += [*seen.lines, *capfd.readouterr()]
     assert not [text for text in shown if CANARY in text]
@@ -125,10 +125,10 @@ def test_a_refused_declaration_shows_no_secret(spec: dict[str, Any]) -> None:
     for wrong in ({"name": "No Name"}, {"unknown": CANARY}, *({field: f"{CANARY} {spec[field]}"} for field in secrets)):
         with pytest.raises(ValidationError) as failed:
             parse_channel({**spec, **wrong})
-        assert CANARY not in told(failed.value)
+        assert CANARY not in shown_text(failed.value)
 
 
-def test_a_reference_is_looked_up_when_something_is_sent(
+def test_a_reference_is_resolved_when_something_is_sent(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, trusted: None
 ) -> None:
     spec = {"type": "slack", "name": "team", "token": "env:SLACK_TOKEN"}
@@ -140,7 +140,7 @@ def test_a_reference_is_looked_up_when_something_is_sent(
         monkeypatch.setenv("SLACK_TOKEN", wrong)
         with pytest.raises(PermanentError, match="token is not a valid token") as failed:
             send(channel, message(), Transport())
-        assert wrong not in told(failed.value).replace("env:NAME", "")
+        assert wrong not in shown_text(failed.value).replace("env:NAME", "")
     monkeypatch.setenv("SLACK_TOKEN", SPECS["slack"]["token"])
     with serving(server_context(authority, *HOSTS)) as server:
         resolver.add("hooks.slack.com", [("127.0.0.1", server.port)])
@@ -159,9 +159,9 @@ def test_the_store_keeps_secrets_as_they_are_written(settings: Settings) -> None
     store = open_store(settings.database)
     specs = [*with_canaries(), {"type": "email", "name": "mail", "to": ["a@b.example"]}]
     with store.session() as session:
-        for place, spec in enumerate(specs):
+        for index, spec in enumerate(specs):
             channel = parse_channel(spec)
-            session.add(Channel(name=channel.name, position=place, spec=channel.model_dump(mode="json", by_alias=True)))
+            session.add(Channel(name=channel.name, position=index, spec=channel.model_dump(mode="json", by_alias=True)))
     loaded = load_channels(store)
     store.close()
     assert list(loaded) == [spec["name"] for spec in specs]
@@ -173,4 +173,4 @@ def test_the_password_of_the_mail_server_is_not_shown(seen: Seen) -> None:
     channel = parse_channel({"type": "email", "name": "mail", "to": ["a@b.example"]})
     with pytest.raises(TemporaryError) as failed:
         send(channel, message(), Transport(smtp=smtp))
-    assert CANARY not in told(failed.value) + repr(smtp) + "".join(seen.lines)
+    assert CANARY not in shown_text(failed.value) + repr(smtp) + "".join(seen.lines)

@@ -14,7 +14,7 @@ def upgrade() -> None:
         deliveries.alter_column("state", type_=sa.String(16), existing_type=sa.String(9), existing_nullable=False)
         deliveries.add_column(sa.Column("kind", sa.String(32), nullable=False, server_default="alert"))
         deliveries.add_column(sa.Column("thread_id", sa.String(100)))
-    # Keys began with the alert's id, except those of rows that tell of several alerts.
+    # Keys began with the alert's id, except those of rows about several alerts.
     op.execute(
         """
         update deliveries set thread_id = 'alert-' || substr(dedupe_key, 1, 36)
@@ -36,7 +36,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("suppressions")
-    # The earlier schema holds alerts only, and knows no suppression.
+    # The earlier schema has alerts only, and no suppression.
     op.execute("delete from deliveries where kind <> 'alert'")
     op.execute("update deliveries set state = 'dropped' where state = 'suppressed'")
     with op.batch_alter_table("deliveries") as deliveries:
