@@ -99,14 +99,15 @@ def _five_minutes(
     """
     recent = RecentOmissions(lakehouse.settings.home / "cache" / "five_minute_omissions.json")
     known = recent.of(metric.definition for metric in metrics)
-    template = load_model(LAYER, "five_minute_metrics")
+    template = load_model("radar_assets.metrics", "hourly_metrics")
     chosen = composite(lambda some: compose_five_minutes(template, some), metrics).without(
         {omission.definition for omission in known}
     )
 
     def query(model: Model, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
         inputs = {"events": Files.within(events, some)}
-        return lakehouse.engine.query(model, inputs, limit_s=time_limit_s(inputs) if is_limited else None)
+        span = {"start": min(window.start for window in some), "end": max(window.end for window in some)}
+        return lakehouse.engine.query(model, inputs, span, limit_s=time_limit_s(inputs) if is_limited else None)
 
     rows, found = with_fallback(
         chosen,
