@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from radar_assets.events.contract import KINDS, Object, fields_of
 from radar_assets.events.import_sources import BLOCK_BYTES, Block, ImportFailedError
 from radar_assets.lakehouse.sql import Model, load_model
 
@@ -19,21 +20,8 @@ if TYPE_CHECKING:
 
     from radar_assets.lakehouse.engines.base import Engine
 
-FIELDS = (
-    "event_id",
-    "project_id",
-    "type",
-    "event",
-    "category",
-    "user_id",
-    "anonymous_id",
-    "session_id",
-    "timestamp",
-    "sent_at",
-    "received_at",
-    "protocol",
-)
-OBJECTS = ("properties", "context")
+OBJECTS = fields_of(Object)
+FIELDS = tuple(name for name in KINDS if name not in OBJECTS)
 _REQUIRED = (("project_id",), ("timestamp",), ("event",), ("user_id", "anonymous_id"))
 
 LAYER = "radar_assets.events"

@@ -23,6 +23,7 @@ from radar_assets.collector.door import (
 )
 from radar_assets.collector.payloads import shared_time
 from radar_assets.collector.recognition import Shape, recognized
+from radar_assets.events.contract import CanonicalEvent
 
 
 class _Payloads(Event):
@@ -46,7 +47,7 @@ class _Envelope(msgspec.Struct):
 
 _SHAPE = Shape(
     required=(frozenset({"event", "type"}), frozenset({"user_id", "anonymous_id"})),
-    known=frozenset({*Event.__struct_fields__, "project_id", "received_at", "protocol"}),
+    known=frozenset(CanonicalEvent.model_fields),
     keys=frozenset({"key"}),
     expected='an object with event and user_id or anonymous_id, an array of them, one on each line, or {"events": [...]}',
 )
