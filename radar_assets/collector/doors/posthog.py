@@ -27,6 +27,7 @@ from radar_assets.collector.door import (
 )
 from radar_assets.collector.payloads import Payload, is_object, rfc3339, shared_time, with_members
 from radar_assets.collector.recognition import Shape, recognized
+from radar_assets.events.single_events import GROUP_PREFIX
 
 _CAPTURES = ("/batch", "/capture", "/e", "/i/v0/e", "/i/v0/ai/batch")
 _FLAGS = ("/decide", "/flags")
@@ -267,7 +268,7 @@ def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender:
     if kind == "group" and device is None:
         # Server SDKs generate an id for each call. The group's id is stable, and is recognised as not a visitor's.
         name, group = properties.group_type, identifier(properties.group_key)
-        return None, f"$group:{name}:{group}" if name and group else None
+        return None, f"{GROUP_PREFIX}{name}:{group}" if name and group else None
     is_anonymous = properties.is_identified is False or properties.process_person_profile is False
     if (kind == "alias" and device is None) or own == device or is_anonymous:
         return None, own
