@@ -97,7 +97,7 @@ class Fields:
     def constant_parameters(self) -> dict[str, Any]:
         """Parameters of `imported_events.sql`: the constants of fields, and those of members of objects as JSON."""
         return {
-            "field_constants": [self.constants.get(name) for name in (*FIELDS, *OBJECTS)],
+            "field_constants": {name: self.constants.get(name) for name in (*FIELDS, *OBJECTS)},
             "property_constants": json.dumps(_members(self.constants, "properties")),
             "context_constants": json.dumps(_members(self.constants, "context")),
         }
@@ -203,17 +203,24 @@ def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
     header, delimiter = _header(lines)
     parameters = _cells(importing.fields.of(header), header)
     for rows in _batched(_rows(lines, delimiter, len(header))):
-        places, records, cells = zip(*rows, strict=True)
         table = pa.table(
             {
-                "place": pa.array(places, pa.int64()),
-                "is_event": [row is not None for row in cells],
-                "text": pa.array([None if row is None else record for record, row in zip(records, cells, strict=True)]),
-                "cells": pa.array(cells, pa.list_(pa.string())),
+                "place": pa.array([row.place for row in rows], pa.int64()),
+                "is_event": [row.cells is not None for row in rows],
+                "text": pa.array([None if row.cells is None else row.record for row in rows]),
+                "cells": pa.array([row.cells for row in rows], pa.list_(pa.string())),
             }
         )
-        raw = pa.array([record.encode("utf-8", "surrogateescape") for record in records], pa.large_binary())
+        raw = pa.array([row.record.encode("utf-8", "surrogateescape") for row in rows], pa.large_binary())
         yield Batch(raw, importing.events("csv_records", {"rows": table}, **parameters), lines.read_bytes)
+
+
+class _Row(NamedTuple):
+    """A record of a CSV file with the number of its first line; `cells` is `None` if it can't be parsed."""
+
+    place: int
+    record: str
+    cells: list[str] | None
 
 
 class _TextLines:
@@ -260,8 +267,8 @@ def _header(lines: _TextLines) -> tuple[list[str], str]:
     return names, delimiter
 
 
-def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[tuple[int, str, list[str] | None]]:
-    """Number, text and cells of each record; cells are None for lines that can't be parsed."""
+def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[_Row]:
+    """The records after the header."""
     number, reader = 2, csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         try:
@@ -279,15 +286,15 @@ def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[tuple[int, 
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
         record = "".join(taken)
         if cells or record.strip():
-            yield number, record, cells
+            yield _Row(number, record, cells)
         number += len(taken)
 
 
-def _batched(rows: Iterable[tuple[int, str, list[str] | None]]) -> Iterator[list[tuple[int, str, list[str] | None]]]:
+def _batched(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
     batch, size = [], 0
     for row in rows:
         batch.append(row)
-        size += len(row[1])
+        size += len(row.record)
         if size >= BLOCK_BYTES:
             yield batch
             batch, size = [], 0
@@ -296,15 +303,15 @@ def _batched(rows: Iterable[tuple[int, str, list[str] | None]]) -> Iterator[list
 
 
 def _cells(fields: Fields, header: list[str]) -> dict[str, Any]:
-    """Parameters of `csv_records.sql`: positions of cells, from 1."""
-    places = {name: place for place, name in enumerate(header, start=1)}
+    """Parameters of `csv_records.sql`: places of cells; no cell has place 0."""
+    places = _places(header)
     used = set(fields.columns.values())
     properties = {name: name for name in header if name not in used} | fields.members("properties")
     context = fields.members("context")
     return {
-        "field_columns": [
-            places[fields.columns[target]] if target in fields.columns else None for target in (*FIELDS, *OBJECTS)
-        ],
+        "field_places": {
+            target: places[fields.columns[target]] if target in fields.columns else 0 for target in (*FIELDS, *OBJECTS)
+        },
         "property_names": list(properties),
         "property_columns": [places[column] for column in properties.values()],
         "context_names": list(context),
@@ -323,10 +330,10 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
         return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path(column))
 
     # Later lines may have fields that no line has had so far.
-    columns = [fields.columns.get(target, target) for target in (*FIELDS, *OBJECTS)]
+    columns = {target: fields.columns.get(target, target) for target in (*FIELDS, *OBJECTS)}
     properties, context = fields.members("properties"), fields.members("context")
     taken: dict[str, Any] = {}
-    for column in [*columns, *properties.values(), *context.values()]:
+    for column in [*columns.values(), *properties.values(), *context.values()]:
         *parents, last = path(column)
         place: Any = taken
         for parent in parents:
@@ -334,7 +341,8 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
         if place is not None:
             place[last] = None
     return {
-        "field_paths": [pointer(column) for column in columns],
+        "field_paths": [pointer(column) for column in columns.values()],
+        "field_places": _places(columns),
         "property_names": list(properties),
         "property_paths": [pointer(column) for column in properties.values()],
         "context_names": list(context),
@@ -342,6 +350,11 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
         "taken": json.dumps(taken),
         "taken_names": [name for name, rest in taken.items() if rest is None],
     }
+
+
+def _places(names: Iterable[str]) -> dict[str, int]:
+    """Positions in a list of SQL, which start at 1, by name."""
+    return {name: place for place, name in enumerate(names, start=1)}
 
 
 def _members(targets: Mapping[str, str], name: str) -> dict[str, str]:
