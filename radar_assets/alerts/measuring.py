@@ -99,14 +99,15 @@ def _five_minutes(
     """
     recent = RecentOmissions(lakehouse.settings.home / "cache" / "five_minute_omissions.json")
     known = recent.of(metric.definition for metric in metrics)
-    template = load_model(LAYER, "five_minute_metrics")
+    template = load_model("radar_assets.metrics", "hourly_metrics")
     chosen = composite(lambda included: compose_five_minutes(template, included), metrics).without(
         {omission.definition for omission in known}
     )
 
     def query(model: SqlModel, part: Sequence[Window], *, is_limited: bool) -> "pa.Table":
         inputs = {"events": Files.within(events, part)}
-        return lakehouse.engine.query(model, inputs, limit_s=time_limit_s(inputs) if is_limited else None)
+        span = {"start": min(window.start for window in part), "end": max(window.end for window in part)}
+        return lakehouse.engine.query(model, inputs, span, limit_s=time_limit_s(inputs) if is_limited else None)
 
     rows, omissions_by_window = with_fallback(
         chosen,

@@ -11,18 +11,18 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from radar_assets.events.contract import (
-    CLOCK_TOLERANCE,
     DEFAULT_EVENTS,
     FUTURE_TOLERANCE,
+    KINDS,
     MAX_DEPTH,
     MAX_PAYLOAD_BYTES,
-    MAX_TEXT,
     CanonicalEvent,
-    EventType,
     Rejection,
+    Time,
+    lengths,
     parse,
 )
-from radar_assets.events.user_agents import LOOKED_AT, client
+from radar_assets.events.single_events import is_bot, is_of_group, page_path
 
 
 class Hit(NamedTuple):
@@ -51,41 +51,40 @@ def read_hit(line: bytes) -> Hit | None:
     return None if event is None else _hit(event)
 
 
-_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
-_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+_TYPES: dict[Any, Any] = {
+    Time: Annotated[datetime, msgspec.Meta(tz=True)],
+    **{
+        kind: Annotated[str, msgspec.Meta(min_length=bounds[0], max_length=bounds[1])]
+        for kind in KINDS.values()
+        if (bounds := lengths(kind))
+    },
+}
+"""Types for the decoder by the contract's kinds of fields; the other kinds are the same."""
 
 
-class _Event(msgspec.Struct, forbid_unknown_fields=True):
-    event_id: _Text
-    project_id: _Text
-    timestamp: _Time
-    received_at: _Time
-    protocol: _Text
-    type: EventType | None = None
-    event: _Text | None = None
-    category: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | None = None
-    user_id: _Text | None = None
-    anonymous_id: _Text | None = None
-    session_id: _Text | None = None
-    sent_at: _Time | None = None
-    properties: dict[str, Any] | None = None
-    context: dict[str, Any] | None = None
-
-    @property
-    def event_time(self) -> datetime:
-        if self.sent_at is None or abs(self.received_at - self.sent_at) <= CLOCK_TOLERANCE:
-            return self.timestamp
-        return self.timestamp + (self.received_at - self.sent_at)
+def _member(name: str) -> tuple[Any, ...]:
+    kind = _TYPES.get(KINDS[name], KINDS[name])
+    # A missing name is filled in from the type.
+    is_required = CanonicalEvent.model_fields[name].is_required() and name != "event"
+    return (name, kind) if is_required else (name, kind | None, None)
 
 
+_Event: Any = msgspec.defstruct(
+    "_Event",
+    map(_member, KINDS),
+    forbid_unknown_fields=True,
+    kw_only=True,
+    namespace={"event_time": CanonicalEvent.event_time},
+)
+"""The fields of the contract, decoded without its validators."""
 _FIELDS = len(_Event.__struct_fields__)
 _decode = msgspec.json.Decoder(_Event).decode
 # Where a JSON object has a key, and also in some strings.
 _KEY = re.compile(rb'":|"[ \t\r]+:')
 
 
-def _ordinary(line: bytes) -> _Event | None:
-    """The event of a line that the contract certainly accepts; None if that needs a closer look."""
+def _ordinary(line: bytes) -> Any:
+    """The event on a line that the contract is certain to accept, or `None`."""
     if len(line) > MAX_PAYLOAD_BYTES or line.count(b"[") + line.count(b"{") > MAX_DEPTH or b"\\u0000" in line:
         return None
     try:
@@ -131,17 +130,8 @@ def _any(line: bytes) -> CanonicalEvent | None:
     return None if isinstance(verdict, Rejection) else verdict
 
 
-def _hit(event: _Event | CanonicalEvent) -> Hit:
+def _hit(event: Any) -> Hit:
     properties, context = event.properties or {}, event.context or {}
-    page = context.get("page")
-    user_agent = next(
-        (
-            text
-            for text in (context.get("userAgent"), context.get("user_agent"), properties.get("$raw_user_agent"))
-            if text is not None
-        ),
-        None,
-    )
     return Hit(
         project_id=event.project_id,
         event_id=event.event_id,
@@ -149,42 +139,7 @@ def _hit(event: _Event | CanonicalEvent) -> Hit:
         at=min(event.event_time, event.received_at).replace(tzinfo=None),
         visitor_id=event.anonymous_id or event.user_id or "",
         user_id=event.user_id,
-        page=_path(properties, page if isinstance(page, dict) else {}),
-        is_bot=(isinstance(user_agent, str) and client(user_agent[:LOOKED_AT]).is_bot) or _is_of_a_group(event),
+        page=page_path(properties, context),
+        is_bot=is_bot(properties, context)
+        or is_of_group(event.type, event.protocol, event.user_id, event.anonymous_id),
     )
-
-
-def _is_of_a_group(event: _Event | CanonicalEvent) -> bool:
-    """Whether a server sent it about a group, by the rule of `events.sql`."""
-    return (
-        event.type == "group"
-        and event.protocol == "posthog"
-        and event.user_id is None
-        and (event.anonymous_id or "").startswith("$group:")
-    )
-
-
-def _path(properties: dict[str, Any], page: dict[str, Any]) -> str | None:
-    """The path of the page, by the rule of `events.sql`."""
-    own_url = _text(properties, "url") or _text(properties, "$current_url")
-    given = _text(properties, "path") or (None if own_url else _text(page, "path"))
-    if given:
-        path = _location(given)
-    else:
-        url = own_url or _text(page, "url")
-        if not url:
-            return None
-        path = _location(url)
-        scheme, slashes, rest = path.partition("//")
-        if slashes and (not scheme or (scheme.endswith(":") and "/" not in scheme)):
-            path = rest[len(rest.partition("/")[0]) :]
-    return path if path.startswith("/") else f"/{path}"
-
-
-def _text(fields: dict[str, Any], name: str) -> str | None:
-    value = fields.get(name)
-    return value if isinstance(value, str) and value else None
-
-
-def _location(address: str) -> str:
-    return address.partition("#")[0].partition("?")[0]

@@ -5,11 +5,17 @@ The meaning of members belongs to the doors.
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from radar_assets.collector.bodies import MAX_PARTS, TooLargeError
+from radar_assets.events.contract import MAX_PAYLOAD_BYTES
+
 Payload = msgspec.Raw | msgspec.UnsetType
+
+_Exact = TypeVar("_Exact")
+_Loose = TypeVar("_Loose")
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _NUMBER = msgspec.json.Decoder(int | float)
@@ -65,6 +71,28 @@ def is_object(payload: Payload) -> bool:
 def shared_time(value: Any) -> Any:
     """A time that all events of a batch share; `None` if it is too long or of another type."""
     return value if isinstance(value, str | int | float) and len(str(value)) <= _MAX_SHARED else None
+
+
+def decode_either(
+    exact: msgspec.json.Decoder[_Exact], loose: msgspec.json.Decoder[_Loose], body: bytes
+) -> _Exact | _Loose:
+    """Decode a body, with the second decoder if the first one doesn't accept it."""
+    try:
+        return exact.decode(body)
+    except (msgspec.ValidationError, RecursionError):
+        return loose.decode(body)
+
+
+def check_shared(members: Mapping[str, msgspec.Raw], events: int) -> None:
+    """Check members that all events of a batch get, since the key has not been checked yet.
+
+    Raises:
+        TooLargeError: the members are too large, or there are too many for so many events.
+    """
+    if sum(len(name) + len(memoryview(value)) for name, value in members.items()) > MAX_PAYLOAD_BYTES:
+        raise TooLargeError(f"the batch's context and unknown members have more than {MAX_PAYLOAD_BYTES} bytes")
+    if len(members) * events > MAX_PARTS:
+        raise TooLargeError(f"the batch's context and unknown members would give its events over {MAX_PARTS} values")
 
 
 def rfc3339(milliseconds: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from radar_assets.collector.door import MAX_EVENTS, Event, Failed, ForeignRequestError
-from radar_assets.collector.payloads import members_of, object_of
+from radar_assets.collector.payloads import check_shared, members_of, object_of
 from radar_assets.events.contract import DEFAULT_EVENTS
 
 UNKNOWN_MEMBERS = "unknown_members"
@@ -41,6 +41,8 @@ class Shape:
         known: names of all members except keys. An object with no others is of the protocol, whatever it lacks.
         keys: names of members that hold the write key, which is not stored.
         expected: what a body has to look like, for error messages.
+        envelope: names of the members of a batch except keys: its events, members that are used, and members that say nothing of the
+            events. All others are kept in each event, like unknown members of its own.
         within: a member whose own members count for `required` and may hold a key as well.
         unused: known members that an event doesn't use, because of its type, say; they are kept like unknown ones.
     """
@@ -49,6 +51,7 @@ class Shape:
     known: frozenset[str]
     keys: frozenset[str]
     expected: str
+    envelope: frozenset[str] = frozenset()
     within: str = ""
     unused: Callable[[Event, Mapping[str, msgspec.Raw]], Collection[str]] = _uses_all
 
@@ -63,6 +66,18 @@ class Shape:
         """The members with content that an event does not use."""
         known = (self.known - frozenset(self.unused(event, members))) | self.keys
         return {name: value for name, value in members.items() if name not in known and bytes(value) not in EMPTY}
+
+    def unknown_beside(self, batch: bytes, events: int) -> dict[str, msgspec.Raw]:
+        """The members with content that a batch has beside its events, and that the protocol doesn't have.
+
+        Raises:
+            TooLargeError: see `check_shared`.
+        """
+        known = self.envelope | self.keys
+        members = members_of(msgspec.Raw(batch))
+        unknown = {name: value for name, value in members.items() if name not in known and bytes(value) not in EMPTY}
+        check_shared(unknown, events)
+        return unknown
 
     def without_keys(self, raw: msgspec.Raw) -> msgspec.Raw:
         """JSON, or what should be JSON, without write keys."""
@@ -92,12 +107,14 @@ def recognized(
     shape: Shape,
     *,
     is_exact: bool = False,
+    shared: Mapping[str, msgspec.Raw] = {},
 ) -> Sequence[Event | msgspec.Raw | Failed]:
     """The events of a request with all that was sent of them, except keys.
 
     Args:
         raws: gives the JSON of each event.
         is_exact: whether no event can have unknown or unused members, as a decoder that forbids them shows.
+        shared: unknown members of the batch, which each event gets unless it has its own of that name.
 
     Raises:
         ForeignRequestError: no event is of the protocol.
@@ -106,13 +123,14 @@ def recognized(
         # Refused as too large.
         return events
     incomplete = [event for event in events if not isinstance(event, Event) or is_incomplete(event)]
-    if is_exact and not incomplete:
+    is_complete = is_exact and not shared
+    if is_complete and not incomplete:
         return events
     sent = raws()
     if events and len(incomplete) == len(events) and _is_foreign(sent, shape):
         raise ForeignRequestError(f"the body has no event of this protocol; expected: {shape.expected}")
     return [
-        event if is_exact and isinstance(event, Event) else _whole(event, raw, shape)
+        event if is_complete and isinstance(event, Event) else _whole(event, raw, shape, shared)
         for event, raw in zip(events, sent, strict=True)
     ]
 
@@ -133,7 +151,9 @@ def is_incomplete(event: Event) -> bool:
     return not is_named or not (isinstance(event.user_id, str) or isinstance(event.anonymous_id, str))
 
 
-def _whole(event: Event | msgspec.Raw | Failed, raw: msgspec.Raw, shape: Shape) -> Event | msgspec.Raw | Failed:
+def _whole(
+    event: Event | msgspec.Raw | Failed, raw: msgspec.Raw, shape: Shape, shared: Mapping[str, msgspec.Raw]
+) -> Event | msgspec.Raw | Failed:
     if isinstance(event, Failed):
         return Failed(event.error, shape.without_keys(raw))
     if not isinstance(event, Event):
@@ -142,7 +162,7 @@ def _whole(event: Event | msgspec.Raw | Failed, raw: msgspec.Raw, shape: Shape) 
     if members is None:
         # Such as a name that is not UTF-8, which the decoder of the event passed over.
         return shape.without_keys(raw)
-    unknown = shape.unknown(event, members)
+    unknown = {**shared, **shape.unknown(event, members)}
     return _with_unknown(event, unknown) if unknown else event
 
 

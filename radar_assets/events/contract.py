@@ -1,7 +1,7 @@
 """The contract of canonical events: the rules for a landed line, and the verdict on a single one.
 
-`sql/raw_events.sql` applies the same rules to whole segments. A change of a rule goes into both; a test compares them. Finding and
-reading lines belongs to the landing zone.
+Limits, kinds of fields, defaults and tolerances are declared here alone: `contract_sql.py` puts them into `sql/raw_events.sql`, which
+judges whole segments, and `collector/hits.py` decodes by them. Finding and reading lines belongs to the landing zone.
 """
 
 import json
@@ -12,9 +12,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from math import isinf
-from typing import Annotated, Any, Literal, NoReturn, Self
+from types import NoneType
+from typing import Annotated, Any, Literal, NoReturn, Self, get_args, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 MAX_LINE_BYTES = 128 * 2**10
@@ -91,10 +100,12 @@ class _RejectedError(Exception):
         self.rejection = Rejection(reason, detail)
 
 
-_RFC3339 = re.compile(
-    r"(?:19|2\d)\d\d-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:[Zz]|[-+](?:[01]\d|2[0-3]):[0-5]\d)",
-    re.ASCII,
+RFC3339 = (
+    r"(?:19|2[0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
+    r"(?:[Zz]|[-+](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
+"""A regular expression for times with a zone. It works in Python and in SQL engines, and doesn't check the length of months."""
+_RFC3339 = re.compile(RFC3339)
 
 
 def _time(value: Any) -> datetime:
@@ -115,11 +126,13 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_without_nul)]
-Category = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_without_nul)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(_without_nul)]
+Category = Annotated[str, StringConstraints(min_length=0, max_length=MAX_TEXT), AfterValidator(_without_nul)]
 Time = Annotated[datetime, BeforeValidator(_time)]
 EventType = Literal["track", "page", "screen", "identify", "group", "alias"]
+Object = dict[str, Any]
 
+DEFAULT_TYPE: EventType = "track"
 DEFAULT_EVENTS = {
     "page": "page_view",
     "screen": "screen_view",
@@ -136,7 +149,7 @@ class CanonicalEvent(BaseModel):
 
     event_id: Text
     project_id: Text
-    type: EventType = "track"
+    type: EventType = DEFAULT_TYPE
     event: Text
     """Defaults to `page_view` for pages, `screen_view` for screens, and the type itself for other types except `track`."""
     category: Category | None = None
@@ -147,8 +160,8 @@ class CanonicalEvent(BaseModel):
     sent_at: Time | None = None
     received_at: Time
     protocol: Text
-    properties: dict[str, Any] | None = None
-    context: dict[str, Any] | None = None
+    properties: Object | None = None
+    context: Object | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -176,6 +189,32 @@ class CanonicalEvent(BaseModel):
         if self.sent_at is None or abs(self.received_at - self.sent_at) <= CLOCK_TOLERANCE:
             return self.timestamp
         return self.timestamp + (self.received_at - self.sent_at)
+
+
+def _kind(hint: Any) -> Any:
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    return kinds[0] if NoneType in get_args(hint) else hint
+
+
+KINDS: dict[str, Any] = {
+    name: _kind(hint)
+    for name, hint in get_type_hints(CanonicalEvent, include_extras=True).items()
+    if name in CanonicalEvent.model_fields
+}
+"""The kind of each field: `Text`, `Category`, `Time`, `EventType` or `Object`."""
+
+
+def fields_of(*kinds: Any) -> tuple[str, ...]:
+    """The fields of some kinds, in order."""
+    return tuple(name for name, kind in KINDS.items() if kind in kinds)
+
+
+def lengths(kind: Any) -> tuple[int, int] | None:
+    """Minimum and maximum characters of a kind of text; `None` for other kinds."""
+    for constraint in getattr(kind, "__metadata__", ()):
+        if isinstance(constraint, StringConstraints):
+            return constraint.min_length or 0, constraint.max_length or 0
+    return None
 
 
 def parse(line: bytes, projects: Container[str], start_date: date) -> CanonicalEvent | Rejection:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from radar_assets.events.contract import KINDS, Object, fields_of
 from radar_assets.events.import_sources import BLOCK_BYTES, Block, ImportFailedError
 from radar_assets.lakehouse.sql import SqlModel, load_model
 
@@ -19,21 +20,8 @@ if TYPE_CHECKING:
 
     from radar_assets.lakehouse.engines.base import Engine
 
-FIELDS = (
-    "event_id",
-    "project_id",
-    "type",
-    "event",
-    "category",
-    "user_id",
-    "anonymous_id",
-    "session_id",
-    "timestamp",
-    "sent_at",
-    "received_at",
-    "protocol",
-)
-OBJECTS = ("properties", "context")
+OBJECTS = fields_of(Object)
+FIELDS = tuple(name for name in KINDS if name not in OBJECTS)
 _REQUIRED = (("project_id",), ("timestamp",), ("event",), ("user_id", "anonymous_id"))
 
 LAYER = "radar_assets.events"
@@ -109,7 +97,7 @@ class Fields:
     def constant_parameters(self) -> dict[str, Any]:
         """Parameters of `imported_events.sql`: the constants of fields, and those of members of objects as JSON."""
         return {
-            "field_constants": [self.constants.get(name) for name in (*FIELDS, *OBJECTS)],
+            "field_constants": {name: self.constants.get(name) for name in (*FIELDS, *OBJECTS)},
             "property_constants": json.dumps(_members(self.constants, "properties")),
             "context_constants": json.dumps(_members(self.constants, "context")),
         }
@@ -215,17 +203,24 @@ def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
     header, delimiter = _header(lines)
     parameters = _cells(importing.fields.of(header), header)
     for rows in _batched(_rows(lines, delimiter, len(header))):
-        numbers, records, cells = zip(*rows, strict=True)
         table = pa.table(
             {
-                "record_number": pa.array(numbers, pa.int64()),
-                "is_event": [row is not None for row in cells],
-                "text": pa.array([None if row is None else record for record, row in zip(records, cells, strict=True)]),
-                "cells": pa.array(cells, pa.list_(pa.string())),
+                "record_number": pa.array([row.record_number for row in rows], pa.int64()),
+                "is_event": [row.cells is not None for row in rows],
+                "text": pa.array([None if row.cells is None else row.record for row in rows]),
+                "cells": pa.array([row.cells for row in rows], pa.list_(pa.string())),
             }
         )
-        raw = pa.array([record.encode("utf-8", "surrogateescape") for record in records], pa.large_binary())
+        raw = pa.array([row.record.encode("utf-8", "surrogateescape") for row in rows], pa.large_binary())
         yield Batch(raw, importing.events("csv_records", {"rows": table}, **parameters), lines.read_bytes)
+
+
+class _Row(NamedTuple):
+    """A record of a CSV file with the number of its first line; `cells` is `None` if it can't be parsed."""
+
+    record_number: int
+    record: str
+    cells: list[str] | None
 
 
 class _TextLines:
@@ -272,8 +267,8 @@ def _header(lines: _TextLines) -> tuple[list[str], str]:
     return names, delimiter
 
 
-def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[tuple[int, str, list[str] | None]]:
-    """Number, text and cells of each record; cells are None for lines that can't be parsed."""
+def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[_Row]:
+    """The records after the header."""
     number, reader = 2, csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         try:
@@ -291,15 +286,15 @@ def _rows(lines: _TextLines, delimiter: str, width: int) -> Iterator[tuple[int, 
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
         record = "".join(taken)
         if cells or record.strip():
-            yield number, record, cells
+            yield _Row(number, record, cells)
         number += len(taken)
 
 
-def _batched(rows: Iterable[tuple[int, str, list[str] | None]]) -> Iterator[list[tuple[int, str, list[str] | None]]]:
+def _batched(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
     batch, size = [], 0
     for row in rows:
         batch.append(row)
-        size += len(row[1])
+        size += len(row.record)
         if size >= BLOCK_BYTES:
             yield batch
             batch, size = [], 0
@@ -308,15 +303,16 @@ def _batched(rows: Iterable[tuple[int, str, list[str] | None]]) -> Iterator[list
 
 
 def _cells(fields: Fields, header: list[str]) -> dict[str, Any]:
-    """Parameters of `csv_records.sql`: positions of cells, from 1."""
-    positions = {name: position for position, name in enumerate(header, start=1)}
+    """Parameters of `csv_records.sql`: positions of cells; no cell has position 0."""
+    positions = _positions(header)
     used = set(fields.columns.values())
     properties = {name: name for name in header if name not in used} | fields.members("properties")
     context = fields.members("context")
     return {
-        "field_columns": [
-            positions[fields.columns[target]] if target in fields.columns else None for target in (*FIELDS, *OBJECTS)
-        ],
+        "field_positions": {
+            target: positions[fields.columns[target]] if target in fields.columns else 0
+            for target in (*FIELDS, *OBJECTS)
+        },
         "property_names": list(properties),
         "property_columns": [positions[column] for column in properties.values()],
         "context_names": list(context),
@@ -335,10 +331,10 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
         return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path(column))
 
     # Later lines may have fields that no line has had so far.
-    columns = [fields.columns.get(target, target) for target in (*FIELDS, *OBJECTS)]
+    columns = {target: fields.columns.get(target, target) for target in (*FIELDS, *OBJECTS)}
     properties, context = fields.members("properties"), fields.members("context")
     taken: dict[str, Any] = {}
-    for column in [*columns, *properties.values(), *context.values()]:
+    for column in [*columns.values(), *properties.values(), *context.values()]:
         *parents, last = path(column)
         node: Any = taken
         for parent in parents:
@@ -346,7 +342,8 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
         if node is not None:
             node[last] = None
     return {
-        "field_paths": [pointer(column) for column in columns],
+        "field_paths": [pointer(column) for column in columns.values()],
+        "field_positions": _positions(columns),
         "property_names": list(properties),
         "property_paths": [pointer(column) for column in properties.values()],
         "context_names": list(context),
@@ -354,6 +351,11 @@ def _paths(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
         "taken": json.dumps(taken),
         "taken_names": [name for name, rest in taken.items() if rest is None],
     }
+
+
+def _positions(names: Iterable[str]) -> dict[str, int]:
+    """Positions in a list of SQL, which start at 1, by name."""
+    return {name: position for position, name in enumerate(names, start=1)}
 
 
 def _members(targets: Mapping[str, str], name: str) -> dict[str, str]:

@@ -129,8 +129,9 @@ def import_file(
             name = f"import-{part:05}-{digest.hexdigest()[:20]}"
 
             def land(portion: tuple[datetime, memoryview], name: str = name) -> bool:
+                hour, lines = portion
                 try:
-                    write_segment(landing, portion[0], name, [bytes(portion[1])])
+                    write_segment(landing, hour, name, [bytes(lines)])
                 except FileExistsError:
                     return False
                 return True

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from radar_assets.events.contract_sql import raw_events_model
 from radar_assets.events.landing import Segment, list_segments, read_lines
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.catalog import Build, Commit, discard
@@ -72,7 +73,7 @@ def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *
         try:
             for part in _parts(segments):
                 files += lakehouse.engine.write(
-                    load_model(LAYER, "raw_events"),
+                    raw_events_model(),
                     {"lines": functools.partial(_stream, part), "projects": known},
                     parameters,
                     RAW_EVENTS,

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from radar_assets.events.contract_sql import raw_events_model
 from radar_assets.events.landing import Landing, Segment, list_hours, list_segments, write_segment
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -70,7 +71,7 @@ def replay_rejected(
     start = {"start_date": lakehouse.settings.start_date}
     with (
         engine.staged(load_model(LAYER, "replay_candidates"), rejected, chosen) as candidates,
-        engine.staged(load_model(LAYER, "raw_events"), {"lines": candidates, "projects": known}, start) as verdicts,
+        engine.staged(raw_events_model(), {"lines": candidates, "projects": known}, start) as verdicts,
         engine.staged(
             load_model(LAYER, "replayed_lines"),
             {"candidates": candidates, "verdicts": verdicts, "raw_events": _events_of_the_time(lakehouse, verdicts)},

@@ -1,5 +1,6 @@
 """SQL models, each one statement in a `.sql` file named like its table, and their column lineage."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -20,6 +21,15 @@ class SqlModel:
 
     name: str
     sql: str
+
+    def with_fragments(self, **fragments: str) -> "SqlModel":
+        """The model with SQL in place of parameters: rules that are declared in code, and constants that have to be literals.
+
+        Args:
+            fragments: trusted SQL by name of the parameter.
+        """
+        names = "|".join(map(re.escape, fragments))
+        return SqlModel(self.name, re.sub(rf"\$({names})\b", lambda found: fragments[found[1]], self.sql))
 
     def parse(self) -> "exp.Query":
         """The statement's syntax tree."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial, reduce
-from typing import Any, Literal
+from typing import Any
 
 from radar_assets.lakehouse.fallback import Composite
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.metrics.registry import STANDARD_METRICS, Grain, Metric
 
-Bucket = Literal["window_start", "hour", "date"]
-"""A column by which a model groups."""
+_WIDTHS = {"window_start": "interval 5 minutes", "hour": "interval 1 hour"}
+"""Widths of the windows of `hourly_metrics.sql`, by the column that holds their start."""
 
 
 def composite(compose: Callable[[Sequence[Metric]], SqlModel], metrics: Sequence[Metric]) -> Composite:
@@ -36,18 +36,20 @@ def compose_five_minutes(model: SqlModel, metrics: Sequence[Metric]) -> SqlModel
     """The statement that computes metrics of events by five minutes. No table holds these.
 
     Args:
-        model: `five_minute_metrics`, which equals `hourly_metrics` except for the time it groups by.
+        model: `hourly_metrics`. The start of each five minutes is in the column `window_start`.
     """
-    return _compose(model, tuple(metric for metric in metrics if metric.source == "events"), "window_start")
+    chosen = tuple(metric for metric in metrics if metric.source == "events")
+    return _compose(SqlModel("five_minute_metrics", model.sql), chosen, "window_start")
 
 
 @cache
-def _compose(model: SqlModel, metrics: tuple[Metric, ...], bucket: Bucket) -> SqlModel:
+def _compose(model: SqlModel, metrics: tuple[Metric, ...], time_column: str) -> SqlModel:
     from sqlglot import exp
 
     from radar_assets.metrics.expressions import computation
 
-    tree: Any = model.parse()
+    tree: Any = model.with_fragments(width=_WIDTHS.get(time_column, "")).parse()
+    bucket = "window_start" if time_column in _WIDTHS else time_column
     expressions = {cte.alias: cte.this for cte in tree.ctes}
     branches = []
     for metric in metrics:
@@ -68,8 +70,9 @@ def _compose(model: SqlModel, metrics: tuple[Metric, ...], bucket: Bucket) -> Sq
         )
     ctes = tree.args["with_"].pop()
     computed = reduce(partial(exp.union, distinct=False, copy=False), branches, tree).subquery("computed")
+    columns = ("project_id", exp.alias_(exp.column(bucket), time_column), "metric", "value")
     # Nulls and values too large for a double have no row. Without an order, DuckDB writes the branches in parallel, each to its own
     # file in every partition.
-    body = exp.select("*").from_(computed).where("isfinite(value)").order_by(exp.column(bucket))
+    body = exp.select(*columns).from_(computed).where("isfinite(value)").order_by(exp.column(bucket))
     body.set("with_", ctes)
     return SqlModel(model.name, body.sql(dialect="duckdb", comments=False, pretty=True))

@@ -1,4 +1,4 @@
-"""Opens the operational store: schema migrations, locks, sessions and the lookup of a row by id. Other queries belong in the layers."""
+"""Opens the operational store: schema migrations, locks, sessions and lookups by id. Other queries belong in the layers."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress

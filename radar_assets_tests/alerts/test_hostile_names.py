@@ -99,8 +99,9 @@ def test_hostile_names_of_metrics_are_quoted_in_composed_sql(tmp_path: Path) -> 
     names = payloads(tmp_path / "made")
     count = {"source": "events", "expression": "count(*)", "title": "x", "description": "x"}
     metrics = [Metric(name=name, **count) for name in names]  # pyright: ignore[reportArgumentType]
-    model = compose_five_minutes(load_model("radar_assets.alerts", "five_minute_metrics"), metrics)
-    found = engine().query(model, {"events": relation(EVENTS, [event(at=NOON)])})
+    model = compose_five_minutes(load_model("radar_assets.metrics", "hourly_metrics"), metrics)
+    span = {"start": NOON, "end": NOON + HOUR}
+    found = engine().query(model, {"events": relation(EVENTS, [event(at=NOON)])}, span)
     assert {(row["metric"], row["value"]) for row in found.to_pylist()} == {(name, 1) for name in names}
     assert not (tmp_path / "made").exists()
 

@@ -25,6 +25,7 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     import pyarrow as pa
     import sqlglot  # noqa: F401 - the module that composes the metrics is loaded before, too
 
+    from radar_assets.events.contract_sql import raw_events_model
     from radar_assets.events.traffic_sources import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
     from radar_assets.lakehouse.sql import load_model
@@ -64,7 +65,7 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     lines = _statement("lines").replace("$files", str([str(path) for path in sorted(Path(landing).rglob("*.ndjson"))]))
     connection.execute(f"create view lines as {lines}")
     connection.register("projects", pa.table({"project_id": [one.id for one in simulated_projects(int(projects))]}))
-    write("raw_events", load_model("radar_assets.events", "raw_events").sql, {"start_date": window.start.date()})
+    write("raw_events", raw_events_model().sql, {"start_date": window.start.date()})
     write("rejected_events", load_model("radar_assets.events", "rejected_events").sql, span)
     seen = connection.execute(load_model("radar_assets.events", "user_agents").sql, span).fetchall()
     connection.register("user_agents", describe_user_agents(text for (text,) in seen))

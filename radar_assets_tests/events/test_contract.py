@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radar_assets.events.contract import CanonicalEvent, Reason, Rejection, parse
+from radar_assets.events.contract_sql import raw_events_model
 from radar_assets.events.landing import list_segments, read_lines, write_segment
 from radar_assets.events.tables import RAW_EVENTS
-from radar_assets.lakehouse.sql import load_model
 from radar_assets_tests.events.lines import PROJECTS, good_line, hostile_lines, lines
 
 START = date(2026, 1, 1)
@@ -32,7 +32,7 @@ def raw_events(landing: Path, threads: int = 1) -> list[Row]:
     with duckdb.connect(config={"threads": threads, "memory_limit": "1GB"}) as connection:
         connection.register("lines", pa.RecordBatchReader.from_batches(first.schema, (first, *batches)))
         connection.register("projects", pa.table({"project_id": list(PROJECTS)}))
-        model = load_model("radar_assets.events", "raw_events")
+        model = raw_events_model()
         rows = connection.execute(model.sql, {"start_date": START}).to_arrow_table()
     assert tuple(rows.column_names) == RAW_EVENTS.column_names
     return sorted(rows.to_pylist(), key=lambda row: (row["segment"], row["line_number"]))
@@ -270,7 +270,7 @@ def test_the_model_returns_the_types_of_its_table() -> None:
         batches = list(read_lines(list_segments(Path(folder), HOUR)))
         connection.register("lines", pa.RecordBatchReader.from_batches(batches[0].schema, batches))
         connection.register("projects", pa.table({"project_id": ["shop"]}))
-        sql = load_model("radar_assets.events", "raw_events").sql
+        sql = raw_events_model().sql
         described = connection.execute(f"describe {sql}", {"start_date": START}).fetchall()
     assert [(name, kind) for name, kind, *_ in described] == [
         (column.name, types[column.type]) for column in RAW_EVENTS.columns

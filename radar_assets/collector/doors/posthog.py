@@ -25,8 +25,9 @@ from radar_assets.collector.door import (
     attempt,
     identifier,
 )
-from radar_assets.collector.payloads import Payload, is_object, rfc3339, shared_time, with_members
+from radar_assets.collector.payloads import Payload, decode_either, is_object, rfc3339, shared_time, with_members
 from radar_assets.collector.recognition import Shape, recognized
+from radar_assets.events.single_events import GROUP_PREFIX
 
 _CAPTURES = ("/batch", "/capture", "/e", "/i/v0/e", "/i/v0/ai/batch")
 _FLAGS = ("/decide", "/flags")
@@ -107,10 +108,19 @@ class _Properties(msgspec.Struct, rename=lambda name: f"${name}"):
 
 
 class _Request(msgspec.Struct):
+    """An event, or a batch of them. Older SDKs for Python write `sentAt`."""
+
     api_key: Any = None
     token: Any = None
     sent_at: Any = None
+    sent_at_camel: Any = msgspec.field(default=None, name="sentAt")
     batch: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _ExactRequest(_Request, forbid_unknown_fields=True):
+    """A batch without unknown members. The one here says nothing of its events."""
+
+    historical_migration: Payload = msgspec.UNSET
 
 
 _KEYS = frozenset({"api_key", "token"})
@@ -118,11 +128,12 @@ _SHAPE = Shape(
     required=(frozenset({"event"}), frozenset({"distinct_id"})),
     known=frozenset(_Exact.__struct_encode_fields__) - _KEYS,
     keys=_KEYS,
+    envelope=frozenset(_ExactRequest.__struct_encode_fields__) - _KEYS,
     within="properties",
     unused=lambda _, members: () if is_object(members.get("properties", msgspec.UNSET)) else ("$set", "$set_once"),
     expected='an object with event, distinct_id and properties, an array of them, or {"api_key": ..., "batch": [...]}',
 )
-_REQUEST = msgspec.json.Decoder(_Request)
+_REQUEST, _EXACT_REQUEST = msgspec.json.Decoder(_Request), msgspec.json.Decoder(_ExactRequest)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _CAPTURED, _EXACT = msgspec.json.Decoder(_Captured), msgspec.json.Decoder(_Exact)
 _PROPERTIES = msgspec.json.Decoder(_Properties)
@@ -151,8 +162,10 @@ class PostHogDoor:
         else:
             sent = _read(body)
             raws = [msgspec.Raw(body)] if sent.batch is msgspec.UNSET else sent.batch
+        is_single = sent.batch is msgspec.UNSET
+        shared = {} if is_single or isinstance(sent, _ExactRequest) else _SHAPE.unknown_beside(body, len(raws))
         # posthog-js puts the time, in ms since 1970, in the query if the body has none.
-        sent_at = shared_time(sent.sent_at or rfc3339(request.query.get("_")))
+        sent_at = shared_time(sent.sent_at or sent.sent_at_camel or rfc3339(request.query.get("_")))
         found = [_captured(raw) for raw in raws[: MAX_EVENTS + 1]]
         tokens = (each[1].token for each in found if isinstance(each, tuple))
         given = sent.api_key or sent.token
@@ -164,7 +177,7 @@ class PostHogDoor:
         is_exact = all(isinstance(each, tuple) and _is_exact(each[0]) for each in found)
         return Batch(
             key if isinstance(key, str) else None,
-            recognized(events, lambda: raws[: MAX_EVENTS + 1], _SHAPE, is_exact=is_exact),
+            recognized(events, lambda: raws[: MAX_EVENTS + 1], _SHAPE, is_exact=is_exact, shared=shared),
         )
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
@@ -196,7 +209,7 @@ def _body(request: Request) -> bytes:
 
 def _read(body: bytes) -> _Request:
     try:
-        return _REQUEST.decode(body)
+        return decode_either(_EXACT_REQUEST, _REQUEST, body) if b'"batch"' in body else _REQUEST.decode(body)
     except msgspec.ValidationError as error:
         raise MalformedRequestError(
             f"the body has to be a JSON object, an event or with an array batch: {error}"
@@ -267,7 +280,7 @@ def _ids(kind: str | None, captured: _Captured, properties: _Properties, sender:
     if kind == "group" and device is None:
         # Server SDKs generate an id for each call. The group's id is stable, and is recognised as not a visitor's.
         name, group = properties.group_type, identifier(properties.group_key)
-        return None, f"$group:{name}:{group}" if name and group else None
+        return None, f"{GROUP_PREFIX}{name}:{group}" if name and group else None
     is_anonymous = properties.is_identified is False or properties.process_person_profile is False
     if (kind == "alias" and device is None) or own == device or is_anonymous:
         return None, own

@@ -21,8 +21,9 @@ from radar_assets.collector.door import (
     Outcome,
     Request,
 )
-from radar_assets.collector.payloads import shared_time
+from radar_assets.collector.payloads import decode_either, shared_time
 from radar_assets.collector.recognition import Shape, recognized
+from radar_assets.events.contract import CanonicalEvent
 
 
 class _Payloads(Event):
@@ -44,10 +45,15 @@ class _Envelope(msgspec.Struct):
     sent_at: Any = None
 
 
+class _ExactEnvelope(_Envelope, forbid_unknown_fields=True):
+    """An envelope without other members."""
+
+
 _SHAPE = Shape(
     required=(frozenset({"event", "type"}), frozenset({"user_id", "anonymous_id"})),
-    known=frozenset({*Event.__struct_fields__, "project_id", "received_at", "protocol"}),
+    known=frozenset(CanonicalEvent.model_fields),
     keys=frozenset({"key"}),
+    envelope=frozenset(_Envelope.__struct_fields__),
     expected='an object with event and user_id or anonymous_id, an array of them, one on each line, or {"events": [...]}',
 )
 _EVENT = msgspec.json.Decoder(_Payloads)
@@ -55,7 +61,7 @@ _EXACT = msgspec.json.Decoder(_Exact)
 _EXACTS = msgspec.json.Decoder(list[_Exact])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder(msgspec.Raw)
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_ENVELOPE, _EXACT_ENVELOPE = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(_ExactEnvelope)
 
 
 class RadarDoor:
@@ -73,12 +79,14 @@ class RadarDoor:
             raise MalformedRequestError("the body has to be a JSON object, an array of them, or one per line")
         if b'"events"' in body and (envelope := _envelope(body)):
             raws = envelope.events[: MAX_EVENTS + 1]
+            shared = {} if isinstance(envelope, _ExactEnvelope) else _SHAPE.unknown_beside(body, len(raws))
             events, is_exact = _events(raws)
             sent_at = shared_time(envelope.sent_at)
             for event in events:
                 if isinstance(event, Event) and event.sent_at is None:
                     event.sent_at = sent_at
-            return Batch(key or envelope.key or "", recognized(events, lambda: raws, _SHAPE, is_exact=is_exact))
+            events = recognized(events, lambda: raws, _SHAPE, is_exact=is_exact, shared=shared)
+            return Batch(key or envelope.key or "", events)
         lines = _documents(body)
         events, is_exact = _events(lines)
         return Batch(key, recognized(events, lambda: lines, _SHAPE, is_exact=is_exact))
@@ -122,7 +130,7 @@ def _event(raw: msgspec.Raw) -> Event | msgspec.Raw:
 
 def _envelope(body: bytes) -> _Envelope | None:
     try:
-        return _ENVELOPE.decode(body)
+        return decode_either(_EXACT_ENVELOPE, _ENVELOPE, body)
     except msgspec.DecodeError:
         return None
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from radar_assets.collector.bodies import MAX_PARTS, TooLargeError
 from radar_assets.collector.door import (
     MAX_EVENTS,
     STATUS,
@@ -22,9 +21,16 @@ from radar_assets.collector.door import (
     attempt,
     identifier,
 )
-from radar_assets.collector.payloads import Payload, is_object, members_of, over, shared_time, with_members
+from radar_assets.collector.payloads import (
+    Payload,
+    check_shared,
+    is_object,
+    members_of,
+    over,
+    shared_time,
+    with_members,
+)
 from radar_assets.collector.recognition import Shape, recognized
-from radar_assets.events.contract import MAX_PAYLOAD_BYTES
 
 _KINDS = ("track", "identify", "page", "screen", "group", "alias")
 _SHORT = {kind[0]: kind for kind in _KINDS}
@@ -68,8 +74,13 @@ class _Envelope(msgspec.Struct, rename="camel"):
     context: Payload = msgspec.UNSET
 
 
-class _Batch(_Envelope, kw_only=True):
+class _Batch(_Envelope, kw_only=True, forbid_unknown_fields=True):
+    """A batch without unknown members. Those here say nothing of its messages."""
+
     batch: list[_Exact]
+    integrations: Payload = msgspec.UNSET
+    message_id: Payload = msgspec.UNSET
+    sequence: Payload = msgspec.UNSET
 
 
 class _LooseBatch(_Envelope, kw_only=True):
@@ -119,6 +130,7 @@ _SHAPE = Shape(
     required=(frozenset({"userId", "anonymousId"}),),
     known=frozenset(_Exact.__struct_encode_fields__) - _KEYS,
     keys=_KEYS,
+    envelope=frozenset(_Batch.__struct_encode_fields__) - _KEYS,
     unused=_unused,
     expected='a message with userId or anonymousId, or {"batch": [...]} of messages that have a type, too',
 )
@@ -166,22 +178,22 @@ def _read_batch(request: Request) -> Batch:
         batch = _loose_batch(request.body)
     is_exact = isinstance(batch, _Batch) and all(map(_uses_all, batch.batch))
     messages = batch.batch[: MAX_EVENTS + 1]
-    shared = _shared(batch, len(messages))
+    unknown = {} if isinstance(batch, _Batch) else _SHAPE.unknown_beside(request.body, len(messages))
+    if isinstance(batch.context, msgspec.Raw) and not is_object(batch.context):
+        unknown["context"] = batch.context
+    shared = _shared(batch, unknown, len(messages))
     events = [
         attempt(_event, message, shared) if isinstance(message, _Message) else _one_of_many(message, shared)
         for message in messages
     ]
     raws = lambda: _loose_batch(request.body).batch[: MAX_EVENTS + 1]  # noqa: E731
-    return Batch(_key(request, batch), recognized(events, raws, _SHAPE, is_exact=is_exact))
+    return Batch(_key(request, batch), recognized(events, raws, _SHAPE, is_exact=is_exact, shared=unknown))
 
 
-def _shared(batch: _Envelope, messages: int) -> _Shared:
-    """The members that messages share, within limits, since the key is not checked yet."""
-    if batch.context is not msgspec.UNSET and len(bytes(batch.context)) > MAX_PAYLOAD_BYTES:
-        raise TooLargeError(f"the batch's context has more than the {MAX_PAYLOAD_BYTES} bytes that an event may have")
+def _shared(batch: _Envelope, unknown: Mapping[str, msgspec.Raw], messages: int) -> _Shared:
+    """The members that messages share, checked together with the unknown ones."""
     members = members_of(batch.context)
-    if len(members) * messages > MAX_PARTS:
-        raise TooLargeError(f"the batch's context would give its messages more than {MAX_PARTS} values")
+    check_shared({**unknown, **members}, messages)
     context = msgspec.Raw(msgspec.json.encode(members)) if members else msgspec.UNSET
     return _Shared(shared_time(batch.sent_at), context, members)
 

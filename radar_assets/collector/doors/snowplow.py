@@ -23,7 +23,7 @@ from radar_assets.collector.door import (
     attempt,
     identifier,
 )
-from radar_assets.collector.payloads import number, rfc3339, size
+from radar_assets.collector.payloads import decode_either, number, rfc3339, size
 from radar_assets.collector.recognition import Shape, recognized
 from radar_assets.events.user_agents import LOOKED_AT
 
@@ -102,6 +102,12 @@ class _Payload(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
+class _ExactPayload(_Payload, forbid_unknown_fields=True):
+    """A batch without unknown members."""
+
+    schema: Any = None
+
+
 class _Described(msgspec.Struct):
     data: Any
 
@@ -110,10 +116,11 @@ _SHAPE = Shape(
     required=(frozenset({"e", "aid"}),),
     known=_SAME | _OF_TYPES,
     keys=_KEYS,
+    envelope=frozenset(_ExactPayload.__struct_encode_fields__),
     unused=_unused,
     expected='{"schema": ..., "data": [...]} of objects with e, the type of event, and aid, the app id',
 )
-_PAYLOAD = msgspec.json.Decoder(_Payload)
+_PAYLOAD, _EXACT_PAYLOAD = msgspec.json.Decoder(_Payload), msgspec.json.Decoder(_ExactPayload)
 _FIELDS = msgspec.json.Decoder(dict[str, Any])
 _DESCRIBED = msgspec.json.Decoder(_Described)
 
@@ -131,16 +138,13 @@ class SnowplowDoor:
             events = [attempt(_event, request.query, request)]
             events = recognized(events, lambda: [sent], _SHAPE, is_exact=_is_exact(request.query))
             return Batch(request.query.get("aid"), events)
-        try:
-            raws = _PAYLOAD.decode(request.body).data[: MAX_EVENTS + 1]
-        except msgspec.ValidationError as error:
-            raise MalformedRequestError(
-                f"the body has to be a JSON object with an array named data: {error}"
-            ) from error
+        payload = _payload(request.body)
+        raws = payload.data[: MAX_EVENTS + 1]
+        shared = {} if isinstance(payload, _ExactPayload) else _SHAPE.unknown_beside(request.body, len(raws))
         sent = [_fields(raw) for raw in raws]
         key = next((fields["aid"] for fields in sent if fields and isinstance(fields.get("aid"), str)), None)
         events = [_event_of(fields, raw, key, request) for fields, raw in zip(sent, raws, strict=True)]
-        return Batch(key, recognized(events, lambda: raws, _SHAPE, is_exact=all(map(_is_exact, sent))))
+        return Batch(key, recognized(events, lambda: raws, _SHAPE, is_exact=all(map(_is_exact, sent)), shared=shared))
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
         """The pixel, or a short text."""
@@ -148,6 +152,13 @@ class SnowplowDoor:
             return Answer(200, _PIXEL, "image/gif", {"Cache-Control": "no-cache, no-store, must-revalidate"})
         text = "ok" if outcome is Outcome.ACCEPTED else f"{outcome.value}: {detail}"
         return Answer(STATUS[outcome], text.encode(), "text/plain; charset=utf-8")
+
+
+def _payload(body: bytes) -> _Payload:
+    try:
+        return decode_either(_EXACT_PAYLOAD, _PAYLOAD, body)
+    except msgspec.ValidationError as error:
+        raise MalformedRequestError(f"the body has to be a JSON object with an array named data: {error}") from error
 
 
 def _fields(raw: msgspec.Raw) -> dict[str, Any] | None:

@@ -4,7 +4,12 @@ with parsed as (
         record_number,
         text,
         -- Lines that are not JSON give null; the contract rejects them.
-        try(json_extract_string(text, ['/event_id', '/project_id', '/protocol', '/received_at'])) as sent
+        try(
+            json_transform(
+                text,
+                '{"event_id": "VARCHAR", "project_id": "VARCHAR", "protocol": "VARCHAR", "received_at": "VARCHAR"}'
+            )
+        ) as sent
     from lines
 ),
 
@@ -18,23 +23,24 @@ events as (
 select
     record_number,
     coalesce(is_event, false) as is_event,
-    if(is_event, sent[2], null) as project_id,
-    if(is_event, make_timestamp(epoch_us(try_cast(coalesce(sent[4], $now) as timestamptz))), null) as received_at,
+    if(is_event, sent.project_id, null) as project_id,
+    case when is_event then make_timestamp(epoch_us(try_cast(coalesce(sent.received_at, $now) as timestamptz))) end
+        as received_at,
     case
-        when is_event and (sent[1] is null or sent[3] is null or sent[4] is null)
+        when is_event and (sent.event_id is null or sent.protocol is null or sent.received_at is null)
             then
                 json_merge_patch(
                     text,
                     json_merge_patch(
                         '{}',
                         json_object(
-                            'event_id', if(sent[1] is null, substr(sha256(text || record_number), 1, 32), null),
-                            'protocol', if(sent[3] is null, 'import', null),
-                            'received_at', if(sent[4] is null, $now, null)
+                            'event_id', if(sent.event_id is null, substr(sha256(text || record_number), 1, 32), null),
+                            'protocol', if(sent.protocol is null, 'import', null),
+                            'received_at', if(sent.received_at is null, $now, null)
                         )
                     ),
                     -- Lines received by this import get no `sent_at`: the delay says nothing about the sender's clock.
-                    if(sent[4] is null, '{"sent_at": null}', '{}')
+                    if(sent.received_at is null, '{"sent_at": null}', '{}')
                 )
                 || chr(10)
     end as line

@@ -136,6 +136,7 @@ named as (
     from accepted
 ),
 
+-- `single_events.py` has the same rules for the path, bots and groups.
 -- From here to `sites`, URLs are split with string functions, since a regular expression with groups takes four times
 -- as long. Each step is a query of its own: aliases used within their own select are copied into each use, and planning
 -- took half a second.
@@ -168,7 +169,7 @@ hosts as (
         lower(split_part(authority, '@', -1)) as host_and_port,
         case
             when given_path is not null then split_part(split_part(given_path, '#', 1), '?', 1)
-            when authority is null then location
+            when authority is null or (authority = '' and not contains(location, '//')) then location
             else substr(location, strpos(location, '//') + length(authority) + 2)
         end as bare_path,
         if(prefix(linking_host, 'www.'), substr(linking_host, 5), linking_host) as linking_domain,

@@ -1,22 +1,22 @@
 -- Canonical events, one line each, from records with named fields. Records that are not events have a null line.
-with parsed as (
+with filled as (
     select
         record_number,
         is_event,
-        coalesce(($field_constants::varchar[])[1], event_id) as event_id,
-        coalesce(($field_constants::varchar[])[2], project_id) as project_id,
-        coalesce(($field_constants::varchar[])[3], type) as type,
-        coalesce(($field_constants::varchar[])[4], event) as event,
-        coalesce(($field_constants::varchar[])[5], category) as category,
-        coalesce(($field_constants::varchar[])[6], user_id) as user_id,
-        coalesce(($field_constants::varchar[])[7], anonymous_id) as anonymous_id,
-        coalesce(($field_constants::varchar[])[8], session_id) as session_id,
-        coalesce(($field_constants::varchar[])[9], timestamp) as timestamp,
-        coalesce(($field_constants::varchar[])[10], sent_at) as sent_at,
-        coalesce(($field_constants::varchar[])[11], received_at) as received_at,
-        coalesce(($field_constants::varchar[])[12], protocol) as protocol,
-        coalesce(($field_constants::varchar[])[13], properties) as properties,
-        coalesce(($field_constants::varchar[])[14], context) as context,
+        coalesce($field_constants.event_id, event_id) as event_id,
+        coalesce($field_constants.project_id, project_id) as project_id,
+        coalesce($field_constants.type, type) as type,
+        coalesce($field_constants.event, event) as event,
+        coalesce($field_constants.category, category) as category,
+        coalesce($field_constants.user_id, user_id) as user_id,
+        coalesce($field_constants.anonymous_id, anonymous_id) as anonymous_id,
+        coalesce($field_constants.session_id, session_id) as session_id,
+        coalesce($field_constants.timestamp, timestamp) as timestamp,
+        coalesce($field_constants.sent_at, sent_at) as sent_at,
+        coalesce($field_constants.received_at, received_at) as received_at,
+        coalesce($field_constants.protocol, protocol) as protocol,
+        coalesce($field_constants.properties, properties) as properties,
+        coalesce($field_constants.context, context) as context,
         other_members,
         property_members,
         context_members
@@ -37,7 +37,7 @@ timed as (
                 when abs(try_cast(sent as double)) < 1e17 then make_timestamp(try_cast(sent as double)::bigint)
                 when abs(try_cast(sent as double)) < 1e20 then make_timestamp((try_cast(sent as double) / 1e3)::bigint)
             end
-        ) as times,
+        ) as converted,
         -- If properties or context is not an object, it becomes a member of that name. Objects may contain line breaks,
         -- which JSON allows and NDJSON does not.
         case
@@ -48,12 +48,17 @@ timed as (
             when try(json_type(context)) = 'OBJECT' then replace(context, chr(10), ' ')
             else coalesce('{"context":' || to_json(context) || '}', '{}')
         end as given_context
-    from parsed
+    from filled
 ),
 
 merged as (
     select
         *,
+        {
+            'received_at': converted[1],
+            'timestamp': converted[2],
+            'sent_at': converted[3]
+        } as times,
         case
             when other_members is null and property_members is null and $property_constants = '{}' then given_properties
             else
@@ -75,7 +80,7 @@ select
     record_number,
     is_event,
     project_id,
-    if(is_event, times[1], null) as received_at,
+    if(is_event, times.received_at, null) as received_at,
     -- Invalid times stay as they are, and the contract rejects them.
     if(
         is_event,
@@ -89,11 +94,14 @@ select
             ',"user_id":' || to_json(user_id),
             ',"anonymous_id":' || to_json(anonymous_id),
             ',"session_id":' || to_json(session_id),
-            ',"timestamp":' || to_json(coalesce(strftime(times[2], '%Y-%m-%dT%H:%M:%S.%fZ'), timestamp)),
+            ',"timestamp":' || to_json(coalesce(strftime(times.timestamp, '%Y-%m-%dT%H:%M:%S.%fZ'), timestamp)),
             ',"sent_at":'
-            || if(received_at is null, null, to_json(coalesce(strftime(times[3], '%Y-%m-%dT%H:%M:%S.%fZ'), sent_at))),
+            || case
+                when received_at is not null
+                    then to_json(coalesce(strftime(times.sent_at, '%Y-%m-%dT%H:%M:%S.%fZ'), sent_at))
+            end,
             ',"received_at":',
-            to_json(coalesce(strftime(times[1], '%Y-%m-%dT%H:%M:%S.%fZ'), received_at)),
+            to_json(coalesce(strftime(times.received_at, '%Y-%m-%dT%H:%M:%S.%fZ'), received_at)),
             ',"properties":' || nullif(all_properties::varchar, '{}'),
             ',"context":' || nullif(all_context::varchar, '{}'),
             ',"protocol":',

@@ -18,20 +18,23 @@ events as (
 select
     record_number,
     is_event,
-    case when is_event then coalesce(fields[1], substr(sha256(text || record_number), 1, 32)) end as event_id,
-    fields[2] as project_id,
-    fields[3] as type,
-    fields[4] as event,
-    fields[5] as category,
-    fields[6] as user_id,
-    fields[7] as anonymous_id,
-    fields[8] as session_id,
-    fields[9] as timestamp,
-    fields[10] as sent_at,
-    fields[11] as received_at,
-    fields[12] as protocol,
-    fields[13] as properties,
-    fields[14] as context,
+    case
+        when is_event
+            then coalesce(fields[$field_positions.event_id], substr(sha256(text || record_number), 1, 32))
+    end as event_id,
+    fields[$field_positions.project_id] as project_id,
+    fields[$field_positions.type] as type,
+    fields[$field_positions.event] as event,
+    fields[$field_positions.category] as category,
+    fields[$field_positions.user_id] as user_id,
+    fields[$field_positions.anonymous_id] as anonymous_id,
+    fields[$field_positions.session_id] as session_id,
+    fields[$field_positions.timestamp] as timestamp,
+    fields[$field_positions.sent_at] as sent_at,
+    fields[$field_positions.received_at] as received_at,
+    fields[$field_positions.protocol] as protocol,
+    fields[$field_positions.properties] as properties,
+    fields[$field_positions.context] as context,
     case
         when is_event and len(list_filter(json_keys(text), lambda name: name not in $taken_names)) > 0
             then json_merge_patch(text, $taken)

@@ -1,6 +1,7 @@
--- Every landed line with the contract's verdict. contract.py defines the rules; a test compares both. The lines are a
--- stream, which can be read once. DuckDB's JSON parser accepts more than the contract does, so a quick check of each
--- line finds the few that need a thorough one.
+-- Every landed line with the contract's verdict. `contract_sql.py` fills in what the contract declares: limits,
+-- defaults, and the faults of single fields. A test compares the verdicts. The lines are a stream, which can be read
+-- once. DuckDB's JSON parser accepts more than the contract does, so a quick check of each line finds the few that need
+-- a thorough one.
 with
 
 screened as (
@@ -12,7 +13,7 @@ screened as (
         line,
         text,
         coalesce(strlen(text), octet_length(line)) as size_bytes,
-        -- Plain lines have at most 64 brackets, each followed by other tokens, no comma before a closing bracket, no
+        -- Plain lines have few brackets, each followed by other tokens, no comma before a closing bracket, no
         -- literals but true, false and null, no numbers with more than 15 digits before the point or 2 in the exponent,
         -- and no escaped U+0000.
         coalesce(
@@ -21,7 +22,7 @@ screened as (
                 replace(
                     replace(
                         '(?:,?~[{\[](?:~#)?(?:[ \t\r}\]:]|,?~"(?:[^"\\]|\\[^u]|\\u(?:[^0]|0[^0]|00[^0]|000[^0]))*"'
-                        || '|[:,]~#)*){1,64}',
+                        || '|[:,]~#)*){1,' || $max_depth || '}',
                         '#', '(?:-?[0-9]{1,15}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?|true|false|null)'
                     ),
                     '~', '[ \t\r]*'
@@ -38,7 +39,7 @@ skeletons as (
     select
         *,
         case
-            when is_plain or size_bytes > 131072 then null
+            when is_plain or size_bytes > $max_line_bytes then null
             else regexp_replace(text, '"(?:[^"\\]|\\.)*"', '""', 'g')
         end as skeleton
     from screened
@@ -49,14 +50,14 @@ documents as (
         *,
         case
             when problem is not null then problem
-            when size_bytes > 131072 then 'line_too_long: line: ' || size_bytes || ' bytes'
+            when size_bytes > $max_line_bytes then 'line_too_long: line: ' || size_bytes || ' bytes'
             when text is null then 'not_utf8: line'
             when
                 not regexp_full_match(
                     regexp_replace(skeleton, '[^\[\]{}]+', '', 'g'),
-                    '(?:[\]}]|' || repeat('[\[{](?:', 64) || repeat(')*(?:[\]}]|\z)', 64) || ')*'
+                    '(?:[\]}]|' || repeat('[\[{](?:', $max_depth) || repeat(')*(?:[\]}]|\z)', $max_depth) || ')*'
                 )
-                then 'too_deep: line: over 64 brackets are open'
+                then 'too_deep: line: over ' || $max_depth || ' brackets are open'
             when not json_valid(text) then 'not_json: line'
             when regexp_matches(skeleton, ',[ \t\r]*[\]}]|[nN][aA][nN]|[iI][nN][fF]') then 'not_json: line'
             when not regexp_matches(text, '^[ \t\r]*\{') then 'not_an_object: line'
@@ -95,22 +96,7 @@ parsed as (
 fields as (
     select
         * exclude (skeleton, sent),
-        case
-            when not starts_with(sent.event_id, '"') then 'wrong_type: event_id'
-            when not starts_with(sent.project_id, '"') then 'wrong_type: project_id'
-            when not starts_with(sent.type, '"') then 'wrong_type: type'
-            when not starts_with(sent.event, '"') then 'wrong_type: event'
-            when not starts_with(sent.category, '"') then 'wrong_type: category'
-            when not starts_with(sent.user_id, '"') then 'wrong_type: user_id'
-            when not starts_with(sent.anonymous_id, '"') then 'wrong_type: anonymous_id'
-            when not starts_with(sent.session_id, '"') then 'wrong_type: session_id'
-            when not starts_with(sent.timestamp, '"') then 'wrong_type: timestamp'
-            when not starts_with(sent.sent_at, '"') then 'wrong_type: sent_at'
-            when not starts_with(sent.received_at, '"') then 'wrong_type: received_at'
-            when not starts_with(sent.protocol, '"') then 'wrong_type: protocol'
-            when not starts_with(sent.properties, '{') then 'wrong_type: properties'
-            when not starts_with(sent.context, '{') then 'wrong_type: context'
-        end as type_fault,
+        $type_fault as type_fault,
         starts_with(sent.project_id, '"') as has_project,
         sent.event_id ->> '$' as event_id,
         sent.project_id ->> '$' as project_id,
@@ -129,52 +115,36 @@ fields as (
     from parsed
 ),
 
-scanned as (
-    select
-        *,
-        list_transform(
-            [timestamp, sent_at, received_at],
-            lambda moment: regexp_full_match(
-                moment,
-                '(?:19|2[0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?'
-                || '(?:[Zz]|[-+](?:[01][0-9]|2[0-3]):[0-5][0-9])'
-            )
-        ) as are_rfc3339
-    from fields
-),
-
 typed as (
     select
         * exclude (type, event, timestamp, sent_at, received_at),
-        coalesce(type, 'track') as type,
-        coalesce(
-            event,
-            case type
-                when 'page' then 'page_view'
-                when 'screen' then 'screen_view'
-                when 'identify' then type
-                when 'group' then type
-                when 'alias' then type
-            end
-        ) as event,
+        coalesce(type, $default_type) as type,
+        coalesce(event, $default_event) as event,
         -- Through microseconds, since a plain cast would use the session's time zone.
-        case when are_rfc3339[1] then make_timestamp(epoch_us(try_cast(upper(timestamp) as timestamptz))) end
-            as timestamp,
-        case when are_rfc3339[2] then make_timestamp(epoch_us(try_cast(upper(sent_at) as timestamptz))) end
-            as sent_at,
-        case when are_rfc3339[3] then make_timestamp(epoch_us(try_cast(upper(received_at) as timestamptz))) end
-            as received_at,
+        case
+            when regexp_full_match(timestamp, $rfc3339)
+                then make_timestamp(epoch_us(try_cast(upper(timestamp) as timestamptz)))
+        end as timestamp,
+        case
+            when regexp_full_match(sent_at, $rfc3339)
+                then make_timestamp(epoch_us(try_cast(upper(sent_at) as timestamptz)))
+        end as sent_at,
+        case
+            when regexp_full_match(received_at, $rfc3339)
+                then make_timestamp(epoch_us(try_cast(upper(received_at) as timestamptz)))
+        end as received_at,
         timestamp as timestamp_text,
         sent_at as sent_at_text,
         received_at as received_at_text
-    from scanned
+    from fields
 ),
 
 measured as (
     select
         *,
+        $field_fault as field_fault,
         case
-            when received_at - sent_at not between interval '-5 minutes' and interval '5 minutes'
+            when received_at - sent_at not between -$clock_tolerance and $clock_tolerance
                 then timestamp + (received_at - sent_at)
             else timestamp
         end as event_time,
@@ -194,7 +164,7 @@ measured as (
         -- Size of a long line's payload, as sent: a walk over the tokens of the event that tracks open brackets, the
         -- position in the member, and the bytes so far.
         case
-            when size_bytes > 32768 and document_fault is null
+            when size_bytes > $max_payload_bytes and document_fault is null
                 then struct_extract(
                     list_reduce(
                         list_value(
@@ -240,50 +210,16 @@ judged as (
         -- Reason, invalid field and details, separated by colons.
         case
             when document_fault is not null then document_fault
-
             when list_contains(have_duplicates, true)
                 then 'duplicate_key: ' || ['line', 'properties', 'context'][list_position(have_duplicates, true)]
-
             when type_fault is not null then type_fault
-
-            when type not in ('track', 'page', 'screen', 'identify', 'group', 'alias')
-                then 'unknown_type: type: ' || left(type, 100)
-
-            when event_id is null then 'missing_field: event_id'
-            when project_id is null then 'missing_field: project_id'
-            when event is null then 'missing_field: event'
-            when timestamp_text is null then 'missing_field: timestamp'
-            when received_at_text is null then 'missing_field: received_at'
-            when protocol is null then 'missing_field: protocol'
-
-            when length(event_id) not between 1 and 200 then 'wrong_length: event_id: ' || length(event_id)
-            when length(project_id) not between 1 and 200 then 'wrong_length: project_id: ' || length(project_id)
-            when length(event) not between 1 and 200 then 'wrong_length: event: ' || length(event)
-            when length(category) > 200 then 'wrong_length: category: ' || length(category)
-            when length(user_id) not between 1 and 200 then 'wrong_length: user_id: ' || length(user_id)
-            when length(anonymous_id) not between 1 and 200 then 'wrong_length: anonymous_id: ' || length(anonymous_id)
-            when length(session_id) not between 1 and 200 then 'wrong_length: session_id: ' || length(session_id)
-            when length(protocol) not between 1 and 200 then 'wrong_length: protocol: ' || length(protocol)
-
-            when not is_plain and contains(event_id, chr(0)) then 'nul_character: event_id'
-            when not is_plain and contains(project_id, chr(0)) then 'nul_character: project_id'
-            when not is_plain and contains(event, chr(0)) then 'nul_character: event'
-            when not is_plain and contains(category, chr(0)) then 'nul_character: category'
-            when not is_plain and contains(user_id, chr(0)) then 'nul_character: user_id'
-            when not is_plain and contains(anonymous_id, chr(0)) then 'nul_character: anonymous_id'
-            when not is_plain and contains(session_id, chr(0)) then 'nul_character: session_id'
-            when not is_plain and contains(protocol, chr(0)) then 'nul_character: protocol'
-
-            when timestamp is null then 'invalid_timestamp: timestamp: ' || left(timestamp_text, 100)
-            when sent_at is null and sent_at_text is not null
-                then 'invalid_timestamp: sent_at: ' || left(sent_at_text, 100)
-            when received_at is null then 'invalid_timestamp: received_at: ' || left(received_at_text, 100)
-
+            when field_fault is not null then field_fault
             when user_id is null and anonymous_id is null then 'no_visitor: user_id: not given, nor is anonymous_id'
-            when payload_bytes > 32768 then 'payload_too_large: properties: ' || payload_bytes || ' bytes with context'
+            when payload_bytes > $max_payload_bytes
+                then 'payload_too_large: properties: ' || payload_bytes || ' bytes with context'
             when project_id not in (select projects.project_id from projects)
                 then 'unknown_project: project_id: ' || project_id
-            when event_time > received_at + interval '24 hours'
+            when event_time > received_at + $future_tolerance
                 then 'future: timestamp: ' || event_time || ', received at ' || received_at
             when event_time < $start_date then 'before_start: timestamp: ' || event_time
         end as fault
@@ -301,7 +237,7 @@ decided as (
         -- Rejected lines keep their project if it is a valid text.
         case
             when fault is null then project_id
-            when has_project and length(project_id) between 1 and 200 and not contains(project_id, chr(0))
+            when has_project and length(project_id) between 1 and $max_text and not contains(project_id, chr(0))
                 then project_id
         end as project_id,
         case

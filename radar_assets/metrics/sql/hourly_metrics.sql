@@ -1,25 +1,27 @@
--- `metrics/composition.py` adds columns to `of_events`, and a branch to the last select, for each metric.
+-- Metrics of events by windows of one width: an hour, or five minutes for alert rules, which no table holds.
+-- `metrics/composition.py` sets the width and, for each metric, adds columns to `of_events` and a branch to the last
+-- select.
 with
 
 hits as not materialized (
     select
         *,
-        date_trunc('hour', event_time) as hour,
+        time_bucket($width, event_time) as window_start,
         replace(replace(lower(event), ' ', '_'), '-', '_') as event_name
     from events
     where event_time >= $start and event_time < $end
 ),
 
--- Users that visitors were seen as within the hour.
+-- Users that visitors were seen as within the window.
 identities as (
     select
         project_id,
-        hour,
+        window_start,
         visitor_id,
         min(user_id) as user_id
     from hits
     where user_id is not null
-    group by project_id, hour, visitor_id
+    group by project_id, window_start, visitor_id
 ),
 
 named_hits as (
@@ -30,21 +32,21 @@ named_hits as (
     left join identities
         on
             hits.project_id = identities.project_id
-            and hits.hour = identities.hour
+            and hits.window_start = identities.window_start
             and hits.visitor_id = identities.visitor_id
 ),
 
 of_events as materialized (
     select
         project_id,
-        hour
+        window_start
     from named_hits
-    group by project_id, hour
+    group by project_id, window_start
 )
 
 select
     project_id,
-    hour,
+    window_start,
     cast(null as varchar) as metric,
     cast(null as double) as value
 from of_events
