@@ -218,10 +218,10 @@ class Rule(FrozenModel):
     def _is_name(cls, name: str, info: ValidationInfo) -> str:
         """Check the name. The validation context may contain `rules`, the rule names so far."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 60:
-            raise ValueError(f"{name!r} is no name for a rule; write it as checkout_errors_high")
+            raise ValueError(f"invalid rule name {name!r}; use snake_case, e.g. checkout_errors_high")
         names: set[str] = set() if info.context is None else info.context.setdefault("rules", set())
         if name in TAKEN or name in names:
-            raise ValueError(f"the name {name} is taken")
+            raise ValueError(f"rule name {name} is already in use")
         names.add(name)
         return name
 

@@ -26,11 +26,11 @@ from radar_assets.events.contract import (
     fields_of,
     lengths,
 )
-from radar_assets.lakehouse.sql import Model, load_model
+from radar_assets.lakehouse.sql import SqlModel, load_model
 
 
 @cache
-def raw_events_model() -> Model:
+def raw_events_model() -> SqlModel:
     """The statement of `raw_events`, with the rules of the contract."""
     return load_model("radar_assets.events", "raw_events").with_fragments(
         max_line_bytes=str(MAX_LINE_BYTES),

@@ -146,3 +146,18 @@ def shared(_shared: Collector) -> Collector:
     """A shared collector for tests that only send; earlier lines are left out."""
     _shared.forget()
     return _shared
+
+
+def send(collector: Collector, path: str, body: Any) -> Any:
+    return collector.request(
+        "POST", path, json.dumps(body).encode(), {"Authorization": f"Bearer {collector.keys['shop']}"}
+    )
+
+
+@pytest.fixture
+def keyed(shared: Collector) -> Collector:
+    """A collector with the keys of the messages, for the project `shop`."""
+    for key in ("site", "secret-key"):
+        if key not in shared.keys:
+            shared.keys[key] = create_key(shared.store, "shop", value=key)
+    return shared

@@ -8,9 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from radar_assets.access.keys import create_key
 from radar_assets.events.contract import CanonicalEvent, Reason, Rejection, parse
-from radar_assets_tests.collector.conftest import Collector
+from radar_assets_tests.collector.conftest import Collector, send
 from radar_assets_tests.collector.test_doors import BATCHES, MESSAGES, SINGLE
 
 SECRET = "secret-key"
@@ -38,21 +37,6 @@ SHARED = {("segments", "posthogs"), ("posthogs", "segments")}
 """Their batches have the same members, but their messages don't."""
 
 
-def _send(collector: Collector, path: str, body: Any) -> Any:
-    return collector.request(
-        "POST", path, json.dumps(body).encode(), {"Authorization": f"Bearer {collector.keys['shop']}"}
-    )
-
-
-@pytest.fixture
-def keyed(shared: Collector) -> Collector:
-    """A collector with the keys of the messages, for the project `shop`."""
-    for key in ("site", SECRET):
-        if key not in shared.keys:
-            shared.keys[key] = create_key(shared.store, "shop", value=key)
-    return shared
-
-
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_body_of_another_protocol_is_refused_with_the_expected_format(keyed: Collector, route: str) -> None:
     foreign = {
@@ -60,11 +44,11 @@ def test_a_body_of_another_protocol_is_refused_with_the_expected_format(keyed: C
         **{name: body for name, body in OWN.items() if name.removesuffix("s") != route.removesuffix("s")},
     }
     for name, body in foreign.items():
-        reply = _send(keyed, ROUTES[route], body)
+        reply = send(keyed, ROUTES[route], body)
         assert reply.status == 400, (name, reply.body)
         assert b"expected" in reply.body or b"has to be" in reply.body
     assert keyed.landed() == []
-    assert _send(keyed, ROUTES[route], OWN[route]).status in (200, 202)
+    assert send(keyed, ROUTES[route], OWN[route]).status in (200, 202)
     assert keyed.landed()
 
 
@@ -100,7 +84,7 @@ def test_an_invalid_event_beside_a_valid_one_lands_with_all_its_content(
     keys = {"segment": {"writeKey": SECRET}, "posthog": {"api_key": SECRET, "token": SECRET}}.get(door, {})
     messages = [{**message, **keys} for message in BAD[door]]
     messages.insert(position * len(messages), MESSAGES[door])
-    assert _send(keyed, path, batch(messages)).status == 200
+    assert send(keyed, path, batch(messages)).status == 200
     lines = keyed.landed()
     assert len(lines) == len(messages)
     landed = [line for line in lines if b"\xc3\xbcn\xc3\xaf" in line or b"\\u00fcn" in line]
@@ -128,7 +112,7 @@ def test_an_invalid_event_beside_a_valid_one_lands_with_all_its_content(
     ],
 )
 def test_an_invalid_event_alone_lands_with_all_its_content(keyed: Collector, path: str, body: dict[str, Any]) -> None:
-    assert _send(keyed, path, body).status in (200, 202)
+    assert send(keyed, path, body).status in (200, 202)
     [line] = keyed.landed()
     assert isinstance(parse(line, {"shop"}, keyed.settings.start_date), Rejection)
     assert json.loads(line)["context"]["unknown_members"]["more"] == CONTENT
@@ -140,8 +124,8 @@ def test_addresses_in_invalid_events_are_not_stored_either(keyed: Collector) -> 
         json.dumps({"data": {"schema": "a/b/c/1", "data": {"ip": "203.0.113.77"}}}).encode()
     ).decode()
     bad = {"aid": "site", "e": 7, "ue_px": packed, "ip": "203.0.113.77", "custom": {"userIp": "203.0.113.77"}}
-    assert _send(keyed, "/com.snowplowanalytics.snowplow/tp2", {"data": [MESSAGES["snowplow"], bad]}).status == 200
-    assert _send(keyed, "/v1/events", [MESSAGES["radar"], ["203.0.113.77"], {"ip": "203.0.113.77"}]).status == 200
+    assert send(keyed, "/com.snowplowanalytics.snowplow/tp2", {"data": [MESSAGES["snowplow"], bad]}).status == 200
+    assert send(keyed, "/v1/events", [MESSAGES["radar"], ["203.0.113.77"], {"ip": "203.0.113.77"}]).status == 200
     torn = b'{"event":"a","user_id":"u"}\n{"event":"b","context":{"ip":"203.0.113.77"\n:"203.0.113.78"}}'
     assert keyed.send(torn).status == 200
     lines = keyed.landed()
@@ -179,7 +163,7 @@ GOOD = {
 def test_unknown_members_of_a_valid_event_are_kept_in_its_context(keyed: Collector, way: str) -> None:
     path, body, message = GOOD[way]
     unknown = {"revenue_x": 12, "event_properties": CONTENT, "client": {"ip": "203.0.113.77"}, "nothing": None}
-    assert _send(keyed, path, body({**message, **unknown})).status in (200, 202)
+    assert send(keyed, path, body({**message, **unknown})).status in (200, 202)
     [line] = keyed.landed()
     event = parse(line, {"shop"}, keyed.settings.start_date)
     assert isinstance(event, CanonicalEvent)
@@ -190,74 +174,12 @@ def test_unknown_members_of_a_valid_event_are_kept_in_its_context(keyed: Collect
     assert "nothing" not in kept
 
     keyed.forget()
-    assert _send(keyed, path, body(message)).status in (200, 202)
+    assert send(keyed, path, body(message)).status in (200, 202)
     [line] = keyed.landed()
     without = parse(line, {"shop"}, keyed.settings.start_date)
     assert isinstance(without, CanonicalEvent)
     counted = ("type", "event", "user_id", "anonymous_id", "session_id", "category", "properties")
     assert [getattr(event, name) for name in counted] == [getattr(without, name) for name in counted]
-
-
-ENVELOPES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "radar": ("/v1/events", "events", {"sent_at": "2026-03-01T12:00:00Z"}),
-    "segment": (
-        "/v1/batch",
-        "batch",
-        {"sentAt": "2026-03-01T12:00:00Z", "integrations": {"All": True}, "messageId": "m", "sequence": 7},
-    ),
-    "posthog": ("/batch/", "batch", {"sent_at": "2026-03-01T12:00:00Z", "historical_migration": True}),
-    "snowplow": (
-        "/com.snowplowanalytics.snowplow/tp2",
-        "data",
-        {"schema": "iglu:com.acme/payload_data/jsonschema/1-0-4"},
-    ),
-}
-"""Route, name of the events, and members of a batch that are used, or say nothing of its events."""
-WITHOUT_UNUSED = {**MESSAGES, "segment": {"type": "track", "event": "seen", "messageId": "m", "userId": "u"}}
-
-
-@pytest.mark.parametrize("door", ENVELOPES)
-def test_unknown_members_of_a_batch_are_kept_in_each_of_its_events(keyed: Collector, door: str) -> None:
-    path, events, known = ENVELOPES[door]
-    names = {"radar": "key", "segment": "writeKey", "posthog": "api_key"}
-    keys = {names[door]: keyed.keys["shop"]} if door in names else {}
-    message = WITHOUT_UNUSED[door]
-    unknown = {"plan": "pro", "deep": {"ip": "203.0.113.77", "a": [None]}, "nothing": None, "empty": ""}
-    kept = {"plan": "pro", "deep": {"ip": "203.0.113.0", "a": [None]}}
-    assert _send(keyed, path, {**keys, **known, **unknown, events: [message, {**message, "plan": "own"}]}).status == 200
-    first, second = keyed.landed()
-    assert json.loads(first)["context"]["unknown_members"] == kept
-    assert json.loads(second)["context"]["unknown_members"] == {**kept, "plan": "own"}
-    assert keyed.keys["shop"].encode() not in first + second
-
-    keyed.forget()
-    assert _send(keyed, path, {**keys, **known, events: [message]}).status == 200
-    [line] = keyed.landed()
-    assert b"unknown_members" not in line
-
-
-@pytest.mark.parametrize("door", ENVELOPES)
-def test_a_batch_whose_unknown_members_are_too_large_for_an_event_is_refused(keyed: Collector, door: str) -> None:
-    path, events, _ = ENVELOPES[door]
-    for unknown in ({"more": "x" * 33_000}, {f"m{number}": 1 for number in range(2_000)}):
-        messages = [MESSAGES[door]] * (1 if "more" in unknown else 600)
-        reply = _send(keyed, path, {**unknown, events: messages})
-        assert (reply.status, b"unknown members" in reply.body) == (413, True)
-    assert keyed.landed() == []
-
-
-def test_context_of_a_batch_that_is_not_an_object_is_kept_too(keyed: Collector) -> None:
-    assert _send(keyed, "/v1/batch", {"batch": [WITHOUT_UNUSED["segment"]], "context": ["a"]}).status == 200
-    [event] = keyed.events()
-    assert event["context"]["unknown_members"] == {"context": ["a"]}
-
-
-@pytest.mark.parametrize("name", ["sent_at", "sentAt"])
-def test_the_time_at_which_posthog_sent_a_batch_corrects_its_clock(keyed: Collector, name: str) -> None:
-    message = {**MESSAGES["posthog"], "timestamp": "2026-03-01T11:00:00Z"}
-    assert _send(keyed, "/batch/", {"batch": [message], name: "2026-03-01T12:00:00Z"}).status == 200
-    [event] = keyed.events()
-    assert event["sent_at"] == "2026-03-01T12:00:00Z"
 
 
 UNUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -291,7 +213,7 @@ UNUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_known_members_that_an_event_does_not_use_are_kept_too(
     keyed: Collector, path: str, body: dict[str, Any], kept: dict[str, Any]
 ) -> None:
-    assert _send(keyed, path, body).status in (200, 202)
+    assert send(keyed, path, body).status in (200, 202)
     [line] = keyed.landed()
     event = parse(line, {"shop"}, keyed.settings.start_date)
     assert isinstance(event, CanonicalEvent)
@@ -300,7 +222,7 @@ def test_known_members_that_an_event_does_not_use_are_kept_too(
 
 
 def test_unknown_members_are_kept_if_the_context_is_missing_or_invalid(keyed: Collector) -> None:
-    assert _send(keyed, "/v1/events", {**MESSAGES["radar"], "context": "none", "more": CONTENT}).status == 200
+    assert send(keyed, "/v1/events", {**MESSAGES["radar"], "context": "none", "more": CONTENT}).status == 200
     [event] = keyed.events()
     assert (event["context"], event["unknown_members"]) == ("none", {"more": CONTENT})
 
@@ -340,7 +262,7 @@ def test_no_write_key_is_stored(keyed: Collector, door: str, number: str, more: 
     ],
 )
 def test_a_site_that_is_the_key_is_not_stored(keyed: Collector, path: str, body: dict[str, Any]) -> None:
-    assert _send(keyed, path, body).status in (200, 202)
+    assert send(keyed, path, body).status in (200, 202)
     [line] = keyed.landed()
     assert b"site" not in line
 
@@ -363,7 +285,7 @@ def test_an_incomplete_event_lands_once_with_its_own_reason(keyed: Collector) ->
     ):
         door = {"/v1/events": "radar", "/v1/batch": "segment", "/batch/": "posthog"}[path]
         keyed.forget()
-        assert _send(keyed, path, BATCHES[door][1]([MESSAGES[door], message])).status == 200
+        assert send(keyed, path, BATCHES[door][1]([MESSAGES[door], message])).status == 200
         line = keyed.landed()[1]
         assert len(line) < 81_000
         verdict = parse(line, {"shop"}, keyed.settings.start_date)
@@ -386,11 +308,11 @@ def test_a_body_without_any_object_is_refused_and_an_empty_object_is_a_rejected_
         ("/batch/", {"batch": [[]], "api_key": SECRET}),
         ("/com.snowplowanalytics.snowplow/tp2", {"data": ["x"]}),
     ):
-        reply = _send(keyed, path, body)
+        reply = send(keyed, path, body)
         assert reply.status == 400
         assert b"expected" in reply.body
     assert keyed.landed() == []
-    assert _send(keyed, "/v1/events", {}).status == 200
+    assert send(keyed, "/v1/events", {}).status == 200
     [line] = keyed.landed()
     verdict = parse(line, {"shop"}, keyed.settings.start_date)
     assert isinstance(verdict, Rejection)
