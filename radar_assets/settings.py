@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from radar_assets import permissions, urls
+from radar_assets.errors import UsageError
 from radar_assets.masking import masked
 from radar_assets.object_store import ObjectPath
 from radar_assets.urls import shown_url
@@ -26,7 +27,7 @@ from radar_assets.urls import shown_url
 MAIL_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 
 
-class SettingsError(Exception):
+class SettingsError(UsageError):
     """A setting is invalid. The message names the variable and the fix."""
 
 

@@ -3,10 +3,12 @@
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
+from radar_assets.errors import UsageError
+
 MAX_NAME = 200
 
 
-class FieldError(ValueError):
+class FieldError(UsageError, ValueError):
     """A field has an invalid value; the message names the field and the problem."""
 
     def __init__(self, field: str, value: object, problem: str) -> None:
