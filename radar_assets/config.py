@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from radar_assets.alerts.config import RulesSection
+from radar_assets.errors import UsageError
 from radar_assets.messaging.config import ChannelsSection
 from radar_assets.metrics.config import MetricsSection
 from radar_assets.metrics.registry import CustomMetric
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from radar_assets.store.database import Store
 
 _MESSAGES = {
-    "missing": "required field is missing",
     "model_type": "must be a mapping of fields to values",
     "tuple_type": "must be a list",
     "string_type": "must be text; put the value in quotes",
@@ -41,11 +41,15 @@ _MESSAGES = {
 }
 """Messages by pydantic's error type, where its own is unclear to people who write YAML."""
 
+_NOUNS = ("kind", "operator", "severity", "source", "window")
+"""Fields whose name says what their value is."""
+_SYMBOLS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "=": "eq", "==": "eq"}
+"""Operators of rules, by the symbols that people may write instead."""
 
 _Section = TypeVar("_Section", bound=Section)
 
 
-class ConfigError(Exception):
+class ConfigError(UsageError):
     """The configuration file is invalid. The message has one line per mistake, with file, line and field."""
 
 
@@ -112,20 +116,20 @@ def _load(path: Path, model: type[_Section], context: dict[str, Any], *, require
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         if required:
-            raise ConfigError(f"{path}: file not found; create it, or name another one") from error
+            raise ConfigError(f"{path}: file not found; radar init writes one to start from") from error
         return model()
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"{path}: can't read the file: {error}") from error
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        duplicates = [f'{path}, line {_line(key)}: duplicate key "{key.value}"' for key in _duplicate_keys(root)]
+        duplicates = [f'{path}:{_line(key)}: duplicate key "{key.value}"' for key in _duplicate_keys(root)]
         if duplicates:
             raise ConfigError("\n".join(duplicates))
         content = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}: invalid YAML: {error.problem}") from None
+        raise ConfigError(f"{path}:{line}: invalid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
     try:
@@ -136,25 +140,43 @@ def _load(path: Path, model: type[_Section], context: dict[str, Any], *, require
 
 
 def _problem(path: Path, root: yaml.Node | None, model: type[BaseModel], problem: Any) -> str:
-    """The message for one mistake: file, line, field, what is wrong."""
-    node, owner = root, ""
-    field: list[str] = []
+    """The message for one mistake: file, line, item, field, what is wrong."""
+    node, item = root, ""
+    place: list[str | int] = []
     for step in problem["loc"]:
         if isinstance(node, yaml.MappingNode) and _child(node, step) is None and step in _tags(node):
             continue  # pydantic adds which member of a union it validated
-        owner = _name_of(node) or owner
-        field.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+        place.append(step)
         node = _child(node, step) or node
-    owner = _name_of(node) or owner
+        if not item and len(place) == 2 and isinstance(step, int):
+            name = _name_of(node)
+            item = f"{str(place[0]).removesuffix('s')} {name}" if name else f"{place[0]}[{step}]"
+            place.clear()
+    field = str(place[-1]) if place else ""
     if problem["type"] == "extra_forbidden":
-        message = _unknown_field(field.pop()[1:], _known_fields(model, problem["loc"][:-1]))
+        message = _unknown_field(str(place.pop()), _known_fields(model, problem["loc"][:-1]))
+    elif problem["type"] == "missing":
+        place.pop()
+        message = f'required field "{field}" is missing'
+    elif problem["type"] == "literal_error" and isinstance(problem["input"], str):
+        place = place[: -1 if field in _NOUNS else None]
+        message = _unknown_value(field, problem["input"], re.findall(r"'([^']+)'", problem["ctx"]["expected"]))
     elif problem["type"] == "union_tag_invalid":
         message = f'unknown type "{problem["ctx"]["tag"]:.80}"; use one of {problem["ctx"]["expected_tags"]}'
     else:
         message = _MESSAGES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         message = re.sub("^Input should be", "must be", message)
-    where = f"{''.join(field)[1:]}{f' of {owner}' if owner else ''}: " if field else ""
-    return f"{path}, line {_line(node)}: {where}{message}"
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
+    return ": ".join(filter(None, (f"{path}:{_line(node)}", item, where, message)))
+
+
+def _unknown_value(field: str, value: str, known: Sequence[str]) -> str:
+    """The message for a value that is not one of those that a field may have."""
+    near = _SYMBOLS.get(value) or next(iter(get_close_matches(value, known, 1)), None)
+    others = [each for each in known if each != near]
+    use = f"{near} (or {', '.join(others)})" if near in known else f"one of {', '.join(known)}"
+    kind = f"a{'n' if field[0] in 'aeiou' else ''} {field}" if field in _NOUNS else "valid"
+    return f'"{value:.80}" is not {kind}; use {use}'
 
 
 def _unknown_field(name: str, known: Sequence[str]) -> str:

@@ -13,10 +13,11 @@ from typing import Self, get_args
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from radar_assets.errors import UsageError
 from radar_assets.masking import masked
 
 
-class SettingsError(Exception):
+class SettingsError(UsageError):
     """A setting is invalid. The message names the variable and the fix."""
 
 

@@ -20,7 +20,7 @@ def mistakes(path: Path) -> list[str]:
         load_config(path)
     lines = str(error.value).splitlines()
     assert all(line.startswith(f"{path}") for line in lines)
-    return [line.removeprefix(f"{path}").removeprefix(", ").removeprefix(": ") for line in lines]
+    return [line.removeprefix(f"{path}:").strip() for line in lines]
 
 
 def test_custom_metrics_follow_the_standard_ones_in_the_registry(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_missing_or_empty_file_configures_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_named_by_the_user_has_to_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"radar\.yaml: file not found; create it"):
+    with pytest.raises(ConfigError, match=r"radar\.yaml: file not found; radar init writes one"):
         load_config(tmp_path / "radar.yaml", required=True)
 
 
@@ -85,19 +85,19 @@ alarms: []
 """,
     )
     assert mistakes(path) == [
-        "line 4: metrics[1].name of Bad Name: invalid metric name 'Bad Name'; use snake_case, e.g. monthly_searches",
-        "line 5: metrics[1].expression of Bad Name: line 2, column 17: unknown column evnt in events; did you mean event?",
-        "line 8: metrics[2].name of searches: metric name searches is already in use",
-        "line 9: metrics[2].expression of searches: line 1, column 5: expecting )",
-        "line 10: metrics[2].good of searches: must be 'up' or 'down'",
-        "line 11: metrics[3].name: required field is missing",
-        'line 13: metrics[3]: unknown field "colour"; known fields: '
+        "4: metric Bad Name: name: invalid metric name 'Bad Name'; use snake_case, e.g. monthly_searches",
+        "5: metric Bad Name: expression: line 2, column 17: unknown column evnt in events; did you mean event?",
+        "8: metric searches: name: metric name searches is already in use",
+        "9: metric searches: expression: line 1, column 5: expecting )",
+        '10: metric searches: good: "sideways" is not valid; use one of up, down',
+        '11: metrics[3]: required field "name" is missing',
+        '13: metrics[3]: unknown field "colour"; known fields: '
         "name, source, expression, title, description, unit, good",
-        "line 14: metrics[4].name of events: metric name events is already in use",
-        "line 16: metrics[4].source of events: must be 'events' or 'sessions'",
-        "line 15: metrics[4].expression of events: must be text; put the value in quotes",
-        "line 17: metrics[5]: must be a mapping of fields to values",
-        'line 18: unknown field "alarms"; known fields: metrics, channels, rules',
+        "14: metric events: name: metric name events is already in use",
+        '16: metric events: "clicks" is not a source; use one of events, sessions',
+        "15: metric events: expression: must be text; put the value in quotes",
+        "17: metrics[5]: must be a mapping of fields to values",
+        '18: unknown field "alarms"; known fields: metrics, channels, rules',
     ]
 
 
@@ -107,22 +107,22 @@ alarms: []
 def test_taken_and_invalid_names_are_refused(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, f"metrics:\n- name: '{name}'\n  expression: count(*)\n")
     [mistake] = mistakes(path)
-    assert mistake.startswith(f"line 2: metrics[0].name of {name}: ")
+    assert mistake.startswith(f"2: metric {name}: name: ")
 
 
 @pytest.mark.parametrize(
     "text, mistake",
     [
-        ("metrics: [", "line 1: invalid YAML"),
-        ("metrics:\n\t- x", "line 2: invalid YAML"),
-        ("metrics: []\nmetrics: []\n", 'line 2: duplicate key "metrics"'),
-        ("metrics:\n- name: a\n  expression: count(*)\n  name: b\n", 'line 4: duplicate key "name"'),
-        ("- 1", "line 1: must be a mapping of fields to values"),
-        ("metrics: 5", "line 1: metrics: must be a list"),
-        ("&a [*a]", "line 1: must be a mapping of fields to values"),
-        ("--- 1\n--- 2", "line 2: invalid YAML"),
-        ("metrics: !!python/object/apply:os.system ['true']", "line 1: invalid YAML"),
-        ("? [a]\n: 1", "line 1: invalid YAML"),
+        ("metrics: [", "1: invalid YAML"),
+        ("metrics:\n\t- x", "2: invalid YAML"),
+        ("metrics: []\nmetrics: []\n", '2: duplicate key "metrics"'),
+        ("metrics:\n- name: a\n  expression: count(*)\n  name: b\n", '4: duplicate key "name"'),
+        ("- 1", "1: must be a mapping of fields to values"),
+        ("metrics: 5", "1: metrics: must be a list"),
+        ("&a [*a]", "1: must be a mapping of fields to values"),
+        ("--- 1\n--- 2", "2: invalid YAML"),
+        ("metrics: !!python/object/apply:os.system ['true']", "1: invalid YAML"),
+        ("? [a]\n: 1", "1: invalid YAML"),
         ("\x00", "invalid YAML"),
     ],
 )
@@ -171,24 +171,24 @@ rules:
     )
     found = mistakes(path)
     expected = [
-        "line 5: channels[0].url of hook: ",
-        "line 6: channels[1] of pigeon: unknown type \"pigeon\"; use one of 'discord', ",
-        "line 8: rules[0].metric of a: unknown metric seaches; did you mean searches?",
-        "line 9: rules[1].operator of b: must be 'gt'",
-        "line 10: rules[2].threshold of c: not a number",
-        "line 11: rules[3].threshold of d: not a finite number",
-        "line 13: rules[5].name of a: rule name a is already in use",
-        "line 14: rules[6].window of f: visits has daily values only; use 1d",
-        "line 15: rules[7] of g: thresholds of change_pct must be all negative (falls) or all positive (rises)",
-        "line 16: rules[8] of h: threshold is required",
-        "line 17: rules[9].threshold of i: not a number",
-        'line 18: rules[10].projects of j: must be a list of project ids, or "*" for all projects',
-        "line 19: rules[11].renotify_every of k: invalid duration 'often'; use e.g. 30m, 4h or 2d",
-        "line 20: rules[12].for of l: must be greater than or equal to 1",
-        "line 21: rules[13].name of schema_equals_contract: rule name schema_equals_contract is already in use",
-        "line 22: rules[14].kind of m: anomaly is not supported yet",
-        "line 23: rules[15] of n: watch requires kind: error",
-        'line 24: rules[16] of o: unknown field "treshold"; did you mean "threshold"?',
+        "5: channel hook: url: ",
+        "6: channel pigeon: unknown type \"pigeon\"; use one of 'discord', ",
+        "8: rule a: metric: unknown metric seaches; did you mean searches?",
+        '9: rule b: "above" is not an operator; use one of gt, ',
+        "10: rule c: threshold: not a number",
+        "11: rule d: threshold: not a finite number",
+        "13: rule a: name: rule name a is already in use",
+        "14: rule f: window: visits has daily values only; use 1d",
+        "15: rule g: thresholds of change_pct must be all negative (falls) or all positive (rises)",
+        "16: rule h: threshold is required",
+        "17: rule i: threshold: not a number",
+        '18: rule j: projects: must be a list of project ids, or "*" for all projects',
+        "19: rule k: renotify_every: invalid duration 'often'; use e.g. 30m, 4h or 2d",
+        "20: rule l: for: must be greater than or equal to 1",
+        "21: rule schema_equals_contract: name: rule name schema_equals_contract is already in use",
+        "22: rule m: kind: anomaly is not supported yet",
+        "23: rule n: watch requires kind: error",
+        '24: rule o: unknown field "treshold"; did you mean "threshold"?',
     ]
     assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
     assert "whsec_Mf" not in "".join(found)
@@ -213,41 +213,41 @@ rules:
     )
     says = "contains an image, which every reader's browser would load; link to it instead"
     assert mistakes(path) == [
-        f"line 2: metrics[0].title of a: {says}",
-        f"line 3: metrics[1].description of b: {says}",
-        f"line 4: metrics[2].unit of c: {says}",
-        f"line 7: rules[0].description of e: {says}",
+        f"2: metric a: title: {says}",
+        f"3: metric b: description: {says}",
+        f"4: metric c: unit: {says}",
+        f"7: rule e: description: {says}",
     ]
 
 
 def test_an_undeclared_channel_is_reported(tmp_path: Path) -> None:
     path = written(tmp_path, "rules:\n- {name: e, metric: events, operator: gt, threshold: 1, channels: [nobody]}\n")
-    assert mistakes(path) == ["line 2: rules[0].channels of e: unknown channel nobody; declare it under channels"]
+    assert mistakes(path) == ["2: rule e: channels: unknown channel nobody; declare it under channels"]
 
 
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("rule: []", 'line 1: unknown field "rule"; did you mean "rules"?'),
+        ("rule: []", '1: unknown field "rule"; did you mean "rules"?'),
         (
             "channels:\n- {name: a, type: email, too: [team@shop.example], to: [team@shop.example]}",
-            'line 2: channels[0] of a: unknown field "too"; did you mean "to"?',
+            '2: channel a: unknown field "too"; did you mean "to"?',
         ),
         (
             "channels:\n- {name: a, type: slack, token: T0/B0/abcdefgh, webhook_id: 12345}",
-            'line 2: channels[0] of a: unknown field "webhook_id"; known fields: name, type, token',
+            '2: channel a: unknown field "webhook_id"; known fields: name, type, token',
         ),
         (
             "rules:\n- {name: a, metric: events, threshold: 1, overrides: {shop: {treshold: 2}}}",
-            'line 2: rules[0].overrides.shop of a: unknown field "treshold"; did you mean "threshold"?',
+            '2: rule a: overrides.shop: unknown field "treshold"; did you mean "threshold"?',
         ),
         (
             "rules:\n- {name: a, metric: events, threshold: 1, quiet_hours: {from: '1:00', start: '1:00', end: '2:00'}}",
-            'line 2: rules[0].quiet_hours of a: unknown field "from"; known fields: start, end, timezone',
+            '2: rule a: quiet_hours: unknown field "from"; known fields: start, end, timezone',
         ),
         (
             "rules:\n- {name: a, metric: events, threshold: 1, four: 2}",
-            'line 2: rules[0] of a: unknown field "four"; did you mean "for"?',
+            '2: rule a: unknown field "four"; did you mean "for"?',
         ),
     ],
 )
@@ -259,3 +259,17 @@ def test_definitions_read_the_metrics_whatever_the_other_sections_say(tmp_path: 
     text = "metrics:\n- {name: searches, expression: count(*)}\nrules:\n- {name: a}\nchannels: 5\n"
     (searches,) = load_metrics(written(tmp_path, text))
     assert searches.name == "searches"
+
+
+@pytest.mark.parametrize(
+    ("operator", "says"),
+    [
+        (">=", '">=" is not an operator; use gte (or gt, lt, lte, eq, change_pct)'),
+        ("=", '"=" is not an operator; use eq (or gt, gte, lt, lte, change_pct)'),
+        ("change", '"change" is not an operator; use change_pct (or gt, gte, lt, lte, eq)'),
+        ("above", '"above" is not an operator; use one of gt, gte, lt, lte, eq, change_pct'),
+    ],
+)
+def test_the_operator_that_was_meant_is_suggested(tmp_path: Path, operator: str, says: str) -> None:
+    path = written(tmp_path, f"rules:\n- {{name: e, metric: events, operator: '{operator}', threshold: 1}}\n")
+    assert mistakes(path) == [f"2: rule e: {says}"]

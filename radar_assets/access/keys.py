@@ -32,6 +32,18 @@ class KeysError(Exception):
     """A key can't be checked because the store is unavailable."""
 
 
+def key_problem(key: str | None, kind: Kind) -> str:
+    """Why a request without a valid key is refused, and what to do.
+
+    Args:
+        key: as sent; empty or None if there was none.
+    """
+    create = f"create one with radar key create PROJECT{' --kind read' if kind == 'read' else ''}"
+    if not key:
+        return f"No key in the request. Send Authorization: Bearer <key>; {create}"
+    return f"The {kind} key is unknown or revoked. radar key list lists the keys; {create}"
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What a key gives access to.

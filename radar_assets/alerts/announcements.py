@@ -76,7 +76,7 @@ def announce(
     sent = _sent_this_hour(session, {topic(alert) for alert, _ in due}, context)
     batch = _Batch(session, channels, sent, context)
     for alert, reason in due:
-        batch.add(alert, reason, _notice(alert, rule, reason, context))
+        batch.add(alert, reason, notice_of(alert, rule, reason, context))
     batch.write()
     return due
 
@@ -209,7 +209,8 @@ class _Batch:
                     break
 
 
-def _notice(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Notice:
+def notice_of(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Notice:
+    """The facts of an alert, as an announcement would state them."""
     details = alert.details
     metric = context.metrics.get(rule.metric) if rule.metric else None
     check = f"/assets/{quote(context.asset)}?view=checks&checkDetail={quote(rule.name)}"

@@ -18,12 +18,15 @@ from radar_assets.messaging import outbox
 from radar_assets.orchestration.automation import INCREMENTAL, TICK_S, Settled
 from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests
 from radar_assets.store.database import Store
-from radar_assets.windows import Grids, hour_key, utc_now
+from radar_assets.windows import DAY, Grids, Window, hour_key, utc_now
 
 ALERTS_JOB, DELIVER_JOB, MONITOR_JOB = "alerts_job", "deliver_alerts_job", "monitor_thresholds_job"
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 REFRESH_EVERY = timedelta(minutes=15)
 """How often an hour of the table `alerts` is rebuilt while its alerts keep changing."""
+FIRST_TICK, TICK = timedelta(minutes=1), timedelta(minutes=5)
+"""When the schedule ticks: a minute after windows end. By then the collector has closed the segments of their last lines, and they are
+loaded."""
 AFTER_AN_HOUR = (1, 6)
 """Minutes of the hour at which hourly rules are judged in addition to the runs of their tables, because hours without events have
 no run. The second one covers late segments and failed runs."""
@@ -130,8 +133,7 @@ def build_schedules(rules: Sequence[Rule]) -> list[dg.ScheduleDefinition]:
 
     @dg.schedule(
         job_name=MONITOR_JOB,
-        # A minute after windows end: by then the collector has closed the segments of their last lines, and they are loaded.
-        cron_schedule="1-59/5 * * * *",
+        cron_schedule=f"{FIRST_TICK // timedelta(minutes=1)}-59/{TICK // timedelta(minutes=1)} * * * *",
         description="Judges rules whose windows have just ended: every five minutes, one minute later.",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -146,6 +148,21 @@ def build_schedules(rules: Sequence[Rule]) -> list[dg.ScheduleDefinition]:
         )
 
     return [monitor_thresholds_schedule]
+
+
+def next_evaluations(rules: Sequence[Rule], now: datetime) -> dict[str, datetime]:
+    """When the schedule evaluates each rule next, by name. New events may have it evaluated earlier.
+
+    Args:
+        now: naive, UTC, like the results.
+    """
+    found: dict[str, datetime] = {}
+    at = Window.of_hour(now).start + FIRST_TICK
+    for tick in range(2 * DAY // TICK):
+        if (moment := at + tick * TICK) > now:
+            for rule in due_rules(rules, moment):
+                found.setdefault(rule.name, moment)
+    return found
 
 
 def due_rules(rules: Sequence[Rule], at: datetime) -> list[Rule]:

@@ -91,19 +91,31 @@ def retire(store: Store, rules: Iterable[Rule], now: datetime) -> int:
     Returns:
         The number of ended alerts.
     """
-    by_name = {rule.name: rule for rule in rules if rule.enabled}
-    retired = 0
     with store.session() as session:
         lock(session, LOCK_KEY)
-        for alert in session.scalars(sa.select(Alert).where(Alert.state == "firing")):
-            rule = by_name.get(alert.rule)
-            if rule and (rule.watch or rule.judges(alert.project_id)):
-                continue
+        retired = _unjudged(session, rules)
+        for alert in retired:
             alert.state, alert.resolved_at, alert.updated_at = "resolved", now, now
             alert.recovered_at = alert.announced_at and now
             mark(session, [alert.fired_at])
-            retired += 1
-    return retired
+    return len(retired)
+
+
+def to_retire(store: Store, rules: Iterable[Rule]) -> list[Alert]:
+    """The alerts that `retire` would end."""
+    with store.session(read_only=True) as session:
+        return _unjudged(session, rules)
+
+
+def _unjudged(session: Session, rules: Iterable[Rule]) -> list[Alert]:
+    """Firing alerts that none of the rules judges."""
+    by_name = {rule.name: rule for rule in rules if rule.enabled}
+    firing = session.scalars(sa.select(Alert).where(Alert.state == "firing").order_by(Alert.started_at, Alert.id))
+    return [
+        alert
+        for alert in firing
+        if not ((rule := by_name.get(alert.rule)) and (rule.watch or rule.judges(alert.project_id)))
+    ]
 
 
 def _span(findings: Findings) -> Window | None:

@@ -17,10 +17,13 @@ from radar_assets.cli.alerts import alerts_app, deliveries_app
 from radar_assets.cli.apply import apply
 from radar_assets.cli.channels import channels_app
 from radar_assets.cli.collect import collect
+from radar_assets.cli.completion import install_completion, show_completion
 from radar_assets.cli.demo import demo
 from radar_assets.cli.dev import dev
 from radar_assets.cli.doctor import doctor
+from radar_assets.cli.help import HelpFormatter
 from radar_assets.cli.imports import import_
+from radar_assets.cli.init import init
 from radar_assets.cli.keys import key_app
 from radar_assets.cli.live import live
 from radar_assets.cli.projects import project_app
@@ -34,6 +37,7 @@ from radar_assets.cli.status import status
 from radar_assets.cli.suppressions import suppressions_app
 from radar_assets.cli.terminal import OPTIONS
 from radar_assets.cli.watch import watch
+from radar_assets.errors import UsageError
 from radar_assets.permissions import keep_private
 
 START = Group("Start", sort_key=1)
@@ -51,16 +55,19 @@ app = App(
     name="radar",
     help="Product analytics as a Dagster asset graph. Configured by RADAR_* environment variables; radar doctor shows them.",
     version=lambda: metadata.version("radar-assets"),
+    help_formatter=HelpFormatter(),
     help_format="plaintext",  # Markdown doubles the time of --help
     group_parameters=OPTIONS,
     default_parameter=Parameter(negative="", show_default=_shown_default),
 )
 app["--help"].group = app["--version"].group = OPTIONS
+app.command(install_completion, name="--install-completion", group=OPTIONS, sort_key=1)
+app.command(show_completion, name="--show-completion", group=OPTIONS, sort_key=2)
 for group, commands in {
     START: [demo, dev, serve],
     EVENTS: [collect, import_, simulate, replay_rejected],
     INSPECT: [live, sql, status, doctor],
-    CONFIGURATION: [apply, schema, watch],
+    CONFIGURATION: [init, apply, schema, watch],
 }.items():
     for position, command in enumerate(commands):
         app.command(command, group=group, sort_key=position)
@@ -107,7 +114,7 @@ def launch(
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Run a command and exit with 0 on success, 1 on failure, or 2 for invalid usage or settings."""
+    """Run a command and exit with 0 on success, 1 on failure, or 2 for invalid arguments, settings or `radar.yaml`."""
     keep_private()
     try:
         code = app.meta(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -118,9 +125,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
 
 def _report(error: Exception) -> int:
     """Print the error on one line, without its traceback. Returns the exit code."""
-    from radar_assets.settings import SettingsError
-
-    is_usage_error = isinstance(error, CycloptsError | SettingsError)
+    is_usage_error = isinstance(error, CycloptsError | UsageError)
     module = type(error).__module__.partition(".")[0]
     is_known = (
         is_usage_error or isinstance(error, OSError | ValueError) or module in ("radar_assets", "duckdb", "_duckdb")

@@ -1,16 +1,19 @@
 """`radar alerts` and `radar deliveries`: alerts, what people do about them, and the messages that were sent."""
 
 import getpass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from radar_assets.cli.arguments import Span
+from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.projects import open_projects
-from radar_assets.cli.terminal import OPTIONS, age, out, printable
+from radar_assets.cli.terminal import OPTIONS, age, out, print_facts, printable
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
+    from radar_assets.store.database import Store
     from radar_assets.store.models import Alert
 
 alerts_app = App(name="alerts", help="List, show, acknowledge and snooze alerts.", group_parameters=OPTIONS)
@@ -21,10 +24,14 @@ deliveries_app = App(
 )
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
 _STATES = {"dead": "red", "pending": "yellow", "delivered": "green", "dropped": "dim", "suppressed": "dim"}
+_STATE_COLUMN = Column("state", style=lambda state: _STATES.get(state, ""))
+SHORT_ID = 8
+_ALERT_DATA = ("kind", "project_id", "subject", "state", "ended_at", "resolved_at", "acknowledged_by", "snoozed_until")
+"""Fields of an alert that only CSV and JSON have."""
 
 
 @alerts_app.command(name="list")
-def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 50) -> None:
+def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 50, format: Format = "table") -> None:
     """List firing alerts, the latest first.
 
     Parameters
@@ -35,28 +42,35 @@ def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 5
         Only alerts of this project.
     limit
         Maximum number of alerts.
+    format
+        Output format.
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from radar_assets.alerts.records import list_alerts as listed
 
-    table = Table("id", "rule", "severity", "project", "since", "state", show_edge=False)
     now = utc_now()
-    for alert in listed(open_projects(), with_ended=all, project_id=project, limit=limit):
-        where = Text(printable(alert.project_id or alert.subject or "the platform"), overflow="fold")
-        severity = Text(alert.severity, style=_COLOURS.get(alert.severity, ""))
-        since = f"{alert.started_at:%Y-%m-%d %H:%M}"
-        table.add_row(
-            alert.id[:8], Text(printable(alert.rule)), severity, where, since, Text(printable(_state(alert, now)))
+    columns = [
+        Column("id", short=SHORT_ID),
+        Column("rule"),
+        Column("severity", style=lambda severity: _COLOURS.get(severity, ""), rank=1),
+        Column("where", heading="project", only="table"),
+        Column("started_at", heading="since"),
+        Column("status", heading="state", only="table"),
+        *(Column(field, only="data") for field in _ALERT_DATA),
+    ]
+    rows = (
+        (
+            alert.id,
+            alert.rule,
+            alert.severity,
+            alert.project_id or alert.subject or "the platform",
+            alert.started_at,
+            _state(alert, now),
+            *(getattr(alert, field) for field in _ALERT_DATA),
         )
-    out().print(
-        table
-        if table.row_count
-        else "No alerts."
-        if all
-        else "No alert is firing; --all includes those that have ended."
+        for alert in listed(open_projects(), with_ended=all, project_id=project, limit=limit)
     )
+    empty = "No alerts." if all else "No alert is firing; --all includes those that have ended."
+    print_list(columns, rows, format, empty=empty)
 
 
 @alerts_app.command
@@ -68,43 +82,66 @@ def show(alert: str, /) -> None:
     alert
         Its id, or the start of it.
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from radar_assets.alerts.records import describe
 
-    found, breaches, deliveries = describe(open_projects(), alert)
-    now = utc_now()
-    facts = {
-        "id": found.id,
-        "rule": found.rule,
-        "kind": f"{found.kind}, {found.severity}",
-        "project": found.project_id or "the platform itself",
-        "about": found.subject,
-        "state": _state(found, now),
-        "windows": f"{found.started_at:%Y-%m-%d %H:%M} to {found.ended_at:%Y-%m-%d %H:%M} UTC",
-        "what": str(found.details.get("text") or ""),
-        "announced": f"{found.announced_at:%Y-%m-%d %H:%M} UTC" if found.announced_at else "no",
-    }
+    store = open_projects()
+    found, breaches, deliveries = describe(store, alert)
     console = out()
-    for name, value in facts.items():
-        if value:
-            console.print(Text(f"{name:10}{printable(value)}"), soft_wrap=True)
-    table = Table("window", "value", "threshold", show_edge=False)
-    for breach in breaches:
-        value = "none" if breach.value is None else f"{breach.value:,g}"
-        table.add_row(f"{breach.window_start:%Y-%m-%d %H:%M}", value, f"{breach.threshold:,g}")
+    headline, description, facts = _in_words(store, found)
+    for line in filter(None, (headline, description)):
+        console.print(printable(line), style="bold" if line == headline else "", markup=False)
     console.print()
-    console.print(table)
-    if deliveries:
-        console.print()
-        sent = Table("delivery", "channel", "about", "state", "at", show_edge=False)
-        for row in deliveries:
-            reasons = ", ".join(sorted({notice["reason"] for notice in row.contents if notice["alert_id"] == found.id}))
-            at = row.delivered_at or row.next_attempt_at
-            state = Text(row.state, style=_STATES.get(row.state, ""))
-            sent.add_row(row.id[:8], Text(printable(row.channel)), reasons, state, f"{at:%Y-%m-%d %H:%M}")
-        console.print(sent)
+    print_facts([("Id", found.id), ("State", _state(found, utc_now())), *facts])
+    console.print()
+    columns = [Column("window"), Column("value"), Column("threshold")]
+    print_list(columns, [(breach.window_start, breach.value, breach.threshold) for breach in breaches])
+    if not deliveries:
+        return
+    console.print()
+    columns = [Column("delivery", short=SHORT_ID), Column("channel"), Column("about"), _STATE_COLUMN, Column("at")]
+    rows = []
+    for row in deliveries:
+        reasons = sorted(
+            {notice["reason"].replace("_", " ") for notice in row.contents if notice["alert_id"] == found.id}
+        )
+        rows.append((row.id, row.channel, ", ".join(reasons), row.state, row.delivered_at or row.next_attempt_at))
+    print_list(columns, rows)
+
+
+def _in_words(store: "Store", alert: "Alert") -> tuple[str, str, list[tuple[str, str]]]:
+    """Headline, description and facts of an alert, in the words of messages about it."""
+    from radar_assets.access.projects import list_projects
+    from radar_assets.alerts.announcements import Context, notice_of
+    from radar_assets.alerts.checks import asset_of
+    from radar_assets.alerts.rules import load_rules
+    from radar_assets.alerts.wording import describe, moment
+    from radar_assets.cli.ui_address import find_ui
+    from radar_assets.config import load_metrics
+    from radar_assets.metrics.registry import registry
+    from radar_assets.settings import load_settings
+
+    settings = load_settings()
+    announced = ("Announced", moment(alert.announced_at) if alert.announced_at else "no")
+    rule = next((rule for rule in load_rules(store) if rule.name == alert.rule), None)
+    if rule is None:
+        text = str(alert.details.get("text") or "")
+        facts = [
+            ("Since", moment(alert.started_at)),
+            ("Rule", f"{alert.rule}, severity {alert.severity}; it was removed"),
+        ]
+        return f"{alert.rule} of {alert.project_id}" if alert.project_id else alert.rule, text, [*facts, announced]
+    context = Context(
+        now=utc_now(),
+        max_age=timedelta(hours=settings.alert_max_age_h),
+        throttle_per_hour=settings.alert_throttle_per_hour,
+        ui_url=settings.ui_url or find_ui(settings),
+        metrics={metric.name: metric for metric in registry(load_metrics(settings.config_file))},
+        project_names={project.id: project.name for project in list_projects(store)},
+        asset=asset_of(rule),
+    )
+    words = describe(notice_of(alert, rule, "recovered" if alert.state == "resolved" else "fired", context))
+    links = [("Link", words.link)] if words.link else []
+    return words.headline, words.description, [*words.facts, announced, *links]
 
 
 @alerts_app.command
@@ -128,7 +165,7 @@ def ack(alert: str, /, *, by: str | None = None) -> None:
 
 
 @alerts_app.command
-def snooze(alert: str, /, duration: str = "4h") -> None:
+def snooze(alert: str, /, duration: Span = "4h") -> None:
     """Silence an alert for a while.
 
     Parameters
@@ -152,8 +189,13 @@ def snooze(alert: str, /, duration: str = "4h") -> None:
 State = Literal["pending", "delivered", "dead", "dropped", "suppressed"]
 
 
-@deliveries_app.default
-def list_deliveries(*, state: Annotated[list[State] | None, Parameter(negative="")] = None, limit: int = 50) -> None:
+@deliveries_app.command(name="list")
+def list_deliveries(
+    *,
+    state: Annotated[list[State] | None, Parameter(negative="")] = None,
+    limit: int = 50,
+    format: Format = "table",
+) -> None:
     """List messages, the newest first.
 
     Parameters
@@ -162,24 +204,37 @@ def list_deliveries(*, state: Annotated[list[State] | None, Parameter(negative="
         Only messages in this state; can be repeated. Messages that were given up are dead.
     limit
         Maximum number of messages.
+    format
+        Output format.
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from radar_assets.messaging.outbox import latest
 
-    table = Table("id", "channel", "state", "alerts", "attempts", "since", "why", show_edge=False)
-    for row in latest(open_projects(), state or (), limit):
-        table.add_row(
-            row.id[:8],
-            Text(printable(row.channel)),
-            Text(row.state, style=_STATES.get(row.state, "")),
-            str(len(row.contents)),
-            str(row.attempts),
-            f"{row.created_at:%Y-%m-%d %H:%M}",
-            Text(printable(row.error or ""), overflow="fold"),
+    columns = [
+        Column("id", short=SHORT_ID),
+        Column("channel"),
+        _STATE_COLUMN,
+        Column("alerts", rank=3),
+        Column("attempts", rank=2),
+        Column("created_at", heading="since", rank=1),
+        Column("error", heading="why"),
+        Column("delivered_at", only="data"),
+        Column("next_attempt_at", only="data"),
+    ]
+    rows = (
+        (
+            row.id,
+            row.channel,
+            row.state,
+            len(row.contents),
+            row.attempts,
+            row.created_at,
+            row.error,
+            row.delivered_at,
+            row.next_attempt_at,
         )
-    out().print(table if table.row_count else "No messages.")
+        for row in latest(open_projects(), state or (), limit)
+    )
+    print_list(columns, rows, format, empty="No messages.")
 
 
 @deliveries_app.command
@@ -215,8 +270,7 @@ def drop(delivery: str, /) -> None:
 def _state(alert: "Alert", now: datetime) -> str:
     if alert.state == "resolved":
         return f"resolved {alert.resolved_at:%Y-%m-%d %H:%M}" if alert.resolved_at else "resolved"
+    by_people = [f"acknowledged by {alert.acknowledged_by}"] if alert.acknowledged_by else []
     if alert.snoozed_until and alert.snoozed_until > now:
-        return f"snoozed, {age(alert.snoozed_until - now)} left"
-    if alert.acknowledged_by:
-        return f"acknowledged by {alert.acknowledged_by}"
-    return "firing"
+        by_people.append(f"snoozed, {age(alert.snoozed_until - now)} left")
+    return "; ".join(by_people) or "firing"

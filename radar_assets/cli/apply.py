@@ -1,17 +1,25 @@
 """`radar apply`: puts the rules and channels of `radar.yaml` into effect, also in a running UI."""
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from radar_assets.cli.terminal import err, out, printable
+from radar_assets.cli.terminal import err, is_terminal, out, print_facts, printable
 from radar_assets.cli.ui_address import find_ui
 
 if TYPE_CHECKING:
+    from radar_assets.alerts.rules import Rule
+    from radar_assets.config import Config
     from radar_assets.settings import Settings
+    from radar_assets.store.database import Store
+    from radar_assets.store.declared import Change
+    from radar_assets.store.models import Alert
 
+_COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
 RELOAD_TIMEOUT_S = 60
 RELOAD = """
 mutation { reloadWorkspace { __typename ... on Workspace { locationEntries { name
@@ -29,17 +37,32 @@ class ReloadFailedError(Exception):
         super().__init__(f"The rules are stored, but {reason}")
 
 
-def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None) -> None:
-    """Validate radar.yaml and apply its channels and rules, removing those that are no longer in it.
+class NotConfirmedError(Exception):
+    """The plan removes too much to be applied without --yes."""
+
+
+def apply(
+    *,
+    file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None,
+    dry_run: bool = False,
+    yes: bool = False,
+) -> int:
+    """Validate radar.yaml, show what would change, and apply its channels and rules after confirmation.
+
+    Channels and rules that are no longer in the file are removed. Without a terminal, changes are applied unasked; but if everything
+    would be removed, or anything while alerts fire, --yes is needed.
 
     Parameters
     ----------
     file
         Path of the file. Default: RADAR_CONFIG, else radar.yaml in the home.
+    dry_run
+        Show what would change, and change nothing.
+    yes
+        Apply without asking.
     """
-    from radar_assets.access.projects import list_projects
-    from radar_assets.alerts.ledger import retire
-    from radar_assets.config import apply_config, load_config
+    from radar_assets.alerts.ledger import retire, to_retire
+    from radar_assets.config import apply_config, changes, load_config
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
     from radar_assets.windows import utc_now
@@ -47,15 +70,52 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     settings = load_settings().prepare()
     path = file or settings.config_file
     config = load_config(path, required=True, allowed_hosts=settings.allowed_hosts)
-    store = open_store(settings.database)
-    console, remarks = out(), err()
-    changes = apply_config(store, config)
+    store, console = open_store(settings.database), out()
+    with store.session(read_only=True) as session:
+        planned = changes(session, config)
+    ending = to_retire(store, config.rules)
+    _print_plan(planned, ending)
+    _print_remarks(settings, store, config, path)
+    if dry_run:
+        console.print("Dry run: nothing was applied.")
+        return 0
+    if (planned or ending) and not yes:
+        if is_terminal(sys.stdin) and is_terminal(sys.stdout):
+            if not _is_confirmed():
+                console.print("Nothing was applied.")
+                return 1
+        else:
+            _check_removals(store, config, path, planned)
+    apply_config(store, config)
+    ended = retire(store, config.rules, utc_now())
+    if planned or ended:
+        alerts = f", and ended {_counted(ended, 'alert')}" if ended else ""
+        console.print(f"Applied {_counted(len(planned), 'change')}{alerts}.", markup=False)
+    _reload_uis(settings)
+    _print_evaluations(config.rules)
+    return 0
+
+
+def _print_plan(changes: "Sequence[Change]", ending: "Sequence[Alert]") -> None:
+    console = out()
     for change in changes:
-        console.print(f"{change.how:8} {change.what} {change.name}", markup=False)
-    if not changes:
+        fields = f": {', '.join(change.differences)}" if change.differences else ""
+        console.print(f"[{_COLOURS[change.how]}]{change.how:8}[/]", end=" ")
+        console.print(printable(f"{change.what} {change.name}{fields}"), markup=False)
+    for alert in ending:
+        where = f" of {alert.project_id}" if alert.project_id else ""
+        text = f"alert {alert.id[:8]}, {alert.rule}{where}, firing since {alert.started_at:%Y-%m-%d %H:%M}"
+        console.print(f"[red]{'ended':8}[/]", end=" ")
+        console.print(printable(text), markup=False)
+    if not (changes or ending):
         console.print("Rules and channels are unchanged.")
-    if ended := retire(store, config.rules, utc_now()):
-        console.print(f"Ended {ended:,} alerts of rules that were removed or changed.", markup=False)
+
+
+def _print_remarks(settings: "Settings", store: "Store", config: "Config", path: Path) -> None:
+    """Print what will not work as the file may intend."""
+    from radar_assets.access.projects import list_projects
+
+    remarks = err()
     projects = {project.id for project in list_projects(store)}
     for rule in config.rules:
         named = [*(rule.projects if rule.projects != "*" else ()), *rule.overrides]
@@ -66,6 +126,45 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
     for channel in config.channels:
         if problem := channel.missing_setting(settings):
             remarks.print(f"{channel.name}: {problem}", style="yellow")
+
+
+def _is_confirmed() -> bool:
+    try:
+        answer = input("Apply? [y/N] ")
+    except EOFError:
+        answer = ""
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _check_removals(store: "Store", config: "Config", path: Path, changes: "Sequence[Change]") -> None:
+    """Check that nothing is removed that a person should confirm.
+
+    Raises:
+        NotConfirmedError: everything would be removed, or something while alerts fire.
+    """
+    from radar_assets.alerts.records import list_alerts
+
+    if not (removed := sum(change.how == "removed" for change in changes)):
+        return
+    if not (config.rules or config.channels):
+        raise NotConfirmedError(
+            f"nothing was applied, because {path} declares no rules and channels, which would remove all of them; "
+            "pass --yes to do that"
+        )
+    if firing := len(list_alerts(store, with_ended=False, limit=1000)):
+        raise NotConfirmedError(
+            f"nothing was applied, because {_counted(removed, 'rule or channel', 'rules or channels')} would be removed "
+            f"while {_counted(firing, 'alert is', 'alerts are')} firing; pass --yes to do that"
+        )
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def _reload_uis(settings: "Settings") -> None:
+    """Make a running UI load the rules, whose checks it then runs, and print which one did."""
+    console = out()
     # The public address may be behind a proxy that asks for a login, so a UI on this machine is tried first.
     local = find_ui(settings)
     urls = list(dict.fromkeys(url for url in (local, settings.ui_url) if url))
@@ -76,6 +175,21 @@ def apply(*, file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = No
         console.print(f"No UI responds at {' or '.join(urls)}; they are loaded when it starts.", markup=False)
     else:
         console.print("No UI of this home runs on this machine; they are loaded when it starts.")
+
+
+def _print_evaluations(rules: "Sequence[Rule]") -> None:
+    """Print when each rule is evaluated next."""
+    from radar_assets.alerts.automation import next_evaluations
+    from radar_assets.windows import utc_now
+
+    if not rules:
+        return
+    found = next_evaluations([rule for rule in rules if rule.enabled], utc_now())
+    out().print("\nNext evaluation, while radar dev or the daemon runs:")
+    print_facts(
+        (f"  {rule.name}", f"{found[rule.name]:%Y-%m-%d %H:%M} UTC" if rule.name in found else "never; it is disabled")
+        for rule in rules
+    )
 
 
 def _instance_id(settings: "Settings") -> str:

@@ -2,6 +2,7 @@
 
 from cyclopts import App
 
+from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, out, printable
 
@@ -9,20 +10,24 @@ channels_app = App(
     name="channels", help="List and test the channels that messages are sent to.", group_parameters=OPTIONS
 )
 
+HOW_TO_DECLARE = "declare them in radar.yaml (radar init writes one to start from) and run radar apply"
+
 
 @channels_app.command(name="list")
-def list_channels() -> None:
-    """List the channels that were applied, without their secrets."""
-    from rich.table import Table
-    from rich.text import Text
+def list_channels(*, format: Format = "table") -> None:
+    """List the channels that were applied, without their secrets.
 
+    Parameters
+    ----------
+    format
+        Output format.
+    """
     from radar_assets.messaging.channels import load_channels
 
-    table = Table("name", "type", "where", show_edge=False)
-    for channel in load_channels(open_projects()).values():
-        table.add_row(*(Text(printable(cell)) for cell in (channel.name, channel.type_name(), channel.where)))
-    none = "No channels yet; declare them in radar.yaml and run radar apply."
-    out().print(table if table.row_count else none)
+    columns = [Column("name"), Column("type"), Column("where")]
+    channels = load_channels(open_projects()).values()
+    rows = [(channel.name, channel.type_name(), channel.where) for channel in channels]
+    print_list(columns, rows, format, empty=f"No channels yet; {HOW_TO_DECLARE}.")
 
 
 @channels_app.command

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.terminal import age, out, printable, size
 
 if TYPE_CHECKING:
@@ -26,39 +27,74 @@ PACKAGES = ("dagster", "dagster-webserver", "dagster-postgres", "duckdb", "pyarr
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check; `remedy` suggests a fix."""
+    """The result of one check, or a setting; `remedy` suggests a fix."""
 
-    level: Literal["ok", "warning", "error"]
+    level: Literal["error", "warning", "setting", "ok", "default"]
     what: str
     remedy: str = ""
 
 
-def doctor() -> int:
-    """Diagnose the setup (settings, folders, database, versions, Dagster, projects) and suggest fixes."""
+_COLOURS = {"warning": "yellow", "error": "bold red"}
+_HEADINGS = {
+    "setting": "Settings that differ from the default",
+    "ok": "Passed",
+    "default": "Settings with their default",
+}
+_ORDER = {level: place for place, level in enumerate(("error", "warning", *_HEADINGS))}
+_ONLY_WITH_ALL = ("ok", "default")
+
+
+def doctor(*, all: bool = False, format: Format = "table") -> int:
+    """Diagnose the setup and suggest fixes: problems first, then settings that differ from the default.
+
+    It checks settings, folders, permissions, versions, the database, Dagster, the landing zone and projects. The exit code is 1 if
+    there are errors.
+
+    Parameters
+    ----------
+    all
+        Also list the settings with their default and the checks that passed.
+    format
+        Output format.
+    """
     from radar_assets.settings import SettingsError, load_settings
-
-    console = out()
-    colour = {"ok": "green", "warning": "yellow", "error": "bold red"}
-    worst = 0
-
-    def show(finding: Finding) -> None:
-        nonlocal worst
-        worst = max(worst, int(finding.level == "error"))
-        console.print(f"[{colour[finding.level]}]{finding.level:>7}[/] ", end="")
-        console.print(printable(finding.what), markup=False, soft_wrap=True)
-        if finding.remedy:
-            console.print(f"        {printable(finding.remedy)}", markup=False, soft_wrap=True, style="dim")
 
     try:
         settings = load_settings()
     except SettingsError as error:
-        for line in str(error).splitlines():
-            show(Finding("error", line))
-        return 1
-    for check in (_settings, _folders, _access, _versions, _database, _dagster, _port, _landing, _projects):
-        for finding in _findings(check, settings):
-            show(finding)
-    return worst
+        findings = [Finding("error", line) for line in str(error).splitlines()]
+    else:
+        checks = (_settings, _folders, _access, _versions, _database, _dagster, _port, _landing, _projects)
+        findings = [finding for check in checks for finding in _findings(check, settings)]
+    findings.sort(key=lambda finding: _ORDER[finding.level])
+    shown = [finding for finding in findings if all or finding.level not in _ONLY_WITH_ALL]
+    if format == "table":
+        _print_findings(shown, findings)
+    else:
+        columns = [Column("level"), Column("finding"), Column("fix")]
+        print_list(columns, [(finding.level, finding.what, finding.remedy) for finding in shown], format)
+    return int(any(finding.level == "error" for finding in findings))
+
+
+def _print_findings(shown: "list[Finding]", findings: "list[Finding]") -> None:
+    """Print findings below the heading of their kind, each with its fix on the next line."""
+    console = out()
+    problems = [finding for finding in shown if finding.level in ("error", "warning")]
+    if not problems:
+        console.print("No problems found.", style="green")
+    for finding in problems:
+        console.print(f"[{_COLOURS[finding.level]}]{finding.level:7}[/]  ", end="")
+        console.print(printable(finding.what), markup=False, soft_wrap=True)
+        if finding.remedy:
+            console.print(f"         {printable(finding.remedy)}", markup=False, soft_wrap=True, style="dim")
+    for level, heading in _HEADINGS.items():
+        if rest := [finding for finding in shown if finding.level == level]:
+            console.print(f"\n{heading}", style="bold", markup=False)
+        for finding in rest:
+            console.print(f"  {printable(finding.what)}", markup=False, soft_wrap=True)
+    if hidden := len(findings) - len(shown):
+        passed = sum(finding.level == "ok" for finding in findings)
+        console.print(f"\n{passed} checks passed and {hidden - passed} settings have their default; --all lists them.")
 
 
 def _findings(check: "Callable[[Settings], Iterator[Finding]]", settings: "Settings") -> Iterator[Finding]:
@@ -66,13 +102,14 @@ def _findings(check: "Callable[[Settings], Iterator[Finding]]", settings: "Setti
     try:
         yield from check(settings)
     except Exception as error:
-        yield Finding("error", f"{check.__name__.strip('_')}: {type(error).__name__}: {error}")
+        remedy = "This check could not run. Fix the error, or find its traceback with radar status --debug."
+        yield Finding("error", f"{check.__name__.strip('_')}: {type(error).__name__}: {error}", remedy)
 
 
 def _settings(settings: "Settings") -> Iterator[Finding]:
     from radar_assets.masking import masked
 
-    for field in type(settings).model_fields:
+    for field, info in type(settings).model_fields.items():
         value = getattr(settings, field)
         effective = {
             "landing_url": f"file://{settings.home / 'landing'}",
@@ -80,11 +117,13 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
             "config": settings.config_file,
         }
         effective["database_url"] = "SQLite in the home"
-        source = "environment" if field in settings.model_fields_set else "default"
         shown = (
             effective.get(field) if value is None else masked(", ".join(value) if isinstance(value, tuple) else value)
         )
-        yield Finding("ok", f"RADAR_{field.upper()} = {shown} ({source})")
+        default = info.get_default(call_default_factory=True)
+        is_default = value == (default.expanduser() if isinstance(default, Path) else default)
+        text = f"RADAR_{field.upper()} = {'not set' if shown in (None, '') else shown}"
+        yield Finding("default" if is_default else "setting", text)
     if settings.config and not settings.config.exists():
         yield Finding("error", f"RADAR_CONFIG={settings.config}: file not found", "Create it, or unset RADAR_CONFIG.")
 
@@ -219,9 +258,13 @@ def _dagster(settings: "Settings") -> Iterator[Finding]:
             )
 
 
-def _port(_: "Settings") -> Iterator[Finding]:
+def _port(settings: "Settings") -> Iterator[Finding]:
     from radar_assets.cli.dev import PortTakenError, check_port
+    from radar_assets.cli.ui_address import find_ui
 
+    if url := find_ui(settings):
+        yield Finding("ok", f"the UI runs at {url}")
+        return
     try:
         check_port("127.0.0.1", UI_PORT)
     except PortTakenError:
@@ -269,6 +312,7 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
 
 def _projects(settings: "Settings") -> Iterator[Finding]:
     from radar_assets.access.projects import list_projects
+    from radar_assets.cli.projects import is_plain_id
     from radar_assets.cli.sql import reading
     from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
@@ -293,8 +337,9 @@ def _projects(settings: "Settings") -> Iterator[Finding]:
     for project, count in unknown:
         exists = project in projects
         remedy = "Land them again with radar replay-rejected --reason unknown_project."
+        option = "" if is_plain_id(project) else " --any-id"
         yield Finding(
             "warning",
             f"{count:,} lines of project {project} were rejected because it did not exist",
-            remedy if exists else f"Add it with radar project add {project!r}. {remedy}",
+            remedy if exists else f"Add it with radar project add {project!r}{option}. {remedy}",
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
 
-from radar_assets.cli.terminal import err, out, printable
+from radar_assets.cli.terminal import out, print_facts, progress_bars
 
 if TYPE_CHECKING:
     from radar_assets.events.importer import ImportResult
@@ -18,7 +18,7 @@ ONE_A_TIME = Parameter(consume_multiple=False)
 
 
 def import_(
-    file: Path,
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     format: Literal["ndjson", "csv", "apache"],
@@ -47,7 +47,7 @@ def import_(
     site
         Base URL of the paths in an access log, e.g. https://example.com.
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from radar_assets.events import importer
     from radar_assets.settings import load_settings
@@ -59,10 +59,11 @@ def import_(
     store = open_store(settings.database)
     added: list[str] = []
     columns = (TextColumn("import"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[lines]:,} lines"))
-    with Progress(*columns, TimeElapsedColumn(), console=err()) as progress:
+    with progress_bars(*columns, TimeElapsedColumn()) as progress:
         task = progress.add_task("import", total=None, lines=0)
 
         def show(state: importer.Progress) -> None:
+            progress.start()
             progress.update(task, completed=state.read_bytes, total=state.total_bytes, lines=state.lines)
 
         def register(projects: Iterable[str]) -> None:
@@ -111,27 +112,21 @@ def _register(store: "Store", ids: Iterable[str]) -> list[str]:
 
 
 def _print_result(result: "ImportResult", added: list[str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_row("events", f"{result.events:,}")
+    facts = [("events", f"{result.events:,}")]
     if result.unreadable:
-        table.add_row("unreadable", f"{result.unreadable:,} of {result.lines:,} lines; they will be rejected")
+        facts.append(("unreadable", f"{result.unreadable:,} of {result.lines:,} lines; they will be rejected"))
     skipped = f", {result.segments_there:,} imported before" if result.segments_there else ""
-    table.add_row("segments", f"{result.segments:,} new{skipped}")
+    facts.append(("segments", f"{result.segments:,} new{skipped}"))
     if result.hours:
         first, last = result.hours[0], result.hours[-1]
-        table.add_row("received", f"{first:%Y-%m-%d %H:00} to {last:%Y-%m-%d %H:59} UTC, {len(result.hours):,} hours")
+        span = f"{first:%Y-%m-%d %H:00} to {last:%Y-%m-%d %H:59} UTC, {len(result.hours):,} hours"
+        facts.append(("received", span))
     for name, count in list(result.projects.items())[:MAX_PROJECTS_SHOWN]:
         if name is None:
-            table.add_row("no project", f"{count:,} events, which will be rejected; use --project")
+            facts.append(("no project", f"{count:,} events, which will be rejected; use --project"))
         else:
-            new = " (new)" if name in added else ""
-            table.add_row("project", Text(f"{printable(name)}: {count:,} events{new}"))
+            facts.append(("project", f"{name}: {count:,} events{' (new)' if name in added else ''}"))
     if len(result.projects) > MAX_PROJECTS_SHOWN:
-        table.add_row("", f"and {len(result.projects) - MAX_PROJECTS_SHOWN:,} more projects")
-    console = out()
-    console.print(table)
-    console.print("Next: radar dev loads them; radar status shows the progress.")
+        facts.append(("", f"and {len(result.projects) - MAX_PROJECTS_SHOWN:,} more projects"))
+    print_facts(facts)
+    out().print("Next: radar dev loads them; radar status shows the progress.")

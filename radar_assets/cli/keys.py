@@ -4,6 +4,7 @@ from typing import Literal
 
 from cyclopts import App
 
+from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, err, out, printable
 
@@ -55,16 +56,23 @@ def revoke(key: str, /) -> None:
 
 
 @key_app.command(name="list")
-def list_them() -> None:
-    """List the keys, without their values."""
-    from rich.table import Table
-    from rich.text import Text
+def list_them(*, format: Format = "table") -> None:
+    """List the keys, without their values.
 
+    Parameters
+    ----------
+    format
+        Output format.
+    """
     from radar_assets.access.keys import list_keys
 
-    table = Table("id", "project", "kind", "origins", "since", "revoked", show_edge=False)
-    for key in list_keys(open_projects()):
-        revoked = f"{key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
-        origins = "\n".join(key.origins) or "any"
-        table.add_row(key.id, Text(printable(key.project_id)), key.kind, origins, f"{key.created_at:%Y-%m-%d}", revoked)
-    out().print(table if table.row_count else "No keys yet; create one with radar key create PROJECT.")
+    columns = [
+        Column("id"),
+        Column("project_id", heading="project"),
+        Column("kind", rank=1),
+        Column("origins", cell=lambda origins: ", ".join(origins) or "any", rank=2),
+        Column("created_at", heading="since", cell="{:%Y-%m-%d}".format, rank=3),
+        Column("revoked_at", heading="revoked", cell=lambda at: f"{at:%Y-%m-%d}" if at else ""),
+    ]
+    rows = ([getattr(key, column.name) for column in columns] for key in list_keys(open_projects()))
+    print_list(columns, rows, format, empty="No keys yet; create one with radar key create PROJECT.")

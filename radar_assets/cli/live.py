@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from radar_assets.cli.chart import columns
 from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.terminal import out, printable
+from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,7 +74,7 @@ def _home(project: str, once: bool) -> "Callable[[], Counts]":
     ids = [each.id for each in list_projects(open_projects())]
     if project not in ids:
         hint = f"known projects: {', '.join(map(printable, ids[:10]))}" if ids else "add it with radar project add ID"
-        raise LiveError(f"unknown project {printable(project)}; {hint}")
+        raise UsageError(f"unknown project {printable(project)}; {hint}")
     landing = load_settings().landing_zone
     zone = Live(landing)
     return lambda: live_counts(landing, project) if once else zone.read(project)
@@ -90,9 +91,9 @@ def _collector(url: str, key: str | None, project: str) -> "Callable[[], Counts]
     from radar_assets.collector.live import Counts
 
     if not url.startswith(("http://", "https://")):
-        raise LiveError(f"--url {printable(url)}: not a URL; use e.g. https://collect.example")
+        raise UsageError(f"--url {printable(url)}: not a URL; use e.g. https://collect.example")
     if not key:
-        raise LiveError(
+        raise UsageError(
             f"--url needs a read key in --key or RADAR_READ_KEY; radar key create {printable(project)} --kind read creates one"
         )
     address = f"{url.rstrip('/')}/v1/live?{urllib.parse.urlencode({'project': project})}"
@@ -155,7 +156,7 @@ def _table(heading: str, unit: str, rows: list[tuple[str, int]]) -> "RenderableT
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column(heading, max_width=40, no_wrap=True, overflow="ellipsis")
     table.add_column(unit, justify="right")
     for name, count in rows or [("none", 0)]:

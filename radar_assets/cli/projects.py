@@ -1,9 +1,12 @@
 """`radar project`: the projects whose events are accepted."""
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 from cyclopts import App
 
+from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.terminal import OPTIONS, out, printable
 
 if TYPE_CHECKING:
@@ -14,6 +17,9 @@ project_app = App(
     help="Add, limit and list projects. Only events of known projects are accepted.",
     group_parameters=OPTIONS,
 )
+
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 
 
 def open_projects() -> "Store":
@@ -33,6 +39,7 @@ def add(
     timezone: str = "UTC",
     events_per_second: int | None = None,
     events_per_month: int | None = None,
+    any_id: bool = False,
 ) -> None:
     """Add a project. Its events are accepted from then on.
 
@@ -48,13 +55,30 @@ def add(
         Maximum events per second. Default: RADAR_EVENTS_PER_SECOND.
     events_per_month
         Maximum events per calendar month (UTC). Default: RADAR_EVENTS_PER_MONTH.
+    any_id
+        Accept an id with spaces and special characters, because senders already use it.
     """
     from radar_assets.access.projects import add_project
-    from radar_assets.store.models import Project
+    from radar_assets.store.models import FieldError, Project
 
+    if not (any_id or is_plain_id(id)):
+        raise FieldError("project id", id, _better_id(id))
     project = Project(id, name, timezone, events_per_second=events_per_second, events_per_month=events_per_month)
     add_project(open_projects(), project)
     out().print(f"Added project {printable(id)}.", markup=False)
+
+
+def is_plain_id(id: str) -> bool:
+    """Whether `radar project add` accepts an id without `--any-id`."""
+    return _PLAIN_ID.fullmatch(id) is not None
+
+
+def _better_id(id: str) -> str:
+    """Why an id is refused, and what to use instead."""
+    slug = re.sub(r"[^a-z0-9._]+", "-", id.lower()).strip("-._")
+    rule = "has characters other than letters, digits and . _ -, which are easily misspelt in senders and commands"
+    example = f"; use e.g. radar project add {slug} --name {shlex.quote(printable(id))}" if slug else ""
+    return f"{rule}{example}; --any-id accepts it"
 
 
 @project_app.command
@@ -80,15 +104,25 @@ def limit(id: str, /, *, events_per_second: int | None = None, events_per_month:
 
 
 @project_app.command(name="list")
-def list_projects() -> None:
-    """List the projects."""
-    from rich.table import Table
-    from rich.text import Text
+def list_projects(*, format: Format = "table") -> None:
+    """List the projects.
 
+    Parameters
+    ----------
+    format
+        Output format.
+    """
     from radar_assets.access import projects
 
-    table = Table("id", "name", "time zone", "since", "active", show_edge=False)
-    for project in projects.list_projects(open_projects()):
-        cells = (project.id, project.name, project.timezone, f"{project.created_at:%Y-%m-%d}")
-        table.add_row(*(Text(printable(cell)) for cell in cells), "yes" if project.is_active else "no")
-    out().print(table if table.row_count else "No projects yet; add one with radar project add ID.")
+    columns = [
+        Column("id"),
+        Column("name", rank=1),
+        Column("timezone", heading="time zone", rank=4),
+        Column("created_at", heading="since", cell="{:%Y-%m-%d}".format, rank=3),
+        Column("is_active", heading="active", rank=2),
+        Column("events_per_second", only="data"),
+        Column("events_per_month", only="data"),
+    ]
+    every = projects.list_projects(open_projects())
+    rows = ([getattr(project, column.name) for column in columns] for project in every)
+    print_list(columns, rows, format, empty="No projects yet; add one with radar project add ID.")

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from radar_assets.cli.terminal import out, printable
+from radar_assets.cli.listing import Column, print_list
+from radar_assets.cli.terminal import out
 
 
 def replay_rejected(
@@ -21,8 +22,6 @@ def replay_rejected(
     dry_run
         Count the lines without landing them.
     """
-    from rich.table import Table
-
     from radar_assets.access.projects import list_projects
     from radar_assets.events.replay import replay_rejected
     from radar_assets.settings import load_settings
@@ -40,16 +39,15 @@ def replay_rejected(
     if not replay.counts:
         console.print("No matching rejected lines.")
         return
-    table = Table("rejected for", show_edge=False)
-    for heading in ("lines", "still rejected", "accepted before", "accepted now"):
-        table.add_column(heading, justify="right")
+    columns = [Column("rejected for")]
+    columns += [Column(heading) for heading in ("lines", "still rejected", "accepted before", "accepted now")]
+    rows = []
     for rejected_for in sorted({reason for reason, _ in replay.counts}):
         rejected, copies, accepted = (
             replay.counts.get((rejected_for, outcome), 0) for outcome in ("rejected", "copy", "accepted")
         )
-        row = (rejected + copies + accepted, rejected, copies, accepted)
-        table.add_row(printable(rejected_for), *(f"{count:,}" for count in row))
-    console.print(table)
+        rows.append((rejected_for, rejected + copies + accepted, rejected, copies, accepted))
+    print_list(columns, rows)
     if dry_run:
         console.print("Dry run: nothing was landed.")
     elif replay.segment is None:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from radar_assets.cli.arguments import Span
+from radar_assets.cli.listing import Column, Format, print_list, readable
 from radar_assets.cli.projects import open_projects
-from radar_assets.cli.terminal import OPTIONS, err, out, printable
+from radar_assets.cli.terminal import OPTIONS, err, out
+from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -20,31 +23,66 @@ MAX_WINDOWS = 2000
 """Windows per evaluation, which bounds how much is read at once."""
 
 
-class UnknownRuleError(Exception):
+_RULE_DATA = ("enabled", "kind", "watch", "metric", "window", "operator", "threshold", "description")
+"""Fields of a rule that only CSV and JSON have."""
+
+_EPISODE = [
+    Column("project_id", heading="project"),
+    Column("from"),
+    Column("to"),
+    Column("value"),
+    Column("change_pct", heading="change", cell=lambda change: "" if change is None else f"{change:+,.0f} %", rank=2),
+    Column("threshold", rank=1),
+    Column("usual", only="table", rank=3),
+    Column("usual_low", only="data"),
+    Column("usual_high", only="data"),
+]
+
+
+class UnknownRuleError(UsageError):
     """The file has no such rule, or it can't be tested on past data."""
 
 
 @rules_app.command(name="list")
-def list_rules() -> None:
-    """List the rules in effect."""
-    from rich.table import Table
-    from rich.text import Text
+def list_rules(*, format: Format = "table") -> None:
+    """List the rules in effect.
 
+    Parameters
+    ----------
+    format
+        Output format.
+    """
     from radar_assets.alerts.checks import asset_of, summary
     from radar_assets.alerts.rules import load_rules
+    from radar_assets.cli.channels import HOW_TO_DECLARE
     from radar_assets.config import load_metrics
     from radar_assets.metrics.registry import registry
     from radar_assets.settings import load_settings
 
     settings = load_settings()
     metrics = {metric.name: metric for metric in registry(load_metrics(settings.config_file))}
-    table = Table("name", "holds while", "severity", "check on", "channels", show_edge=False)
-    table.columns[0].no_wrap = True
-    for rule in load_rules(open_projects()):
-        name = rule.name if rule.enabled else f"{rule.name} (off)"
-        words = Text(printable(summary(rule, metrics)))
-        table.add_row(name, words, rule.severity, asset_of(rule), Text(printable(", ".join(rule.channels))))
-    out().print(table if table.row_count else "No rules yet; declare them in radar.yaml and run radar apply.")
+    columns = [
+        Column("title", heading="name", only="table"),
+        Column("name", only="data"),
+        Column("summary", heading="holds while"),
+        Column("severity", rank=1),
+        Column("asset", heading="check on", rank=3),
+        Column("channels", rank=2),
+        *(Column(field, only="data") for field in _RULE_DATA),
+    ]
+    rows = (
+        (
+            rule.name if rule.enabled else f"{rule.name} (off)",
+            rule.name,
+            summary(rule, metrics),
+            rule.severity,
+            asset_of(rule),
+            rule.channels,
+            *(getattr(rule, field) for field in _RULE_DATA),
+        )
+        for rule in load_rules(open_projects())
+    )
+    print_list(columns, rows, format, empty=f"No rules yet; {HOW_TO_DECLARE}.")
 
 
 @rules_app.command
@@ -52,8 +90,9 @@ def test(
     name: str,
     /,
     *,
-    since: str = "30d",
+    since: Span = "30d",
     file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None,
+    format: Format = "table",
 ) -> None:
     """Show when a rule in radar.yaml would have fired in the past. Nothing is written or sent.
 
@@ -65,10 +104,9 @@ def test(
         How far to look back, e.g. 12h or 30d.
     file
         Path of the file. Default: RADAR_CONFIG, else radar.yaml in the home.
+    format
+        Output format.
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from radar_assets.alerts.evaluation import evaluate, settling_time
     from radar_assets.alerts.rules import parse_span
     from radar_assets.config import load_config
@@ -103,28 +141,25 @@ def test(
         windows += len(inside)
         unsettled += sum(window.start in inside for window in judgement.unsettled)
         begin = end
-    table = Table("project", "from", "to", "value", "threshold", "usual", show_edge=False)
     episodes = episodes_of(breaches, rule.step)
-    for episode in episodes:
-        worst = max(episode, key=lambda breach: abs((breach.value or 0) - breach.threshold))
-        usual = "" if worst.usual is None else f"{worst.usual[0]:g} to {worst.usual[1]:g}"
-        change = f" ({100 * ((worst.value or 0) / worst.baseline - 1):+.0f} %)" if worst.baseline else ""
-        table.add_row(
-            Text(printable(worst.project_id)),
-            f"{episode[0].since:%Y-%m-%d %H:%M}",
-            f"{episode[-1].window.end:%Y-%m-%d %H:%M}",
-            f"{worst.value or 0:g}{change}",
-            f"{worst.threshold:g}",
-            usual,
-        )
-    console = out()
-    if episodes:
-        console.print(table)
+    if episodes or format != "table":
+        print_list(_EPISODE, map(_row, episodes), format)
     times = "once" if len(episodes) == 1 else f"{len(episodes)} times"
     fired = f"It would have fired {times}" if episodes else "It would not have fired"
-    console.print(f"{fired} in {windows:,} windows since {first:%Y-%m-%d %H:%M} UTC.")
+    summary = out() if format == "table" else err()
+    summary.print(f"{fired} in {windows:,} windows since {first:%Y-%m-%d %H:%M} UTC.")
     if unsettled:
         err().print(f"{unsettled} windows were not evaluated: landed events are not loaded yet; see radar status.")
+
+
+def _row(episode: "list[Breach]") -> tuple[object, ...]:
+    """The values of `_EPISODE`: those of the window that is furthest from the threshold."""
+    worst = max(episode, key=lambda breach: abs((breach.value or 0) - breach.threshold))
+    low, high = worst.usual or (None, None)
+    change = 100 * ((worst.value or 0) / worst.baseline - 1) if worst.baseline else None
+    usual = "" if low is None else f"{readable(low)} to {readable(high)}"
+    span = episode[0].since, episode[-1].window.end
+    return worst.project_id, *span, worst.value or 0, change, worst.threshold, usual, low, high
 
 
 def episodes_of(breaches: "Iterable[Breach]", step: "timedelta") -> "list[list[Breach]]":

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from radar_assets.cli.terminal import err
+from radar_assets.cli.terminal import progress_bars
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, grid_tables
@@ -39,7 +39,7 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
         RunFailedError: a run failed; Dagster's UI has its log.
     """
     from dagster import DagsterInstance
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from radar_assets.orchestration.runtime.instance import prepare_instance
 
@@ -47,7 +47,7 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
     materialized = 0
     with (
         DagsterInstance.from_config(str(prepare_instance(settings))) as instance,
-        Progress(*columns, console=err()) as progress,
+        progress_bars(*columns) as progress,
     ):
         grids: tuple[tuple[str, Transform, Callable[[Lakehouse], list[Window]]], ...]
         grids = ((HOURLY_JOB, "hour", due_hours), (DAILY_JOB, "day", due_days))
@@ -58,6 +58,7 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
                 if not windows:
                     break
                 for window in windows:
+                    progress.start()
                     bars = _Bars(progress, assets, (window.end - window.start) // STEP[grid])
                     _run(definitions.resolve_job_def(job), instance, window, grid, bars)
                     materialized += bars.materialized

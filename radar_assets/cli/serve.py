@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.terminal import err
 from radar_assets.cli.ui_address import local_url, recorded_ui
+from radar_assets.errors import UsageError
 
 Workspace = Annotated[Path | None, Parameter(name=("--workspace", "-w"))]
 
@@ -37,7 +38,7 @@ def serve(*, port: int = 3000, host: str = "127.0.0.1", workspace: Workspace = N
     check_port(host, port)
     load_settings().prepare()
     if workspace and not workspace.is_file():
-        raise FileNotFoundError(f"{workspace}: no such workspace file")
+        raise UsageError(f"{workspace}: no such workspace file")
     # The UI may start code servers at any moment. As its children they belong to the supervised group, and end with it.
     return run_services([ui_service(host, port, workspace)], os.environ, stop)
 

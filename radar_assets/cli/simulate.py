@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from radar_assets.cli.terminal import err, out
+from radar_assets.cli.terminal import out, progress_bars
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
     Raises:
         ValueError: an argument is out of range, or the traffic starts before RADAR_START_DATE.
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from radar_assets.access.projects import ensure_projects
     from radar_assets.events.landing import list_segments, write_segment
@@ -84,7 +84,7 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
             )
     segments = lines = 0
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err()) as progress:
+    with progress_bars(*columns) as progress:
         task = progress.add_task("simulate traffic", total=sum(traffic.days for traffic in plan))
         done = 0
         for traffic in plan:
@@ -95,6 +95,7 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
             for segment in simulated(
                 traffic.start, traffic.days, projects=traffic.projects, events=traffic.events, seed=traffic.seed
             ):
+                progress.start()
                 if segment.name not in {present.name for present in list_segments(settings.landing_zone, segment.hour)}:
                     write_segment(settings.landing_zone, segment.hour, segment.name, [segment.lines], "zst")
                     segments, lines = segments + 1, lines + segment.lines.count(b"\n")

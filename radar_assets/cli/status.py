@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from radar_assets.cli.terminal import age, out, printable, size
+from radar_assets.cli.listing import Column, Format, print_list
+from radar_assets.cli.terminal import age, err, out, printable, size
 from radar_assets.windows import DAY_KEY, HOUR_KEY, utc_now
 
 if TYPE_CHECKING:
@@ -44,39 +45,73 @@ class FailedCheck:
     at: datetime
 
 
-def status() -> None:
-    """Show the state of each table, and the checks that failed."""
-    from dagster import DagsterInstance
-    from rich.table import Table
+def status(*, format: Format = "table") -> None:
+    """Show the state of each table, and the checks that failed.
 
+    Parameters
+    ----------
+    format
+        Output format. In CSV and JSON, failed checks are part of the row of their table.
+    """
+    from dagster import DagsterInstance
+
+    from radar_assets.access.projects import list_projects
     from radar_assets.definitions import build_defs
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
 
-    settings = load_settings().prepare()
-    console = out()
-    table = Table("table", "last partition", show_edge=False)
-    for heading in ("rows", "size", "changed", "stale"):
-        table.add_column(heading, justify="right")
+    settings, now = load_settings().prepare(), utc_now()
     store = open_store(settings.database)
     states = tables_status(open_lakehouse(settings), store)
+    has_projects = bool(list_projects(store))
     store.close()
-    for state in states:
-        changed = f"{age(utc_now() - state.committed_at)} ago" if state.committed_at else "never"
-        stale = f"[yellow]{state.stale:,}[/]" if state.stale else "0"
-        partition = state.last_partition or "none"
-        table.add_row(state.name, partition, f"{state.rows:,}", size(state.size_bytes), changed, stale)
-    console.print(table)
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         failed = failed_checks(instance, build_defs(settings))
+    columns = [
+        Column("table"),
+        Column("last_partition", cell=lambda key: key or "none"),
+        Column("rows"),
+        Column("size_bytes", heading="size", cell=size),
+        Column("committed_at", heading="changed", cell=lambda at: f"{age(now - at)} ago" if at else "never"),
+        Column("stale", style=lambda stale: "yellow" if stale else ""),
+        Column("failed_checks", only="data"),
+    ]
+    rows: list[tuple[object, ...]] = [
+        (
+            state.name,
+            state.last_partition,
+            state.rows,
+            state.size_bytes,
+            state.committed_at,
+            state.stale,
+            [check.name for check in failed if check.asset == state.name],
+        )
+        for state in states
+    ]
+    known = {state.name for state in states}
+    for asset in sorted({check.asset for check in failed} - known) if format != "table" else ():
+        rows.append((asset, None, None, None, None, None, [check.name for check in failed if check.asset == asset]))
+    print_list(columns, rows, format)
+    if format == "table":
+        _print_failed(failed, now)
+        if not has_projects:
+            err().print(
+                "Nothing is set up yet: radar dev creates a first project and its key; radar demo simulates traffic."
+            )
+        if not settings.config_file.exists():
+            err().print("No alert rules yet: radar init writes a radar.yaml to start from.")
+
+
+def _print_failed(failed: "list[FailedCheck]", now: datetime) -> None:
+    console = out()
     console.print()
     if not failed:
         console.print("No failed checks.")
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
-        when = f"{age(utc_now() - check.at)} ago"
+        when = f"{age(now - check.at)} ago"
         console.print(f"{mark} {check.asset}: {check.name}, {printable(check.window)}, {when}", soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 from cyclopts import App
 
+from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, out, printable
 from radar_assets.windows import utc_now
@@ -12,17 +13,24 @@ suppressions_app = App(
 
 
 @suppressions_app.command(name="list")
-def list_suppressions() -> None:
-    """List the suppressed addresses."""
-    from rich.table import Table
-    from rich.text import Text
+def list_suppressions(*, format: Format = "table") -> None:
+    """List the suppressed addresses.
 
+    Parameters
+    ----------
+    format
+        Output format.
+    """
     from radar_assets.messaging.suppression import suppressions
 
-    table = Table("address", "messages", "reason", "since", show_edge=False)
-    for row in suppressions(open_projects()):
-        table.add_row(Text(printable(row.address)), row.group or "all", row.reason, f"{row.at:%Y-%m-%d %H:%M}")
-    out().print(table if table.row_count else "No address is suppressed.")
+    columns = [
+        Column("address"),
+        Column("group", heading="messages", cell=lambda group: group or "all"),
+        Column("reason", rank=2),
+        Column("at", heading="since", rank=1),
+    ]
+    rows = ([getattr(row, column.name) for column in columns] for row in suppressions(open_projects()))
+    print_list(columns, rows, format, empty="No address is suppressed.")
 
 
 @suppressions_app.command

@@ -1,13 +1,17 @@
-"""Shared output of the commands: consoles, readable sizes and ages, and text made safe to print."""
+"""Shared output of the commands: consoles, progress bars, readable sizes and ages, and text made safe to print."""
 
 import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from cyclopts import Group
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
 OPTIONS = Group("Options", sort_key=5)
 """The group of options in the help of each command, below all others."""
@@ -16,18 +20,57 @@ OPTIONS = Group("Options", sort_key=5)
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a stream is read by a person rather than by a program."""
+    return stream.isatty()
+
+
 def out() -> "Console":
-    """The console for results."""
+    """The console for results. Lines are wrapped only in a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=not is_terminal(sys.stdout))
 
 
 def err() -> "Console":
     """The console for progress and notes, on standard error, so that results can be redirected to a file."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=not is_terminal(sys.stderr))
+
+
+@contextmanager
+def progress_bars(*columns: "ProgressColumn") -> "Iterator[Progress]":
+    """Progress bars on standard error, if that is a terminal.
+
+    They appear when the caller starts them, which should be after the first step succeeded: then an early error stands alone.
+    """
+    from rich.progress import Progress
+
+    progress = Progress(*columns, console=err(), disable=not is_terminal(sys.stderr))
+    try:
+        yield progress
+    finally:
+        if progress.live.is_started:
+            progress.stop()
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print labelled values below each other. Values are made printable, and go on below themselves where they are long."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = [(printable(label), printable(value)) for label, value in facts]
+    width = max((len(label) for label, _ in shown), default=0)
+    if not is_terminal(sys.stdout):
+        for label, value in shown:
+            print(f"{label:{width}}  {value}")
+        return
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(style="bold", no_wrap=True, min_width=width)
+    for label, value in shown:
+        table.add_row(label, Text(value, overflow="fold"))
+    out().print(table)
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from radar_assets.access.keys import KeyRing, KeysError
+from radar_assets.access.keys import KeyRing, KeysError, key_problem
 from radar_assets.access.limits import Limits
 from radar_assets.collector.bodies import (
     MAX_INFLATED_BYTES,
@@ -49,8 +49,6 @@ SMALL_LINES_BYTES = 4 * SMALL_BYTES
 """Lines of a small body are encoded on the event loop up to this size; members that its events share can make them larger."""
 RETRY_S = 5
 """`Retry-After` while nothing can be made durable."""
-_MISSING_KEY = "No key in the request. Send Authorization: Bearer <key>; create one with radar key create PROJECT"
-_INVALID_KEY = "invalid or revoked write key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,7 @@ class Intake:
                 key, count = batch.key, len(batch.events)
                 del batch
                 if await self._keys.find(key, "write") is None:
-                    return Verdict(Outcome.UNAUTHORIZED, _INVALID_KEY if key else _MISSING_KEY, count)
+                    return Verdict(Outcome.UNAUTHORIZED, key_problem(key, "write"), count)
                 batch = await self._read_large(door, request, sent, encoding)
         except BusyError:
             return Verdict(Outcome.UNAVAILABLE, "too many large requests at once", retry_after_s=1)
@@ -159,10 +157,10 @@ class Intake:
     async def _lines(self, door: Door, request: Request, batch: Batch, *, is_small: bool) -> "Verdict | _Lines":
         events = batch.events
         if batch.key is None:
-            return Verdict(Outcome.UNAUTHORIZED, _MISSING_KEY) if events else Verdict(Outcome.ACCEPTED)
+            return Verdict(Outcome.UNAUTHORIZED, key_problem(None, "write")) if events else Verdict(Outcome.ACCEPTED)
         grant = await self._keys.find(batch.key, "write")
         if grant is None:
-            return Verdict(Outcome.UNAUTHORIZED, _INVALID_KEY if batch.key else _MISSING_KEY, len(events))
+            return Verdict(Outcome.UNAUTHORIZED, key_problem(batch.key, "write"), len(events))
         if not grant.admits(sending_origin(request)):
             return Verdict(Outcome.UNAUTHORIZED, "the write key is not for this origin", len(events))
         if not events:

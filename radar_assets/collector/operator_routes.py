@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from radar_assets.access.keys import KeysError
+from radar_assets.access.keys import KeysError, key_problem
 from radar_assets.collector.door import Door
 from radar_assets.collector.openapi import describe
 from radar_assets.origins import parse_origin
@@ -86,11 +86,7 @@ async def _live(request: Request) -> Response:
     except KeysError as error:
         return _refusal(503, str(error), {"Retry-After": "5"})
     if grant is None:
-        return _refusal(
-            401,
-            "No valid read key in the request. Send Authorization: Bearer <key>; create one with radar key create PROJECT --kind read",
-            {"WWW-Authenticate": "Bearer"},
-        )
+        return _refusal(401, key_problem(key, "read"), {"WWW-Authenticate": "Bearer"})
     if not grant.admits(parse_origin(request.headers.get("origin", ""))):
         return _refusal(401, "the key is not for this origin", {"WWW-Authenticate": "Bearer"})
     if request.query_params.get("project", grant.project_id) != grant.project_id:

@@ -32,7 +32,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
             [
                 TableCheck(
                     "landing_is_fresh",
-                    f"A line was received within the last {STALE_AFTER}.",
+                    f"A line was received within the last {STALE_AFTER // HOUR} hours.",
                     _silence,
                     warn,
                 ),

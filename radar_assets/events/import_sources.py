@@ -11,6 +11,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from radar_assets.errors import UsageError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -25,7 +27,7 @@ STANDARD_INPUT = Path("-")
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
-class ImportFailedError(Exception):
+class ImportFailedError(UsageError):
     """A file can't be imported; the message says what is wrong with the file or the arguments."""
 
 

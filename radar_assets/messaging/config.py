@@ -18,7 +18,7 @@ class ChannelsSection(Section):
         channels: destinations of alerts.
     """
 
-    channels: Annotated[tuple[AnyChannel, ...], StoredAs("channel", Channel)] = ()
+    channels: Annotated[tuple[AnyChannel, ...], StoredAs("channel", Channel, has_secrets=True)] = ()
 
     @field_validator("channels")
     @classmethod

@@ -1,5 +1,6 @@
 """Items of `radar.yaml` in the store: how they differ from those of a file, and replacing them by those."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -25,29 +26,38 @@ class StoredAs:
 
     Attributes:
         noun: what an item is called.
+        has_secrets: whether changes name only the fields, because their values may be secrets.
     """
 
     noun: str
     table: type[Declared]
+    has_secrets: bool = False
 
 
 @dataclass(frozen=True)
 class Change:
-    """An item that was added, changed or removed; without its fields, since channels contain secrets."""
+    """An item that is added, changed or removed.
+
+    Attributes:
+        differences: the fields that change, with both values unless the section has secrets.
+    """
 
     what: str
     name: str
     how: Literal["added", "changed", "removed"]
+    differences: tuple[str, ...] = ()
 
 
 def changes(session: Session, stored_as: StoredAs, items: Iterable[Item]) -> list[Change]:
     """How items differ from the stored ones."""
     before = {row.name: row.spec for row in session.scalars(sa.select(stored_as.table))}
     after = _specs(items)
-    different = [name for name, spec in after.items() if before.get(name) != spec]
+    noun, has_secrets = stored_as.noun, stored_as.has_secrets
+    changed = [name for name, spec in after.items() if name in before and before[name] != spec]
     return [
-        *(Change(stored_as.noun, name, "changed" if name in before else "added") for name in different),
-        *(Change(stored_as.noun, name, "removed") for name in before if name not in after),
+        *(Change(noun, name, "added") for name in after if name not in before),
+        *(Change(noun, name, "changed", _differences(before[name], after[name], has_secrets)) for name in changed),
+        *(Change(noun, name, "removed") for name in before if name not in after),
     ]
 
 
@@ -69,3 +79,17 @@ def stored_specs(session: Session, table: type[Declared]) -> list[dict[str, Any]
 
 def _specs(items: Iterable[Item]) -> Mapping[str, Any]:
     return {item.name: item.model_dump(mode="json", by_alias=True) for item in items}
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], has_secrets: bool) -> tuple[str, ...]:
+    names = [name for name in {**after, **before} if before.get(name) != after.get(name)]
+    if has_secrets:
+        return tuple(names)
+    return tuple(f"{name} {_shown(before.get(name))} -> {_shown(after.get(name))}" for name in names)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{text:.80}" if text else '""'

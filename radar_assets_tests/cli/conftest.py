@@ -1,10 +1,14 @@
 """Fixtures for the command line: runners, and a small home to read."""
 
 import os
+import pty
+import re
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +33,7 @@ HOUR = utc_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Run:
-    """The result of a command."""
+    """The result of a command; in a terminal, `err` is all that it shows, with colours."""
 
     code: int
     out: str
@@ -52,6 +56,49 @@ def radar(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         return Run(int(exit.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Radar:
+    """Runs a command in this process, in a terminal of some columns, in which an answer is typed. The output has no colours."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def run(command: str, columns: int = 80, answer: str = "") -> Run:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        parent, child = pty.openpty()
+        shown = bytearray()
+        reader = threading.Thread(target=_read_to_end, args=(parent, shown))
+        reader.start()
+        os.write(parent, f"{answer}\n".encode())
+        with (
+            os.fdopen(child, "w", closefd=False) as screen,
+            os.fdopen(child) as keyboard,
+            pytest.MonkeyPatch.context() as streams,
+            pytest.raises(SystemExit) as exit,
+        ):
+            streams.setattr("sys.stdin", keyboard)
+            streams.setattr("sys.stdout", screen)
+            streams.setattr("sys.stderr", screen)
+            main(shlex.split(command))
+        reader.join()
+        os.close(parent)
+        text = shown.decode().replace("\r\n", "\n").removeprefix(f"{answer}\n")
+        return Run(int(exit.value.code or 0), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text), text)
+
+    return run
+
+
+def _read_to_end(parent: int, shown: bytearray) -> None:
+    with suppress(OSError):  # the end, once nothing has the other side open
+        while read := os.read(parent, 65536):
+            shown += read
+
+
+def cells(out: str) -> dict[str, list[str]]:
+    """The rows of a piped table by their first column."""
+    rows = [re.split(r"  +", row.strip()) for row in out.splitlines()]
+    return {row[0]: row[1:] for row in rows}
 
 
 def in_a_process(command: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:

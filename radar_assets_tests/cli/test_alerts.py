@@ -1,7 +1,9 @@
 """`radar alerts`, `radar deliveries` and `radar watch`: alerts are shown and changed, and the daemon is monitored."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance
@@ -9,6 +11,9 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.ledger import record
+from radar_assets.alerts.rules import Rule
+from radar_assets.cli.ui_address import recorded_ui
+from radar_assets.config import Config, apply_config
 from radar_assets.messaging import outbox
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
@@ -28,15 +33,15 @@ def store(settings: Settings) -> Iterator[Store]:
     store.close()
 
 
-def fire(store: Store, project: str = "shop") -> str:
+def fire(store: Store, project: str = "shop", by: Rule | None = None, **numbers: Any) -> str:
     """Record an alert on the last hour. Returns its id."""
     window = Window.of_hour(HOUR)
-    found = Findings(rule(), {(project, ""): [window]}, [Breach(project, window, window.start, 50.0, 10.0)])
-    record(store, found, context(utc_now()))
+    breach = Breach(project, window, window.start, 50.0, 10.0, **numbers)
+    record(store, Findings(by or rule(), {(project, ""): [window]}, [breach]), context(utc_now()))
     return alerts(store)[-1].id
 
 
-def test_an_alert_is_listed_shown_acknowledged_and_snoozed(radar: Radar, store: Store) -> None:
+def test_an_alert_is_listed_acknowledged_and_snoozed(radar: Radar, store: Store) -> None:
     assert "No alert is firing" in radar("alerts list").out
     id = fire(store)
     listed = radar("alerts list").out
@@ -45,13 +50,45 @@ def test_an_alert_is_listed_shown_acknowledged_and_snoozed(radar: Radar, store: 
     assert radar(f"alerts ack {id[:8]} --by ana").code == 0
     assert "acknowledged by ana" in radar("alerts list").out
     assert radar(f"alerts snooze {id} 2d").code == 0
-    assert "snoozed, 47 h left" in radar("alerts list").out
-    shown = radar(f"alerts show {id[:8]}").out
-    for part in (id, "threshold, medium", f"{HOUR:%Y-%m-%d %H:%M}", "50", "chat", "pending"):
-        assert part in shown
+    assert "acknowledged by ana; snoozed, 47 h left" in radar("alerts list").out
+    (row,) = json.loads(radar("alerts list --format json").out)
+    assert (row["id"], row["state"], row["acknowledged_by"]) == (id, "firing", "ana")
     wrong = radar(f"alerts snooze {id} soon")
-    assert (wrong.code, "use e.g. 30m, 4h or 2d" in wrong.err) == (1, True)
+    assert (wrong.code, "use e.g. 30m, 4h or 2d" in wrong.err) == (2, True)
     assert "radar alerts list" in radar("alerts ack nothing").err
+
+
+def test_an_alert_is_shown_with_the_texts_of_its_messages(
+    radar: Radar, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drops = rule(
+        name="errors_doubled",
+        description="Look at the deploys first.",
+        operator="change_pct",
+        threshold=100,
+        severity="high",
+    )
+    id = fire(store, by=drops, baseline=20.0, usual=(18.0, 24.0))
+    removed = radar(f"alerts show {id[:8]}").out
+    assert "errors_doubled, severity high; it was removed" in removed
+    apply_config(store, Config(rules=(drops,)))
+    with recorded_ui(settings, "http://127.0.0.1:3999"):
+        shown = radar(f"alerts show {id[:8]}").out
+    for part in (
+        "Look at the deploys first.",
+        id,
+        "50",
+        "up 10% or more against the same hour a week before",
+        "20, the same hour a week before",
+        "18 to 24 at the same hour and weekday",
+        f"{HOUR:%Y-%m-%d %H:%M}",
+        "chat",
+        "pending",
+        "http://127.0.0.1:3999/assets/hourly_metrics?view=checks&checkDetail=errors_doubled",
+    ):
+        assert part in shown
+    monkeypatch.setenv("RADAR_UI_URL", "https://radar.example")
+    assert "https://radar.example/assets/hourly_metrics" in radar(f"alerts show {id[:8]}").out
 
 
 def test_a_project_name_can_not_drive_the_terminal(radar: Radar, store: Store) -> None:
@@ -62,16 +99,16 @@ def test_a_project_name_can_not_drive_the_terminal(radar: Radar, store: Store) -
 
 
 def test_messages_are_listed_retried_and_dropped(radar: Radar, store: Store) -> None:
-    assert "No messages" in radar("deliveries").out
+    assert "No messages" in radar("deliveries list").out
     fire(store)
     claim = outbox.claim(store, "chat", utc_now())
     assert claim
     outbox.failed(store, claim, "404: no such channel", utc_now(), is_permanent=True)
     id = claim.draft.id
-    listed = radar("deliveries --state dead").out
+    listed = radar("deliveries list --state dead").out
     assert "404: no such channel" in listed
     assert radar(f"deliveries retry {id[:8]}").code == 0
-    assert radar("deliveries --state dead").out == "No messages.\n"
+    assert radar("deliveries list --state dead").out == "No messages.\n"
     assert outbox.due_rows(store, utc_now()) == [(id, 1)]
     assert radar(f"deliveries drop {id[:8]}").code == 0
     assert [row.state for row in deliveries(store)] == ["dropped"]

@@ -36,7 +36,7 @@ def test_channels_are_listed_and_tested(
         server.answer(status(410))
         assert run("test", "hook") == 1
         assert run("test", "mail") == 1
-        assert run("test", "none") == 1
+        assert run("test", "none") == 2
     shown, said = capsys.readouterr()
     for word in ("hook", "team", "slack", "127.0.0.1", "ann@shop.example", "Sent to hook: 127.0.0.1 has accepted it."):
         assert word in shown

@@ -12,7 +12,7 @@ from radar_assets.config import Config
 from radar_assets_tests.cli.conftest import Radar, in_a_process
 
 COMMANDS = ["demo", "dev", "serve", "import", "simulate", "replay-rejected"]
-COMMANDS += ["apply", "schema", "rules", "channels", "alerts", "deliveries", "suppressions", "watch"]
+COMMANDS += ["init", "apply", "schema", "rules", "channels", "alerts", "deliveries", "suppressions", "watch"]
 COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
 COMMANDS += ["channels"]
 
@@ -39,6 +39,43 @@ def test_every_option_is_described(radar: Radar, command: str) -> None:
     ]
     assert options
     assert all(len(words) > 1 and "[" not in words[1] for words in options), options
+
+
+@pytest.mark.parametrize("command", ["", "apply", "rules test", "status"])
+def test_debug_is_the_last_option(radar: Radar, command: str) -> None:
+    help = radar(f"{command} --help")
+    options = [line.split()[0] for line in help.out.splitlines() if line.strip().startswith("--")]
+    assert options[-1] == "--debug"
+
+
+def test_the_help_has_frames_in_terminals_only(radar: Radar, terminal: Radar) -> None:
+    assert "╭─ Options" in terminal("apply --help").out
+    assert not {"╭", "│", "\x1b"} & {*radar("apply --help").out}
+
+
+def test_every_noun_has_a_list(radar: Radar) -> None:
+    nouns = [name for name in COMMANDS if app[name].default_command is None]
+    assert {"project", "key", "rules", "channels", "alerts", "deliveries", "suppressions"} <= {*nouns}
+    for noun in nouns:
+        run = radar(f"{noun} list --format json")
+        assert (run.code, json.loads(run.out)) == (0, [])
+
+
+def test_the_shell_completes_commands_options_and_values(
+    radar: Radar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert radar("--install-completion bash").code == 0
+    tries = {"al": "alerts", "alerts sn": "snooze", "status --for": "--format", "status --format j": "json"}
+    for typed, completed in tries.items():
+        words = f"radar {typed}".split()
+        script = (
+            f". ~/.bashrc; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _radar; echo ${{COMPREPLY[@]}}"
+        )
+        shell = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        assert shell.stdout.split() == [completed], typed
+    assert radar("--show-completion fish").out.startswith("# Fish completion for radar")
+    assert radar("--show-completion ksh").code == 2
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -14,7 +14,7 @@ from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.tables import TABLES
 from radar_assets.windows import utc_now
-from radar_assets_tests.cli.conftest import Radar
+from radar_assets_tests.cli.conftest import Radar, cells
 
 TODAY = utc_now().date()
 
@@ -44,8 +44,8 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     assert files(settings.landing) == landed
     assert not re.search("raw_events|sessions", second.err)
 
-    stale = [row.rsplit("│", 1)[-1].strip() for row in radar("status").out.splitlines() if "│" in row]
-    assert stale == ["0"] * len(TABLES)
+    table = cells(radar("status").out)
+    assert {table[name][-1] for name in TABLES} == {"0"}
 
 
 @pytest.mark.parametrize(

@@ -1,39 +1,71 @@
 """`radar doctor`: each problem is found, and each finding suggests a fix."""
 
+import json
 import os
+import re
 import socket
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from radar_assets.cli.ui_address import recorded_ui
 from radar_assets.events.landing import write_segment
-from radar_assets.settings import Settings
+from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.cli.conftest import Radar
 
 
 def findings(out: str) -> dict[str, list[str]]:
-    """The findings by level."""
-    found: dict[str, list[str]] = {"ok": [], "warning": [], "error": []}
+    """The findings by level; those without one by the heading above them."""
+    found: dict[str, list[str]] = {"warning": [], "error": []}
+    heading = ""
     for text in out.splitlines():
-        level, _, what = text.strip().partition(" ")
-        if level in found and not text.startswith("        "):
-            found[level].append(what)
+        level, _, what = text.partition(" ")
+        if level in found:
+            found[level].append(what.strip())
+        elif text.startswith("  ") and heading:
+            found.setdefault(heading, []).append(text.strip())
+        elif not text.startswith(" "):
+            heading = text
     return found
 
 
-def test_a_healthy_home_passes(radar: Radar, in_shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RADAR_THREADS", "2")
+SETTINGS = "Settings that differ from the default"
+
+
+def test_problems_come_first_then_settings_that_differ_from_the_default(
+    radar: Radar, in_shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADAR_SEGMENT_MB", "8")
+    monkeypatch.setenv("RADAR_ENGINE", "duckdb")
     run = radar("doctor")
-    found = findings(run.out)
+    lines, found = run.out.splitlines(), findings(run.out)
     assert (run.code, found["error"]) == (0, [])
-    assert f"RADAR_HOME = {in_shop} (environment)" in found["ok"]
-    assert "RADAR_THREADS = 2 (environment)" in found["ok"]
-    assert "RADAR_ENGINE = duckdb (default)" in found["ok"]
-    assert "1 of 2 projects have events" in found["ok"]
-    assert "home, database, landing zone and warehouse are closed to other users" in found["ok"]
+    assert [line.split()[0] for line in lines if line and line[0] != " "][: len(found["warning"]) + 1] == [
+        *["warning"] * len(found["warning"]),
+        "Settings",
+    ]
+    assert found[SETTINGS] == [f"RADAR_HOME = {in_shop}", "RADAR_SEGMENT_MB = 8"]
     assert "project silent has no events" in found["warning"]
     assert "the daemon has never run" in found["warning"]
+    after = lines[lines.index("warning  the daemon has never run") + 1]
+    assert after == "         Start it with radar dev. Until then nothing is loaded automatically."
+    assert re.fullmatch(r"\d+ checks passed and \d+ settings have their default; --all lists them\.", lines[-1])
+
+
+def test_the_rest_is_listed_on_request(radar: Radar, in_shop: Path) -> None:
+    found = findings(radar("doctor --all").out)
+    assert "1 of 2 projects have events" in found["Passed"]
+    assert "home, database, landing zone and warehouse are closed to other users" in found["Passed"]
+    assert "RADAR_ENGINE = duckdb" in found["Settings with their default"]
+    assert "RADAR_SMTP_URL = not set" in found["Settings with their default"]
+
+
+def test_findings_are_data_on_request(radar: Radar, in_shop: Path) -> None:
+    rows = json.loads(radar("doctor --format json").out)
+    assert {row["level"] for row in rows} == {"warning", "setting"}
+    assert all(row["fix"] for row in rows if row["level"] == "warning")
+    assert radar("doctor --all --format csv").out.startswith("level,finding,fix\nwarning,")
 
 
 def test_rejected_lines_of_unknown_projects_are_found(radar: Radar, in_shop: Path) -> None:
@@ -98,5 +130,7 @@ def test_a_port_in_use_and_another_dagster_home_are_found(
         except OSError:
             assert taken  # someone else's server is there, which serves as well
         warnings = findings(radar("doctor").out)["warning"]
+        with recorded_ui(load_settings(), "http://127.0.0.1:3000"):
+            assert "port 3000 is in use" not in radar("doctor").out, "it is this home's UI"
     assert "port 3000 is in use" in warnings
     assert any(what.startswith("DAGSTER_HOME=") for what in warnings)

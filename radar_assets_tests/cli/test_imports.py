@@ -1,6 +1,8 @@
 """`radar import`: arguments reach the importer, and its results are printed."""
 
+import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -73,12 +75,49 @@ def test_failed_imports_are_reported_on_one_line(radar: Radar, tmp_path: Path, o
     file = tmp_path / "x.csv"
     file.write_text("a,b\n1,2\n")
     run = radar(f"import '{file}' {options}")
-    assert run.code == 1
+    assert run.code == 2
     assert says in run.err.splitlines()[-1]
     assert "Traceback" not in run.err
 
 
 def test_a_missing_file_is_reported(radar: Radar, tmp_path: Path) -> None:
     run = radar(f"import '{tmp_path / 'none.csv'}' --format csv --project shop")
-    assert run.code == 1
+    assert run.code == 2
     assert "none.csv can't be read" in run.err
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_standard_input_is_imported(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    rows = b"id,customer,at\n1,ann,2026-05-01T10:00:00Z\n2,bob,2026-05-01T11:00:00Z\n"
+    reader, writer = os.pipe()
+    os.write(writer, gzip.compress(rows) if packed else rows)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        monkeypatch.setattr("sys.stdin", pipe)
+        run = radar(
+            "import - --format csv --project shop --map event_id=id --map user_id=customer --map timestamp=at"
+            " --set event=order"
+        )
+    assert (run.code, run.err) == (0, ""), "no progress bar outside of a terminal"
+    assert "shop: 2 events (new)" in run.out
+    assert [event["event_id"] for event in landed(settings)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("command", ["import {file} --format csv --map timestamp=nope --project a", "demo --days 0"])
+def test_no_progress_bar_comes_before_an_error(terminal: Radar, tmp_path: Path, command: str) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("a,b\n1,2\n")
+    run = terminal(command.format(file=file), 120)
+    assert run.code != 0
+    assert run.out.startswith("radar: ")
+    assert "━" not in run.out
+    assert "\x1b" not in run.err
+
+
+def test_a_terminal_shows_progress(terminal: Radar, tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("event_id,event,user_id,timestamp\n1,x,ann,2026-05-01T10:00:00Z\n")
+    run = terminal(f"import {file} --format csv --project shop")
+    assert (run.code, "━" in run.out) == (0, True)

@@ -43,7 +43,7 @@ def test_a_key_is_revoked_by_its_id_or_by_itself(radar: Radar, settings: Setting
     assert run.code == 0
     assert second not in run.out + run.err
     assert grants(settings) == {}
-    assert radar(f"key revoke {first}").code == 1
+    assert radar(f"key revoke {first}").code == 2
     assert "https://shop.example" in radar("key list").out
 
 
@@ -52,7 +52,7 @@ def test_a_chosen_key_is_unique_until_it_is_revoked(radar: Radar, settings: Sett
     radar("project add blog")
     assert radar("key create shop --value shop.example").out == "shop.example\n"
     taken = radar("key create blog --value shop.example")
-    assert taken.code == 1
+    assert taken.code == 2
     assert "in use" in taken.err
     assert "shop'" not in taken.err
     radar("key revoke shop.example")
@@ -71,7 +71,7 @@ def test_an_invalid_key_is_reported_with_its_field(radar: Radar) -> None:
         "project limit shop --events-per-second 0": "events_per_second 0 must be a whole number above zero",
     }.items():
         run = radar(command)
-        assert (run.code, problem in run.err) == (1, True), run
+        assert (run.code, problem in run.err) == (2, True), run
 
 
 def test_the_latest_limits_of_a_project_apply(radar: Radar, settings: Settings) -> None:

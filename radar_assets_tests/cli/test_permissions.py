@@ -136,7 +136,7 @@ def test_a_group_may_add_segments_when_the_setting_names_it(
     rest = [path for path in old_home.iterdir() if path.name != "landing"]
     assert {mode(path) & 0o077 for path in rest} == {0}
     assert mode(settings.landing / ".open") & 0o077 == 0
-    assert "are closed to other users" in radar("doctor").out
+    assert "are closed to other users" in radar("doctor --all").out
     monkeypatch.delenv("RADAR_LANDING_GROUP")
     load_settings().prepare()
     assert mode(old_home) == mode(settings.landing) == 0o700

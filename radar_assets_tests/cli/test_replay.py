@@ -4,7 +4,7 @@ import pytest
 
 from radar_assets.events.landing import list_hours
 from radar_assets.settings import Settings
-from radar_assets_tests.cli.conftest import HOUR, Radar, land, load
+from radar_assets_tests.cli.conftest import HOUR, Radar, cells, land, load
 from radar_assets_tests.platform import event, line
 
 
@@ -16,7 +16,7 @@ def test_counts_are_shown_by_reason_and_lines_land_once(radar: Radar, settings: 
     radar("project add shop")
 
     trial = radar("replay-rejected --dry-run --reason unknown_project")
-    assert [cell.strip() for cell in trial.out.splitlines()[2].split("│")] == ["unknown_project", "1", "0", "0", "1"]
+    assert cells(trial.out)["unknown_project"] == ["1", "0", "0", "1"]
     assert "nothing was landed" in trial.out
     assert list(list_hours(settings.landing)) == [HOUR]
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.tables import open_lakehouse
+from radar_assets.windows import utc_now
 from radar_assets_tests.alerts.tables import NOON, fill, series
 from radar_assets_tests.cli.conftest import HOUR, Radar
 
@@ -79,6 +80,13 @@ def ui(answer: dict[str, Any], instance_id: str) -> Iterator[tuple[str, list[dic
         server.server_close()
 
 
+def next_hourly() -> datetime:
+    """When the schedule evaluates hourly rules next: a minute and six minutes after the hour."""
+    now = utc_now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    return next(at for minutes in (1, 6, 61) if (at := hour + timedelta(minutes=minutes)) > now)
+
+
 def test_apply_stores_what_is_in_the_file_and_removes_the_rest(radar: Radar, settings: Settings) -> None:
     written(settings, RULES)
     run = radar("apply")
@@ -86,7 +94,12 @@ def test_apply_stores_what_is_in_the_file_and_removes_the_rest(radar: Radar, set
     assert run.out.splitlines() == [
         "added    rule many_events",
         "added    rule few_events",
+        "Applied 2 changes.",
         "No UI of this home runs on this machine; they are loaded when it starts.",
+        "",
+        "Next evaluation, while radar dev or the daemon runs:",
+        f"  many_events  {next_hourly():%Y-%m-%d %H:%M} UTC",
+        "  few_events   never; it is disabled",
     ]
     assert "many_events: unknown project nowhere, shop" in run.err
     store = open_store(settings.database)
@@ -97,7 +110,11 @@ def test_apply_stores_what_is_in_the_file_and_removes_the_rest(radar: Radar, set
     assert stored_rules(settings.database) == [first, second]
     assert radar("apply").out.startswith("Rules and channels are unchanged.")
     written(settings, RULES.replace("threshold: 2", "threshold: 3").split("  - name: few")[0])
-    assert radar("apply").out.splitlines()[:2] == ["changed  rule many_events", "removed  rule few_events"]
+    assert radar("apply").out.splitlines()[:3] == [
+        "changed  rule many_events: threshold 2 -> 3",
+        "removed  rule few_events",
+        "Applied 2 changes.",
+    ]
     store.close()
 
 
@@ -106,11 +123,10 @@ def test_an_invalid_file_is_not_applied_at_all(radar: Radar, settings: Settings)
     radar("apply")
     written(settings, RULES.replace("operator: gt", "operator: above").replace("threshold: 1", "threshold: plenty"))
     run = radar("apply")
-    assert run.code == 1
+    assert run.code == 2
     assert run.err.splitlines() == [
-        f"radar: {path}, line 4: rules[0].operator of many_events: must be 'gt', 'gte', 'lt', 'lte', 'eq' or "
-        "'change_pct'",
-        f"{path}, line 14: rules[1].threshold of few_events: not a number",
+        f'radar: {path}:4: rule many_events: "above" is not an operator; use one of gt, gte, lt, lte, eq, change_pct',
+        f"{path}:14: rule few_events: threshold: not a number",
     ]
     assert [rule.threshold for rule in stored_rules(settings.database)] == [2, 1]
 
@@ -213,7 +229,7 @@ def test_a_mail_channel_without_a_mail_server_prints_a_warning(
 def test_quiet_hours_are_not_guessed(radar: Radar, settings: Settings, written_as: str) -> None:
     written(settings, RULES.replace("start: 22:00", f"start: {written_as}"))
     run = radar("apply")
-    assert (run.code, f"invalid time {written_as}; use e.g. 22:00" in run.err) == (1, True)
+    assert (run.code, f"invalid time {written_as}; use e.g. 22:00" in run.err) == (2, True)
 
 
 def test_rules_are_listed_in_words(radar: Radar, settings: Settings) -> None:
@@ -236,6 +252,10 @@ def test_testing_a_rule_on_past_data_stores_nothing(radar: Radar, in_shop: Path,
     assert run.code == 0
     assert "windows since" in run.out
     assert stored_rules(f"sqlite:///{in_shop}/radar.db") == []
+    data = radar(f"rules test many_events --since 2d -f {file} --format csv")
+    assert data.out.splitlines()[0] == "project_id,from,to,value,change_pct,threshold,usual_low,usual_high"
+    assert data.out.splitlines()[1] == f"shop,{HOUR},{HOUR + timedelta(hours=1)},3.0,,2.0,,"
+    assert "It would have fired once" in data.err
     assert f"{HOUR:%Y}" in run.out
 
 
@@ -264,5 +284,4 @@ def test_each_window_is_counted_once_however_the_span_is_split(
 def test_invalid_arguments_are_reported_on_one_line(radar: Radar, settings: Settings, command: str, says: str) -> None:
     written(settings, RULES)
     run = radar(command)
-    assert run.code == 1
-    assert says in run.err
+    assert (run.code, says in run.err) == (2, True)

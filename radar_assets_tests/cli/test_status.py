@@ -5,15 +5,10 @@ from datetime import timedelta
 import pytest
 
 from radar_assets.settings import Settings
+from radar_assets.tables import TABLES
 from radar_assets.windows import hour_key
-from radar_assets_tests.cli.conftest import HOUR, Radar, land
+from radar_assets_tests.cli.conftest import HOUR, Radar, cells, land
 from radar_assets_tests.platform import event, line
-
-
-def cells(out: str) -> dict[str, list[str]]:
-    """The table by its first column."""
-    rows = [[cell.strip() for cell in row.split("│")] for row in out.splitlines() if "│" in row]
-    return {row[0]: row[1:] for row in rows}
 
 
 def test_a_fresh_home_has_empty_tables_and_stale_landed_hours(radar: Radar, settings: Settings) -> None:
@@ -33,7 +28,7 @@ def test_tables_are_shown_with_their_last_partition_and_rows(radar: Radar) -> No
     assert table["events"][:2] == [hour_key(HOUR), "3"]
     assert table["rejected_events"][1] == "4"
     assert table["sessions"][:2] == [f"{HOUR:%Y-%m-%d}", "1"]
-    assert {row[-1] for row in table.values()} == {"0"}
+    assert {table[name][-1] for name in TABLES} == {"0"}
 
 
 @pytest.mark.usefixtures("in_shop")

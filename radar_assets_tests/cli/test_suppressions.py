@@ -13,6 +13,6 @@ def test_addresses_are_added_listed_and_removed(radar: Radar, settings: Settings
         assert word in listed
     assert radar("suppressions remove ann@shop.example").code == 0
     again = radar("suppressions remove ann@shop.example")
-    assert (again.code, "is not suppressed" in again.err) == (1, True)
+    assert (again.code, "is not suppressed" in again.err) == (2, True)
     assert "ann@shop.example" not in radar("suppressions list").out
     assert "is not a mail address" in radar("suppressions add ann").err

@@ -390,5 +390,11 @@ def test_a_refusal_says_whether_the_key_is_missing_or_invalid(shared: Collector)
     invalid = shared.request("POST", "/v1/events", body, {"Authorization": "Bearer write_unknown"})
     missing = shared.request("POST", "/v1/events", body)
     assert (invalid.status, missing.status) == (401, 401)
-    assert invalid.json()["detail"] == "invalid or revoked write key"
-    assert "radar key create PROJECT" in missing.json()["detail"]
+    create = "create one with radar key create PROJECT"
+    unknown = "key is unknown or revoked. radar key list lists the keys; "
+    assert invalid.json()["detail"] == f"The write {unknown}{create}"
+    assert missing.json()["detail"] == f"No key in the request. Send Authorization: Bearer <key>; {create}"
+    invalid, missing = (shared.request("GET", path) for path in ("/v1/live?key=read_unknown", "/v1/live"))
+    assert (invalid.status, missing.status) == (401, 401)
+    assert f"The read {unknown}{create} --kind read" in invalid.body.decode()
+    assert f"No key in the request. Send Authorization: Bearer <key>; {create} --kind read" in missing.body.decode()

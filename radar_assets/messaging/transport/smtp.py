@@ -40,8 +40,14 @@ def _send(mail: EmailMessage, to: Sequence[str], url: SecretStr, deadline: Deadl
         server = _server(parts.scheme, host, port, deadline)
         try:
             if parts.scheme == "smtp" and parts.query != "starttls=no":
+                _require(
+                    server, "starttls", host, "STARTTLS", "for a local test server add ?starttls=no to RADAR_SMTP_URL"
+                )
                 server.starttls(context=tls_context())
             if parts.username:
+                _require(
+                    server, "auth", host, "login", "remove user and password from RADAR_SMTP_URL, or use its TLS port"
+                )
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             refused = server.sendmail(parseaddr(str(mail["From"]))[1], list(to), mail.as_bytes())
             # The mail is accepted; a failure to say goodbye changes nothing.
@@ -58,20 +64,29 @@ def _send(mail: EmailMessage, to: Sequence[str], url: SecretStr, deadline: Deadl
         return _by_code(error.smtp_code, f"{host} refused the login ({error.smtp_code})")
     except smtplib.SMTPResponseException as error:
         return _by_code(error.smtp_code, f"{host} answered {error.smtp_code} {_reply(error.smtp_error)}")
-    except smtplib.SMTPNotSupportedError:
-        return PermanentError(
-            f"{host} offers no {'login' if parts.scheme == 'smtps' else 'TLS or login'}; see RADAR_SMTP_URL"
-        )
     except ssl.SSLCertVerificationError as error:
         return PermanentError(f"{host} has an invalid certificate: {error.verify_message}")
     except SendError as error:
         return type(error)(str(error))
+    except ConnectionRefusedError:
+        return TemporaryError(f"Nothing listens on {host}:{port}; check RADAR_SMTP_URL")
     except (OSError, smtplib.SMTPException) as error:
         if deadline.passed or isinstance(error, TimeoutError):
             return TemporaryError(f"{host} did not answer within {deadline.timeout_s:g} s")
         why = error.strerror if isinstance(error, OSError) and not isinstance(error, smtplib.SMTPException) else None
         return TemporaryError(f"{host} closed the connection{f': {why}' if why else ''}")
     return _refused(refused, PermanentError, "accepted for the others, refused") if refused else None
+
+
+def _require(server: smtplib.SMTP, extension: str, host: str, name: str, remedy: str) -> None:
+    """Check that the server has an extension.
+
+    Raises:
+        PermanentError: it does not, and the remedy is part of the message.
+    """
+    server.ehlo_or_helo_if_needed()
+    if not server.has_extn(extension):
+        raise PermanentError(f"{host} offers no {name}; {remedy}")
 
 
 def _server(scheme: str, host: str, port: int, deadline: Deadline) -> smtplib.SMTP:

@@ -5,10 +5,12 @@ from typing import Any
 from sqlalchemy import JSON, Integer, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from radar_assets.errors import UsageError
+
 MAX_NAME = 200
 
 
-class FieldError(ValueError):
+class FieldError(UsageError, ValueError):
     """A field has an invalid value; the message names the field and the problem."""
 
     def __init__(self, field: str, value: object, problem: str) -> None:

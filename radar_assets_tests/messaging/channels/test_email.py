@@ -51,7 +51,12 @@ class Inbox:
 
 @contextmanager
 def mail_server(
-    inbox: Inbox, tls: ssl.SSLContext | None, *, implicit: bool = False, password: str | None = None
+    inbox: Inbox,
+    tls: ssl.SSLContext | None,
+    *,
+    implicit: bool = False,
+    password: str | None = None,
+    offers_login: bool = True,
 ) -> Iterator[int]:
     """A mail server. Returns its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -61,7 +66,7 @@ def mail_server(
         return AuthResult(success=data.password == (password or "").encode(), handled=False)
 
     options: dict[str, Any] = {
-        "auth_require_tls": tls is not None,
+        "auth_require_tls": tls is not None or not offers_login,
         "authenticator": allow,
         "auth_required": password is not None,
     }
@@ -149,13 +154,19 @@ def test_implicit_tls_works(authority: trustme.CA, trusted: None, resolver: Reso
 
 
 def test_tls_is_required_unless_the_url_disables_it(resolver: Resolver, inbox: Inbox) -> None:
-    with mail_server(inbox, None) as port:
+    with mail_server(inbox, None, offers_login=False) as port:
         transport = Transport(smtp=Smtp(SecretStr(f"smtp://127.0.0.1:{port}"), "alerts@shop.example"))
-        with pytest.raises(PermanentError, match="no TLS"):
+        with pytest.raises(
+            PermanentError, match=r"127\.0\.0\.1 offers no STARTTLS; for a local test server add \?starttls=no"
+        ):
             send(parse_channel(TEAM), message(), transport)
         assert not inbox.mails
         smtp = Smtp(SecretStr(f"smtp://127.0.0.1:{port}?starttls=no"), "alerts@shop.example")
         send(parse_channel(TEAM), message(), Transport(smtp=smtp))
+        smtp = Smtp(SecretStr(f"smtp://ann:CANARY@127.0.0.1:{port}?starttls=no"), "alerts@shop.example")
+        with pytest.raises(PermanentError, match="offers no login; remove user and password") as failed:
+            send(parse_channel(TEAM), message(), Transport(smtp=smtp))
+    assert "CANARY" not in str(failed.value)
     assert len(inbox.mails) == 1
 
 
@@ -220,7 +231,7 @@ def test_an_unreachable_and_a_missing_mail_server_fail() -> None:
     with serving() as gone:
         pass
     smtp = Smtp(SecretStr(f"smtp://127.0.0.1:{gone.port}"), "alerts@shop.example")
-    with pytest.raises(TemporaryError, match="refused"):
+    with pytest.raises(TemporaryError, match=rf"Nothing listens on 127\.0\.0\.1:{gone.port}; check RADAR_SMTP_URL"):
         send(parse_channel(TEAM), message(), Transport(smtp=smtp))
     with pytest.raises(PermanentError, match="RADAR_SMTP_URL"):
         send(parse_channel(TEAM), message(), Transport())
