@@ -30,7 +30,8 @@ def list_rules() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from radar_assets.alerts.checks import asset_of, summary
+    from radar_assets.alerts.check_page import summary
+    from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
     from radar_assets.config import load_metrics
     from radar_assets.metrics.registry import registry
