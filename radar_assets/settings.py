@@ -72,7 +72,9 @@ class Settings(BaseSettings):
         default=None, description="Configuration file. Default: <home>/radar.yaml, if it exists."
     )
     start_date: date = Field(
-        default=date(2026, 1, 1), description="First day of data (UTC). Older events are rejected."
+        default=date(2026, 1, 1),
+        description="Oldest day of data (UTC). Older events are rejected. If set, partitions start on this day. "
+        "Otherwise they start on the day the home was made, or that of its oldest data.",
     )
     engine: Literal["duckdb"] = Field(default="duckdb", description="Engine that runs the SQL models.")
     memory: str = Field(default="1300MB", description="Memory limit of the engine, e.g. 1GB or 512MB.")

@@ -82,6 +82,8 @@ def import_(
             on_projects=register,
             on_progress=show,
         )
+    if result.hours:
+        store.begin_by(result.hours[0].date())
     _print_result(result, added)
 
 

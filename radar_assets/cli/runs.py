@@ -14,7 +14,7 @@ from radar_assets.orchestration.run_requests import KEY
 from radar_assets.windows import Window, contiguous, utc_now
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, Definitions, EventLogEntry, JobDefinition
+    from dagster import DagsterInstance, EventLogEntry, JobDefinition
     from rich.progress import Progress
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -29,7 +29,7 @@ class RunFailedError(Exception):
     """A run of the graph failed."""
 
 
-def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definitions") -> int:
+def catch_up(settings: "Settings", lakehouse: "Lakehouse") -> int:
     """Load what has landed and rebuild what is stale, through Dagster and with a progress bar.
 
     Returns:
@@ -41,8 +41,13 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
     from dagster import DagsterInstance
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from radar_assets.definitions import build_defs
     from radar_assets.orchestration.runtime.instance import prepare_instance
+    from radar_assets.store.database import open_store
+    from radar_assets.store.first_day import first_day
 
+    store = open_store(settings.database)
+    start, definitions = first_day(settings), build_defs(settings)
     columns = (TextColumn("{task.description:17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     materialized = 0
     with (
@@ -57,6 +62,10 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
                 windows = due(lakehouse)
                 if not windows:
                     break
+                # What has landed may be older than the first partition, and events may be older than that.
+                store.begin_by(windows[0].start.date())
+                if (moved := first_day(settings)) != start:
+                    definitions, start = build_defs(settings), moved
                 for window in windows:
                     bars = _Bars(progress, assets, (window.end - window.start) // STEP[grid])
                     _run(definitions.resolve_job_def(job), instance, window, grid, bars)

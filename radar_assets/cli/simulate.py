@@ -86,11 +86,11 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
     with Progress(*columns, console=err()) as progress:
         task = progress.add_task("simulate traffic", total=sum(traffic.days for traffic in plan))
         done = 0
+        store = open_store(settings.database)
         for traffic in plan:
             products = simulated_projects(traffic.projects)
-            open_store(settings.database).ensure_projects(
-                Project(each.id, each.name, each.timezone) for each in products
-            )
+            store.ensure_projects(Project(each.id, each.name, each.timezone) for each in products)
+            store.begin_by(traffic.start)
             for segment in simulated(
                 traffic.start, traffic.days, projects=traffic.projects, events=traffic.events, seed=traffic.seed
             ):

@@ -40,6 +40,8 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
             only_missing=INCREMENTAL_TAG in context.run.tags,
         )
         hours = touched_hours(commit)
+        if hours:
+            store.begin_by(hours[0].date())
         # A load adds to what the hour has, so the whole hour is counted: by its files, whose rows are in the table's metadata.
         files = lakehouse.snapshot(RAW_EVENTS.name).files(window)
         return materialized(

@@ -5,6 +5,7 @@ Queries that only one layer needs belong in that layer, in a session of `Store.s
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from radar_assets.masking import masked
 from radar_assets.store.dialects import insert
-from radar_assets.store.models import FieldError, Project
+from radar_assets.store.models import FieldError, HomeStart, Project
+from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -83,6 +85,23 @@ class Store:
             statement = insert(session, Project).on_conflict_do_nothing().returning(Project.id)
             return sorted(session.scalars(statement, rows))
 
+    def first_day(self) -> date | None:
+        """The recorded first day of the home; None for homes from before it was recorded."""
+        with self.session(read_only=True) as session:
+            return session.scalar(sa.select(HomeStart.first_day))
+
+    def begin_by(self, day: date) -> bool:
+        """Move the recorded first day back to a day, if it is later. Returns whether it has moved.
+
+        Definitions that are loaded already keep their partitions until they are reloaded, which the UI does.
+        """
+        recorded = self.first_day()
+        if recorded is None or recorded <= day:
+            return False
+        with self.session() as session:
+            session.execute(sa.update(HomeStart).where(HomeStart.first_day > day).values(first_day=day))
+        return True
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -108,9 +127,12 @@ def open_store(url: str) -> Store:
 
     with startup_lock(url):
         engine = open_engine(url)
+        is_new = _schema_version(engine) is None
         try:
             with engine.begin() as connection:
                 command.upgrade(alembic_config(connection), "head")
+                if is_new:
+                    connection.execute(sa.insert(HomeStart).values(id=1, first_day=utc_now().date()))
         except DBAPIError as error:
             engine.dispose()
             raise StoreError(engine.url, error.orig) from error

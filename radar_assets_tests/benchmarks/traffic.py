@@ -70,5 +70,6 @@ def prepare_home(environment: dict[str, str], projects: int) -> Settings:
     os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
     store = open_store(settings.database)
     store.ensure_projects(Project(one.id, one.name, one.timezone) for one in simulated_projects(projects))
+    store.begin_by(settings.start_date)
     store.close()
     return settings

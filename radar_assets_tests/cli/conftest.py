@@ -14,7 +14,6 @@ from filelock import FileLock
 
 from radar_assets.cli import main
 from radar_assets.cli.runs import catch_up
-from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
@@ -72,7 +71,7 @@ def land(settings: Settings, lines: list[bytes], name: str, hour: datetime = HOU
 
 def load(settings: Settings) -> None:
     """Take what has landed through the whole graph."""
-    catch_up(settings, open_lakehouse(settings), build_defs(settings))
+    catch_up(settings, open_lakehouse(settings))
 
 
 @pytest.fixture(scope="session")
