@@ -72,6 +72,7 @@ def test(
 
     from radar_assets.alerts.evaluation import evaluate, settling_time
     from radar_assets.alerts.rules import parse_span
+    from radar_assets.cli.metrics import missing_note
     from radar_assets.config import load_config
     from radar_assets.lakehouse.files import EPOCH
     from radar_assets.metrics.registry import registry
@@ -124,6 +125,8 @@ def test(
     times = "once" if len(episodes) == 1 else f"{len(episodes)} times"
     fired = f"It would have fired {times}" if episodes else "It would not have fired"
     console.print(f"{fired} in {windows:,} windows since {first:%Y-%m-%d %H:%M} UTC.")
+    if missing := missing_note(lakehouse, registry(config.metrics), rule, Window(first, now)):
+        err().print(missing, soft_wrap=True)
     if unsettled:
         err().print(f"{unsettled} windows were not evaluated: landed events are not loaded yet; see radar status.")
 

@@ -1,24 +1,23 @@
 """Runs the graph in this process, for commands that can't wait for the daemon. Due partitions share runs where they are close."""
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from radar_assets.cli.terminal import err
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.staleness import stale
-from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, grid_tables
-from radar_assets.orchestration.materialization import INCREMENTAL_TAG
-from radar_assets.orchestration.run_requests import KEY
+from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, INCREMENTAL, grid_tables
+from radar_assets.orchestration.run_requests import KEY, LONGEST_RUN
 from radar_assets.windows import Window, contiguous, utc_now
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, EventLogEntry, JobDefinition
+    from dagster import AssetKey, DagsterInstance, EventLogEntry, JobDefinition
     from rich.progress import Progress
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
-    from radar_assets.lakehouse.table import Transform
+    from radar_assets.lakehouse.table import Table, Transform
     from radar_assets.settings import Settings
 
 MAX_ROUNDS = 5
@@ -39,7 +38,6 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse") -> int:
         RunFailedError: a run failed; Dagster's UI has its log.
     """
     from dagster import DagsterInstance
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from radar_assets.definitions import build_defs
     from radar_assets.orchestration.runtime.instance import prepare_instance
@@ -48,12 +46,8 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse") -> int:
 
     store = open_store(settings.database)
     start, definitions = first_day(settings), build_defs(settings)
-    columns = (TextColumn("{task.description:17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     materialized = 0
-    with (
-        DagsterInstance.from_config(str(prepare_instance(settings))) as instance,
-        Progress(*columns, console=err()) as progress,
-    ):
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance, _progress() as progress:
         grids: tuple[tuple[str, Transform, Callable[[Lakehouse], list[Window]]], ...]
         grids = ((HOURLY_JOB, "hour", due_hours), (DAILY_JOB, "day", due_days))
         for job, grid, due in grids:
@@ -68,9 +62,39 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse") -> int:
                     definitions, start = build_defs(settings), moved
                 for window in windows:
                     bars = _Bars(progress, assets, (window.end - window.start) // STEP[grid])
-                    _run(definitions.resolve_job_def(job), instance, window, grid, bars)
+                    _run(definitions.resolve_job_def(job), instance, window, grid, bars, INCREMENTAL)
                     materialized += bars.materialized
     return materialized
+
+
+def rebuild(settings: "Settings", table: "Table", starts: "Sequence[datetime]") -> None:
+    """Rebuild partitions of one table with its checks, through Dagster, oldest first and with a progress bar.
+
+    Args:
+        starts: starts of the hours or days.
+
+    Raises:
+        RunFailedError: a run failed; Dagster's UI has its log.
+    """
+    from dagster import AssetKey, DagsterInstance
+
+    from radar_assets.definitions import build_defs
+    from radar_assets.orchestration.runtime.instance import prepare_instance
+
+    if not starts:
+        return
+    job = build_defs(settings).resolve_job_def(HOURLY_JOB if table.grid == "hour" else DAILY_JOB)
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance, _progress() as progress:
+        bars = _Bars(progress, [table.name], len(starts))
+        for window in contiguous(starts, STEP[table.grid], LONGEST_RUN[table.grid]):
+            _run(job, instance, window, table.grid, bars, {}, [AssetKey(table.name)])
+
+
+def _progress() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err())
 
 
 def due_hours(lakehouse: "Lakehouse") -> list[Window]:
@@ -141,21 +165,32 @@ class _Bars:
             self.materialized += 1
 
 
-def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit: str, bars: _Bars) -> None:
+def _run(
+    job: "JobDefinition",
+    instance: "DagsterInstance",
+    window: Window,
+    unit: str,
+    bars: _Bars,
+    tags: Mapping[str, str],
+    assets: "Sequence[AssetKey] | None" = None,
+) -> None:
     """Run a job over a window.
+
+    Args:
+        assets: those to run; all of the job if None.
 
     Raises:
         RunFailedError: the run failed.
     """
     first, last = (moment.strftime(KEY[unit]) for moment in (window.start, window.end - STEP[unit]))
-    tags = {INCREMENTAL_TAG: "true", "dagster/asset_partition_range_start": first}
-    tags["dagster/asset_partition_range_end"] = last
+    span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     run_id = str(uuid.uuid4())
     instance.add_event_listener(run_id, bars.follow)
     result = job.execute_in_process(
         instance=instance,
         run_id=run_id,
-        tags=tags,
+        tags={**tags, **span},
+        asset_selection=assets,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
