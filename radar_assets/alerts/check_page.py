@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import dagster as dg
 
@@ -16,6 +15,7 @@ from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import WINDOWS, Rule
 from radar_assets.alerts.wording import headline, limit, number, usual
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.markdown import escape
 from radar_assets.metrics.registry import Metric
 from radar_assets.orchestration.checks import EXAMPLES
 
@@ -25,29 +25,39 @@ MIN_POINTS = 3
 """Values that a chart needs."""
 
 
-def opening(
+def describe_result(
     lakehouse: Lakehouse,
     rule: Rule,
     breaches: Sequence[Breach],
     trend: Sequence[tuple[datetime, float]],
     metrics: Mapping[str, Metric],
     project_names: Mapping[str, str],
-) -> dict[str, Any]:
-    """The first entries of a check's metadata: the sentence of the message, and the chart around the breach.
+) -> str:
+    """How a check's result is described, in Markdown: the sentence of the message, and the chart around the breach.
 
     Args:
         breaches: those that the check fails for. Without any, the sentence is the rule's, and the chart shows the trend.
         trend: as for `Judgement`.
     """
     if not breaches:
-        return {"what happened": summary(rule, metrics), **_chart_of_trend(rule, trend, metrics)}
-    worst = max(breaches, key=lambda breach: (breach.window, abs((breach.value or 0) - breach.threshold)))
+        return _joined(summary(rule, metrics), _chart_of_trend(rule, trend, metrics))
+    worst = max(breaches, key=lambda breach: (breach.window, _deviation(breach)))
     notice = _notice(rule, worst, metrics, project_names)
     others = len({(breach.project_id, breach.subject) for breach in breaches}) - 1
     more = (
         f", and {others:,} more {'project' if rule.metric else 'subject'}{'s' if others > 1 else ''}" if others else ""
     )
-    return {"what happened": f"{headline(notice)}{more}", **_chart_of_breach(lakehouse, notice, breaches, metrics)}
+    return _joined(f"{headline(notice)}{more}", _chart_of_breach(lakehouse, notice, breaches, metrics))
+
+
+def _deviation(breach: Breach) -> float:
+    return abs((breach.value or 0) - (breach.threshold if breach.baseline is None else breach.baseline))
+
+
+def _joined(sentence: str, chart: Sequence[str]) -> str:
+    """The sentence, which may have names in it, and the lines of the chart as a block of code, in which nothing is markup."""
+    text = escape(sentence)
+    return "\n".join([text, "", "```", *chart, "```"]) if chart else text
 
 
 def _notice(rule: Rule, breach: Breach, metrics: Mapping[str, Metric], project_names: Mapping[str, str]) -> Notice:
@@ -80,16 +90,16 @@ def _notice(rule: Rule, breach: Breach, metrics: Mapping[str, Metric], project_n
 
 def _chart_of_breach(
     lakehouse: Lakehouse, notice: Notice, breaches: Sequence[Breach], metrics: Mapping[str, Metric]
-) -> dict[str, Any]:
+) -> list[str]:
     """The values of the project up to the breach, with the threshold in the metric's unit."""
     try:
         values = history(lakehouse, notice, list(metrics.values()))
     except Exception:
         # The result is worth recording without its chart.
         logger.exception("The values around the breach of %s could not be read", notice.rule)
-        return {}
+        return []
     if len(values) < MIN_POINTS:
-        return {}
+        return []
     threshold = notice.threshold
     if notice.operator == "change_pct":
         threshold = None if notice.baseline is None else notice.baseline * (1 + notice.threshold / 100)
@@ -103,27 +113,18 @@ def _chart_of_breach(
         marked=marked,
         is_low_worst=is_low_worst,
     )
-    return {"chart": _markdown(chart, f"{text_chart.MARK} {limit(notice)}", f"usual: {usual(notice)}")}
+    return [chart, "", f"{text_chart.MARK} {limit(notice)}", f"usual: {usual(notice)}"]
 
 
-def _chart_of_trend(
-    rule: Rule, trend: Sequence[tuple[datetime, float]], metrics: Mapping[str, Metric]
-) -> dict[str, Any]:
+def _chart_of_trend(rule: Rule, trend: Sequence[tuple[datetime, float]], metrics: Mapping[str, Metric]) -> list[str]:
     """For each window, the value that is closest to breaking the rule, of any project."""
-    if len(trend) < MIN_POINTS:
-        return {}
-    is_change = rule.operator == "change_pct"
+    # Changes go up and down from 0, which columns don't show.
+    if len(trend) < MIN_POINTS or rule.operator == "change_pct":
+        return []
     metric = metrics.get(rule.metric or "")
-    show = (lambda value: f"{number(value)}%") if is_change else partial(number, unit=metric.unit if metric else None)
-    is_low_worst = not is_about_rises(rule)
-    chart = text_chart.draw(trend, rule.step, show, threshold=rule.threshold, is_low_worst=is_low_worst)
-    return {"chart": _markdown(chart, "of any project, the value closest to breaking the rule")}
-
-
-def _markdown(chart: str, *notes: str) -> dg.MetadataValue:
-    """A chart and notes as a block of code, in which nothing is markup. Notes are of numbers and fixed words."""
-    notes_below = "\n".join(["", *notes])
-    return dg.MetadataValue.md(f"```\n{chart}\n{notes_below}\n```")
+    show = partial(number, unit=metric.unit if metric else None)
+    chart = text_chart.draw(trend, rule.step, show, threshold=rule.threshold, is_low_worst=not is_about_rises(rule))
+    return [chart, "", "of any project, the value closest to breaking the rule"]
 
 
 def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadataValue:

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from radar_assets.alerts.check_page import breach_table, opening, summary
+from radar_assets.alerts.check_page import breach_table, describe_result, summary
 from radar_assets.alerts.evaluation import (
     Judgement,
     evaluate,
@@ -24,7 +24,7 @@ from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.measuring import TABLE
 from radar_assets.alerts.rules import Rule, Watch, WindowName
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.markdown import escape_images
+from radar_assets.markdown import escape, escape_images
 from radar_assets.metrics.registry import Metric
 from radar_assets.orchestration.checks import AFTER_METRICS, checked_window
 from radar_assets.store.database import Store
@@ -120,11 +120,11 @@ def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> 
         failures: list[Exception] = []
         for rule in selected:
             if not rule.enabled:
-                yield _result(asset, rule, passed=True, metadata={"enabled": False, "why": "The rule is switched off."})
+                yield _result(asset, rule, "The rule is switched off.", passed=True, metadata={"enabled": False})
             elif not (rule.watch or rule.metric in registered):
                 # Not the run's failure: that would fail, and try again, each run of the asset until somebody mends the file.
                 why = f"{rule.metric} is no metric any more; put it back into radar.yaml, or apply the file without the rule."
-                yield _result(asset, rule, passed=False, metadata={"why": why})
+                yield _result(asset, rule, escape(why), passed=False, metadata={})
         active = [rule for rule in selected if rule.enabled and (rule.watch or rule.metric in registered)]
         for verdict in _verdicts(context, lakehouse, store, active, metrics, now, failures):
             rule = verdict.findings.rule
@@ -134,8 +134,10 @@ def _checks_of(asset: str, rules: Sequence[Rule], metrics: Sequence[Metric]) -> 
             except Exception as error:  # the other rules are judged all the same, then the step fails
                 failures.append(error)
                 continue
-            shown = opening(lakehouse, rule, verdict.decisive, verdict.trend, registered, ledger_context.project_names)
-            yield _result(asset, rule, passed=not verdict.decisive, metadata={**shown, **verdict.metadata})
+            shown = describe_result(
+                lakehouse, rule, verdict.decisive, verdict.trend, registered, ledger_context.project_names
+            )
+            yield _result(asset, rule, shown, passed=not verdict.decisive, metadata=verdict.metadata)
         if failures:
             raise failures[0]
 
@@ -229,8 +231,15 @@ def _watched(
     return Verdict(findings, findings.breaches, broken, [], metadata)
 
 
-def _result(asset: str, rule: Rule, *, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
+def _result(
+    asset: str, rule: Rule, description: str, *, passed: bool, metadata: Mapping[str, Any]
+) -> dg.AssetCheckResult:
     severity = dg.AssetCheckSeverity.ERROR if rule.severity in ERRORS else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
-        asset_key=asset, check_name=rule.name, passed=passed, severity=severity, metadata=dict(metadata)
+        asset_key=asset,
+        check_name=rule.name,
+        passed=passed,
+        severity=severity,
+        description=description,
+        metadata=dict(metadata),
     )

@@ -77,7 +77,7 @@ def backfill(name: str, /, *, since: date, all: bool = False) -> None:
         left = len(coverage(lakehouse, metric, grain, window).lacking)
         console.print(f"{TABLES[grain].name}: rebuilt {len(due):,} of {_counted(len(before.built), grain)}.")
         if left:
-            console.print(f"{_counted(left, grain)} without a value: the expression gives none for their events.")
+            console.print(f"No value in {_counted(left, grain)}: the expression gives none for their events.")
 
 
 def _registered(settings: "Settings") -> "Sequence[Metric]":

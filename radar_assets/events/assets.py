@@ -51,8 +51,7 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
             {},
             files=files,
             numbers=_lines(files, window),
-            touched_hours=[hour_key(hour) for hour in hours[:100]],
-            touched_hours_count=len(hours),
+            touched_hours={"count": len(hours), "first": [hour_key(hour) for hour in hours[:100]]},
         )
 
     @dg.asset(**table_options(EVENTS, LAYER, grids), output_required=False)

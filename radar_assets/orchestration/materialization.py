@@ -113,11 +113,14 @@ def materialized(
     common = {
         "dagster/row_count": commit.table_rows,
         "dagster/column_lineage": column_lineage(lineage, table.name),
-        "rows_written": commit.rows,
-        "files_written": len(commit.files),
-        "bytes_written": commit.size_bytes,
-        "sequence_number": commit.sequence_number,
         **metadata,
+        # In one entry, since Dagster draws a plot of each number, in the order of their names.
+        "commit": {
+            "rows": commit.rows,
+            "files": len(commit.files),
+            "bytes": commit.size_bytes,
+            "sequence_number": commit.sequence_number,
+        },
     }
     for unit, key in zip(units, context.partition_keys, strict=True):
         # All in one place, because Dagster puts the metadata of a partition after those of the result.

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from radar_assets.alerts.check_page import opening
+from radar_assets.alerts.check_page import describe_result
 from radar_assets.alerts.checks import verdict_of
 from radar_assets.alerts.evaluation import evaluate
 from radar_assets.alerts.text_chart import draw
@@ -47,9 +47,9 @@ def test_the_page_opens_with_what_happened_and_the_week(settings: Settings) -> N
     (judgement,) = evaluate(lakehouse, [above], registry(), span, span.end + timedelta(minutes=5))
     verdict = verdict_of(judgement, span, is_latest=True)
     by_name = {metric.name: metric for metric in registry()}
-    shown = opening(lakehouse, above, verdict.decisive, verdict.trend, by_name, {"shop": "The Shop"})
-    assert shown["what happened"].endswith("of The Shop at 90, above 60")
-    chart = shown["chart"].value
+    text = describe_result(lakehouse, above, verdict.decisive, verdict.trend, by_name, {"shop": "The Shop"})
+    sentence, fence, chart = text.partition("\n\n```\n")
+    assert sentence == "Page views of The Shop at 90, above 60"
     assert "60 ┼╌" in chart and "90 │" in chart
     assert "usual: 41 to 44 at the same hour and weekday of the four weeks before; now 2.0 times the highest" in chart
-    assert chart.startswith("```\n") and chart.endswith("\n```")
+    assert fence and chart.endswith("\n```")

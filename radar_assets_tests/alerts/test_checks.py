@@ -104,8 +104,7 @@ def test_a_rule_is_a_check_that_fails_and_writes_an_alert(platform: Platform) ->
     shown: Any = found.metadata
     assert shown["windows_checked"].value == 24
     assert shown["worst_value"].value == 3
-    assert list(shown)[:3] == ["what happened", "breaches", "window"], "two values are too few for a chart"
-    assert shown["what happened"].value == "Page views of shop at 3, above 1"
+    assert found.description == "Page views of shop at 3, above 1", "two values are too few for a chart"
     (record,) = shown["breaches"].records
     assert record.data == {
         "project": "shop",
@@ -198,7 +197,7 @@ def test_a_rule_about_a_metric_that_is_gone_says_so_and_costs_the_others_nothing
         land(platform, NOON, 3)
     found = monitor(platform, NOON + timedelta(minutes=61))
     assert not found["about_what_is_gone"].passed
-    assert "gone is no metric any more" in str(found["about_what_is_gone"].metadata["why"].value)
+    assert "gone is no metric any more" in str(found["about_what_is_gone"].description).replace("\\", "")
     assert "many_page_views" in found
     assert len(alerts(platform)) == 1
     assert platform.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) == []

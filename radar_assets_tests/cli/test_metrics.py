@@ -74,7 +74,7 @@ def test_a_backfill_says_which_partitions_stay_without_a_value(radar: Radar, set
     run = radar(f"metrics backfill long_sessions --since {HOUR:%Y-%m-%d}")
     assert run.out.splitlines() == ["daily_metrics: rebuilt 1 of 1 day."]
     run = radar(f"metrics backfill search_length --since {HOUR:%Y-%m-%d}")
-    assert "1 hour without a value: the expression gives none for their events." in run.out
+    assert "No value in 1 hour: the expression gives none for their events." in run.out
 
 
 def test_the_list_has_all_metrics_and_a_wrong_name_gets_a_hint(radar: Radar, settings: Settings) -> None:
