@@ -20,6 +20,7 @@ from radar_assets.metrics.registry import registry
 from radar_assets.orchestration import automation
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
+from radar_assets.store.first_day import first_day
 from radar_assets.tables import TABLES, open_lakehouse
 from radar_assets.windows import Grids
 
@@ -35,7 +36,7 @@ def _without_beta_warnings() -> Iterator[None]:
 @_without_beta_warnings()
 def build_defs(settings: Settings) -> dg.Definitions:
     """Build the definitions of all layers."""
-    grids = Grids(settings.start_date)
+    grids = Grids(first_day(settings))
     registered = registry(load_metrics(settings.config_file, required=settings.config is not None))
     rules = stored_rules(settings.database)
     layers = dg.Definitions.merge(
@@ -52,7 +53,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
             *landing.build_sensors(grids, with_assets),
             *automation.build_sensors(TABLES, grids, with_assets, definitions_of(registered)),
         ],
-        schedules=automation.build_schedules(TABLES, with_assets),
+        schedules=automation.build_schedules(TABLES, grids, with_assets),
     )
     lakehouse, store = open_lakehouse(settings), cache(lambda: open_store(settings.database))
     platform = dg.Definitions(

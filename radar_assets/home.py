@@ -65,7 +65,9 @@ class HomeSettings(EnvironmentSettings):
         default=None, description="Configuration file. Default: <home>/radar.yaml, if it exists."
     )
     start_date: date = Field(
-        default=date(2026, 1, 1), description="First day of data (UTC). Older events are rejected."
+        default=date(2026, 1, 1),
+        description="Oldest day of data (UTC). Older events are rejected. If set, partitions start on this day. "
+        "Otherwise they start on the day the home was made, or that of its oldest data.",
     )
     # Here rather than with the collector, because rules wait until the segments with the last lines of a window are closed.
     segment_mb: int = Field(

@@ -10,7 +10,7 @@ import dagster as dg
 
 from radar_assets.alerts.export import alerts_lineage, rebuild_alerts, stale_hours
 from radar_assets.alerts.settings import AlertSettings
-from radar_assets.alerts.tables import ALERTS
+from radar_assets.alerts.tables import ALERTS, LAYER
 from radar_assets.lakehouse.files import from_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.messaging import outbox
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LAYER = "radar_assets.alerts"
 POOL = "deliveries"
 """`dagster.yaml` limits how many runs are in it, `outbox.MAX_IN_FLIGHT` how many messages are sent at once."""
 REPORTED_FOR = timedelta(days=30)
@@ -51,7 +50,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric], settings: AlertSetting
             inside = [from_unit(unit, "hour") for unit in stale if unit in range(*unit_range(ALERTS, window))]
             windows = contiguous(inside, HOUR, len(inside))
         if windows:
-            yield materialized(context, rebuild_alerts(lakehouse, store, windows), alerts_lineage(lakehouse))
+            yield materialized(context, lakehouse, rebuild_alerts(lakehouse, store, windows), alerts_lineage(lakehouse))
 
     @dg.asset(
         group_name="alerts",

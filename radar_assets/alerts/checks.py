@@ -4,7 +4,7 @@ Findings are recorded in the ledger before Dagster gets the result. `evaluation.
 alerts.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from radar_assets.access.projects import list_projects
+from radar_assets.alerts.check_page import breach_table, describe_result, summary
 from radar_assets.alerts.evaluation import (
     Judgement,
     evaluate,
@@ -24,11 +25,10 @@ from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.measuring import TABLE
 from radar_assets.alerts.rules import Rule, Watch, WindowName
 from radar_assets.alerts.settings import AlertSettings
-from radar_assets.alerts.sparkline import sparkline
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.markdown import escape_images
+from radar_assets.markdown import escape, escape_images
 from radar_assets.metrics.registry import Metric
-from radar_assets.orchestration.checks import AFTER_METRICS, EXAMPLES, checked_window
+from radar_assets.orchestration.checks import AFTER_METRICS, checked_window
 from radar_assets.store.database import Store
 from radar_assets.windows import Window, utc_now
 
@@ -76,12 +76,14 @@ class Verdict:
 
     Attributes:
         breaches: the latest first.
-        is_broken: whether the rule is broken in the partitions of the run or, if it has none, now.
+        decisive: the breaches of the partitions of the run or, if it has none, of now. The rule is broken if there are any.
+        trend: as for `Judgement`, of the same windows.
     """
 
     findings: Findings
     breaches: Sequence[Breach]
-    is_broken: bool
+    decisive: Sequence[Breach]
+    trend: Sequence[tuple[datetime, float]]
     metadata: Mapping[str, Any]
 
 
@@ -124,11 +126,11 @@ def _checks_of(
         failures: list[Exception] = []
         for rule in selected:
             if not rule.enabled:
-                yield _result(asset, rule, passed=True, metadata={"enabled": False, "why": "The rule is disabled."})
+                yield _result(asset, rule, "The rule is disabled.", passed=True, metadata={"enabled": False})
             elif not (rule.watch or rule.metric in registered):
                 # Not a failure of the run, which would fail and retry every run of the asset until the file is fixed.
                 why = f"Unknown metric {rule.metric}. Declare it in radar.yaml again, or remove the rule and run radar apply."
-                yield _result(asset, rule, passed=False, metadata={"why": why})
+                yield _result(asset, rule, escape(why), passed=False, metadata={})
         active = [rule for rule in selected if rule.enabled and (rule.watch or rule.metric in registered)]
         for verdict in _verdicts(context, lakehouse, store, active, metrics, now, failures):
             rule = verdict.findings.rule
@@ -138,7 +140,10 @@ def _checks_of(
             except Exception as error:  # the other rules are still judged, then the step fails
                 failures.append(error)
                 continue
-            yield _result(asset, rule, passed=not verdict.is_broken, metadata=verdict.metadata)
+            shown = describe_result(
+                lakehouse, rule, verdict.decisive, verdict.trend, registered, ledger_context.project_names
+            )
+            yield _result(asset, rule, shown, passed=not verdict.decisive, metadata=verdict.metadata)
         if failures:
             raise failures[0]
 
@@ -199,6 +204,7 @@ def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdic
     ]
     breaches = sorted(findings.breaches, key=lambda breach: (breach.window, breach.project_id), reverse=True)
     metadata: dict[str, Any] = {
+        **({"breaches": breach_table(breaches, rule.step)} if breaches else {}),
         "window": f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC",
         # Includes the consecutive windows that `for` requires, and windows a week later that are compared with these.
         "windows_checked": len(judgement.asked) - len(judgement.unsettled),
@@ -209,10 +215,7 @@ def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdic
     if trend := [(start, value) for start, value in judgement.trend if span.start <= start < span.end]:
         worst = max if is_about_rises(rule) else min
         metadata["worst_value"] = float(trend[-1][1] if is_latest else worst(value for _, value in trend))
-        metadata["worst_values"] = dg.MetadataValue.md(sparkline(trend, rule))
-    if breaches:
-        metadata["breaches"] = breach_table(breaches, rule.step)
-    return Verdict(findings, breaches, bool(decisive), metadata)
+    return Verdict(findings, breaches, decisive, trend, metadata)
 
 
 def _watched(
@@ -226,77 +229,23 @@ def _watched(
     broken = [
         breach for breach in findings.breaches if breach.window == latest.get((breach.project_id, breach.subject))
     ]
-    metadata: dict[str, Any] = {"window": f"as of {now:%Y-%m-%d %H:%M} UTC", "found": len(broken)}
-    if findings.breaches:
-        metadata["breaches"] = breach_table(findings.breaches, rule.step)
-    return Verdict(findings, findings.breaches, bool(broken), metadata)
+    metadata: dict[str, Any] = {
+        **({"breaches": breach_table(findings.breaches, rule.step)} if findings.breaches else {}),
+        "window": f"as of {now:%Y-%m-%d %H:%M} UTC",
+        "found": len(broken),
+    }
+    return Verdict(findings, findings.breaches, broken, [], metadata)
 
 
-def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadataValue:
-    """A table of the first breaches, each with the start of its consecutive breaching windows."""
-    since = _since(breaches, step)
-    columns: dict[str, str] = {"project": "string", "since": "string", "window": "string", "value": "float"}
-    columns |= {"threshold": "float", "compared_with": "float", "usual": "string", "what": "string"}
-    records = [
-        dg.TableRecord(
-            {
-                "project": breach.project_id,
-                "since": f"{since[breach.project_id, breach.subject, breach.window.start]:%Y-%m-%d %H:%M}",
-                "window": f"{breach.window.start:%Y-%m-%d %H:%M}",
-                "value": breach.value,
-                "threshold": breach.threshold,
-                "compared_with": breach.baseline,
-                "usual": "" if breach.usual is None else f"{breach.usual[0]:g} to {breach.usual[1]:g}",
-                "what": breach.text or breach.subject,
-            }
-        )
-        for breach in breaches[:EXAMPLES]
-    ]
-    used = [name for name in columns if any(record.data[name] not in ("", None) for record in records)]
-    return dg.MetadataValue.table(
-        [dg.TableRecord({name: record.data[name] for name in used}) for record in records],
-        schema=dg.TableSchema(columns=[dg.TableColumn(name, columns[name]) for name in used]),
-    )
-
-
-def _since(breaches: Iterable[Breach], step: timedelta) -> dict[tuple[str, str, datetime], datetime]:
-    """Start of the consecutive windows that each breach belongs to, by project, subject and start of its window."""
-    since: dict[tuple[str, str, datetime], datetime] = {}
-    for breach in sorted(breaches, key=lambda breach: breach.window):
-        subject = (breach.project_id, breach.subject)
-        before = since.get((*subject, breach.window.start - step))
-        since[*subject, breach.window.start] = breach.since if before is None else min(before, breach.since)
-    return since
-
-
-def _result(asset: str, rule: Rule, *, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
+def _result(
+    asset: str, rule: Rule, description: str, *, passed: bool, metadata: Mapping[str, Any]
+) -> dg.AssetCheckResult:
     severity = dg.AssetCheckSeverity.ERROR if rule.severity in ERRORS else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
-        asset_key=asset, check_name=rule.name, passed=passed, severity=severity, metadata=dict(metadata)
+        asset_key=asset,
+        check_name=rule.name,
+        passed=passed,
+        severity=severity,
+        description=description,
+        metadata=dict(metadata),
     )
-
-
-_WORDS = {"gt": "above", "gte": "at or above", "lt": "below", "lte": "at or below", "eq": "equal to"}
-_LENGTHS = {"5m": "five minutes", "1h": "an hour", "1d": "a day"}
-_WATCHED = {
-    "failed_runs": "No run has failed for good.",
-    "stuck_runs": "No run is started and silent.",
-    "late_partitions": "No partition is late or missing.",
-    "daemon": "The daemon is alive.",
-}
-
-
-def summary(rule: Rule, metrics: Mapping[str, Metric]) -> str:
-    """A rule in words, as what holds while its check passes."""
-    if rule.watch:
-        return _WATCHED[rule.watch]
-    metric = metrics.get(rule.metric or "")
-    title = metric.title if metric else rule.metric
-    threshold = 0.0 if rule.threshold is None else rule.threshold
-    if rule.operator == "change_pct":
-        before = "the one before" if rule.against == "previous" else "that of the same weekday"
-        verb = "fallen" if threshold < 0 else "risen"
-        text = f"{title} of {_LENGTHS[rule.window]} has not {verb} by {abs(threshold):g} % against {before}"
-    else:
-        text = f"{title} of {_LENGTHS[rule.window]} is not {_WORDS[rule.operator]} {threshold:g}"
-    return f"{text}, {rule.for_windows} times in a row." if rule.for_windows > 1 else f"{text}."

@@ -1,6 +1,8 @@
 """The tables of the alerts layer. They are built from the operational store and have no other table as input."""
 
-from radar_assets.lakehouse.table import Column, Table
+from radar_assets.lakehouse.table import Column, Headline, Measure, Table
+
+LAYER = "radar_assets.alerts"
 
 ALERTS = Table(
     name="alerts",
@@ -31,6 +33,7 @@ ALERTS = Table(
     ),
     partition_by=(("fired_at", "hour"),),
     key=("alert_id",),
+    headline=Headline(LAYER, (Measure("alerts"), Measure("firing")), plotted="rule"),
 )
 
 TABLES = (ALERTS,)

@@ -144,7 +144,7 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
             change = _change(notice)
             moved = f", so {_signed(change)}" if change is not None else ""
             facts.append(("Before", f"{number(notice.baseline, notice.unit)}, {_compared(notice)}{moved}"))
-        facts.append(("Usual", _usual(notice)))
+        facts.append(("Usual", usual(notice)))
     facts.append(("Rule", f"{line(notice.rule, _MAX_NAME)}, severity {notice.severity}"))
     return facts
 
@@ -163,25 +163,26 @@ def since(notice: Notice) -> str:
     return f"{moment(notice.started_at)} ({span(notice.window_end - notice.started_at)})"
 
 
-def _usual(notice: Notice) -> str:
+def usual(notice: Notice) -> str:
+    """The lowest and highest value at the same time of earlier weeks, and how the value compares."""
     if notice.usual is None:
         return "not known; there are no values of the four weeks before"
     low, high = notice.usual
     numbers = number(low, notice.unit), number(high, notice.unit)
-    usual = numbers[0] if numbers[0] == numbers[1] else f"{numbers[0]} to {numbers[1]}"
-    usual += f" at the same {_SAME[notice.window]} of the four weeks before"
+    text = numbers[0] if numbers[0] == numbers[1] else f"{numbers[0]} to {numbers[1]}"
+    text += f" at the same {_SAME[notice.window]} of the four weeks before"
     value = notice.value
     if value is None or notice.reason == "recovered":
-        return usual
+        return text
     if value > high:
-        return f"{usual}; now {_times(value / high)} the highest" if high > 0 else f"{usual}; now above all of them"
+        return f"{text}; now {_times(value / high)} the highest" if high > 0 else f"{text}; now above all of them"
     if value < low:
         return (
-            f"{usual}; now {number(value / low, 'ratio')} of the lowest"
+            f"{text}; now {number(value / low, 'ratio')} of the lowest"
             if value >= 0
-            else f"{usual}; now below all of them"
+            else f"{text}; now below all of them"
         )
-    return f"{usual}; this is within it"
+    return f"{text}; this is within it"
 
 
 def _times(ratio: float) -> str:

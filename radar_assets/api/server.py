@@ -15,6 +15,7 @@ from dagster_webserver.version import __version__
 from starlette.applications import Starlette
 
 from radar_assets.api.guard import guarded
+from radar_assets.api.reload import reloading
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.orchestration.settings import UISettings
 
@@ -63,5 +64,8 @@ def ui_of(settings: UISettings, workspace: Path | None = None) -> Iterator[Starl
     )
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
-        with WorkspaceProcessContext(instance, target, version=__version__, code_server_log_level="WARNING") as context:
+        with (
+            WorkspaceProcessContext(instance, target, version=__version__, code_server_log_level="WARNING") as context,
+            reloading(settings, context),
+        ):
             yield create_app_from_workspace_process_context(context, live_data_poll_rate=2000)

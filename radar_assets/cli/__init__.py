@@ -26,6 +26,7 @@ from radar_assets.cli.imports import import_
 from radar_assets.cli.init import init
 from radar_assets.cli.keys import key_app
 from radar_assets.cli.live import live
+from radar_assets.cli.metrics import metrics_app
 from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
 from radar_assets.cli.rules import rules_app
@@ -75,6 +76,7 @@ app.command(serve_ui, show=False)
 for group_of_commands, group in (
     (project_app, EVENTS),
     (key_app, EVENTS),
+    (metrics_app, CONFIGURATION),
     (rules_app, CONFIGURATION),
     (channels_app, CONFIGURATION),
     (alerts_app, CONFIGURATION),

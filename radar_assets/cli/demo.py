@@ -63,15 +63,15 @@ def demo(
     whole = Traffic(today - timedelta(days=days), days, projects, events, seed)
     plan = missing_traffic(settings, whole)
     land(settings, plan)
-    lakehouse, definitions = open_lakehouse(settings), build_defs(settings)
-    catch_up(settings, lakehouse, definitions)
+    lakehouse = open_lakehouse(settings)
+    catch_up(settings, lakehouse)
     console = out()
     with reading(lakehouse) as connection:
         _print_projects(console, connection, whole)
         _print_lines(console, connection)
     _print_incidents(console, plan)
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        _print_checks(console, failed_checks(instance, definitions))
+        _print_checks(console, failed_checks(instance, build_defs(settings)))
     _print_next(console)
     return run_ui(HOST, PORT) if open else 0
 

@@ -52,6 +52,7 @@ def import_(
     from radar_assets.events import importer
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
+    from radar_assets.store.first_day import begin_by
     from radar_assets.tables import open_lakehouse
 
     mapping, constants = _pairs("--map", map), _pairs("--set", set)
@@ -83,6 +84,8 @@ def import_(
             on_projects=register,
             on_progress=show,
         )
+    if result.hours:
+        begin_by(store, result.hours[0].date())
     _print_result(result, added)
 
 

@@ -52,7 +52,8 @@ def list_rules(*, format: Format = "table") -> None:
     format
         Output format.
     """
-    from radar_assets.alerts.checks import asset_of, summary
+    from radar_assets.alerts.check_page import summary
+    from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
     from radar_assets.cli.channels import HOW_TO_DECLARE
     from radar_assets.config import load_metrics
@@ -109,6 +110,7 @@ def test(
     """
     from radar_assets.alerts.evaluation import evaluate, settling_time
     from radar_assets.alerts.rules import parse_span
+    from radar_assets.cli.metrics import missing_note
     from radar_assets.config import load_config
     from radar_assets.lakehouse.files import EPOCH
     from radar_assets.metrics.registry import registry
@@ -148,6 +150,8 @@ def test(
     fired = f"It would have fired {times}" if episodes else "It would not have fired"
     summary = out() if format == "table" else err()
     summary.print(f"{fired} in {windows:,} windows since {first:%Y-%m-%d %H:%M} UTC.")
+    if missing := missing_note(lakehouse, registry(config.metrics), rule, Window(first, now)):
+        err().print(missing, soft_wrap=True)
     if unsettled:
         err().print(f"{unsettled} windows were not evaluated: landed events are not loaded yet; see radar status.")
 

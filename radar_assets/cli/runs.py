@@ -1,24 +1,24 @@
 """Runs the graph in this process, for commands that can't wait for the daemon. Due partitions share runs where they are close."""
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from radar_assets.cli.terminal import progress_bars
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.staleness import stale
-from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, grid_tables
-from radar_assets.orchestration.materialization import INCREMENTAL_TAG
-from radar_assets.orchestration.run_requests import KEY
+from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, INCREMENTAL, grid_tables
+from radar_assets.orchestration.run_requests import KEY, LONGEST_RUN
 from radar_assets.windows import Window, contiguous, utc_now
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, Definitions, EventLogEntry, JobDefinition
+    from dagster import AssetKey, DagsterInstance, EventLogEntry, JobDefinition
     from rich.progress import Progress
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
-    from radar_assets.lakehouse.table import Transform
+    from radar_assets.lakehouse.table import Table, Transform
     from radar_assets.settings import Settings
 
 MAX_ROUNDS = 5
@@ -29,7 +29,7 @@ class RunFailedError(Exception):
     """A run of the graph failed."""
 
 
-def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definitions") -> int:
+def catch_up(settings: "Settings", lakehouse: "Lakehouse") -> int:
     """Load what has landed and rebuild what is stale, through Dagster and with a progress bar.
 
     Returns:
@@ -39,16 +39,16 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
         RunFailedError: a run failed; Dagster's UI has its log.
     """
     from dagster import DagsterInstance
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+    from radar_assets.definitions import build_defs
     from radar_assets.orchestration.runtime.instance import prepare_instance
+    from radar_assets.store.database import open_store
+    from radar_assets.store.first_day import begin_by, first_day
 
-    columns = (TextColumn("{task.description:17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    store = open_store(settings.database)
+    start, definitions = first_day(settings), build_defs(settings)
     materialized = 0
-    with (
-        DagsterInstance.from_config(str(prepare_instance(settings))) as instance,
-        progress_bars(*columns) as progress,
-    ):
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance, _progress() as progress:
         grids: tuple[tuple[str, Transform, Callable[[Lakehouse], list[Window]]], ...]
         grids = ((HOURLY_JOB, "hour", due_hours), (DAILY_JOB, "day", due_days))
         for job, grid, due in grids:
@@ -57,12 +57,46 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse", definitions: "Definit
                 windows = due(lakehouse)
                 if not windows:
                     break
+                # What has landed may be older than the first partition, and events may be older than that.
+                begin_by(store, windows[0].start.date())
+                if (moved := first_day(settings)) != start:
+                    definitions, start = build_defs(settings), moved
                 for window in windows:
                     progress.start()
                     bars = _Bars(progress, assets, (window.end - window.start) // STEP[grid])
-                    _run(definitions.resolve_job_def(job), instance, window, grid, bars)
+                    _run(definitions.resolve_job_def(job), instance, window, grid, bars, INCREMENTAL)
                     materialized += bars.materialized
     return materialized
+
+
+def rebuild(settings: "Settings", table: "Table", starts: "Sequence[datetime]") -> None:
+    """Rebuild partitions of one table with its checks, through Dagster, oldest first and with a progress bar.
+
+    Args:
+        starts: starts of the hours or days.
+
+    Raises:
+        RunFailedError: a run failed; Dagster's UI has its log.
+    """
+    from dagster import AssetKey, DagsterInstance
+
+    from radar_assets.definitions import build_defs
+    from radar_assets.orchestration.runtime.instance import prepare_instance
+
+    if not starts:
+        return
+    job = build_defs(settings).resolve_job_def(HOURLY_JOB if table.grid == "hour" else DAILY_JOB)
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance, _progress() as progress:
+        progress.start()
+        bars = _Bars(progress, [table.name], len(starts))
+        for window in contiguous(starts, STEP[table.grid], LONGEST_RUN[table.grid]):
+            _run(job, instance, window, table.grid, bars, {}, [AssetKey(table.name)])
+
+
+def _progress() -> "AbstractContextManager[Progress]":
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+    return progress_bars(TextColumn("{task.description:17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 def due_hours(lakehouse: "Lakehouse") -> list[Window]:
@@ -133,21 +167,32 @@ class _Bars:
             self.materialized += 1
 
 
-def _run(job: "JobDefinition", instance: "DagsterInstance", window: Window, unit: str, bars: _Bars) -> None:
+def _run(
+    job: "JobDefinition",
+    instance: "DagsterInstance",
+    window: Window,
+    unit: str,
+    bars: _Bars,
+    tags: Mapping[str, str],
+    assets: "Sequence[AssetKey] | None" = None,
+) -> None:
     """Run a job over a window.
+
+    Args:
+        assets: those to run; all of the job if None.
 
     Raises:
         RunFailedError: the run failed.
     """
     first, last = (moment.strftime(KEY[unit]) for moment in (window.start, window.end - STEP[unit]))
-    tags = {INCREMENTAL_TAG: "true", "dagster/asset_partition_range_start": first}
-    tags["dagster/asset_partition_range_end"] = last
+    span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     run_id = str(uuid.uuid4())
     instance.add_event_listener(run_id, bars.follow)
     result = job.execute_in_process(
         instance=instance,
         run_id=run_id,
-        tags=tags,
+        tags={**tags, **span},
+        asset_selection=assets,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )

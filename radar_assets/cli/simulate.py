@@ -75,6 +75,7 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
     from radar_assets.simulator.projects import simulated_projects
     from radar_assets.simulator.traffic import simulate as simulated
     from radar_assets.store.database import open_store
+    from radar_assets.store.first_day import begin_by
     from radar_assets.store.models import Project
 
     for traffic in plan:
@@ -87,11 +88,11 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
     with progress_bars(*columns) as progress:
         task = progress.add_task("simulate traffic", total=sum(traffic.days for traffic in plan))
         done = 0
+        store = open_store(settings.database)
         for traffic in plan:
             products = simulated_projects(traffic.projects)
-            ensure_projects(
-                open_store(settings.database), (Project(each.id, each.name, each.timezone) for each in products)
-            )
+            ensure_projects(store, (Project(each.id, each.name, each.timezone) for each in products))
+            begin_by(store, traffic.start)
             for segment in simulated(
                 traffic.start, traffic.days, projects=traffic.projects, events=traffic.events, seed=traffic.seed
             ):

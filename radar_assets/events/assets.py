@@ -1,6 +1,7 @@
 """The assets of the event layer, in the order of the flow: from landed lines to events and sessions."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -8,11 +9,13 @@ from radar_assets.access.projects import list_projects
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
-from radar_assets.events.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
+from radar_assets.events.tables import EVENTS, LAYER, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
+from radar_assets.lakehouse.files import FileRef, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.orchestration.checks import AFTER_METRICS
 from radar_assets.orchestration.factory import table_asset, table_options
+from radar_assets.orchestration.headline import Metadata
 from radar_assets.orchestration.materialization import (
     INCREMENTAL_TAG,
     materialized,
@@ -20,9 +23,8 @@ from radar_assets.orchestration.materialization import (
     windows_to_build,
 )
 from radar_assets.store.database import Store
-from radar_assets.windows import Grids, day_key, hour_key
-
-LAYER = "radar_assets.events"
+from radar_assets.store.first_day import begin_by
+from radar_assets.windows import Grids, Window, day_key, hour_key
 
 
 def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
@@ -32,20 +34,26 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
     def raw_events(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> dg.MaterializeResult:
+        window = partition_window(context)
         commit = load_raw_events(
             lakehouse,
             [project.id for project in list_projects(store)],
-            partition_window(context),
+            window,
             only_missing=INCREMENTAL_TAG in context.run.tags,
         )
         hours = touched_hours(commit)
+        if hours:
+            begin_by(store, hours[0].date())
+        # A load adds to what the hour has, so the whole hour is counted: by its files, whose rows are in the table's metadata.
+        files = lakehouse.snapshot(RAW_EVENTS.name).files(window)
         return materialized(
             context,
+            lakehouse,
             commit,
             {},
-            rejected_lines=sum(file.rows for file in commit.files if file.partition[1] is None),
-            touched_hours=[hour_key(hour) for hour in hours[:100]],
-            touched_hours_count=len(hours),
+            files=files,
+            numbers=_lines(files, window),
+            touched_hours={"count": len(hours), "first": [hour_key(hour) for hour in hours[:100]]},
         )
 
     @dg.asset(**table_options(EVENTS, LAYER, grids), output_required=False)
@@ -55,7 +63,7 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
         if windows := windows_to_build(context, lakehouse, EVENTS):
             commit = rebuild_events(lakehouse, windows)
             lineage = lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS)
-            yield materialized(context, commit, lineage)
+            yield materialized(context, lakehouse, commit, lineage)
 
     @dg.asset(**table_options(SESSIONS, LAYER, grids))
     def sessions(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
@@ -64,6 +72,7 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
         amended = [day_key(day) for day in amended_days(commit, window)]
         return materialized(
             context,
+            lakehouse,
             commit,
             lakehouse.lineage(load_model(LAYER, "sessions"), active_visitors=("visitor_hash",)),
             amended_days=amended,
@@ -71,3 +80,14 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
 
     rejected_events = table_asset(REJECTED_EVENTS, LAYER, grids, op_tags=AFTER_METRICS)
     return [raw_events, rejected_events, events, sessions]  # pyright: ignore[reportReturnType] - the decorator makes them definitions
+
+
+def _lines(files: Sequence[FileRef], window: Window) -> dict[int, Metadata]:
+    """The accepted and rejected lines of each received hour; rejected ones are in files without an event hour."""
+    accepted, rejected = Counter[int](), Counter[int]()
+    for file in files:
+        (rejected if file.partition[1] is None else accepted)[file.partition[0] or 0] += file.rows
+    return {
+        unit: {"accepted": dg.MetadataValue.int(accepted[unit]), "rejected": dg.MetadataValue.int(rejected[unit])}
+        for unit in range(*unit_range(RAW_EVENTS, window))
+    }

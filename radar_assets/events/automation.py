@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 
 import dagster as dg
 
@@ -11,6 +12,8 @@ from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.orchestration.automation import HOURLY_JOB, INCREMENTAL, TICK_S
 from radar_assets.orchestration.run_requests import partitions_in_progress, request, stretches
+from radar_assets.store.database import Store
+from radar_assets.store.first_day import begin_by
 from radar_assets.windows import Grids, hour_key, utc_now
 
 
@@ -27,20 +30,31 @@ def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.S
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Loads new segments and rebuilds the same hours.",
     )
-    def landing_sensor(context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.SensorResult:
+    def landing_sensor(
+        context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
+    ) -> dg.SensorResult:
         settled, now = int(context.cursor or 0), utc_now()
         changed = {hour: at for hour, at in list_hours(lakehouse.settings.landing_zone).items() if at >= settled}
         hours = sorted(hour for hour in changed if grids.start <= hour <= now)
+        begin = lakehouse.settings.start_date
+        early = {hour for hour in changed if datetime(begin.year, begin.month, begin.day) <= hour < grids.start}
+        if early:
+            begin_by(store, min(early).date())
         missing = missing_segments(lakehouse, lakehouse.snapshot("raw_events"), hours)
         # Changes older than everything that waits are done: looking at an hour again is cheap, skipping one loses events.
-        # Hours before the start date are never due; after moving the start date back, reset the cursor.
-        waiting = {hour for hour in changed if hour > now} | {segment.received_hour for segment in missing}
+        # Hours before RADAR_START_DATE are never due; after moving it back, reset the cursor.
+        waiting = {hour for hour in changed if hour > now} | early | {segment.received_hour for segment in missing}
         clear = min((changed[hour] for hour in waiting), default=max(changed.values(), default=settled))
         cursor = str(max(settled, clear - LATEST_SURPRISE_NS))
         if not missing:
-            off_grid = len(changed) - len(hours)
-            reason = f" {off_grid} hours are before RADAR_START_DATE or in the future." if off_grid else ""
-            return dg.SensorResult(skip_reason=f"All segments are loaded.{reason}", cursor=cursor)
+            off_grid = len(changed) - len(hours) - len(early)
+            reason = "All segments are loaded."
+            reason += f" {off_grid} hours are before RADAR_START_DATE or in the future." if off_grid else ""
+            if early:
+                reason = (
+                    f"{len(early)} hours are before the first partition; they are loaded once definitions are reloaded."
+                )
+            return dg.SensorResult(skip_reason=reason, cursor=cursor)
         busy = partitions_in_progress(context.instance, "raw_events")
         due = {segment.received_hour for segment in missing if hour_key(segment.received_hour) not in busy}
         assets = [table.name for table in (RAW_EVENTS, *lakehouse.tables.downstream(RAW_EVENTS))]

@@ -1,6 +1,8 @@
 """The tables of the event layer, in the order of the flow."""
 
-from radar_assets.lakehouse.table import Column, Table
+from radar_assets.lakehouse.table import Column, Headline, Measure, Table
+
+LAYER = "radar_assets.events"
 
 _IDENTITY = (
     Column("event_id", "string", "The sender's id of the event; unique within a project."),
@@ -61,6 +63,7 @@ REJECTED_EVENTS = Table(
     partition_by=(("received_hour", "hour"),),
     key=("received_hour", "segment", "line_number"),
     inputs=(RAW_EVENTS,),
+    headline=Headline(LAYER, (Measure("rejected"),), plotted="reason"),
 )
 
 _CHANNEL = (
@@ -124,6 +127,7 @@ EVENTS = Table(
     key=("project_id", "event_id"),
     inputs=(RAW_EVENTS,),
     input_time="event_time",
+    headline=Headline(LAYER, (Measure("events"),)),
 )
 
 SESSIONS = Table(
@@ -160,6 +164,14 @@ SESSIONS = Table(
     partition_by=(("started_at", "day"),),
     key=("project_id", "session_id"),
     inputs=(EVENTS,),
+    headline=Headline(
+        LAYER,
+        (
+            Measure("sessions"),
+            Measure("bounce_rate", "ratio", empty=None),
+            Measure("median_duration", "s", empty=None),
+        ),
+    ),
 )
 
 TABLES = (RAW_EVENTS, REJECTED_EVENTS, EVENTS, SESSIONS)

@@ -27,6 +27,40 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """A number that describes a partition, such as its visitors.
+
+    Attributes:
+        name: snake case.
+        unit: as for `Column`.
+        empty: the value of a partition without rows; None if it has no value then.
+    """
+
+    name: str
+    unit: str | None = None
+    empty: float | None = 0.0
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The numbers that describe the partitions of a table to the readers of the UI, in total and by a dimension.
+
+    The layer's `sql/<table>_headline.sql` computes them from rows of the table. It returns a row for each number: `starts_at`, the
+    start of the partition; `dimension` and `label`, such as `project` and the project's id, both null in totals; `measure` and
+    `value`.
+
+    Attributes:
+        layer: package of the layer, such as `radar_assets.metrics`.
+        measures: the numbers, in the order in which they are shown.
+        plotted: the dimension whose labels have plots of their own; others have a table only.
+    """
+
+    layer: str
+    measures: tuple[Measure, ...]
+    plotted: str | None = "project"
+
+
+@dataclass(frozen=True)
 class Table:
     """A table's declaration.
 
@@ -38,6 +72,7 @@ class Table:
             the input that changes last first.
         input_time: the partition column of the first input that matches this table's partitions, if it is not the input's window
             column.
+        headline: the numbers that each materialization shows first.
     """
 
     name: str
@@ -47,6 +82,7 @@ class Table:
     key: tuple[str, ...]
     inputs: "tuple[Table, ...]" = ()
     input_time: str | None = None
+    headline: Headline | None = None
 
     @property
     def grid(self) -> Transform:

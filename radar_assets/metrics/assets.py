@@ -7,31 +7,42 @@ import dagster as dg
 from radar_assets.lakehouse.catalog import Commit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import SqlModel, load_model
-from radar_assets.lakehouse.table import Table
+from radar_assets.lakehouse.table import Measure, Table
 from radar_assets.metrics.composition import compose, composite
-from radar_assets.metrics.registry import Metric
-from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS
+from radar_assets.metrics.registry import STANDARD_METRICS, Metric
+from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS, LAYER
 from radar_assets.orchestration.factory import same_windows, table_asset
 from radar_assets.windows import Grids, Window
 
-LAYER = "radar_assets.metrics"
+MAX_CUSTOM = 5
+"""Custom metrics in the headlines; the tables have all."""
 
 
 def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
     """The assets of the layer, with the metrics of the registry."""
     definitions = definitions_of(metrics)
+    measures = {table.name: _custom_measures(table, metrics) for table in (HOURLY_METRICS, DAILY_METRICS)}
 
     def metric_asset(table: Table) -> dg.AssetsDefinition:
         def rebuild(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, SqlModel]:
             return rebuild_metrics(lakehouse, table, metrics, windows, retry=retry)
 
-        return table_asset(table, LAYER, grids, rebuild=rebuild, definitions=definitions[table.name])
+        return table_asset(
+            table, LAYER, grids, rebuild=rebuild, definitions=definitions[table.name], measures=measures[table.name]
+        )
 
     return [
         metric_asset(HOURLY_METRICS),
         metric_asset(DAILY_METRICS),
         table_asset(DAILY_BREAKDOWNS, LAYER, grids),
     ]
+
+
+def _custom_measures(table: Table, metrics: Sequence[Metric]) -> list[Measure]:
+    """The first custom metrics that a table's headline shows: counts and sums, whose totals over projects mean something."""
+    custom = [metric for metric in metrics if metric not in STANDARD_METRICS and table.grid in metric.grains]
+    chosen = [metric for metric in custom if metric.empty_value == 0][:MAX_CUSTOM]
+    return [Measure(metric.name, metric.unit) for metric in chosen]
 
 
 def definitions_of(metrics: Sequence[Metric]) -> dict[str, frozenset[str]]:

@@ -1,7 +1,9 @@
 """The tables of the metrics layer, in the order of the flow."""
 
 from radar_assets.events.tables import EVENTS, SESSIONS
-from radar_assets.lakehouse.table import Column, Table
+from radar_assets.lakehouse.table import Column, Headline, Measure, Table
+
+LAYER = "radar_assets.metrics"
 
 HOURLY_METRICS = Table(
     name="hourly_metrics",
@@ -15,6 +17,9 @@ HOURLY_METRICS = Table(
     partition_by=(("hour", "hour"),),
     key=("project_id", "hour", "metric"),
     inputs=(EVENTS,),
+    headline=Headline(
+        LAYER, (Measure("visitors"), Measure("page_views"), Measure("conversions"), Measure("revenue", "currency"))
+    ),
 )
 
 DAILY_METRICS = Table(
@@ -29,6 +34,16 @@ DAILY_METRICS = Table(
     partition_by=(("date", "day"),),
     key=("project_id", "date", "metric"),
     inputs=(SESSIONS, EVENTS),
+    headline=Headline(
+        LAYER,
+        (
+            Measure("visitors"),
+            Measure("page_views"),
+            Measure("sessions"),
+            Measure("conversions"),
+            Measure("revenue", "currency"),
+        ),
+    ),
 )
 
 DAILY_BREAKDOWNS = Table(
@@ -52,6 +67,11 @@ DAILY_BREAKDOWNS = Table(
     partition_by=(("date", "day"),),
     key=("project_id", "date", "dimension", "value"),
     inputs=(SESSIONS, EVENTS),
+    headline=Headline(
+        LAYER,
+        (Measure("visitors", empty=None), Measure("page_views", empty=None), Measure("sessions", empty=None)),
+        plotted=None,
+    ),
 )
 
 TABLES = (HOURLY_METRICS, DAILY_METRICS, DAILY_BREAKDOWNS)

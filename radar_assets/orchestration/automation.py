@@ -162,7 +162,7 @@ def _last_changes(table: Snapshot, partitions: Collection[int]) -> dict[int, int
     return {value: changes.get(value, 0) for value in partitions}
 
 
-def build_schedules(tables: Graph, checks: Sequence[dg.AssetCheckKey]) -> list[dg.ScheduleDefinition]:
+def build_schedules(tables: Graph, grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.ScheduleDefinition]:
     """The schedule that closes days, enabled by default.
 
     Args:
@@ -177,8 +177,10 @@ def build_schedules(tables: Graph, checks: Sequence[dg.AssetCheckKey]) -> list[d
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Closes yesterday, an hour after it ended, so that days without events have a partition too.",
     )
-    def daily_close_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    def daily_close_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         yesterday = (context.scheduled_execution_time.astimezone(UTC) - DAY).date()
+        if yesterday < grids.start_date:
+            return dg.SkipReason("Partitions start today.")
         return request(Window.of_day(yesterday), "day", days, run_key=f"close:{day_key(yesterday)}", checks=checks)
 
     return [daily_close_schedule]

@@ -10,7 +10,7 @@ from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import SqlModel, load_model
-from radar_assets.lakehouse.table import Table
+from radar_assets.lakehouse.table import Measure, Table
 from radar_assets.orchestration.materialization import (
     INCREMENTAL_TAG,
     materialized,
@@ -57,6 +57,7 @@ def table_asset(
     *,
     rebuild: Rebuild | None = None,
     definitions: Collection[str] = (),
+    measures: Sequence[Measure] = (),
     op_tags: Mapping[str, str] | None = None,
 ) -> dg.AssetsDefinition:
     """The asset of a table whose SQL reads its inputs over the same windows.
@@ -68,6 +69,7 @@ def table_asset(
         layer: as for `table_options`. Its `sql/<table>.sql` is the model.
         rebuild: replaces running the model, for tables that need more.
         definitions: as for `staleness.outdated`.
+        measures: measures of the headline besides those of the table's declaration.
     """
 
     @dg.asset(**table_options(table, layer, grids), op_tags=op_tags, output_required=table.grid == "day")
@@ -82,7 +84,7 @@ def table_asset(
         if windows:
             is_incremental = INCREMENTAL_TAG in context.run.tags
             commit, model = (rebuild or run_model)(lakehouse, windows, retry=not is_incremental)
-            yield materialized(context, commit, lakehouse.lineage(model))
+            yield materialized(context, lakehouse, commit, lakehouse.lineage(model), measures=measures)
 
     def run_model(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, SqlModel]:
         model = load_model(layer, table.name)

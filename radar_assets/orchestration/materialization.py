@@ -1,15 +1,18 @@
-"""Metadata for Dagster: the schema of a table, and rows, files, bytes and column lineage of each commit."""
+"""Metadata for Dagster: the schema of a table; headline, rows, files, bytes and column lineage of each materialization."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from radar_assets.lakehouse.catalog import NAMESPACE, Commit
-from radar_assets.lakehouse.files import to_unit
+from radar_assets.lakehouse.files import FileRef, NewFile, unit_range
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import stale_windows
-from radar_assets.lakehouse.table import Table
+from radar_assets.lakehouse.table import Measure, Table
+from radar_assets.orchestration.headline import Metadata, headlines
 from radar_assets.windows import Window
 
 INCREMENTAL_TAG = "radar/incremental"
@@ -78,33 +81,61 @@ def windows_to_build(
 
 
 def materialized(
-    context: dg.AssetExecutionContext, commit: Commit, lineage: "Lineage", **metadata: Any
+    context: dg.AssetExecutionContext,
+    lakehouse: Lakehouse,
+    commit: Commit,
+    lineage: "Lineage",
+    *,
+    measures: Sequence[Measure] = (),
+    files: Sequence[FileRef] | None = None,
+    numbers: Mapping[int, Metadata] | None = None,
+    **metadata: Any,
 ) -> dg.MaterializeResult:
-    """The result of an asset after a commit. In a run over a range, each partition gets its own row count."""
-    name = commit.table.name
-    unit = commit.table.grid
-    rows = commit.rows_by_partition()
-    first = to_unit(partition_window(context).start, unit)
-    counts = {key: rows.get(first + index, 0) for index, key in enumerate(context.partition_keys)}
-    if len(counts) > 1:
-        for key, count in counts.items():
-            context.add_asset_metadata({"dagster/partition_row_count": count}, asset_key=name, partition_key=key)
-    # The UI doesn't draw column lineage, but shows the columns of the latest materialization.
-    schema = {"dagster/column_schema": column_schema(commit.table, lineage)}
-    context.add_asset_metadata(schema, asset_key=name, partition_key=context.partition_keys[-1])
-    return dg.MaterializeResult(
-        asset_key=name,
-        metadata={
-            **({"dagster/partition_row_count": next(iter(counts.values()))} if len(counts) == 1 else {}),
-            "dagster/row_count": commit.table_rows,
-            "dagster/column_lineage": column_lineage(lineage, name),
-            "rows_written": commit.rows,
-            "files_written": len(commit.files),
-            "bytes_written": commit.size_bytes,
+    """The result of an asset after a commit. In a run over a range, each partition gets its own headline and row count.
+
+    Args:
+        measures: measures besides those of the table's declaration.
+        files: the files of the run's partitions, if the commit has added to them rather than replaced them.
+        numbers: the headlines by hour or day since 1970, if the table declares none.
+    """
+    table = commit.table
+    window = partition_window(context)
+    units = range(*unit_range(table, window))
+    written: Sequence[NewFile | FileRef] = commit.files if files is None else files
+    if files is None and not _covers(commit, units):
+        written = lakehouse.snapshot(table.name).files(window)
+    rows = Counter[int]()
+    for file in written:
+        rows[file.partition[0] or 0] += file.rows
+    if numbers is None:
+        paths = [file.path if isinstance(file, NewFile) else file.local_path for file in written if file.rows]
+        numbers = headlines(lakehouse, Files(table, paths, written is not commit.files), units, measures)
+    common = {
+        "dagster/row_count": commit.table_rows,
+        "dagster/column_lineage": column_lineage(lineage, table.name),
+        **metadata,
+        # In one entry, since Dagster draws a plot of each number, in the order of their names.
+        "commit": {
+            "rows": commit.rows,
+            "files": len(commit.files),
+            "bytes": commit.size_bytes,
             "sequence_number": commit.sequence_number,
-            **metadata,
         },
-    )
+    }
+    for unit, key in zip(units, context.partition_keys, strict=True):
+        # All in one place, because Dagster puts the metadata of a partition after those of the result.
+        of_partition = {**numbers.get(unit, {}), "dagster/partition_row_count": rows[unit], **common}
+        context.add_asset_metadata(of_partition, asset_key=table.name, partition_key=key)
+    # The UI doesn't draw column lineage, but shows the columns of the latest materialization.
+    schema = {"dagster/column_schema": column_schema(table, lineage)}
+    context.add_asset_metadata(schema, asset_key=table.name, partition_key=context.partition_keys[-1])
+    return dg.MaterializeResult(asset_key=table.name)
+
+
+def _covers(commit: Commit, units: Iterable[int]) -> bool:
+    """Whether a commit has replaced all of these partitions."""
+    replaced = {unit for window in commit.windows for unit in range(*unit_range(commit.table, window))}
+    return replaced.issuperset(units)
 
 
 def column_lineage(lineage: "Lineage", table: str) -> dg.TableColumnLineage:

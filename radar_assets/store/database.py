@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from radar_assets.masking import masked
 from radar_assets.store.models.base import Base, FieldError
+from radar_assets.store.models.home import HomeStart
+from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -80,9 +82,12 @@ def open_store(url: str) -> Store:
 
     with startup_lock(url):
         engine = open_engine(url)
+        is_new = _schema_version(engine) is None
         try:
             with engine.begin() as connection:
                 command.upgrade(alembic_config(connection), "head")
+                if is_new:
+                    connection.execute(sa.insert(HomeStart).values(id=1, first_day=utc_now().date()))
         except DBAPIError as error:
             engine.dispose()
             raise StoreError(engine.url, error.orig) from error

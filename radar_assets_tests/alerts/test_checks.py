@@ -104,7 +104,7 @@ def test_a_rule_is_a_check_that_fails_and_writes_an_alert(platform: Platform) ->
     shown: Any = found.metadata
     assert shown["windows_checked"].value == 24
     assert shown["worst_value"].value == 3
-    assert "data:image/svg+xml;base64," in shown["worst_values"].value
+    assert found.description == "Page views of shop at 3, above 1", "two values are too few for a chart"
     (record,) = shown["breaches"].records
     assert record.data == {
         "project": "shop",
@@ -197,7 +197,7 @@ def test_a_rule_with_an_unknown_metric_says_so_and_affects_no_other_rule(platfor
         land(platform, NOON, 3)
     found = monitor(platform, NOON + timedelta(minutes=61))
     assert not found["about_what_is_gone"].passed
-    assert "Unknown metric gone" in str(found["about_what_is_gone"].metadata["why"].value)
+    assert "Unknown metric gone" in str(found["about_what_is_gone"].description).replace("\\", "")
     assert "many_page_views" in found
     assert len(alerts(platform)) == 1
     assert platform.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) == []

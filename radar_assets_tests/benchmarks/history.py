@@ -6,12 +6,11 @@ from radar_assets_tests.benchmarks.measurement import report
 def main() -> None:
     """Load and rebuild everything."""
     from radar_assets.cli.runs import catch_up
-    from radar_assets.definitions import build_defs
     from radar_assets.settings import load_settings
     from radar_assets.tables import open_lakehouse
 
     settings = load_settings()
-    report({"materialized": catch_up(settings, open_lakehouse(settings), build_defs(settings))})
+    report({"materialized": catch_up(settings, open_lakehouse(settings))})
 
 
 if __name__ == "__main__":

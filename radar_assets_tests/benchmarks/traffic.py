@@ -12,6 +12,7 @@ from radar_assets.events.landing import write_segment
 from radar_assets.settings import Settings, load_settings
 from radar_assets.simulator.projects import simulated_projects
 from radar_assets.simulator.traffic import simulate
+from radar_assets.store.first_day import begin_by
 
 DAY = date(2026, 3, 2)
 EVENT_BYTES = 600
@@ -71,5 +72,6 @@ def prepare_home(environment: dict[str, str], projects: int) -> Settings:
     os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
     store = open_store(settings.database)
     ensure_projects(store, (Project(one.id, one.name, one.timezone) for one in simulated_projects(projects)))
+    begin_by(store, settings.start_date)
     store.close()
     return settings

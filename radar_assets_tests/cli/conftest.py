@@ -19,7 +19,6 @@ from filelock import FileLock
 from radar_assets.access.projects import ensure_projects
 from radar_assets.cli import main
 from radar_assets.cli.runs import catch_up
-from radar_assets.definitions import build_defs
 from radar_assets.events.landing import write_segment
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
@@ -120,7 +119,7 @@ def land(settings: Settings, lines: list[bytes], name: str, hour: datetime = HOU
 
 def load(settings: Settings) -> None:
     """Build all tables from the landed segments."""
-    catch_up(settings, open_lakehouse(settings), build_defs(settings))
+    catch_up(settings, open_lakehouse(settings))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from radar_assets.cli.simulate import Traffic, land, simulated_names
 from radar_assets.events.landing import list_hours, list_segments
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
+from radar_assets.store.first_day import first_day
 from radar_assets.tables import TABLES
 from radar_assets.windows import utc_now
 from radar_assets_tests.cli.conftest import Radar, cells
@@ -42,6 +43,7 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     second = radar("demo --days 2 --events 3000")
     assert (second.code, second.out) == (0, first.out)
     assert files(settings.landing) == landed
+    assert first_day(settings) == TODAY - timedelta(days=2), "partitions start with the traffic"
     assert not re.search("raw_events|sessions", second.err)
 
     table = cells(radar("status").out)

@@ -1,13 +1,17 @@
 """Metadata of materializations: schema, lineage and sizes."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from radar_assets.access.projects import ensure_projects
 from radar_assets.lakehouse.table import Table
+from radar_assets.orchestration.automation import INCREMENTAL
 from radar_assets.settings import Settings
+from radar_assets.store.models import Project
 from radar_assets.tables import TABLES
 from radar_assets_tests.alerts.records import note, rule
 from radar_assets_tests.platform import Platform, event
@@ -40,11 +44,143 @@ def test_a_materialization_has_schema_lineage_and_sizes(table: Table, metadata: 
     schema, lineage = values["dagster/column_schema"].value, values["dagster/column_lineage"].value
     assert [column.name for column in schema.columns] == list(table.column_names)
     assert values["dagster/partition_row_count"].value == 0, "the latest partition of the range is empty"
-    assert values["dagster/row_count"].value == values["rows_written"].value > 0
-    assert values["files_written"].value >= 2
-    assert values["bytes_written"].value > 0
+    commit = values["commit"].value
+    assert values["dagster/row_count"].value == commit["rows"] > 0
+    assert commit["files"] >= 2
+    assert commit["bytes"] > 0
     derived = {name: deps for name, deps in lineage.deps_by_column.items() if deps}
     assert bool(derived) is (table.name not in ("raw_events", "alerts"))
     for column in schema.columns:
         for dep in derived.get(column.name, []):
             assert f"{dep.asset_key.to_user_string()}.{dep.column_name}" in column.description
+
+
+HEADLINES: dict[str, dict[str, object]] = {
+    "raw_events": {"accepted": 3, "rejected": 1},
+    "rejected_events": {"rejected": 1, "rejected: not_json": 1},
+    "events": {"events": 3, "events: shop": 2, "events: blog": 1},
+    "sessions": {"sessions": 2, "bounce rate": 0.5, "median duration (s)": 30, "sessions: shop": 1},
+    "hourly_metrics": {"visitors": 2, "page views": 3, "conversions": 0, "revenue": 2.5, "visitors: shop": 1},
+    "daily_metrics": {
+        "visitors": 2,
+        "page views": 3,
+        "sessions": 2,
+        "conversions": 0,
+        "revenue": 2.5,
+        "revenue: shop": 2.5,
+    },
+    "daily_breakdowns": {},
+    "alerts": {"alerts": 1, "firing": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def by_partition(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dict[str, Any]]]:
+    """Metadata by table and partition, after runs over ranges whose second partition is empty."""
+    later, folder = MIDNIGHT + timedelta(minutes=1), tmp_path_factory.mktemp("radar")
+    lines = [
+        event("1", MIDNIGHT),
+        event("2", later, properties={"url": "https://shop.example/", "revenue": 2.5}),
+        event("3", MIDNIGHT, project_id="blog"),
+        b"no event\n",
+    ]
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(Settings(home=folder).prepare(), instance)
+        platform.land(MIDNIGHT, lines, "a")
+        platform.rebuild("hourly_job", "2026-03-10-00:00", "2026-03-10-01:00")
+        platform.rebuild("daily_job", "2026-03-10", "2026-03-11")
+        note(platform.store, rule(), {0: 50}, MIDNIGHT)
+        platform.rebuild("alerts_job", "2026-03-10-00:00", "2026-03-10-01:00")
+        return {name: shown_metadata(instance, name) for name in TABLES}
+
+
+def shown_metadata(instance: dg.DagsterInstance, asset: str) -> dict[str, dict[str, Any]]:
+    """Metadata of the latest materialization of each partition."""
+    records = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset)), limit=100).records
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        made = record.asset_materialization
+        assert made and made.partition
+        found.setdefault(made.partition, dict(made.metadata))
+    return found
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_the_headline_comes_first_and_is_of_the_partition(
+    table: Table, by_partition: dict[str, dict[str, dict[str, Any]]]
+) -> None:
+    busy, empty = (by_partition[table.name][key] for key in sorted(by_partition[table.name]))
+    expected = HEADLINES[table.name]
+    assert {key: busy[key].value for key in expected} == expected
+    assert all(isinstance(busy[key], dg.IntMetadataValue | dg.FloatMetadataValue) for key in expected)
+    assert {key: empty[key].value for key in expected if key in empty} == {
+        key: 0 for key in expected if ":" not in key and key not in ("bounce rate", "median duration (s)")
+    }
+    headline = list(busy)[: list(busy).index("dagster/partition_row_count")]
+    assert {*expected} <= {*headline}
+    numbers = [key for key, value in busy.items() if isinstance(value, dg.IntMetadataValue | dg.FloatMetadataValue)]
+    assert {*numbers} <= {*headline, "dagster/partition_row_count", "dagster/row_count"}, "these are plotted"
+
+
+def test_the_headline_has_tables(by_partition: dict[str, dict[str, dict[str, Any]]]) -> None:
+    day = "2026-03-10"
+    assert by_partition["daily_metrics"][day]["by project"].value.splitlines() == [
+        "| project | visitors | page views | sessions | conversions | revenue |",
+        "| --- | --: | --: | --: | --: | --: |",
+        "| blog | 1 | 1 | 1 | 0 | 0.00 |",
+        "| shop | 1 | 2 | 1 | 0 | 2.50 |",
+    ]
+    assert "| blog | 1 | 100.0% | 0 |" in by_partition["sessions"][day]["by project"].value
+    assert "| / | 2 | 3 |" in by_partition["daily_breakdowns"][day]["by page"].value
+
+
+def test_only_the_largest_projects_have_plots_and_rows(tmp_path: Path) -> None:
+    projects = [f"p{place:02}" for place in range(60)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(Settings(home=tmp_path).prepare(), instance)
+        ensure_projects(platform.store, [Project(id=name) for name in projects])
+        lines = [
+            event(f"{name}-{place}", MIDNIGHT, project_id=name, anonymous_id=f"v{place}")
+            for rank, name in enumerate(projects)
+            for place in range(1 + rank // 10)
+        ]
+        platform.land(MIDNIGHT, lines, "a")
+        platform.rebuild("hourly_job", "2026-03-10-00:00", "2026-03-10-00:00")
+        shown = shown_metadata(instance, "hourly_metrics")["2026-03-10-00:00"]
+    plotted = [key for key in shown if key.startswith("visitors: ")]
+    assert plotted == [f"visitors: p{place}" for place in range(50, 60)]
+    table = shown["by project"].value.splitlines()
+    assert len(table) == 2 + 50 + 2
+    assert table[-1] == "and 10 more"
+    stored = len(dg.serialize_value({key: value for key, value in shown.items() if not key.startswith("dagster/")}))
+    assert stored < 8_000
+
+
+def test_partitions_that_an_incremental_run_leaves_alone_keep_their_headline(tmp_path: Path) -> None:
+    two = MIDNIGHT + timedelta(hours=2)
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(Settings(home=tmp_path).prepare(), instance)
+        platform.land(MIDNIGHT, [event("1", MIDNIGHT)], "a")
+        platform.land(two, [event("2", two)], "a")
+        platform.rebuild("hourly_job", "2026-03-10-00:00", "2026-03-10-02:00")
+        platform.land(two, [event("3", two)], "b")
+        platform.rebuild("hourly_job", "2026-03-10-00:00", "2026-03-10-02:00", tags=INCREMENTAL)
+        for table, key in (("events", "events"), ("hourly_metrics", "page views"), ("raw_events", "accepted")):
+            shown = shown_metadata(instance, table)
+            assert [shown[hour][key].value for hour in sorted(shown)] == [1, 0, 2]
+            assert shown["2026-03-10-00:00"]["dagster/partition_row_count"].value > 0
+
+
+def test_the_headline_shows_custom_counts_and_sums(settings: Settings) -> None:
+    settings.config_file.write_text(
+        "metrics:\n"
+        "  - {name: searches, expression: count(*) filter (where event = 'search')}\n"
+        "  - {name: share, expression: count(*) filter (where event = 'search') / count(*)}\n"
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(settings, instance)
+        platform.land(MIDNIGHT, [event("1", MIDNIGHT), event("2", MIDNIGHT, event="search")], "a")
+        platform.rebuild("hourly_job", "2026-03-10-00:00", "2026-03-10-00:00")
+        shown = shown_metadata(instance, "hourly_metrics")["2026-03-10-00:00"]
+    assert shown["searches"].value == shown["searches: shop"].value == 1
+    assert "share" not in shown

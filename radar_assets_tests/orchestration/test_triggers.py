@@ -1,14 +1,15 @@
 """All triggers, tick by tick on an instance: new segments are loaded, stale partitions rebuilt, and nothing is requested twice."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import time_machine
 
-from radar_assets.settings import load_settings
+from radar_assets.settings import Settings, load_settings
+from radar_assets.windows import utc_now
 from radar_assets_tests.platform import Platform, event, instance_of
 
 NOON = datetime(2026, 3, 10, 12)
@@ -182,3 +183,34 @@ def test_a_backlog_is_worked_off_in_few_runs(platform: Platform) -> None:
         assert request.tags["dagster/asset_partition_range_end"] == "2026-03-10-12:00"
         platform.execute("hourly_job", request)
         assert sum(counts(platform).values()) == 30
+
+
+def days_of(platform: Platform) -> Sequence[str]:
+    """The partitions of the daily assets."""
+    partitions = platform.defs.resolve_job_def("daily_job").partitions_def
+    assert partitions
+    return partitions.get_partition_keys()
+
+
+def test_partitions_of_a_new_home_start_today_and_move_back_to_older_data(settings: Settings) -> None:
+    now = utc_now()
+    before = now - timedelta(days=3)
+    with instance_of(settings) as instance:
+        new = Platform(settings, instance, is_of_today=True)
+        assert days_of(new) == [f"{now:%Y-%m-%d}"]
+        close = new.defs.resolve_schedule_def("daily_close_schedule")
+        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=now.replace(tzinfo=UTC))
+        assert not close.evaluate_tick(context).run_requests, "yesterday has no partition"
+        # A late event, and a segment of an earlier hour.
+        new.land(now, [event("late", before, received_at=now)], "a")
+        new.land(before - timedelta(days=1), [event("early", before - timedelta(days=1))], "b")
+        new.settle()
+        assert [row["event_id"] for row in new.rows("raw_events")] == ["late"]
+        del new.defs  # reloaded, as the UI does
+        new.settle()
+        days = [(now - timedelta(days=place)).date() for place in (4, 3)]
+        assert [(row["date"], row["value"]) for row in new.rows("daily_metrics") if row["metric"] == "events"] == [
+            (day, 1) for day in days
+        ]
+        keys = days_of(new)
+        assert keys[0] == f"{days[0]}" and len(keys) == 5

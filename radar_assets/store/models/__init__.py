@@ -4,6 +4,7 @@ from radar_assets.store.models.access import ApiKey, Project
 from radar_assets.store.models.alerts import Alert, AlertBreach, AlertHour, AlertRule
 from radar_assets.store.models.base import MAX_NAME, Base, Declared, FieldError
 from radar_assets.store.models.collector import DailySalt, MonthlyUsage
+from radar_assets.store.models.home import HomeStart
 from radar_assets.store.models.messaging import Channel, Delivery, Suppression
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Declared",
     "Delivery",
     "FieldError",
+    "HomeStart",
     "MonthlyUsage",
     "Project",
     "Suppression",

@@ -1,0 +1,190 @@
+"""The page of a rule's check in the UI: what happened, as a sentence and a chart, then the windows that broke the rule."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+import dagster as dg
+
+from radar_assets.alerts import text_chart
+from radar_assets.alerts.evaluation import is_about_rises
+from radar_assets.alerts.findings import Breach
+from radar_assets.alerts.measuring import history
+from radar_assets.alerts.notices import Notice
+from radar_assets.alerts.rules import WINDOWS, Rule
+from radar_assets.alerts.wording import headline, limit, number, usual
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.markdown import escape
+from radar_assets.metrics.registry import Metric
+from radar_assets.orchestration.checks import EXAMPLES
+
+logger = logging.getLogger(__name__)
+
+MIN_POINTS = 3
+"""Values that a chart needs."""
+
+
+def describe_result(
+    lakehouse: Lakehouse,
+    rule: Rule,
+    breaches: Sequence[Breach],
+    trend: Sequence[tuple[datetime, float]],
+    metrics: Mapping[str, Metric],
+    project_names: Mapping[str, str],
+) -> str:
+    """How a check's result is described, in Markdown: the sentence of the message, and the chart around the breach.
+
+    Args:
+        breaches: those that the check fails for. Without any, the sentence is the rule's, and the chart shows the trend.
+        trend: as for `Judgement`.
+    """
+    if not breaches:
+        return _joined(summary(rule, metrics), _chart_of_trend(rule, trend, metrics))
+    worst = max(breaches, key=lambda breach: (breach.window, _deviation(breach)))
+    notice = _notice(rule, worst, metrics, project_names)
+    others = len({(breach.project_id, breach.subject) for breach in breaches}) - 1
+    more = (
+        f", and {others:,} more {'project' if rule.metric else 'subject'}{'s' if others > 1 else ''}" if others else ""
+    )
+    return _joined(f"{headline(notice)}{more}", _chart_of_breach(lakehouse, notice, breaches, metrics))
+
+
+def _deviation(breach: Breach) -> float:
+    return abs((breach.value or 0) - (breach.threshold if breach.baseline is None else breach.baseline))
+
+
+def _joined(sentence: str, chart: Sequence[str]) -> str:
+    """The sentence, which may have names in it, and the lines of the chart as a block of code, in which nothing is markup."""
+    text = escape(sentence)
+    return "\n".join([text, "", "```", *chart, "```"]) if chart else text
+
+
+def _notice(rule: Rule, breach: Breach, metrics: Mapping[str, Metric], project_names: Mapping[str, str]) -> Notice:
+    metric = metrics.get(rule.metric or "")
+    return Notice(
+        reason="fired",
+        alert_id="",
+        rule=rule.name,
+        kind=rule.kind,
+        severity=rule.severity,
+        project_id=breach.project_id,
+        project_name=project_names.get(breach.project_id, breach.project_id),
+        subject=breach.subject,
+        metric=rule.metric,
+        metric_title=metric.title if metric else rule.metric,
+        unit=metric.unit if metric else None,
+        window=rule.window,
+        operator=rule.operator,
+        against=rule.against,
+        started_at=breach.since,
+        window_start=breach.window.start,
+        window_end=breach.window.end,
+        value=breach.value,
+        threshold=breach.threshold,
+        baseline=breach.baseline,
+        usual=breach.usual,
+        text=breach.text,
+    )
+
+
+def _chart_of_breach(
+    lakehouse: Lakehouse, notice: Notice, breaches: Sequence[Breach], metrics: Mapping[str, Metric]
+) -> list[str]:
+    """The values of the project up to the breach, with the threshold in the metric's unit."""
+    try:
+        values = history(lakehouse, notice, list(metrics.values()))
+    except Exception:
+        # The result is worth recording without its chart.
+        logger.exception("The values around the breach of %s could not be read", notice.rule)
+        return []
+    if len(values) < MIN_POINTS:
+        return []
+    threshold = notice.threshold
+    if notice.operator == "change_pct":
+        threshold = None if notice.baseline is None else notice.baseline * (1 + notice.threshold / 100)
+    marked = [breach.window.start for breach in breaches if breach.project_id == notice.project_id]
+    is_low_worst = notice.operator in ("lt", "lte") or (notice.operator == "change_pct" and notice.threshold < 0)
+    chart = text_chart.draw(
+        values,
+        WINDOWS[notice.window],
+        partial(number, unit=notice.unit),
+        threshold=threshold,
+        marked=marked,
+        is_low_worst=is_low_worst,
+    )
+    return [chart, "", f"{text_chart.MARK} {limit(notice)}", f"usual: {usual(notice)}"]
+
+
+def _chart_of_trend(rule: Rule, trend: Sequence[tuple[datetime, float]], metrics: Mapping[str, Metric]) -> list[str]:
+    """For each window, the value that is closest to breaking the rule, of any project."""
+    # Changes go up and down from 0, which columns don't show.
+    if len(trend) < MIN_POINTS or rule.operator == "change_pct":
+        return []
+    metric = metrics.get(rule.metric or "")
+    show = partial(number, unit=metric.unit if metric else None)
+    chart = text_chart.draw(trend, rule.step, show, threshold=rule.threshold, is_low_worst=not is_about_rises(rule))
+    return [chart, "", "of any project, the value closest to breaking the rule"]
+
+
+def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadataValue:
+    """The first breaches of some, each with the start of the windows in a row that it belongs to."""
+    since = _since(breaches, step)
+    columns: dict[str, str] = {"project": "string", "since": "string", "window": "string", "value": "float"}
+    columns |= {"threshold": "float", "compared_with": "float", "usual": "string", "what": "string"}
+    records = [
+        dg.TableRecord(
+            {
+                "project": breach.project_id,
+                "since": f"{since[breach.project_id, breach.subject, breach.window.start]:%Y-%m-%d %H:%M}",
+                "window": f"{breach.window.start:%Y-%m-%d %H:%M}",
+                "value": breach.value,
+                "threshold": breach.threshold,
+                "compared_with": breach.baseline,
+                "usual": "" if breach.usual is None else f"{breach.usual[0]:g} to {breach.usual[1]:g}",
+                "what": breach.text or breach.subject,
+            }
+        )
+        for breach in breaches[:EXAMPLES]
+    ]
+    used = [name for name in columns if any(record.data[name] not in ("", None) for record in records)]
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: record.data[name] for name in used}) for record in records],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name, columns[name]) for name in used]),
+    )
+
+
+def _since(breaches: Iterable[Breach], step: timedelta) -> dict[tuple[str, str, datetime], datetime]:
+    """When the windows in a row began that each breach belongs to, by project, subject and start of its window."""
+    found: dict[tuple[str, str, datetime], datetime] = {}
+    for breach in sorted(breaches, key=lambda breach: breach.window):
+        place = (breach.project_id, breach.subject)
+        before = found.get((*place, breach.window.start - step))
+        found[*place, breach.window.start] = breach.since if before is None else min(before, breach.since)
+    return found
+
+
+_WORDS = {"gt": "above", "gte": "at or above", "lt": "below", "lte": "at or below", "eq": "equal to"}
+_LENGTHS = {"5m": "five minutes", "1h": "an hour", "1d": "a day"}
+_WATCHED = {
+    "failed_runs": "No run has failed for good.",
+    "stuck_runs": "No run is started and silent.",
+    "late_partitions": "No partition is late or missing.",
+    "daemon": "The daemon is alive.",
+}
+
+
+def summary(rule: Rule, metrics: Mapping[str, Metric]) -> str:
+    """A rule in words, as what holds while its check passes."""
+    if rule.watch:
+        return _WATCHED[rule.watch]
+    metric = metrics.get(rule.metric or "")
+    title = metric.title if metric else rule.metric
+    threshold = 0.0 if rule.threshold is None else rule.threshold
+    if rule.operator == "change_pct":
+        before = "the one before" if rule.against == "previous" else "that of the same weekday"
+        verb = "fallen" if threshold < 0 else "risen"
+        text = f"{title} of {_LENGTHS[rule.window]} has not {verb} by {abs(threshold):g} % against {before}"
+    else:
+        text = f"{title} of {_LENGTHS[rule.window]} is not {_WORDS[rule.operator]} {threshold:g}"
+    return f"{text}, {rule.for_windows} times in a row." if rule.for_windows > 1 else f"{text}."

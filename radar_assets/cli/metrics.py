@@ -1,0 +1,124 @@
+"""`radar metrics`: lists the metrics, and computes one for the past."""
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from cyclopts import App
+
+from radar_assets.cli.terminal import OPTIONS, out, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from radar_assets.alerts.rules import Rule
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.metrics.registry import Metric
+    from radar_assets.settings import Settings
+    from radar_assets.windows import Window
+
+metrics_app = App(name="metrics", help="List metrics, and compute one for the past.", group_parameters=OPTIONS)
+
+
+class UnknownMetricError(Exception):
+    """There is no metric of this name."""
+
+
+@metrics_app.command(name="list")
+def list_metrics() -> None:
+    """List the standard metrics and those in radar.yaml."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from radar_assets.metrics.registry import STANDARD_METRICS
+    from radar_assets.settings import load_settings
+
+    table = Table("name", "title", "unit", "per", "from", show_edge=False)
+    table.columns[0].no_wrap = True
+    for metric in _registered(load_settings()):
+        origin = "standard" if metric in STANDARD_METRICS else "radar.yaml"
+        unit = Text(printable(metric.unit or ""))
+        table.add_row(metric.name, Text(printable(metric.title)), unit, " and ".join(metric.grains), origin)
+    out().print(table)
+
+
+@metrics_app.command
+def backfill(name: str, /, *, since: date, all: bool = False) -> None:
+    """Compute a metric for hours and days that were built before it was declared, oldest first.
+
+    It rebuilds the partitions that lack the metric, and judges the alert rules on them. Running it again changes nothing.
+
+    Parameters
+    ----------
+    name
+        Name of the metric.
+    since
+        First day (UTC), e.g. 2026-10-01.
+    all
+        Rebuild all partitions since then, also those that have the metric, for example because its expression has changed.
+    """
+    from radar_assets.cli.runs import rebuild
+    from radar_assets.metrics.coverage import TABLES, coverage
+    from radar_assets.settings import load_settings
+    from radar_assets.store.first_day import first_day
+    from radar_assets.tables import open_lakehouse
+    from radar_assets.windows import Window, utc_now
+
+    settings = load_settings().prepare()
+    metric = _find(_registered(settings), name)
+    lakehouse, console = open_lakehouse(settings), out()
+    start, now = Window.of_day(max(since, first_day(settings))).start, utc_now()
+    if start >= now:
+        raise ValueError(f"--since {since} is in the future")
+    window = Window(start, now)
+    for grain in metric.grains:
+        before = coverage(lakehouse, metric, grain, window)
+        due = before.built if all else before.lacking
+        rebuild(settings, TABLES[grain], due)
+        left = len(coverage(lakehouse, metric, grain, window).lacking)
+        console.print(f"{TABLES[grain].name}: rebuilt {len(due):,} of {_counted(len(before.built), grain)}.")
+        if left:
+            console.print(f"No value in {_counted(left, grain)}: the expression gives none for their events.")
+
+
+def _registered(settings: "Settings") -> "Sequence[Metric]":
+    from radar_assets.config import load_metrics
+    from radar_assets.metrics.registry import registry
+
+    return registry(load_metrics(settings.config_file, required=settings.config is not None))
+
+
+def _find(metrics: "Sequence[Metric]", name: str) -> "Metric":
+    from difflib import get_close_matches
+
+    by_name = {metric.name: metric for metric in metrics}
+    if name not in by_name:
+        near = get_close_matches(name, by_name, 1)
+        hint = f"did you mean {near[0]}?" if near else "radar metrics list shows all"
+        raise UnknownMetricError(f"unknown metric {printable(name)}; {hint}")
+    return by_name[name]
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+
+
+def missing_note(lakehouse: "Lakehouse", metrics: "Sequence[Metric]", rule: "Rule", span: "Window") -> str:
+    """A note on windows in which the metric of a rule lacks values, with the command that computes them; may be empty.
+
+    Ratios and averages may have none in some windows, so they have to have none in all. Values of five minutes are always computed
+    from events.
+    """
+    from radar_assets.metrics.coverage import coverage
+
+    if rule.window == "5m":
+        return ""
+    metric = next(metric for metric in metrics if metric.name == rule.metric)
+    found = coverage(lakehouse, metric, "hour" if rule.window == "1h" else "day", span)
+    if not found.lacking or (metric.empty_value is None and len(found.lacking) < len(found.built)):
+        return ""
+    is_certain = metric.empty_value is not None
+    return (
+        f"{metric.name} has no value in {len(found.lacking):,} of {len(found.built):,} windows:"
+        f" the metric {'is' if is_certain else 'may be'} newer than they are. To compute it:"
+        f" radar metrics backfill {metric.name} --since {found.lacking[0]:%Y-%m-%d}"
+    )
