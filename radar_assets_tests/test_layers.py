@@ -18,7 +18,18 @@ FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "oper
 
 The collector is an exception: it writes what `events` declares, and no layer imports it.
 """
-ROOT = {"markdown", "masking", "object_store", "origins", "permissions", "settings", "urls", "windows"}
+ROOT = {
+    "durability",
+    "markdown",
+    "masking",
+    "object_store",
+    "origins",
+    "permissions",
+    "scratch",
+    "settings",
+    "urls",
+    "windows",
+}
 GROUND = {
     "store": {*ROOT},
     "access": {*ROOT, "store"},

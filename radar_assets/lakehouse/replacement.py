@@ -5,6 +5,7 @@ makes each further commit to the table slower. Here manifests stay few, and smal
 """
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
@@ -14,7 +15,7 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import TableUpdate
 from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore[reportPrivateUsage]
 
-from radar_assets.lakehouse.files import FileRef, PartitionKey
+from radar_assets.lakehouse.files import FileRef, PartitionKey, local_path_of
 from radar_assets.lakehouse.snapshot import Snapshot, may_hold, partition_key
 
 MAX_ENTRIES = 128
@@ -50,6 +51,11 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
             self.append_data_file(data_file)
         for entry in self._deleted_entries():
             self.delete_data_file(entry.data_file)
+
+    @property
+    def written(self) -> list[Path]:
+        """The manifests and manifest lists that were written."""
+        return [Path(local_path_of(path)) for path in (*self._written_manifests, *self._written_manifest_lists)]
 
     @cached_property
     def _plan(self) -> tuple[list[ManifestFile], list[ManifestEntry]]:
