@@ -15,7 +15,7 @@ from radar_assets.alerts.watchers import watch_now
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.messaging import outbox
 from radar_assets.orchestration.automation import INCREMENTAL, TICK_S, Settled
-from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests
+from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests, since_recovery
 from radar_assets.store.database import Store
 from radar_assets.windows import Grids, hour_key, utc_now
 
@@ -96,9 +96,11 @@ def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
         lakehouse: dg.ResourceParam[Lakehouse],
         store: dg.ResourceParam[Store],
     ) -> dg.SensorResult:
-        settled = Settled(context.cursor)
-        behind, version = relations.stale_hours(store, lakehouse.snapshot("alerts"), newer_than=settled["alerts"])
-        settled.advance("alerts", version, behind)
+        settled, alerts = Settled(context.cursor), lakehouse.snapshot("alerts")
+        key = since_recovery("alerts", alerts)
+        newer_than = settled.before(key, relations.last_version(store))
+        behind, version = relations.stale_hours(store, alerts, newer_than=newer_than)
+        settled.advance(key, version, behind)
         due = due_partitions(context.instance, behind, "alerts", "hour", grids.start)
         rested = {
             hour: at
@@ -106,7 +108,7 @@ def build_sensors(grids: Grids) -> list[dg.SensorDefinition]:
             if has_rested(context.instance, "alerts", hour_key(hour), REFRESH_EVERY)
         }
         # Ask for the same hours again after an hour: their run may have failed.
-        found = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
+        found = requests(rested, "hour", ("alerts",), prefix=f"{key}:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 
     @dg.run_failure_sensor(
