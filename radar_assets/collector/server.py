@@ -5,13 +5,11 @@ What an application does with requests is in `app.py`.
 
 import os
 import resource
-import shutil
 import signal
-import tempfile
 from importlib.util import find_spec
-from pathlib import Path
 from types import FrameType
 
+from radar_assets.scratch import OwnedFolder
 from radar_assets.settings import Settings, SettingsError
 from radar_assets.store.database import open_store
 
@@ -39,12 +37,12 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
     if settings.redis_url and not find_spec("redis"):
         raise SettingsError("RADAR_REDIS_URL: the Redis client is not installed; run pip install 'radar-assets[redis]'")
-    figures: Path | None = None
+    figures: OwnedFolder | None = None
 
     def end(_number: int, _frame: FrameType | None) -> None:
         # Not with an exception: Python drops one that is raised in a weakref callback or a __del__, and the process would run on.
         if figures:
-            shutil.rmtree(figures, ignore_errors=True)
+            figures.remove()
         os._exit(0)
 
     # These are in force until uvicorn has its own handlers, when nothing is under way yet, and again once it has stopped in order:
@@ -55,8 +53,8 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     open_store(settings.database).close()
     _allow_connections()
     if workers > 1:
-        figures = Path(tempfile.mkdtemp(prefix="collector-figures-", dir=settings.scratch))
-        os.environ[MULTIPROCESS] = str(figures)
+        figures = OwnedFolder(settings.scratch, "collector-figures-")
+        os.environ[MULTIPROCESS] = str(figures.path)
     try:
         uvicorn.run(
             "radar_assets.collector.app:create_app",
@@ -76,7 +74,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         )
     finally:
         if figures:
-            shutil.rmtree(figures, ignore_errors=True)
+            figures.remove()
 
 
 def _allow_connections() -> None:
