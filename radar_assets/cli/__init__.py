@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from radar_assets.cli.alerts import alerts_app, deliveries_app
 from radar_assets.cli.apply import apply
+from radar_assets.cli.backup import backup, restore
 from radar_assets.cli.channels import channels_app
 from radar_assets.cli.collect import collect
 from radar_assets.cli.demo import demo
@@ -40,6 +41,7 @@ START = Group("Start", sort_key=1)
 EVENTS = Group("Events", sort_key=2)
 INSPECT = Group("Inspect", sort_key=3)
 CONFIGURATION = Group("Configuration and alerts", sort_key=4)
+OPERATIONS = Group("Operations", sort_key=5)
 
 
 def _shown_default(value: object) -> str | None:
@@ -61,6 +63,7 @@ for group, commands in {
     EVENTS: [collect, import_, simulate, replay_rejected],
     INSPECT: [live, sql, status, doctor],
     CONFIGURATION: [apply, schema, watch],
+    OPERATIONS: [backup, restore],
 }.items():
     for position, command in enumerate(commands):
         app.command(command, group=group, sort_key=position)

@@ -20,6 +20,7 @@ MIN_FREE_BYTES = 1e9
 LOW_FREE_BYTES = 10e9
 MAX_HEARTBEAT_AGE = timedelta(minutes=5)
 UI_PORT = 3000
+RECOVERIES_LISTED = timedelta(days=30)
 MAX_LISTED = 10
 PACKAGES = ("dagster", "dagster-webserver", "dagster-postgres", "duckdb", "pyarrow", "pyiceberg", "sqlalchemy")
 
@@ -33,8 +34,14 @@ class Finding:
     remedy: str = ""
 
 
-def doctor() -> int:
-    """Diagnose the setup (settings, folders, database, versions, Dagster, projects) and suggest fixes."""
+def doctor(*, repair: bool = False) -> int:
+    """Diagnose the setup (settings, folders, database, versions, Dagster, tables, projects) and suggest fixes.
+
+    Parameters
+    ----------
+    repair
+        First open each table at the newest sound metadata in its folder. A table without any is loaded again from the landing zone.
+    """
     from radar_assets.settings import SettingsError, load_settings
 
     console = out()
@@ -55,7 +62,9 @@ def doctor() -> int:
         for line in str(error).splitlines():
             show(Finding("error", line))
         return 1
-    for check in (_settings, _folders, _access, _versions, _database, _dagster, _port, _landing, _projects):
+    checks = [_settings, _folders, _leftovers, _access, _versions, _database, _dagster, _port, _landing, _projects]
+    checks.insert(checks.index(_landing), _repair if repair else _tables)
+    for check in checks:
         for finding in _findings(check, settings):
             show(finding)
     return worst
@@ -107,6 +116,22 @@ def _folders(settings: "Settings") -> Iterator[Finding]:
             yield Finding("warning", text, "Free some space before the next backfill.")
         else:
             yield Finding("ok", text)
+
+
+def _leftovers(settings: "Settings") -> Iterator[Finding]:
+    """Files that Radar doesn't know, in its own folders. What killed processes left there is removed at the next start."""
+    from radar_assets.cli.services import PREFIX
+    from radar_assets.collector.server import FIGURES_PREFIX
+    from radar_assets.lakehouse.engines.duckdb import SCRATCH_PREFIX
+    from radar_assets.permissions import OWN
+
+    known = {settings.home: OWN, settings.scratch: [f"{p}*" for p in (PREFIX, FIGURES_PREFIX, SCRATCH_PREFIX)]}
+    for folder, patterns in known.items():
+        explained = {path for pattern in patterns for path in folder.glob(pattern)}
+        for path in sorted(set(folder.iterdir()) - explained)[:MAX_LISTED]:
+            files = path.rglob("*") if path.is_dir() else [path]
+            total = size(sum(file.lstat().st_size for file in files if not file.is_dir()))
+            yield Finding("warning", f"{path} ({total}) is not Radar's", "Remove it if you don't need it.")
 
 
 def _access(settings: "Settings") -> Iterator[Finding]:
@@ -217,6 +242,42 @@ def _dagster(settings: "Settings") -> Iterator[Finding]:
             yield Finding(
                 "warning", f"{heartbeat.daemon_type} daemon: {error.message.strip()}", "See Deployment in the UI."
             )
+
+
+def _tables(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.lakehouse.recoveries import DamagedTableError
+    from radar_assets.tables import open_lakehouse
+    from radar_assets.windows import utc_now
+
+    lakehouse = open_lakehouse(settings)
+    since, is_any_damaged = (utc_now() - RECOVERIES_LISTED).isoformat(), False
+    for name in lakehouse.tables:
+        try:
+            snapshot = lakehouse.snapshot(name)
+            snapshot.files()
+        except DamagedTableError as error:
+            is_any_damaged = True
+            yield Finding("error", str(error))
+            continue
+        for recovery in snapshot.recoveries:
+            if recovery.at >= since:
+                lost = max(0, recovery.last - recovery.first + 1)
+                what = f"table {name} was recovered at {recovery.at[:19]} UTC, {lost} commits lost: {recovery.reason}"
+                yield Finding("warning", what, "What was lost is built again. Check the disk if this happens again.")
+    if not is_any_damaged:
+        yield Finding("ok", f"the files of {len(lakehouse.tables)} tables are complete")
+
+
+def _repair(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.tables import open_lakehouse
+
+    lakehouse = open_lakehouse(settings)
+    for name in lakehouse.tables:
+        found = lakehouse.catalog.recover(name, start_over=True)
+        for recovery in found:
+            yield Finding("warning", f"table {name} was recovered: {recovery.reason}")
+        if not found:
+            yield Finding("ok", f"table {name} is at its newest sound metadata")
 
 
 def _port(_: "Settings") -> Iterator[Finding]:

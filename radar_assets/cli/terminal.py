@@ -9,7 +9,7 @@ from cyclopts import Group
 if TYPE_CHECKING:
     from rich.console import Console
 
-OPTIONS = Group("Options", sort_key=5)
+OPTIONS = Group("Options", sort_key=6)
 """The group of options in the help of each command, below all others."""
 
 # Control characters would control the terminal; bidirectional ones can make text look like other text.

@@ -15,6 +15,8 @@ from radar_assets.store.database import open_store
 
 KEEP_ALIVE_S = 65
 """Longer than clients and proxies keep idle connections, so that none is closed while its next request is on the way."""
+FIGURES_PREFIX = "collector-figures-"
+"""Start of the names of folders in which workers share their figures."""
 DRAIN_S = 30
 """How long requests in progress may take after a signal to stop."""
 
@@ -53,7 +55,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     open_store(settings.database).close()
     _allow_connections()
     if workers > 1:
-        figures = OwnedFolder(settings.scratch, "collector-figures-")
+        figures = OwnedFolder(settings.scratch, FIGURES_PREFIX)
         os.environ[MULTIPROCESS] = str(figures.path)
     try:
         uvicorn.run(
