@@ -115,12 +115,12 @@ class DurableCatalog(SqlCatalog):
         key = self.identifier_to_tuple(identifier)
         while True:
             # Read before the catalog: whatever the hint names was committed by then.
-            hinted = _version(_read_hint(self._metadata_folder(key)))
+            hint = _read_hint(self._metadata_folder(key))
             head = self._head(key)
             damage: DamagedTableError | None = None
             try:
                 table = self._open(head.key, head.location)
-                if (behind := hinted - _version(table.metadata_location)) > 0:
+                if (behind := _version(hint) - _version(table.metadata_location)) > 0:
                     damage = DamagedTableError(
                         f"the catalog is {behind} commits older than the table; a backup was restored"
                     )
@@ -134,7 +134,7 @@ class DurableCatalog(SqlCatalog):
                     return table
             # Unless another process has committed meanwhile, which may also delete metadata.
             if self._head(key) == head:
-                self._recover(head, hinted, damage)
+                self._recover(head, hint, damage)
 
     def recover(self, identifier: str | Identifier, reason: str) -> bool:
         """Replace the head of a table by the newest sound metadata in its folder. Returns whether that is another one.
@@ -162,17 +162,17 @@ class DurableCatalog(SqlCatalog):
     def drop_head(self, identifier: str | Identifier) -> int:
         """Remove a table from the catalog. Returns the newest version of its metadata that is known of."""
         key = self.identifier_to_tuple(identifier)
-        hinted, head = _version(_read_hint(self._metadata_folder(key))), self._head(key)
+        hint, head = _read_hint(self._metadata_folder(key)), self._head(key)
         self.drop_table(identifier)
-        return max(hinted, _version(head.location))
+        return max(_version(hint), _version(head.location))
 
-    def _recover(self, head: _Head, hinted: int, damage: DamagedTableError) -> None:
-        """Fall back to sound metadata: the previous one of the catalog, or the newest one in the table's folder."""
-        is_behind = hinted > _version(head.location)
-        previous = [head.previous] if head.previous and not is_behind else []
-        for path in [*previous, *self._newest_first(head.key)]:
+    def _recover(self, head: _Head, hint: str | None, damage: DamagedTableError) -> None:
+        """Replace a head by sound metadata: the one that was committed last, or the one before it, or the newest in the folder."""
+        committed = hint if _version(hint) > _version(head.location) else head.previous
+        others = [path for path in self._newest_first(head.key) if path != head.location]
+        for path in filter(None, [committed, *others, head.location]):
             if self._is_sound(head.key, path):
-                self._adopt(head, self._open(head.key, path), damage, hinted)
+                self._adopt(head, self._open(head.key, path), damage, _version(hint))
                 return
         if isinstance(damage, DamagedFilesError):
             self._verified[head.key] = head.location
@@ -323,8 +323,9 @@ def _version(location: str | None) -> int:
 
 
 def _read_hint(folder: Path) -> str | None:
-    with suppress(OSError):
-        return f"{(folder / HINT).read_text()}.metadata.json"
+    """Location of the metadata that was committed last, if the hint is known."""
+    with suppress(OSError, UnicodeDecodeError):
+        return f"file://{folder / (folder / HINT).read_text()}.metadata.json"
     return None
 
 
