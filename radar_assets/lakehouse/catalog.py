@@ -18,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radar_assets.durability import sync_files
 from radar_assets.lakehouse import omissions, recoveries
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
 from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_partition_spec, iceberg_schema
@@ -301,7 +300,8 @@ class Catalog:
         from radar_assets.lakehouse.replacement import ReplaceFiles, ReplaceTransaction
 
         iceberg = head.iceberg
-        with ReplaceTransaction(iceberg) as transaction:
+        written: list[Path] = []
+        with self._catalog.syncing(written), ReplaceTransaction(iceberg) as transaction:
             replacement = ReplaceFiles(transaction, head, old, [iceberg_data_file(head, file) for file in new])
             replacement.commit()
             replaced = {value for window in built.windows for value in range(*unit_range(head.table, window))}
@@ -316,9 +316,7 @@ class Catalog:
                 for snapshot in snapshots[:-SNAPSHOTS_KEPT]:
                     expire.by_id(snapshot.snapshot_id)
                 expire.commit()
-            # Before the catalog points at them, which the end of the block does.
-            written = [Path(file.path) for file in new] + replacement.written
-            sync_files(written, self.data_folder(head.table).parent)
+            written += [*(Path(file.path) for file in new), *replacement.written]
         current = iceberg.metadata.current_snapshot()
         return Commit(
             table=head.table,

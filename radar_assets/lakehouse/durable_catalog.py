@@ -7,7 +7,7 @@ old backup of the database was restored, is replaced by the newest sound metadat
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ from radar_assets.lakehouse.recoveries import (
     encode,
     now_text,
 )
-from radar_assets.lakehouse.snapshot import read_manifest
+from radar_assets.lakehouse.snapshot import has_files, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -82,13 +82,23 @@ class DurableCatalog(SqlCatalog):
     def __init__(self, name: str, **properties: str) -> None:
         super().__init__(name, **properties)
         self._verified: dict[Identifier, str] = {}
+        self._unsynced: Sequence[Path] = ()
 
-    @staticmethod
-    def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:
+    @contextmanager
+    def syncing(self, files: Sequence[Path]) -> Iterator[None]:
+        """Sync files together with the metadata of a commit in this block, before the catalog points at it."""
+        self._unsynced = files
+        try:
+            yield
+        finally:
+            self._unsynced = ()
+
+    def _write_metadata(self, metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - called on the instance
         SqlCatalog._write_metadata(metadata, io, metadata_path)
         table = Path(local_path_of(metadata.location))
         # Creating a table also creates its folder, and the first one the namespace's.
-        sync_files([Path(local_path_of(metadata_path))], table if metadata.current_snapshot() else table.parents[1])
+        root = table if metadata.current_snapshot() else table.parents[1]
+        sync_files([Path(local_path_of(metadata_path)), *self._unsynced], root)
 
     def create_table(self, *arguments: Any, **options: Any) -> Table:
         """See `SqlCatalog.create_table`."""
@@ -99,8 +109,9 @@ class DurableCatalog(SqlCatalog):
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
-        """See `SqlCatalog.commit_table`. The files that the updates refer to have to be durable."""
+        """See `SqlCatalog.commit_table`. Other files that the updates refer to have to be durable, or in `syncing`."""
         response = super().commit_table(table, requirements, updates)
+        self._verified[table.name()] = response.metadata_location
         _write_hint(response.metadata_location)
         return response
 
@@ -308,7 +319,7 @@ def _verify(table: Table) -> None:
             size_bytes = Path(local_path_of(manifest.manifest_path)).stat().st_size
             if size_bytes != manifest.manifest_length:
                 raise DamagedTableError(f"manifest {_name(manifest.manifest_path)} is truncated")
-            if manifest.sequence_number > (snapshot.sequence_number or 0) - METADATA_KEPT:
+            if has_files(manifest) and manifest.sequence_number > (snapshot.sequence_number or 0) - METADATA_KEPT:
                 read_manifest(manifest, table.io)
 
 

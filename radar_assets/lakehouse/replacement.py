@@ -16,7 +16,7 @@ from pyiceberg.table.update import TableUpdate
 from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore[reportPrivateUsage]
 
 from radar_assets.lakehouse.files import FileRef, PartitionKey, local_path_of
-from radar_assets.lakehouse.snapshot import Snapshot, may_hold, partition_key
+from radar_assets.lakehouse.snapshot import Snapshot, has_files, may_hold, partition_key
 
 MAX_ENTRIES = 128
 """Maximum files in a rewritten manifest. A commit rewrites the manifests of the files that it drops."""
@@ -63,7 +63,7 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
         kept: list[ManifestFile] = []
         deleted: list[ManifestEntry] = []
         for manifest in self._head.manifests():
-            if not (manifest.has_added_files() or manifest.has_existing_files()):
+            if not has_files(manifest):
                 continue
             if not self._dropped or not may_hold(manifest, self._ranges):
                 kept.append(manifest)

@@ -102,7 +102,7 @@ class Snapshot:
         return [
             ref
             for manifest in self.manifests()
-            if manifest.sequence_number > newer_than and may_hold(manifest, ranges)
+            if manifest.sequence_number > newer_than and has_files(manifest) and may_hold(manifest, ranges)
             for ref in self._read(manifest)
             if ref.sequence_number > newer_than and _within(ref.partition, ranges)
         ]
@@ -144,6 +144,11 @@ def read_manifest(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
             _manifests.clear()
         _manifests[manifest.manifest_path] = refs
     return refs
+
+
+def has_files(manifest: "ManifestFile") -> bool:
+    """Whether a manifest has live files. Some only list what was deleted."""
+    return manifest.has_added_files() or manifest.has_existing_files()
 
 
 def list_files(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
