@@ -12,6 +12,9 @@ from contextlib import contextmanager, suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
 
+ENGINE, FIGURES, SERVICES = "engine-", "collector-figures-", "radar-services-"
+"""Prefixes of such folders: spilled and staged rows, figures that workers share, and sockets of services."""
+
 
 class OwnedFolder:
     """A new folder of this process.

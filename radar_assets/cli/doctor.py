@@ -119,19 +119,15 @@ def _folders(settings: "Settings") -> Iterator[Finding]:
 
 
 def _leftovers(settings: "Settings") -> Iterator[Finding]:
-    """Files that Radar doesn't know, in its own folders. What killed processes left there is removed at the next start."""
-    from radar_assets.cli.services import PREFIX
-    from radar_assets.collector.server import FIGURES_PREFIX
-    from radar_assets.lakehouse.engines.duckdb import SCRATCH_PREFIX
-    from radar_assets.permissions import OWN
+    """Temporary files that Radar doesn't know. It removes those of killed processes at the next start."""
+    from radar_assets import scratch
 
-    known = {settings.home: OWN, settings.scratch: [f"{p}*" for p in (PREFIX, FIGURES_PREFIX, SCRATCH_PREFIX)]}
-    for folder, patterns in known.items():
-        explained = {path for pattern in patterns for path in folder.glob(pattern)}
-        for path in sorted(set(folder.iterdir()) - explained)[:MAX_LISTED]:
-            files = path.rglob("*") if path.is_dir() else [path]
-            total = size(sum(file.lstat().st_size for file in files if not file.is_dir()))
-            yield Finding("warning", f"{path} ({total}) is not Radar's", "Remove it if you don't need it.")
+    prefixes = (scratch.ENGINE, scratch.FIGURES, scratch.SERVICES)
+    unknown = [path for path in sorted(settings.scratch.iterdir()) if not path.name.startswith(prefixes)]
+    for path in unknown[:MAX_LISTED]:
+        files = path.rglob("*") if path.is_dir() else [path]
+        total = size(sum(file.lstat().st_size for file in files if not file.is_dir()))
+        yield Finding("warning", f"{path} ({total}) is not used by Radar", "Remove it if you don't need it.")
 
 
 def _access(settings: "Settings") -> Iterator[Finding]:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from radar_assets.cli.supervisor import Service
 from radar_assets.cli.ui_address import local_url
-from radar_assets.scratch import owned_folder
+from radar_assets.scratch import SERVICES, owned_folder
 
 DEFINITIONS = "radar_assets.definitions"
 SOCKET, WORKSPACE = "code.sock", "workspace.yaml"
-PREFIX = "radar-services-"
 SOCKET_PATH = re.compile(r"[A-Za-z0-9_./-]{1,100}")
 """Linux allows 107 bytes in the path of a UNIX socket, macOS 103; gRPC reads the path as part of a URL."""
 
@@ -80,9 +79,9 @@ def services_folder(scratch: Path) -> Iterator[Path]:
     Args:
         scratch: the parent folder. Where its path is too long for a socket, the system's temporary folder is used instead.
     """
-    example = scratch / f"{PREFIX}{'x' * 8}" / SOCKET
+    example = scratch / f"{SERVICES}{'x' * 8}" / SOCKET
     parent = scratch if SOCKET_PATH.fullmatch(str(example)) else Path(tempfile.gettempdir())
-    with owned_folder(parent, PREFIX, _remove_files) as folder:
+    with owned_folder(parent, SERVICES, _remove_files) as folder:
         yield folder
 
 

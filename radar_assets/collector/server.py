@@ -9,14 +9,12 @@ import signal
 from importlib.util import find_spec
 from types import FrameType
 
-from radar_assets.scratch import OwnedFolder
+from radar_assets.scratch import FIGURES, OwnedFolder
 from radar_assets.settings import Settings, SettingsError
 from radar_assets.store.database import open_store
 
 KEEP_ALIVE_S = 65
 """Longer than clients and proxies keep idle connections, so that none is closed while its next request is on the way."""
-FIGURES_PREFIX = "collector-figures-"
-"""Start of the names of folders in which workers share their figures."""
 DRAIN_S = 30
 """How long requests in progress may take after a signal to stop."""
 
@@ -55,7 +53,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     open_store(settings.database).close()
     _allow_connections()
     if workers > 1:
-        figures = OwnedFolder(settings.scratch, FIGURES_PREFIX)
+        figures = OwnedFolder(settings.scratch, FIGURES)
         os.environ[MULTIPROCESS] = str(figures.path)
     try:
         uvicorn.run(

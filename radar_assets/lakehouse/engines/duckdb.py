@@ -21,7 +21,7 @@ from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, fil
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.sql import Model
 from radar_assets.lakehouse.table import Column, Table
-from radar_assets.scratch import OwnedFolder, owned_folder
+from radar_assets.scratch import ENGINE, OwnedFolder, owned_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,8 +49,8 @@ MAX_OPEN_FILES = 1000
 """Maximum files that a statement writes at a time, if the process may open twice as many. With DuckDB's default of 100, late lines of
 a month became many small files for each hour."""
 
-SCRATCH_PREFIX, SPILL = "engine-", "spill"
-"""Names of the folders for temporary files, and of the one that DuckDB makes in them when it spills."""
+SPILL = "spill"
+"""Name of the folder that DuckDB makes when it spills."""
 MAX_KEPT_MB = 128
 """Maximum growth of the process before its database is closed. DuckDB returns memory only when it closes."""
 
@@ -162,7 +162,7 @@ class DuckDBEngine(Engine):
     ) -> Iterator[Path]:
         """See `Engine.staged`."""
         self.scratch.mkdir(parents=True, exist_ok=True)
-        with owned_folder(self.scratch, SCRATCH_PREFIX) as folder:
+        with owned_folder(self.scratch, ENGINE) as folder:
             path = folder / "staged.parquet"
             with self.connect(inputs) as connection, limited(connection, limit_s):
                 options = f"format parquet, row_group_size {ROW_GROUP}"
@@ -248,7 +248,7 @@ class _Database:
         import duckdb
 
         scratch.mkdir(parents=True, exist_ok=True)
-        folder = OwnedFolder(scratch, SCRATCH_PREFIX)
+        folder = OwnedFolder(scratch, ENGINE)
         connection = duckdb.connect(
             config={
                 "memory_limit": memory,
