@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-OWN = ("cache", "dagster", "landing", "logs", "tmp", "warehouse", "radar.*", "ui.json")
+OWN = ("cache", "dagster", "landing", "logs", "replaced", "tmp", "warehouse", "radar.*", "ui.json")
 """Names of Radar's own files in a home."""
 SHARED = 0o3770
 """Mode of a folder that is open to a group. New files belong to the group (setgid), and only their owners remove them (sticky)."""

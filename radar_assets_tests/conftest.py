@@ -46,6 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--collector-kills", type=int, default=2, help="kills in test_collector_kills.py (default: 2)")
     parser.addoption("--deliverer-kills", type=int, default=3, help="kills in test_delivery_kills.py (default: 3)")
     parser.addoption("--power-cuts", type=int, default=2, help="how often test_power_cuts.py cuts (default: 2)")
+    parser.addoption("--platform-power-cuts", type=int, default=2, help="power cuts of the whole platform (default: 2)")
+    parser.addoption(
+        "--restored-commits", type=int, default=1, help="times commits in lakehouse/test_recovery.py (default: 1)"
+    )
     parser.addoption("--start-signals", type=int, default=12, help="signals in test_start_signals.py (default: 12)")
     parser.addoption("--batches", type=int, default=2, help="batches of history in test_properties.py (default: 2)")
     parser.addoption("--batch-days", type=int, default=2, help="days of history in each of them (default: 2)")

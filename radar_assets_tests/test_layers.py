@@ -25,8 +25,8 @@ FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "oper
 The collector is an exception: it writes what `events` declares, and no layer imports it.
 """
 ROOT = {
-    *("environment", "errors", "home", "markdown", "masking", "object_store"),
-    *("origins", "permissions", "sections", "urls", "windows"),
+    *("durability", "environment", "errors", "home", "markdown", "masking", "object_store"),
+    *("origins", "permissions", "scratch", "sections", "urls", "windows"),
 }
 GROUND = {
     "store": {*ROOT},

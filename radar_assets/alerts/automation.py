@@ -16,7 +16,7 @@ from radar_assets.alerts.watchers import watch_now
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.messaging import outbox
 from radar_assets.orchestration.automation import INCREMENTAL, TICK_S, Settled
-from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests
+from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests, since_recovery
 from radar_assets.store.database import Store
 from radar_assets.windows import DAY, Grids, Window, hour_key, utc_now
 
@@ -100,9 +100,11 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
         lakehouse: dg.ResourceParam[Lakehouse],
         store: dg.ResourceParam[Store],
     ) -> dg.SensorResult:
-        settled = Settled(context.cursor)
-        behind, version = export.stale_hours(store, lakehouse.snapshot("alerts"), newer_than=settled["alerts"])
-        settled.advance("alerts", version, behind)
+        settled, alerts = Settled(context.cursor), lakehouse.snapshot("alerts")
+        key = since_recovery("alerts", alerts)
+        newer_than = settled.before(key, export.last_version(store))
+        behind, version = export.stale_hours(store, alerts, newer_than=newer_than)
+        settled.advance(key, version, behind)
         due = due_partitions(context.instance, behind, "alerts", "hour", grids.start)
         rested = {
             hour: at
@@ -110,7 +112,7 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
             if has_rested(context.instance, "alerts", hour_key(hour), REFRESH_EVERY)
         }
         # Request the same hours again after an hour, because their run may have failed.
-        run_requests = requests(rested, "hour", ("alerts",), prefix=f"alerts:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
+        run_requests = requests(rested, "hour", ("alerts",), prefix=f"{key}:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
         return dg.SensorResult(run_requests=run_requests, cursor=settled.cursor())
 
     @dg.run_failure_sensor(

@@ -35,6 +35,12 @@ DELIVERIES = {
 """Columns of the outbox as they can be queried, and their types."""
 
 
+def last_version(store: Store) -> int:
+    """The version of the last change of an alert."""
+    with store.session(read_only=True) as session:
+        return session.scalar(sa.select(sa.func.max(AlertHour.version))) or 0
+
+
 def stale_hours(store: Store, alerts: Snapshot, *, newer_than: int = 0) -> tuple[dict[int, int], int]:
     """The hours whose alerts have changed since the table was built from them.
 
@@ -55,7 +61,9 @@ def stale_hours(store: Store, alerts: Snapshot, *, newer_than: int = 0) -> tuple
     for ref in alerts.files(span):
         unit = ref.partition[0]
         if unit is not None:
-            built[unit] = min(ref.built_from, built.get(unit, ref.built_from))
+            # The table is ahead of the store if that was restored from a backup.
+            number = ref.built_from if ref.built_from <= latest else 0
+            built[unit] = min(number, built.get(unit, number))
     return {unit: version for unit, version in changed.items() if version > built.get(unit, 0)}, latest
 
 

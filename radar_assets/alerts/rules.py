@@ -40,6 +40,7 @@ TAKEN = frozenset(
         "event_ids_are_unique",
         "every_accepted_line_is_an_event_or_a_copy",
         "every_delivery_arrived",
+        "files_are_intact",
         "schema_equals_contract",
     }
 )

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from radar_assets.cli.alerts import alerts_app, deliveries_app
 from radar_assets.cli.apply import apply
+from radar_assets.cli.backup import backup, restore
 from radar_assets.cli.channels import channels_app
 from radar_assets.cli.collect import collect
 from radar_assets.cli.completion import install_completion, show_completion
@@ -45,6 +46,7 @@ START = Group("Start", sort_key=1)
 EVENTS = Group("Events", sort_key=2)
 INSPECT = Group("Inspect", sort_key=3)
 CONFIGURATION = Group("Configuration and alerts", sort_key=4)
+OPERATIONS = Group("Operations", sort_key=5)
 
 
 def _shown_default(value: object) -> str | None:
@@ -69,6 +71,7 @@ for group, commands in {
     EVENTS: [collect, import_, simulate, replay_rejected],
     INSPECT: [live, sql, status, doctor],
     CONFIGURATION: [init, apply, schema, watch],
+    OPERATIONS: [backup, restore],
 }.items():
     for position, command in enumerate(commands):
         app.command(command, group=group, sort_key=position)

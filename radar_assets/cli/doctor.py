@@ -21,6 +21,7 @@ MIN_FREE_BYTES = 1e9
 LOW_FREE_BYTES = 10e9
 MAX_HEARTBEAT_AGE = timedelta(minutes=5)
 UI_PORT = 3000
+RECOVERIES_LISTED = timedelta(days=30)
 MAX_LISTED = 10
 PACKAGES = ("dagster", "dagster-webserver", "dagster-postgres", "duckdb", "pyarrow", "pyiceberg", "sqlalchemy")
 
@@ -44,14 +45,16 @@ _ORDER = {level: place for place, level in enumerate(("error", "warning", *_HEAD
 _ONLY_WITH_ALL = ("ok", "default")
 
 
-def doctor(*, all: bool = False, format: Format = "table") -> int:
+def doctor(*, repair: bool = False, all: bool = False, format: Format = "table") -> int:
     """Diagnose the setup and suggest fixes: problems first, then settings that differ from the default.
 
-    It checks settings, folders, permissions, versions, the database, Dagster, the landing zone and projects. The exit code is 1 if
-    there are errors.
+    It checks settings, folders, permissions, versions, the database, Dagster, tables, the landing zone and projects. The exit code
+    is 1 if there are errors.
 
     Parameters
     ----------
+    repair
+        First open each table at the newest sound metadata in its folder. A table without any is loaded again from the landing zone.
     all
         Also list the settings with their default and the checks that passed.
     format
@@ -64,7 +67,11 @@ def doctor(*, all: bool = False, format: Format = "table") -> int:
     except SettingsError as error:
         findings = [Finding("error", line) for line in str(error).splitlines()]
     else:
-        checks = (_settings, _folders, _access, _versions, _database, _dagster, _port, _landing, _projects)
+        tables = _repair if repair else _tables
+        checks = (
+            *(_settings, _folders, _leftovers, _access, _versions),
+            *(_database, _dagster, _port, tables, _landing, _projects),
+        )
         findings = [finding for check in checks for finding in _findings(check, settings)]
     findings.sort(key=lambda finding: _ORDER[finding.level])
     shown = [finding for finding in findings if all or finding.level not in _ONLY_WITH_ALL]
@@ -146,6 +153,18 @@ def _folders(settings: "Settings") -> Iterator[Finding]:
             yield Finding("warning", text, "Free some space before the next backfill.")
         else:
             yield Finding("ok", text)
+
+
+def _leftovers(settings: "Settings") -> Iterator[Finding]:
+    """Temporary files that Radar doesn't know. It removes those of killed processes at the next start."""
+    from radar_assets import scratch
+
+    prefixes = (scratch.ENGINE, scratch.FIGURES, scratch.SERVICES)
+    unknown = [path for path in sorted(settings.scratch.iterdir()) if not path.name.startswith(prefixes)]
+    for path in unknown[:MAX_LISTED]:
+        files = path.rglob("*") if path.is_dir() else [path]
+        total = size(sum(file.lstat().st_size for file in files if not file.is_dir()))
+        yield Finding("warning", f"{path} ({total}) is not used by Radar", "Remove it if you don't need it.")
 
 
 def _access(settings: "Settings") -> Iterator[Finding]:
@@ -256,6 +275,42 @@ def _dagster(settings: "Settings") -> Iterator[Finding]:
             yield Finding(
                 "warning", f"{heartbeat.daemon_type} daemon: {error.message.strip()}", "See Deployment in the UI."
             )
+
+
+def _tables(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.lakehouse.recoveries import DamagedTableError
+    from radar_assets.tables import open_lakehouse
+    from radar_assets.windows import utc_now
+
+    lakehouse = open_lakehouse(settings)
+    since, is_any_damaged = (utc_now() - RECOVERIES_LISTED).isoformat(), False
+    for name in lakehouse.tables:
+        try:
+            snapshot = lakehouse.snapshot(name)
+            snapshot.files()
+        except DamagedTableError as error:
+            is_any_damaged = True
+            yield Finding("error", str(error))
+            continue
+        for recovery in snapshot.recoveries:
+            if recovery.at >= since:
+                lost = max(0, recovery.last - recovery.first + 1)
+                what = f"table {name} was recovered at {recovery.at[:19]} UTC, {lost} commits lost: {recovery.reason}"
+                yield Finding("warning", what, "What was lost is built again. Check the disk if this happens again.")
+    if not is_any_damaged:
+        yield Finding("ok", f"the files of {len(lakehouse.tables)} tables are complete")
+
+
+def _repair(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.tables import open_lakehouse
+
+    lakehouse = open_lakehouse(settings)
+    for name in lakehouse.tables:
+        found = lakehouse.catalog.recover(name, start_over=True)
+        for recovery in found:
+            yield Finding("warning", f"table {name} was recovered: {recovery.reason}")
+        if not found:
+            yield Finding("ok", f"table {name} is at its newest sound metadata")
 
 
 def _port(settings: "Settings") -> Iterator[Finding]:

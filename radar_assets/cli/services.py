@@ -3,7 +3,6 @@
 How services are supervised is in `supervisor.py`; the process of a service begins in `service_process.py`.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -15,10 +14,10 @@ from pathlib import Path
 
 from radar_assets.cli.supervisor import Service
 from radar_assets.cli.ui_address import local_url
+from radar_assets.scratch import SERVICES, owned_folder
 
 DEFINITIONS = "radar_assets.definitions"
 SOCKET, WORKSPACE = "code.sock", "workspace.yaml"
-PREFIX = "radar-services-"
 SOCKET_PATH = re.compile(r"[A-Za-z0-9_./-]{1,100}")
 """Linux allows 107 bytes in the path of a UNIX socket, macOS 103; gRPC reads the path as part of a URL."""
 
@@ -80,39 +79,14 @@ def services_folder(scratch: Path) -> Iterator[Path]:
     Args:
         scratch: the parent folder. Where its path is too long for a socket, the system's temporary folder is used instead.
     """
-    example = scratch / f"{PREFIX}{'x' * 8}" / SOCKET
+    example = scratch / f"{SERVICES}{'x' * 8}" / SOCKET
     parent = scratch if SOCKET_PATH.fullmatch(str(example)) else Path(tempfile.gettempdir())
-    for leftover in parent.glob(f"{PREFIX}*"):
-        if (handle := _lock(leftover)) is not None:
-            _remove(leftover, handle)
-    handle = None
-    while handle is None:  # another process may take a new folder for a leftover until it is locked
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        handle = _lock(folder)
-    try:
+    with owned_folder(parent, SERVICES, _remove_files) as folder:
         yield folder
-    finally:
-        _remove(folder, handle)
 
 
-def _lock(folder: Path) -> int | None:
-    """A handle that locks a folder, which the system unlocks when this process ends; None if that is impossible."""
-    handle = None
-    with suppress(OSError):  # removed meanwhile, a link, another user's, or locked by a process that lives
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), folder.lstat()):
-            return handle
-    if handle is not None:
-        os.close(handle)
-    return None
-
-
-def _remove(folder: Path, handle: int) -> None:
-    """Remove a locked folder of services. A folder that holds anything else stays."""
+def _remove_files(_folder: Path, handle: int) -> None:
+    """Remove the files of services from a folder. Others stay, because the parent may be the system's temporary folder."""
     for name in (SOCKET, WORKSPACE):
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=handle)
-    with suppress(OSError):
-        folder.rmdir()
-    os.close(handle)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
-OPTIONS = Group("Options", sort_key=5)
+OPTIONS = Group("Options", sort_key=6)
 """The group of options in the help of each command, below all others."""
 
 # Control characters would control the terminal; bidirectional ones can make text look like other text.

@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from radar_assets.events.landing import publish, sync_folder
+from radar_assets.durability import sync_folder
+from radar_assets.events.landing import publish
 from radar_assets.events.local_zone import is_file, is_folder, share
 
 FOLDER = ".open"

@@ -5,15 +5,13 @@ What an application does with requests is in `app.py`.
 
 import os
 import resource
-import shutil
 import signal
-import tempfile
 from importlib.util import find_spec
-from pathlib import Path
 from types import FrameType
 
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.environment import SettingsError
+from radar_assets.scratch import FIGURES, OwnedFolder
 from radar_assets.store.database import open_store
 
 KEEP_ALIVE_S = 65
@@ -40,12 +38,12 @@ def serve(settings: CollectorSettings, host: str, port: int, workers: int) -> No
 
     if settings.redis_url and not find_spec("redis"):
         raise SettingsError("RADAR_REDIS_URL: the Redis client is not installed; run pip install 'radar-assets[redis]'")
-    figures: Path | None = None
+    figures: OwnedFolder | None = None
 
     def end(_number: int, _frame: FrameType | None) -> None:
         # Not with an exception: Python drops one that is raised in a weakref callback or a __del__, and the process would run on.
         if figures:
-            shutil.rmtree(figures, ignore_errors=True)
+            figures.remove()
         os._exit(0)
 
     # In force until uvicorn installs its own handlers, before any request, and again after it has stopped: then it raises the signal
@@ -56,8 +54,8 @@ def serve(settings: CollectorSettings, host: str, port: int, workers: int) -> No
     open_store(settings.database).close()
     _allow_connections()
     if workers > 1:
-        figures = Path(tempfile.mkdtemp(prefix="collector-figures-", dir=settings.scratch))
-        os.environ[MULTIPROCESS] = str(figures)
+        figures = OwnedFolder(settings.scratch, FIGURES)
+        os.environ[MULTIPROCESS] = str(figures.path)
     try:
         uvicorn.run(
             "radar_assets.collector.app:create_app",
@@ -77,7 +75,7 @@ def serve(settings: CollectorSettings, host: str, port: int, workers: int) -> No
         )
     finally:
         if figures:
-            shutil.rmtree(figures, ignore_errors=True)
+            figures.remove()
 
 
 def _allow_connections() -> None:

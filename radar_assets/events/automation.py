@@ -11,7 +11,7 @@ from radar_assets.events.loading import missing_segments
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.orchestration.automation import HOURLY_JOB, INCREMENTAL, TICK_S
-from radar_assets.orchestration.run_requests import partitions_in_progress, request, stretches
+from radar_assets.orchestration.run_requests import partitions_in_progress, request, since_recovery, stretches
 from radar_assets.store.database import Store
 from radar_assets.store.first_day import begin_by
 from radar_assets.windows import Grids, hour_key, utc_now
@@ -33,19 +33,22 @@ def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.S
     def landing_sensor(
         context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> dg.SensorResult:
-        settled, now = int(context.cursor or 0), utc_now()
+        raw_events, now = lakehouse.snapshot("raw_events"), utc_now()
+        key = since_recovery("landing", raw_events)
+        number, _, made_for = (context.cursor or "").partition(" ")
+        settled = int(number or 0) if (made_for or "landing") == key else 0
         changed = {hour: at for hour, at in list_hours(lakehouse.settings.landing_zone).items() if at >= settled}
         hours = sorted(hour for hour in changed if grids.start <= hour <= now)
         begin = lakehouse.settings.start_date
         early = {hour for hour in changed if datetime(begin.year, begin.month, begin.day) <= hour < grids.start}
         if early:
             begin_by(store, min(early).date())
-        missing = missing_segments(lakehouse, lakehouse.snapshot("raw_events"), hours)
+        missing = missing_segments(lakehouse, raw_events, hours)
         # Changes older than everything that waits are done: looking at an hour again is cheap, skipping one loses events.
         # Hours before RADAR_START_DATE are never due; after moving it back, reset the cursor.
         waiting = {hour for hour in changed if hour > now} | early | {segment.received_hour for segment in missing}
         clear = min((changed[hour] for hour in waiting), default=max(changed.values(), default=settled))
-        cursor = str(max(settled, clear - LATEST_SURPRISE_NS))
+        cursor = f"{max(settled, clear - LATEST_SURPRISE_NS)} {key}"
         if not missing:
             off_grid = len(changed) - len(hours) - len(early)
             reason = "All segments are loaded."
@@ -66,8 +69,8 @@ def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.S
                 if window.start <= segment.received_hour < window.end
             )
             digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-            key = f"landing:{hour_key(window.start)}:{digest}"
-            found.append(request(window, "hour", assets, run_key=key, tags=INCREMENTAL, checks=checks))
+            run_key = f"{key}:{hour_key(window.start)}:{digest}"
+            found.append(request(window, "hour", assets, run_key=run_key, tags=INCREMENTAL, checks=checks))
         return dg.SensorResult(run_requests=found, cursor=cursor)
 
     return [landing_sensor]

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, cast
 
+from radar_assets.durability import sync_folder
 from radar_assets.events.local_zone import LocalFile, is_folder, make_hour, share
 from radar_assets.events.segments import Readable, read_segment
 from radar_assets.object_store import ObjectInfo, ObjectPath, fetch_ahead
@@ -270,15 +271,6 @@ def publish(file: Path, landing: Path, hour: datetime, name: str) -> None:
     path = segment_path(landing, hour, name)
     make_hour(landing, path.parent)
     _move_in(landing, file, path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _move_in(landing: Path, file: Path, path: Path) -> None:

@@ -6,6 +6,7 @@ number of a partition's newest file shows when the partition last changed.
 """
 
 import itertools
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,20 +16,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from radar_assets.lakehouse import omissions, recoveries
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
-from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_schema
-from radar_assets.lakehouse.omissions import PROPERTY, Omissions, encode, merge
-from radar_assets.lakehouse.snapshot import Snapshot, committed_at
+from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_partition_spec, iceberg_schema
+from radar_assets.lakehouse.omissions import Omissions
+from radar_assets.lakehouse.recoveries import DamagedFilesError, DamagedTableError, Recovery, now_text
+from radar_assets.lakehouse.snapshot import Snapshot, is_sound, list_files, snapshot_at
 from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window, to_utc
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table as IcebergTable
-    from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
+
+    from radar_assets.lakehouse.durable_catalog import DurableCatalog
+
+logger = logging.getLogger(__name__)
 
 NAMESPACE = "radar"
 MAX_BUILDS = 20
@@ -41,10 +46,6 @@ more than the commit itself. Readers keep the files that they have planned, what
 
 class CommitConflictError(Exception):
     """Other processes kept changing the window while this one tried to commit it."""
-
-
-class SnapshotExpiredError(LookupError):
-    """The history of a table does not reach back far enough; the message names the oldest time available."""
 
 
 @dataclass(frozen=True)
@@ -107,27 +108,10 @@ class Catalog:
         self._loaded: dict[str, IcebergTable] = {}
 
     @cached_property
-    def _catalog(self) -> "SqlCatalog":
-        from pyiceberg.catalog.sql import SqlCatalog
-        from pyiceberg.exceptions import NamespaceAlreadyExistsError
-        from sqlalchemy import event
-        from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+    def _catalog(self) -> "DurableCatalog":
+        from radar_assets.lakehouse.durable_catalog import open_catalog
 
-        try:
-            catalog = SqlCatalog("radar", uri=self.database_url, warehouse=self.warehouse)
-        except (IntegrityError, OperationalError, ProgrammingError):
-            # Another process created the catalog's own tables at the same moment.
-            catalog = SqlCatalog("radar", uri=self.database_url, warehouse=self.warehouse)
-        if self.database_url.startswith("sqlite"):
-
-            @event.listens_for(catalog.engine, "connect")
-            def _wait_for_writers(connection: Any, _record: Any) -> None:
-                connection.execute("pragma busy_timeout = 60000")
-
-            catalog.engine.dispose()
-        with suppress(NamespaceAlreadyExistsError, IntegrityError):
-            catalog.create_namespace_if_not_exists(NAMESPACE)
-        return catalog
+        return open_catalog(self.database_url, self.warehouse, NAMESPACE)
 
     def snapshot(self, name: str, as_of: datetime | None = None) -> Snapshot:
         """A table as it stands now, or as it stood at a time in UTC. A missing table is created.
@@ -137,9 +121,8 @@ class Catalog:
         """
         table = self.tables[name]
         iceberg = self._load(table)
-        return Snapshot(
-            table, iceberg, iceberg.metadata.current_snapshot() if as_of is None else _at(iceberg, to_utc(as_of))
-        )
+        moment = iceberg.metadata.current_snapshot() if as_of is None else snapshot_at(iceberg, to_utc(as_of))
+        return Snapshot(table, iceberg, moment, lambda: self.drop_damaged(name))
 
     def commit(
         self,
@@ -163,7 +146,11 @@ class Catalog:
         """
         for _ in range(MAX_BUILDS):
             base = self.snapshot(name)
-            built = build(base)
+            try:
+                built = build(base)
+            except DamagedFilesError:
+                # The damaged files were dropped from their table, so the next build doesn't read them.
+                continue
             try:
                 commit = self._commit(base, built, replace, [*built.windows, *reads], touch)
             except BaseException:
@@ -248,24 +235,88 @@ class Catalog:
         pq.write_table(schema.empty_table(), path)
         return NewFile(path=str(path), partition=partition, rows=0, size_bytes=path.stat().st_size)
 
-    def _write_snapshot(self, head: Snapshot, built: Build, old: list[FileRef], new: list[NewFile]) -> Commit:
+    def drop_damaged(self, name: str) -> int:
+        """Drop the windows with damaged data files from a table, so that they are stale or missing and are built again.
+
+        Whole windows, because a partition without some of its files, or an hour without some lines of a segment, would look complete.
+
+        Returns:
+            The number of damaged files.
+        """
+        from pyiceberg.exceptions import CommitFailedException
+
+        while True:
+            head = self.snapshot(name)
+            refs = [ref for manifest in head.manifests() for ref in list_files(manifest, head.iceberg.io)]
+            damaged = [ref for ref in refs if not is_sound(ref)]
+            if not damaged:
+                return 0
+            values = {ref.partition[0] for ref in damaged}
+            example = damaged[0].path.rpartition("/")[2]
+            reason = f"{len(damaged)} data files were missing or truncated, e.g. {example}"
+            recovery = Recovery(now_text(), reason)
+            properties = {recoveries.PROPERTY: recoveries.encode([*head.recoveries, recovery])}
+            dropped = [ref for ref in refs if ref.partition[0] in values]
+            with suppress(CommitFailedException):
+                self._write_snapshot(head, Build([], {}), dropped, [], properties)
+                logger.error("Table %s: %s; %d partitions are built again", name, reason, len(values))
+                return len(damaged)
+
+    def recover(self, name: str, *, start_over: bool = False) -> list[Recovery]:
+        """Open the newest sound metadata of a table, and drop damaged data files. `radar doctor --repair` and `radar restore` use it.
+
+        Args:
+            start_over: whether to start with an empty table if there is no sound metadata.
+
+        Returns:
+            The recoveries that this took.
+
+        Raises:
+            DamagedTableError: there is no sound metadata.
+        """
+        table, identifier, started_at = self.tables[name], f"{NAMESPACE}.{name}", now_text()
+        try:
+            self._load(table)
+        except DamagedTableError:
+            if not start_over:
+                raise
+            lost = self._catalog.drop_head(identifier)
+            self._create(identifier, table)
+            self._catalog.record(identifier, "no sound metadata was left; the table starts over", lost)
+        self._catalog.recover(identifier, "newer metadata was found")
+        self.drop_damaged(name)
+        return [recovery for recovery in self.snapshot(name).recoveries if recovery.at >= started_at]
+
+    def _write_snapshot(
+        self,
+        head: Snapshot,
+        built: Build,
+        old: list[FileRef],
+        new: list[NewFile],
+        properties: Mapping[str, str] | None = None,
+    ) -> Commit:
         from pyiceberg.table.update.snapshot import ExpireSnapshots
 
         from radar_assets.lakehouse.replacement import ReplaceFiles, ReplaceTransaction
 
         iceberg = head.iceberg
-        with ReplaceTransaction(iceberg) as transaction:
-            ReplaceFiles(transaction, head, old, [iceberg_data_file(head, file) for file in new]).commit()
+        written: list[Path] = []
+        with self._catalog.syncing(written), ReplaceTransaction(iceberg) as transaction:
+            replacement = ReplaceFiles(transaction, head, old, [iceberg_data_file(head, file) for file in new])
+            replacement.commit()
             replaced = {value for window in built.windows for value in range(*unit_range(head.table, window))}
-            omissions = merge(head.omissions, replaced, built.omissions)
-            if omissions != head.omissions:
-                transaction.set_properties({PROPERTY: encode(omissions)})
+            left_out = omissions.merge(head.omissions, replaced, built.omissions)
+            if left_out != head.omissions:
+                transaction.set_properties({omissions.PROPERTY: omissions.encode(left_out)})
+            if properties:
+                transaction.set_properties(dict(properties))
             snapshots = sorted(transaction.table_metadata.snapshots, key=lambda one: one.sequence_number or 0)
             if len(snapshots) > SNAPSHOTS_TOLERATED:
                 expire = ExpireSnapshots(transaction)
                 for snapshot in snapshots[:-SNAPSHOTS_KEPT]:
                     expire.by_id(snapshot.snapshot_id)
                 expire.commit()
+            written += [*(Path(file.path) for file in new), *replacement.written]
         current = iceberg.metadata.current_snapshot()
         return Commit(
             table=head.table,
@@ -313,55 +364,32 @@ class Catalog:
             location = connection.execute(statement).scalar()
         known = self._loaded.get(identifier)
         if known is None or known.metadata_location != location:
-            known = self._loaded[identifier] = self._catalog.load_table(identifier)
+            try:
+                known = self._catalog.load_table(identifier)
+            except DamagedFilesError:
+                self.drop_damaged(name)
+                known = self._catalog.load_table(identifier)
+            self._loaded[identifier] = known
         # A commit modifies the object that it is made on.
         return copy(known)
 
     def _create(self, identifier: str, table: Table) -> "IcebergTable":
-        from pyiceberg.partitioning import PartitionField, PartitionSpec
-        from pyiceberg.transforms import parse_transform
+        from radar_assets.lakehouse.durable_catalog import METADATA_KEPT
 
-        ids = {name: position for position, name in enumerate(table.column_names, start=1)}
-        spec = PartitionSpec(
-            *(
-                PartitionField(
-                    source_id=ids[column],
-                    field_id=1000 + index,
-                    transform=parse_transform(transform),
-                    name=f"{column}_{transform}",
-                )
-                for index, (column, transform) in enumerate(table.partition_by)
-            )
-        )
         return self._catalog.create_table(
             identifier,
             schema=iceberg_schema(table),
-            partition_spec=spec,
+            partition_spec=iceberg_partition_spec(table),
             location=f"{self.warehouse}/{NAMESPACE}/{table.name}",
             properties={
                 "format-version": "2",
                 # Conflicts are resolved by window in `commit`, not by pyiceberg's retries.
                 "commit.retry.num-retries": "0",
                 "write.metadata.delete-after-commit.enabled": "true",
-                "write.metadata.previous-versions-max": "20",
+                "write.metadata.previous-versions-max": str(METADATA_KEPT),
                 "comment": table.description,
             },
         )
-
-
-def _at(iceberg: "IcebergTable", moment: datetime) -> "IcebergSnapshot":
-    """The newest snapshot that was committed at or before a moment."""
-    snapshots = sorted(iceberg.metadata.snapshots, key=lambda one: one.sequence_number or 0)
-    name = iceberg.name()[-1]
-    if not snapshots:
-        raise SnapshotExpiredError(f"{name} is empty and has no history yet; leave out as_of")
-    found = [one for one in snapshots if committed_at(one) <= moment]
-    if not found:
-        oldest = committed_at(snapshots[0]).isoformat(timespec="milliseconds")
-        raise SnapshotExpiredError(
-            f"{name} has no snapshot as old as {moment.isoformat()} UTC; the oldest available is of {oldest} UTC"
-        )
-    return found[-1]
 
 
 def discard(files: Iterable[NewFile]) -> None:

@@ -8,6 +8,7 @@ from radar_assets.lakehouse.table import Column, Table
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
+    from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
 
 
@@ -27,6 +28,25 @@ def iceberg_schema(table: Table) -> "Schema":
                 doc=column.description,
             )
             for position, column in enumerate(table.columns, start=1)
+        )
+    )
+
+
+def iceberg_partition_spec(table: Table) -> "PartitionSpec":
+    """The Iceberg partition spec of a table."""
+    from pyiceberg.partitioning import PartitionField, PartitionSpec
+    from pyiceberg.transforms import parse_transform
+
+    ids = {name: place for place, name in enumerate(table.column_names, start=1)}
+    return PartitionSpec(
+        *(
+            PartitionField(
+                source_id=ids[column],
+                field_id=1000 + place,
+                transform=parse_transform(transform),
+                name=f"{column}_{transform}",
+            )
+            for place, (column, transform) in enumerate(table.partition_by)
         )
     )
 

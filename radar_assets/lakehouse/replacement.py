@@ -5,6 +5,7 @@ makes each further commit to the table slower. Here manifests stay few, and smal
 """
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
@@ -14,8 +15,8 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import TableUpdate
 from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore[reportPrivateUsage]
 
-from radar_assets.lakehouse.files import FileRef, PartitionKey
-from radar_assets.lakehouse.snapshot import Snapshot, may_hold, partition_key
+from radar_assets.lakehouse.files import FileRef, PartitionKey, local_path_of
+from radar_assets.lakehouse.snapshot import Snapshot, has_files, may_hold, partition_key
 
 MAX_ENTRIES = 128
 """Maximum files in a rewritten manifest. A commit rewrites the manifests of the files that it drops."""
@@ -51,13 +52,18 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
         for entry in self._deleted_entries():
             self.delete_data_file(entry.data_file)
 
+    @property
+    def written(self) -> list[Path]:
+        """The manifests and manifest lists that were written."""
+        return [Path(local_path_of(path)) for path in (*self._written_manifests, *self._written_manifest_lists)]
+
     @cached_property
     def _plan(self) -> tuple[list[ManifestFile], list[ManifestEntry]]:
         """The manifests to keep, including rewritten ones, and the entries of the dropped files."""
         kept: list[ManifestFile] = []
         deleted: list[ManifestEntry] = []
         for manifest in self._head.manifests():
-            if not (manifest.has_added_files() or manifest.has_existing_files()):
+            if not has_files(manifest):
                 continue
             if not self._dropped or not may_hold(manifest, self._ranges):
                 kept.append(manifest)

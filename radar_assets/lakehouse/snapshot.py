@@ -1,16 +1,19 @@
 """A table at one moment: the files of each window, and when each partition last changed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.lakehouse import omissions
+from radar_assets.lakehouse import omissions, recoveries
 from radar_assets.lakehouse.files import EPOCH, FileRef, PartitionKey, built_from, unit_range
+from radar_assets.lakehouse.recoveries import DamagedFilesError, Recovery
 from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
 
 if TYPE_CHECKING:
+    from pyiceberg.io import FileIO
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
@@ -19,13 +22,28 @@ _MANIFESTS_CACHED = 20_000
 _manifests: dict[str, list[FileRef]] = {}
 
 
-class Snapshot:
-    """A table at one moment. Later commits don't change it."""
+class SnapshotExpiredError(LookupError):
+    """The history of a table does not reach back far enough; the message names the oldest time available."""
 
-    def __init__(self, table: Table, iceberg: "IcebergTable", snapshot: "IcebergSnapshot | None") -> None:
+
+class Snapshot:
+    """A table at one moment. Later commits don't change it.
+
+    Args:
+        drop_damaged: drops damaged files from the table, so that their partitions are built again.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        iceberg: "IcebergTable",
+        snapshot: "IcebergSnapshot | None",
+        drop_damaged: Callable[[], object],
+    ) -> None:
         self.table = table
         self.iceberg = iceberg
         self._snapshot = snapshot
+        self._drop_damaged = drop_damaged
 
     @cached_property
     def sequence_number(self) -> int:
@@ -52,6 +70,20 @@ class Snapshot:
         """What is missing from partitions because it could not be computed."""
         return omissions.decode(self.iceberg.properties.get(omissions.PROPERTY, "[]"))
 
+    @cached_property
+    def recoveries(self) -> tuple[Recovery, ...]:
+        """The recoveries of the table."""
+        return recoveries.decode(self.iceberg.properties.get(recoveries.PROPERTY, "[]"))
+
+    @property
+    def recovered_at(self) -> str:
+        """Identifies the last recovery. Cursors and run keys that were made before it are void."""
+        return self.recoveries[-1].at if self.recoveries else ""
+
+    def is_lost(self, sequence_number: int) -> bool:
+        """Whether a recovery lost the commit of this sequence number."""
+        return any(recovery.first <= sequence_number <= recovery.last for recovery in self.recoveries)
+
     def manifests(self) -> "list[ManifestFile]":
         """Iceberg's lists of the table's files."""
         return self._snapshot.manifests(self.iceberg.io) if self._snapshot else []
@@ -62,13 +94,16 @@ class Snapshot:
         Args:
             windows: one per partition field; None selects everything, including rows without a time.
             newer_than: only files that were added after this sequence number.
+
+        Raises:
+            DamagedFilesError: a file is missing or truncated. The current state of the table has dropped it by then.
         """
         ranges = [None if window is None else unit_range(self.table, window, i) for i, window in enumerate(windows)]
         return [
             ref
             for manifest in self.manifests()
-            if manifest.sequence_number > newer_than and may_hold(manifest, ranges)
-            for ref in self._files_of(manifest)
+            if manifest.sequence_number > newer_than and has_files(manifest) and may_hold(manifest, ranges)
+            for ref in self._read(manifest)
             if ref.sequence_number > newer_than and _within(ref.partition, ranges)
         ]
 
@@ -85,25 +120,77 @@ class Snapshot:
                 changed[value] = max(ref.sequence_number, changed.get(value, 0))
         return changed
 
-    def _files_of(self, manifest: "ManifestFile") -> list[FileRef]:
-        """The live files of a manifest. Manifests never change, so each is read once per process."""
-        refs = _manifests.get(manifest.manifest_path)
-        if refs is None:
-            refs = [
-                FileRef(
-                    path=entry.data_file.file_path,
-                    partition=partition_key(entry.data_file.partition),
-                    sequence_number=entry.sequence_number or manifest.sequence_number,
-                    rows=entry.data_file.record_count,
-                    size_bytes=entry.data_file.file_size_in_bytes,
-                    built_from=built_from(entry.data_file.file_path),
-                )
-                for entry in manifest.fetch_manifest_entry(self.iceberg.io, discard_deleted=True)
-            ]
-            if len(_manifests) >= _MANIFESTS_CACHED:
-                _manifests.clear()
-            _manifests[manifest.manifest_path] = refs
-        return refs
+    def _read(self, manifest: "ManifestFile") -> list[FileRef]:
+        try:
+            return read_manifest(manifest, self.iceberg.io)
+        except DamagedFilesError as error:
+            self._drop_damaged()
+            raise DamagedFilesError(f"table {self.table.name}: {error}; their partitions are built again") from error
+
+
+def read_manifest(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
+    """The live files of a manifest. Manifests and data files never change, so each is read or checked once per process.
+
+    Raises:
+        DamagedFilesError: a data file is missing or truncated.
+    """
+    refs = _manifests.get(manifest.manifest_path)
+    if refs is None:
+        refs = list_files(manifest, io)
+        if damaged := [ref for ref in refs if not is_sound(ref)]:
+            name = damaged[0].path.rpartition("/")[2]
+            raise DamagedFilesError(f"{len(damaged)} data files are missing or truncated, e.g. {name}")
+        if len(_manifests) >= _MANIFESTS_CACHED:
+            _manifests.clear()
+        _manifests[manifest.manifest_path] = refs
+    return refs
+
+
+def has_files(manifest: "ManifestFile") -> bool:
+    """Whether a manifest has live files. Some only list what was deleted."""
+    return manifest.has_added_files() or manifest.has_existing_files()
+
+
+def list_files(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
+    """The live files of a manifest, damaged or not."""
+    return [
+        FileRef(
+            path=entry.data_file.file_path,
+            partition=partition_key(entry.data_file.partition),
+            sequence_number=entry.sequence_number or manifest.sequence_number,
+            rows=entry.data_file.record_count,
+            size_bytes=entry.data_file.file_size_in_bytes,
+            built_from=built_from(entry.data_file.file_path),
+        )
+        for entry in manifest.fetch_manifest_entry(io, discard_deleted=True)
+    ]
+
+
+def is_sound(ref: FileRef) -> bool:
+    """Whether a data file exists and has its size."""
+    try:
+        return Path(ref.local_path).stat().st_size == ref.size_bytes
+    except FileNotFoundError:
+        return False
+
+
+def snapshot_at(iceberg: "IcebergTable", moment: datetime) -> "IcebergSnapshot":
+    """The newest snapshot that was committed at or before a moment.
+
+    Raises:
+        SnapshotExpiredError: there is none.
+    """
+    snapshots = sorted(iceberg.metadata.snapshots, key=lambda one: one.sequence_number or 0)
+    name = iceberg.name()[-1]
+    if not snapshots:
+        raise SnapshotExpiredError(f"{name} is empty and has no history yet; leave out as_of")
+    found = [one for one in snapshots if committed_at(one) <= moment]
+    if not found:
+        oldest = committed_at(snapshots[0]).isoformat(timespec="milliseconds")
+        raise SnapshotExpiredError(
+            f"{name} has no snapshot as old as {moment.isoformat()} UTC; the oldest available is of {oldest} UTC"
+        )
+    return found[-1]
 
 
 def committed_at(snapshot: "IcebergSnapshot") -> datetime:

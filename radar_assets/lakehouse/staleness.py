@@ -30,7 +30,7 @@ def stale(parent: Snapshot, child: Snapshot, *, newer_than: int = 0, within: Win
         changed[unit] = max(sequence_number, changed.get(unit, 0))
     if not changed:
         return {}
-    built = _built_from(child, min(changed), max(changed))
+    built = _built_from(parent, child, min(changed), max(changed))
     return {unit: number for unit, number in changed.items() if number > built.get(unit, 0)}
 
 
@@ -52,7 +52,7 @@ def unread_files(parent: Snapshot, child: Snapshot, within: Window) -> dict[int,
             found.setdefault(to_unit(from_unit(value, parent_unit), child_unit), []).append(ref)
     if not found:
         return {}
-    built = _built_from(child, min(found), max(found))
+    built = _built_from(parent, child, min(found), max(found))
     unread = {unit: [ref for ref in refs if ref.sequence_number > built.get(unit, 0)] for unit, refs in found.items()}
     return {unit: refs for unit, refs in unread.items() if refs}
 
@@ -79,12 +79,16 @@ def stale_windows(parent: Snapshot, child: Snapshot, within: Window, definitions
     return contiguous((from_unit(value, unit) for value in values), STEP[unit], len(values))
 
 
-def _built_from(child: Snapshot, first: int, last: int) -> dict[int, int]:
-    """The input's sequence number that each partition of the child was built from, for a range of hours or days since 1970."""
+def _built_from(parent: Snapshot, child: Snapshot, first: int, last: int) -> dict[int, int]:
+    """The parent's sequence number that each partition of the child was built from, for a range of hours or days since 1970.
+
+    It is 0 if a recovery lost that state of the parent.
+    """
     unit = child.table.grid
     built: dict[int, int] = {}
     for ref in child.files(Window(from_unit(first, unit), from_unit(last, unit) + STEP[unit])):
         value = ref.partition[0]
         if value is not None:
-            built[value] = min(ref.built_from, built.get(value, ref.built_from))
+            number = 0 if parent.is_lost(ref.built_from) else ref.built_from
+            built[value] = min(number, built.get(value, number))
     return built

@@ -19,7 +19,7 @@ from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import outdated, stale
 from radar_assets.lakehouse.table import Table, Transform
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
-from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests
+from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests, since_recovery
 from radar_assets.windows import DAY, Grids, Window, day_key, utc_now
 
 TICK_S = 30
@@ -125,9 +125,10 @@ def stale_partitions_sensor(
             for needed in (table.inputs[0].name, table.name):
                 if needed not in snapshots:
                     snapshots[needed] = lakehouse.snapshot(needed)
-            parent = snapshots[table.inputs[0].name]
-            behind = stale(parent, snapshots[table.name], newer_than=settled[table.name])
-            settled.advance(table.name, parent.sequence_number, behind)
+            parent, child = snapshots[table.inputs[0].name], snapshots[table.name]
+            key = since_recovery(table.name, parent, child)
+            behind = stale(parent, child, newer_than=settled.before(key, parent.sequence_number))
+            settled.advance(key, parent.sequence_number, behind)
             pending = {unit: at for unit, at in behind.items() if unit not in covered[table.name]}
             downstream = [other.name for other in tables.downstream(table)]
             for other in downstream:
@@ -139,10 +140,10 @@ def stale_partitions_sensor(
                 if has_rested(context.instance, table.name, at.strftime(KEY[grid]), REFRESH_EVERY[grid])
             }
             assets = (table.name, *downstream)
-            found += requests(rested, grid, assets, prefix=table.name, tags=INCREMENTAL, checks=checks)
+            found += requests(rested, grid, assets, prefix=key, tags=INCREMENTAL, checks=checks)
             current = definitions.get(table.name, ())
-            due_again = outdated(snapshots[table.name], current) - set(behind) - covered[table.name]
-            changed = _last_changes(snapshots[table.name], due_again)
+            due_again = outdated(child, current) - set(behind) - covered[table.name]
+            changed = _last_changes(child, due_again)
             due = due_partitions(context.instance, changed, table.name, grid, grids.start)
             digest = hashlib.sha256(" ".join(sorted(current)).encode()).hexdigest()[:16]
             # If the run fails, the same partitions are requested again after an hour.
@@ -187,19 +188,26 @@ def build_schedules(tables: Graph, grids: Grids, checks: Sequence[dg.AssetCheckK
 
 
 class Settled:
-    """For each table, the sequence number of its input up to which no partition is stale."""
+    """For each table, the sequence number of its input up to which no partition is stale.
+
+    Keys are names of tables, extended by `since_recovery`.
+    """
 
     def __init__(self, cursor: str | None) -> None:
         self._numbers: dict[str, int] = json.loads(cursor) if cursor else {}
+        self._used: set[str] = set()
 
-    def __getitem__(self, table: str) -> int:
-        return self._numbers.get(table, 0)
+    def before(self, key: str, sequence_number: int) -> int:
+        """The number as of the last tick, given the current one; 0 if the input was restored to an older state since."""
+        self._used.add(key)
+        number = self._numbers.get(key, 0)
+        return number if number <= sequence_number else 0
 
-    def advance(self, table: str, sequence_number: int, stale_partitions: Mapping[int, int]) -> None:
+    def advance(self, key: str, sequence_number: int, stale_partitions: Mapping[int, int]) -> None:
         """Record that a table is up to date, unless partitions of it are stale."""
         if not stale_partitions:
-            self._numbers[table] = sequence_number
+            self._numbers[key] = sequence_number
 
     def cursor(self) -> str:
         """The cursor of a sensor."""
-        return json.dumps(self._numbers, sort_keys=True)
+        return json.dumps({key: self._numbers[key] for key in self._used & self._numbers.keys()}, sort_keys=True)

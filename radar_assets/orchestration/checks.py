@@ -6,7 +6,7 @@ over the latest two days if they are started alone. Data land while checks run, 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 AFTER_METRICS = {"dagster/priority": "-1"}
 """Tags of steps that nothing waits for. A run executes the steps that lead to metrics first."""
+REPORTED_FOR = timedelta(days=7)
+"""How long a check warns of a recovery."""
 EXAMPLES = 20
 """Maximum number of failing rows that a check shows."""
 
@@ -72,8 +74,8 @@ class TableCheck:
 
 
 def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefinition:
-    """The step that runs the checks of a table, including the schema check."""
-    rules = {check.name: check for check in (*checks, schema_check(table))}
+    """The step that runs the checks of a table, including those that every table has."""
+    rules = {check.name: check for check in (*checks, schema_check(table), recovery_check(table))}
 
     @dg.multi_asset_check(
         name=f"{table.name}_checks",
@@ -153,6 +155,26 @@ def schema_check(table: Table) -> TableCheck:
         )
 
     return TableCheck("schema_equals_contract", "Names and types of the columns equal the contract.", find)
+
+
+def recovery_check(table: Table) -> TableCheck:
+    """Warns of recoveries of a table, so that lost files show up although the table has healed."""
+
+    def find(view: View) -> "pa.Table":
+        import pyarrow as pa
+
+        since = (utc_now() - REPORTED_FOR).isoformat()
+        found = [recovery for recovery in view.tables[table.name].recoveries if recovery.at >= since]
+        return pa.table(
+            {
+                "at": pa.array([recovery.at for recovery in found], pa.string()),
+                "reason": pa.array([recovery.reason for recovery in found], pa.string()),
+                "lost_commits": pa.array([recovery.last - recovery.first + 1 for recovery in found], pa.int64()),
+            }
+        )
+
+    description = f"No files of the table were lost in the last {REPORTED_FOR.days} days. Lost ones are built again."
+    return TableCheck("files_are_intact", description, find, dg.AssetCheckSeverity.WARN)
 
 
 def _tables(lakehouse: Lakehouse, table: Table, rule: TableCheck) -> dict[str, Snapshot]:

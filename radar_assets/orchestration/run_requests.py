@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from radar_assets.lakehouse.files import STEP, from_unit
+from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.windows import DAY_KEY, HOUR_KEY, Window, contiguous, utc_now
 
 RUNS_A_TICK = 20
@@ -26,6 +27,13 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 KEY = {"hour": HOUR_KEY, "day": DAY_KEY}
+
+
+def since_recovery(name: str, *tables: Snapshot) -> str:
+    """A key for cursors and runs. It changes when one of the tables is recovered, because its sequence numbers and partitions may have
+    gone back by then: cursors start anew, and runs are requested again.
+    """
+    return "@".join([name, *(table.recovered_at for table in tables if table.recovered_at)])
 
 
 def partitions_in_progress(instance: dg.DagsterInstance, asset: str) -> set[str]:

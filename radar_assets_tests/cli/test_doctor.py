@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from radar_assets.cli.ui_address import recorded_ui
 from radar_assets.events.landing import write_segment
+from radar_assets.lakehouse.files import local_path_of
 from radar_assets.settings import Settings, load_settings
+from radar_assets.tables import open_lakehouse
 from radar_assets_tests.cli.conftest import Radar
 
 
@@ -134,3 +137,33 @@ def test_a_port_in_use_and_another_dagster_home_are_found(
             assert "port 3000 is in use" not in radar("doctor").out, "it is this home's UI"
     assert "port 3000 is in use" in warnings
     assert any(what.startswith("DAGSTER_HOME=") for what in warnings)
+
+
+def test_temporary_files_of_no_known_kind_are_named(radar: Radar, settings: Settings) -> None:
+    (settings.scratch / "duckdb-12-ab").mkdir()
+    (settings.scratch / "duckdb-12-ab" / "spilled.tmp").write_bytes(bytes(2_000))
+    assert any("duckdb-12-ab (2.0 kB) is not used" in what for what in findings(radar("doctor").out)["warning"])
+
+
+def test_a_table_without_sound_metadata_is_an_error_until_it_is_repaired(radar: Radar, settings: Settings) -> None:
+    lakehouse = open_lakehouse(settings)
+    for name in lakehouse.tables:
+        lakehouse.snapshot(name)
+    shutil.rmtree(Path(local_path_of(settings.warehouse)) / "radar" / "sessions")
+    run = radar("doctor")
+    assert run.code == 1
+    assert any("table sessions" in what and "warehouse is mounted" in what for what in findings(run.out)["error"])
+    assert any("sessions was recovered" in what for what in findings(radar("doctor --repair").out)["warning"])
+    run = radar("doctor")
+    assert run.code == 0
+    assert any("sessions was recovered" in what for what in findings(run.out)["warning"])
+
+
+def test_a_backup_is_made_and_restored(radar: Radar, settings: Settings, tmp_path: Path) -> None:
+    radar("project add first")
+    assert radar(f"backup {tmp_path / 'backup'}").code == 0
+    radar("project add second")
+    assert "raw_events: " in radar(f"restore {tmp_path / 'backup'}").out
+    assert "second" not in radar("project list").out
+    assert "first" in radar("project list").out
+    assert list((settings.home / "replaced").glob("*/radar.db"))

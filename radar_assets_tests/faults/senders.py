@@ -23,7 +23,8 @@ PAUSE_S = 0.002
 class Senders:
     """Threads that send events with numbers as ids. Requests without a response are retried, as in SDKs."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause_s: float = PAUSE_S) -> None:
+        self._pause_s = pause_s
         self._numbers = itertools.count()
         self._collector: Collector | None = None
         self._ended = False
@@ -74,7 +75,7 @@ class Senders:
             if answer.status == 200:
                 self._acknowledged[index].extend(batch)
                 batch = []
-            time.sleep(PAUSE_S)
+            time.sleep(self._pause_s)
 
 
 def recovered(landing: Path) -> set[int]:

@@ -1,20 +1,23 @@
-"""A power cut at any moment loses nothing that the collector acknowledged. Without its syncs, it would."""
+"""A power cut at any moment loses nothing that was acknowledged or committed. Without syncs, it would."""
 
 import random
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
 from radar_assets_tests.collector.processes import collecting
+from radar_assets_tests.faults import operating, workers
 from radar_assets_tests.faults.senders import Senders, recovered
 from radar_assets_tests.programs import find_program
 
 DISK_MB = 256
 LONGEST_S = 1.5
+PATIENCE_S = 60
 
 
 class Disk:
@@ -112,3 +115,67 @@ def _cut(disk: Disk, home: Path, cuts: int) -> list[tuple[set[int], set[int]]]:
                 results.append((known, recovered(remains / "landing")))
         senders.send_to(None)
     return results
+
+
+def test_after_a_power_cut_of_the_whole_platform_nothing_is_lost(disk: Disk, request: pytest.FixtureRequest) -> None:
+    cuts = int(request.config.getoption("--platform-power-cuts") or 1)
+    results = _cut_platform(disk, cuts, is_synced=True)
+    for known, found in results:
+        assert known <= found.landed
+        assert not found.damaged
+    known, found = results[-1]
+    assert len(known) > 100
+    assert found.loaded is not None
+    assert known <= found.loaded
+    print(f"{cuts} power cuts: {len(known)} events acknowledged before the last, {len(found.loaded)} loaded after it")
+
+
+def test_without_syncs_a_power_cut_of_the_whole_platform_loses_events_and_commits(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "without_sync"))
+    ((known, found),) = _cut_platform(disk, 1, is_synced=False)
+    assert known - found.landed
+    assert "raw_events" in found.damaged
+
+
+def _cut_platform(disk: Disk, cuts: int, *, is_synced: bool) -> list[tuple[set[int], operating.Found]]:
+    """What was acknowledged before each of some power cuts of a collector, runs and Dagster's databases, and what was found then."""
+    dice, forks = random.Random(1), workers.context()
+    senders, results, home = Senders(pause_s=0.1), [], disk.mounted / "radar"
+    with collecting(home, segment_age_s=1) as running, senders.running():
+        busy, started = forks.Pipe(duplex=False)
+        platform = forks.Process(target=operating.operate, args=(home, is_synced, started), daemon=True)
+        platform.start()
+        try:
+            senders.send_to(running)
+            for number in range(cuts):
+                # A run has just committed, and the next one is about to.
+                assert busy.poll(PATIENCE_S)
+                while busy.poll():
+                    busy.recv()
+                time.sleep(dice.uniform(0, LONGEST_S))
+                known = senders.acknowledged()
+                is_last = number == cuts - 1
+                with disk.cut() as remains:
+                    if is_last:
+                        senders.send_to(None)
+                        platform.kill()
+                    results.append((known, _look(forks, home, disk.mounted, remains, is_synced, is_synced and is_last)))
+                assert is_last or platform.is_alive()
+        finally:
+            platform.kill()
+            platform.join()
+    return results
+
+
+def _look(forks: ForkServerContext, *arguments: object) -> operating.Found:
+    """What `operating.look` finds."""
+    found, answer = forks.Pipe(duplex=False)
+    process = forks.Process(target=operating.look, args=(*arguments, answer))
+    process.start()
+    answer.close()
+    try:
+        return found.recv()
+    finally:
+        process.join()

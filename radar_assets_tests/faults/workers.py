@@ -20,7 +20,13 @@ START = datetime(2026, 3, 1)
 def context() -> ForkServerContext:
     """Processes that start in milliseconds."""
     forks = multiprocessing.get_context("forkserver")
-    preloaded = ["radar_assets_tests.faults.workers", "pyiceberg.catalog.sql", "duckdb", "sqlglot"]
+    preloaded = [
+        "radar_assets_tests.faults.workers",
+        "radar_assets_tests.faults.operating",
+        "pyiceberg.catalog.sql",
+        "duckdb",
+        "sqlglot",
+    ]
     preloaded += ["alembic.command", "radar_assets.messaging.transport.http", "standardwebhooks"]
     forks.set_forkserver_preload(preloaded)
     return forks

@@ -6,11 +6,11 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from radar_assets.lakehouse.catalog import Build, SnapshotExpiredError
+from radar_assets.lakehouse.catalog import Build
 from radar_assets.lakehouse.frames import DTYPES, FrameTooLargeError, read_frame
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.snapshot import Snapshot, SnapshotExpiredError
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Column, Table
 from radar_assets.settings import Settings

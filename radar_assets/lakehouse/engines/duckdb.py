@@ -21,6 +21,7 @@ from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, fil
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Column, Table
+from radar_assets.scratch import ENGINE, OwnedFolder, owned_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,6 +49,8 @@ MAX_OPEN_FILES = 1000
 """Maximum files that a statement writes at a time, if the process may open twice as many. With DuckDB's default of 100, late lines of
 a month became many small files for each hour."""
 
+SPILL = "spill"
+"""Name of the folder that DuckDB makes when it spills."""
 MAX_KEPT_MB = 128
 """Maximum growth of the process before its database is closed. DuckDB returns memory only when it closes."""
 
@@ -158,14 +161,13 @@ class DuckDBEngine(Engine):
         self, model: SqlModel, inputs: Inputs, parameters: Mapping[str, Any], limit_s: float | None = None
     ) -> Iterator[Path]:
         """See `Engine.staged`."""
-        path = self.scratch / f"staged-{os.getpid()}-{uuid.uuid4().hex}.parquet"
-        try:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with owned_folder(self.scratch, ENGINE) as folder:
+            path = folder / "staged.parquet"
             with self.connect(inputs) as connection, limited(connection, limit_s):
                 options = f"format parquet, row_group_size {ROW_GROUP}"
                 connection.execute(f"copy ({model.sql}) to '{_quoted(path)}' ({options})", dict(parameters))
             yield path
-        finally:
-            path.unlink(missing_ok=True)
 
     @contextmanager
     def session(self, inputs: Inputs) -> "Iterator[Session]":
@@ -208,7 +210,7 @@ class DuckDBEngine(Engine):
         is_spent = True
         try:
             yield database
-            is_spent = alone or database.spill.exists() or _resident_mb() > database.opened_mb + MAX_KEPT_MB
+            is_spent = alone or database.has_spilled or _resident_mb() > database.opened_mb + MAX_KEPT_MB
         finally:
             with self._lock:
                 database.users -= 1
@@ -236,7 +238,7 @@ class _Database:
     """An in-memory database and its number of users."""
 
     connection: "duckdb.DuckDBPyConnection"
-    spill: Path
+    folder: OwnedFolder
     opened_mb: int
     users: int = 0
     is_spent: bool = False
@@ -246,12 +248,12 @@ class _Database:
         import duckdb
 
         scratch.mkdir(parents=True, exist_ok=True)
-        spill = scratch / f"duckdb-{os.getpid()}-{uuid.uuid4().hex}"
+        folder = OwnedFolder(scratch, ENGINE)
         connection = duckdb.connect(
             config={
                 "memory_limit": memory,
                 "threads": threads,
-                "temp_directory": str(spill),
+                "temp_directory": str(folder.path / SPILL),
                 "preserve_insertion_order": False,
                 "partitioned_write_flush_threshold": ROWS_HELD,
                 "partitioned_write_max_open_files": min(
@@ -265,11 +267,15 @@ class _Database:
             }
         )
         connection.execute("set global TimeZone = 'UTC'")
-        return cls(connection, spill, _resident_mb())
+        return cls(connection, folder, _resident_mb())
+
+    @property
+    def has_spilled(self) -> bool:
+        return (self.folder.path / SPILL).exists()
 
     def close(self) -> None:
         self.connection.close()
-        shutil.rmtree(self.spill, ignore_errors=True)
+        self.folder.remove()
 
 
 def _resident_mb() -> int:

@@ -1,0 +1,48 @@
+"""`radar backup` and `radar restore`: copies of the databases."""
+
+from pathlib import Path
+
+from radar_assets.cli.terminal import out, printable, size
+
+
+def backup(folder: Path, /) -> None:
+    """Back up the store, the Iceberg catalog and Dagster's storage, while Radar runs or not.
+
+    Copy the landing zone and the warehouse with a tool of your choice, after this command. See docs/operations/backup.md.
+
+    Parameters
+    ----------
+    folder
+        New folder for the backup.
+    """
+    from radar_assets.operations.backup import back_up
+    from radar_assets.settings import load_settings
+
+    files = back_up(load_settings().prepare(), folder.absolute())
+    total = size(sum(file.stat().st_size for file in files))
+    out().print(f"Backed up {len(files):,} files, {total}, to {folder}.", markup=False, soft_wrap=True)
+
+
+def restore(folder: Path, /) -> None:
+    """Restore a backup. Stop Radar first.
+
+    Each table opens at the newest state that its files allow. What is missing is loaded again from the landing zone.
+
+    Parameters
+    ----------
+    folder
+        Folder that radar backup made.
+    """
+    from radar_assets.operations.backup import REPLACED
+    from radar_assets.operations.backup import restore as restore_from
+    from radar_assets.settings import load_settings
+    from radar_assets.tables import open_lakehouse
+
+    settings = load_settings().prepare()
+    console = out()
+    recoveries = restore_from(settings, folder.absolute(), open_lakehouse(settings))
+    for name, found in recoveries.items():
+        state = found[-1].reason if found else "as in the backup"
+        console.print(f"{name}: {printable(state)}", markup=False, soft_wrap=True)
+    note = f"Restored {folder}. The replaced databases are in {settings.home / REPLACED}."
+    console.print(note, markup=False, soft_wrap=True)

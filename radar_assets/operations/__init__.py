@@ -1,0 +1,1 @@
+"""Running Radar for years: backups."""
