@@ -62,6 +62,9 @@ METHODS = {
         "requests:Session.get_redirect_target": ("resp",),
     },
     CHAT: {"apprise:NotifyBase.throttle": ("last_io", "wait")},
+    "lakehouse/durable_catalog.py": {
+        "pyiceberg.catalog.sql:SqlCatalog._convert_orm_to_iceberg": ("orm_table",),
+    },
     "lakehouse/replacement.py": {
         f"{PRODUCER}._existing_manifests": (),
         f"{PRODUCER}._deleted_entries": (),
@@ -84,6 +87,7 @@ METHODS = {
 }
 """Methods that are called or overridden, with their parameters, by module of Radar."""
 NAMES = {
+    "api/reload.py": ["dagster._core.workspace.context:WorkspaceProcessContext"],
     "api/server.py": [
         "dagster._core.workspace.context:WorkspaceProcessContext",
         "dagster._core.workspace.load_target:ModuleTarget",
@@ -106,10 +110,13 @@ NAMES = {
     ],
     CHAT: ["apprise.plugins.telegram:requests", "apprise.plugins.slack:requests"],
     "lakehouse/catalog.py": ["pyiceberg.catalog.sql:IcebergTables.metadata_location"],
+    "lakehouse/durable_catalog.py": ["pyiceberg.catalog.sql:SqlCatalog._write_metadata"],
     "lakehouse/replacement.py": [
         PRODUCER,
         f"{PRODUCER}._io",
         f"{PRODUCER}._snapshot_id",
+        f"{PRODUCER}._written_manifests",
+        f"{PRODUCER}._written_manifest_lists",
         "pyiceberg.table:Transaction._table",
         "pyiceberg.table:Transaction._updates",
         "pyiceberg.table:Transaction.table_metadata",

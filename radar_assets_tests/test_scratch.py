@@ -18,7 +18,8 @@ from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import SqlModel
 engine = DuckDBEngine("100MB", 1, Path(sys.argv[1]))
 with engine.staged(SqlModel("small", "select 1 as one"), {}, {}):
-    engine.query(SqlModel("x", "select count(*) from (select i, random() r, repeat('x', 50) from range(90000000) t(i) order by r)"), {})
+    rows = "select i, random() as r, repeat('x', 50) as text from range(90000000) t(i)"
+    engine.query(SqlModel("x", f"select count(*) from ({rows} order by r)"), {})
 """
 EXITING = """
 import sys

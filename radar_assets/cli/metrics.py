@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
+from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.terminal import OPTIONS, out, printable
+from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,26 +21,40 @@ if TYPE_CHECKING:
 metrics_app = App(name="metrics", help="List metrics, and compute one for the past.", group_parameters=OPTIONS)
 
 
-class UnknownMetricError(Exception):
+class UnknownMetricError(UsageError):
     """There is no metric of this name."""
 
 
 @metrics_app.command(name="list")
-def list_metrics() -> None:
-    """List the standard metrics and those in radar.yaml."""
-    from rich.table import Table
-    from rich.text import Text
+def list_metrics(*, format: Format = "table") -> None:
+    """List the standard metrics and those in radar.yaml.
 
-    from radar_assets.metrics.registry import STANDARD_METRICS
+    Parameters
+    ----------
+    format
+        Output format.
+    """
+    from radar_assets.metrics.registry import CustomMetric
     from radar_assets.settings import load_settings
 
-    table = Table("name", "title", "unit", "per", "from", show_edge=False)
-    table.columns[0].no_wrap = True
-    for metric in _registered(load_settings()):
-        origin = "standard" if metric in STANDARD_METRICS else "radar.yaml"
-        unit = Text(printable(metric.unit or ""))
-        table.add_row(metric.name, Text(printable(metric.title)), unit, " and ".join(metric.grains), origin)
-    out().print(table)
+    columns = [
+        Column("name"),
+        Column("title", rank=2),
+        Column("unit", rank=3),
+        Column("grains", heading="per", rank=4),
+        Column("declared_in", heading="from", rank=1),
+    ]
+    rows = (
+        (
+            metric.name,
+            metric.title,
+            metric.unit,
+            " and ".join(metric.grains),
+            "radar.yaml" if isinstance(metric, CustomMetric) else "standard",
+        )
+        for metric in _registered(load_settings())
+    )
+    print_list(columns, rows, format)
 
 
 @metrics_app.command

@@ -9,7 +9,7 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.lakehouse.table import Measure, Table
 from radar_assets.metrics.composition import compose, composite
-from radar_assets.metrics.registry import STANDARD_METRICS, Metric
+from radar_assets.metrics.registry import CustomMetric, Metric
 from radar_assets.metrics.tables import DAILY_BREAKDOWNS, DAILY_METRICS, HOURLY_METRICS, LAYER
 from radar_assets.orchestration.factory import same_windows, table_asset
 from radar_assets.windows import Grids, Window
@@ -40,7 +40,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefin
 
 def _custom_measures(table: Table, metrics: Sequence[Metric]) -> list[Measure]:
     """The first custom metrics that a table's headline shows: counts and sums, whose totals over projects mean something."""
-    custom = [metric for metric in metrics if metric not in STANDARD_METRICS and table.grid in metric.grains]
+    custom = [metric for metric in metrics if isinstance(metric, CustomMetric) and table.grid in metric.grains]
     chosen = [metric for metric in custom if metric.empty_value == 0][:MAX_CUSTOM]
     return [Measure(metric.name, metric.unit) for metric in chosen]
 

@@ -82,6 +82,6 @@ def test_the_list_has_all_metrics_and_a_wrong_name_gets_a_hint(radar: Radar, set
     settings.config_file.write_text(METRICS)
     listed = radar("metrics list").out
     assert "visitors" in listed and "standard" in listed
-    assert [row.split("│")[-1].strip() for row in listed.splitlines() if "long_sessions" in row] == ["radar.yaml"]
+    assert [row.split()[-1] for row in listed.splitlines() if "long_sessions" in row] == ["radar.yaml"]
     run = radar("metrics backfill serches --since 2026-11-01")
-    assert (run.code, run.err) == (1, "radar: unknown metric serches; did you mean searches?\n")
+    assert (run.code, run.err) == (2, "radar: unknown metric serches; did you mean searches?\n")

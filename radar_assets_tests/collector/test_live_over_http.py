@@ -51,7 +51,7 @@ def test_every_worker_also_a_new_one_counts_the_events_of_all_within_a_second(ra
 def test_an_unknown_project_is_distinguished_from_one_without_events(radar_home: Path, radar: Radar) -> None:
     radar("project add shop")
     unknown = radar("live shoop")
-    assert (unknown.code, unknown.out) == (1, "")
+    assert (unknown.code, unknown.out) == (2, "")
     assert "unknown project shoop" in unknown.err
     assert "shop" in unknown.err
     assert "0 visitors   0 page views   0 events" in radar("live shop").out

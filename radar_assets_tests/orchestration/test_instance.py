@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from dagster._core.event_api import EventLogCursor
 from radar_assets.orchestration.runtime.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings
 from radar_assets.store.database import alembic_config, open_store
+from radar_assets.store.first_day import begin_by
 from radar_assets_tests.platform import instance_of, open_paths
 from radar_assets_tests.processes import run_at_once
 from radar_assets_tests.small_assets import small
@@ -262,6 +264,9 @@ def test_the_backfill_of_the_docs_uses_the_same_home(tmp_path: Path) -> None:
         pytest.MonkeyPatch.context() as patch,
         instance_of(_settings_of({"RADAR_HOME": str(user / ".radar")}, patch)) as i,
     ):
+        store = open_store(f"sqlite:///{user / '.radar' / 'radar.db'}")
+        begin_by(store, date(2026, 10, 1))
+        store.close()
         words = commands[0].replace("uv run dagster", f"{sys.executable} -m dagster")
         subprocess.run(["bash", "-ec", words], cwd=project, env=environment, check=True, capture_output=True)
         (backfill,) = i.get_backfills()

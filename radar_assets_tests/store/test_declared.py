@@ -31,10 +31,12 @@ def test_stored_items_become_those_of_the_file(database_url: str) -> None:
     second = [Item(name="a", least=2), Item(name="c"), Item(name="d")]
     with store.session() as session:
         assert changes(session, STORED_AS, second) == [
-            Change("item", "a", "changed"),
             Change("item", "d", "added"),
+            Change("item", "a", "changed", ("from 1 -> 2",)),
             Change("item", "b", "removed"),
         ]
+        secret = StoredAs("item", Channel, has_secrets=True)
+        assert changes(session, secret, second)[1] == Change("item", "a", "changed", ("from",))
         replace(session, STORED_AS, second)
         assert [spec["name"] for spec in stored_specs(session, Channel)] == ["a", "c", "d"]
         replace(session, STORED_AS, [])
