@@ -30,6 +30,7 @@ Operator = Literal["gt", "gte", "lt", "lte", "eq", "change_pct"]
 Severity = Priority
 SEVERITIES = PRIORITIES
 Kind = Literal["threshold", "error", "anomaly"]
+Against = Literal["previous", "same_weekday"]
 Watch = Literal["failed_runs", "stuck_runs", "late_partitions", "daemon"]
 ALL_PROJECTS = "*"
 
@@ -176,7 +177,7 @@ class Rule(FrozenModel):
     window: WindowName = "1h"
     operator: Operator = "gt"
     threshold: Number | None = None
-    against: Literal["previous", "same_weekday"] = "same_weekday"
+    against: Against = "same_weekday"
     minimum: Annotated[Number, Field(ge=0)] = 0
     severity: Severity = "medium"
     for_windows: int = Field(default=1, ge=1, le=100, alias="for")

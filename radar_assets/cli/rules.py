@@ -52,9 +52,9 @@ def list_rules(*, format: Format = "table") -> None:
     format
         Output format.
     """
-    from radar_assets.alerts.check_page import summary
     from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
+    from radar_assets.alerts.wording import condition
     from radar_assets.cli.channels import HOW_TO_DECLARE
     from radar_assets.config import load_metrics
     from radar_assets.metrics.registry import registry
@@ -65,7 +65,7 @@ def list_rules(*, format: Format = "table") -> None:
     columns = [
         Column("title", heading="name", only="table"),
         Column("name", only="data"),
-        Column("summary", heading="holds while"),
+        Column("summary", heading="fires when"),
         Column("severity", rank=1),
         Column("asset", heading="check on", rank=3),
         Column("channels", rank=2),
@@ -75,7 +75,7 @@ def list_rules(*, format: Format = "table") -> None:
         (
             rule.name if rule.enabled else f"{rule.name} (off)",
             rule.name,
-            summary(rule, metrics),
+            condition(rule, metrics),
             rule.severity,
             asset_of(rule),
             rule.channels,

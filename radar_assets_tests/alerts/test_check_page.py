@@ -49,7 +49,7 @@ def test_the_page_opens_with_what_happened_and_the_week(settings: Settings) -> N
     by_name = {metric.name: metric for metric in registry()}
     text = describe_result(lakehouse, above, verdict.decisive, verdict.trend, by_name, {"shop": "The Shop"})
     sentence, fence, chart = text.partition("\n\n```\n")
-    assert sentence == "Page views of The Shop at 90, above 60"
+    assert sentence == "The Shop\\: 90 page views, above 60"
     assert "60 ┼╌" in chart and "90 │" in chart
     assert "usual: 41 to 44 at the same hour and weekday of the four weeks before; now 2.0 times the highest" in chart
     assert fence and chart.endswith("\n```")

@@ -108,13 +108,13 @@ def test_a_mail_has_text_html_and_a_chart(post: Callable[..., None], inbox: Inbo
     [(envelope, mail)] = inbox.mails
     assert envelope.rcpt_tos == TEAM["to"]
     assert envelope.mail_from == "alerts@shop.example"
-    assert mail["Subject"] == "[critical] Error rate of Shop at 12.4%, above 5%"
+    assert mail["Subject"] == "[critical] Shop: error rate 12.4%, above 5%"
     assert mail["Message-ID"] == "<4f6c@shop.example>"
     assert mail["Auto-Submitted"] == "auto-generated"
     text, html, picture = (part for part in mail.walk() if not part.is_multipart())
     plain, page = text.get_content(), html.get_content()  # pyright: ignore[reportAttributeAccessIssue]
     for said in (
-        "Error rate of Shop at 12.4%, above 5%",
+        "Shop: error rate 12.4%, above 5%",
         "12 May 2026, 12:00 UTC",
         "5.4 times the highest",
         "radar alerts snooze 0b54",
@@ -140,7 +140,7 @@ def test_a_digest_lists_the_worst_first_and_is_bounded(post: Callable[..., None]
     post(*(notice(project_name=f"Shop {number}", severity="medium") for number in range(99)), notice())
     [(_, mail)] = inbox.mails
     page = mail.get_body(("html",)).get_content()  # pyright: ignore[reportOptionalMemberAccess]
-    assert page.index("Error rate of Shop at") < page.index("Error rate of Shop 0 at")
+    assert page.index("Shop: error rate") < page.index("Shop 0: error rate")
     assert "and 80 more" in page
     assert str(mail["Subject"]).startswith("100 alerts: 1 critical, 99 medium in ")
 
