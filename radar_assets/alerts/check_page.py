@@ -10,7 +10,7 @@ import dagster as dg
 from radar_assets.alerts import text_chart
 from radar_assets.alerts.evaluation import is_about_rises
 from radar_assets.alerts.findings import Breach
-from radar_assets.alerts.measuring import history
+from radar_assets.alerts.measuring import history, recent
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import WINDOWS, Rule
 from radar_assets.alerts.wording import condition, headline, limit, number, usual
@@ -93,7 +93,7 @@ def _chart_of_breach(
 ) -> list[str]:
     """The values of the project up to the breach, with the threshold in the metric's unit."""
     try:
-        values = history(lakehouse, notice, list(metrics.values()))
+        values = recent(notice, history(lakehouse, notice, list(metrics.values())))
     except Exception:
         # The result is worth recording without its chart.
         logger.exception("The values around the breach of %s could not be read", notice.rule)

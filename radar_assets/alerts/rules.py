@@ -105,6 +105,13 @@ class FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def lag_of(operator: Operator, against: Against, window: WindowName) -> timedelta:
+    """How far before a window the one lies that it is compared with; zero without one."""
+    if operator != "change_pct":
+        return timedelta(0)
+    return WINDOWS[window] if against == "previous" else timedelta(days=7)
+
+
 class QuietHours(FrozenModel):
     """Hours in which only critical alerts are announced. Others are announced at the end of the hours if they last.
 
@@ -195,9 +202,7 @@ class Rule(FrozenModel):
     @property
     def lag(self) -> timedelta:
         """How far before a window the one lies that it is compared with; zero without one."""
-        if self.operator != "change_pct":
-            return timedelta(0)
-        return self.step if self.against == "previous" else timedelta(days=7)
+        return lag_of(self.operator, self.against, self.window)
 
     def judges(self, project_id: str) -> bool:
         """Whether the rule applies to a project."""

@@ -22,6 +22,7 @@ from radar_assets.messaging.channel import Smtp, Transport
 from radar_assets.messaging.channels import parse_channel
 from radar_assets.messaging.failures import PermanentError, TemporaryError
 from radar_assets.settings import SettingsError, load_settings
+from radar_assets_tests.browser import FLAGS
 from radar_assets_tests.messaging.channels.conftest import server_context
 from radar_assets_tests.messaging.channels.servers import NOON, Resolver, drip, hang, message, notice, send, serving
 
@@ -128,6 +129,75 @@ def test_a_mail_has_text_html_and_a_chart(post: Callable[..., None], inbox: Inbo
     assert "http" not in page.replace("https://radar.example/", "").replace("http://www.w3.org", "").replace(
         "http-equiv", ""
     )
+
+
+@pytest.mark.parametrize(
+    ("sender", "shown"),
+    [
+        ("alerts@shop.example", "Radar <alerts@shop.example>"),
+        ("Shop alerts <alerts@shop.example>", "Shop alerts <alerts@shop.example>"),
+        ('"Radar, Inc" <alerts@shop.example>', '"Radar, Inc" <alerts@shop.example>'),
+    ],
+)
+def test_a_sender_has_a_name(sender: str, shown: str, inbox: Inbox) -> None:
+    with mail_server(inbox, None, offers_login=False) as port:
+        smtp = Smtp(SecretStr(f"smtp://127.0.0.1:{port}?starttls=no"), sender)
+        send(parse_channel(TEAM), message(), Transport(smtp=smtp))
+    [(envelope, mail)] = inbox.mails
+    assert (str(mail["From"]), envelope.mail_from) == (shown, "alerts@shop.example")
+
+
+# For each piece of text: the least ratio of its colour to the background behind it, and the width of the page.
+LEGIBILITY = """() => {
+    const numbers = (colour) => colour.match(/[0-9.]+/g).map(Number);
+    const light = (colour) => {
+        const [r, g, b] = numbers(colour).map((c) => c / 255).map(
+            (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (node) => {
+        for (; node; node = node.parentElement) {
+            const colour = getComputedStyle(node).backgroundColor, parts = numbers(colour);
+            if (parts.length < 4 || parts[3] > 0) return light(colour);
+        }
+        return 1;
+    };
+    const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const node = texts.currentNode.parentElement;
+        if (!texts.currentNode.textContent.trim() || !node.getClientRects().length || node.closest("style")) continue;
+        if (getComputedStyle(node).fontSize === "1px") continue;
+        const [low, high] = [light(getComputedStyle(node).color), behind(node)].sort((a, b) => a - b);
+        found.push([(high + 0.05) / (low + 0.05), texts.currentNode.textContent.trim()]);
+    }
+    found.sort((a, b) => a[0] - b[0]);
+    return {worst: found[0], texts: found.length, background: behind(document.querySelector(".card")),
+            width: document.documentElement.scrollWidth};
+}"""
+
+
+def test_a_mail_is_legible_and_fits_in_light_and_dark(post: Callable[..., None], inbox: Inbox) -> None:
+    from playwright.sync_api import sync_playwright
+
+    over = notice(reason="recovered", ended_at=NOON + timedelta(hours=3), ended_value=0.02)
+    others = [notice(severity=severity) for severity in ("low", "medium", "high")]
+    for notices in ([notice()], [over], [notice(), over, *others]):
+        post(*notices)
+    pages = [mail.get_body(("html",)).get_content() for _, mail in inbox.mails]  # pyright: ignore
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
+        for scheme, is_dark in (("light", False), ("dark", True)):
+            for width in (320, 480, 700):
+                tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # pyright: ignore
+                for page in pages:
+                    tab.set_content(page)
+                    found = tab.evaluate(LEGIBILITY)
+                    assert found["texts"] > 5
+                    assert found["worst"][0] >= 4.5, (scheme, found["worst"])
+                    assert (found["background"] < 0.1) == is_dark
+                    assert found["width"] == width
+                tab.close()
+        browser.close()
 
 
 def test_mails_about_an_alert_are_one_thread(post: Callable[..., None], inbox: Inbox) -> None:
