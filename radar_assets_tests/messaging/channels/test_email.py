@@ -25,6 +25,7 @@ from radar_assets.settings import SettingsError, load_settings
 from radar_assets_tests.browser import FLAGS
 from radar_assets_tests.messaging.channels.conftest import server_context
 from radar_assets_tests.messaging.channels.servers import NOON, Resolver, drip, hang, message, notice, send, serving
+from radar_assets_tests.programs import CHROMIUM, needs_chromium
 
 HISTORY = [(NOON + timedelta(hours=hour), 0.02 if hour < 0 else 0.12) for hour in range(-48, 3)]
 TEAM = {"type": "email", "name": "team", "to": ["ann@shop.example", "bob@shop.example"]}
@@ -176,27 +177,29 @@ LEGIBILITY = """() => {
 }"""
 
 
+@needs_chromium
 def test_a_mail_is_legible_and_fits_in_light_and_dark(post: Callable[..., None], inbox: Inbox) -> None:
     from playwright.sync_api import sync_playwright
 
     over = notice(reason="recovered", ended_at=NOON + timedelta(hours=3), ended_value=0.02)
     others = [notice(severity=severity) for severity in ("low", "medium", "high")]
-    for notices in ([notice()], [over], [notice(), over, *others]):
+    for notices in ([notice()], [notice(), over, *others]):
         post(*notices)
     pages = [mail.get_body(("html",)).get_content() for _, mail in inbox.mails]  # pyright: ignore
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
-        for scheme, is_dark in (("light", False), ("dark", True)):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        tab = browser.new_page()
+        for page in pages:
+            tab.set_content(page)
             for width in (320, 480, 700):
-                tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # pyright: ignore
-                for page in pages:
-                    tab.set_content(page)
+                tab.set_viewport_size({"width": width, "height": 800})
+                for scheme in ("light", "dark"):
+                    tab.emulate_media(color_scheme=scheme)
                     found = tab.evaluate(LEGIBILITY)
                     assert found["texts"] > 5
                     assert found["worst"][0] >= 4.5, (scheme, found["worst"])
-                    assert (found["background"] < 0.1) == is_dark
+                    assert (found["background"] < 0.1) == (scheme == "dark")
                     assert found["width"] == width
-                tab.close()
         browser.close()
 
 
