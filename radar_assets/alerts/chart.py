@@ -81,13 +81,13 @@ def specification(notice: Notice, history: Sequence[tuple[datetime, float]]) -> 
         .mark_rect(color=_BREACH, opacity=0.09)
         .encode(x=alt.X("from:T", scale=alt.Scale(type="utc")), x2="to:T")
     )
-    history = alt.Chart(alt.Data(values=rows)).mark_line(color=_LINE, strokeWidth=1.8).encode(time, value)
+    course = alt.Chart(alt.Data(values=rows)).mark_line(color=_LINE, strokeWidth=1.8).encode(time, value)
     points = (
         alt.Chart(alt.Data(values=[row for row in rows if row["broken"] and row["value"] is not None]))
         .mark_circle(color=_BREACH, size=38, opacity=1)
         .encode(time, value)
     )
-    layers: list[Any] = [band, *_curves(notice, values, before, step, time, value), history, points]
+    layers: list[Any] = [band, *_curves(notice, values, before, step, time, value), course, points]
     if notice.operator != "change_pct":
         threshold = alt.Chart(alt.Data(values=[{"value": notice.threshold, "text": limit(notice)}]))
         layers += [
