@@ -95,8 +95,9 @@ def _due(alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, con
     is_firing, is_recent = alert.state == "firing", alert.ended_at >= now - context.max_age
     if alert.announced_at is None:
         if is_recent and (is_firing or is_growing) and not _was_announced(alert, known):
-            due.append("fired")
+            due.append("fired" if is_firing else "fired_and_recovered")
             alert.announced_at = now
+            alert.recovered_at = None if is_firing else now
     elif (
         alert.recovered_at and is_firing and is_recent and alert.covered_until and alert.ended_at > alert.covered_until
     ):
@@ -179,10 +180,11 @@ class _Batch:
         self._sent[counted_by] += 1
         created_at = self._context.now + len(self._rows) * ORDER
         # A recovery is announced again only after further windows were, and a reminder only after time has passed.
-        stamp = "" if reason == "fired" else f":{alert.covered_until:%Y%m%dT%H%M%S}"
+        first = reason in ("fired", "fired_and_recovered")
+        stamp = "" if first else f":{alert.covered_until:%Y%m%dT%H%M%S}"
         stamp += f":{self._context.now:%Y%m%dT%H%M%S}" if reason == "still_firing" else ""
         for channel in self._channels:
-            key = f"{alert.id}:{reason}{stamp}"
+            key = f"{alert.id}:{'fired' if first else reason}{stamp}"
             thread = thread_id(alert.id)
             row = new_delivery(KIND, channel, key, notice.severity, counted_by, [content], created_at, thread_id=thread)
             self._rows.append(row)
@@ -211,7 +213,7 @@ class _Batch:
 
 def notice_of(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Notice:
     """The facts of an alert, as an announcement would state them."""
-    details = alert.details
+    details, ending = alert.details, alert.details.get("ending") or {}
     metric = context.metrics.get(rule.metric) if rule.metric else None
     check = f"/assets/{quote(context.asset)}?view=checks&checkDetail={quote(rule.name)}"
     return Notice.model_validate(
@@ -235,6 +237,8 @@ def notice_of(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Not
             "ended_at": alert.ended_at if alert.state == "resolved" else None,
             **{name: details.get(name) for name in ("window_start", "window_end", "value", "baseline", "usual")},
             "threshold": details.get("threshold") or 0,
+            "ended_value": ending.get("value"),
+            "ended_baseline": ending.get("baseline"),
             "text": details.get("text") or "",
             "check_url": f"{context.ui_url.rstrip('/')}{check}" if context.ui_url else None,
         }

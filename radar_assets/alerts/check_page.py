@@ -10,10 +10,10 @@ import dagster as dg
 from radar_assets.alerts import text_chart
 from radar_assets.alerts.evaluation import is_about_rises
 from radar_assets.alerts.findings import Breach
-from radar_assets.alerts.measuring import history
+from radar_assets.alerts.measuring import history, recent
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import WINDOWS, Rule
-from radar_assets.alerts.wording import headline, limit, number, usual
+from radar_assets.alerts.wording import condition, headline, limit, number, usual
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape
 from radar_assets.metrics.registry import Metric
@@ -93,7 +93,7 @@ def _chart_of_breach(
 ) -> list[str]:
     """The values of the project up to the breach, with the threshold in the metric's unit."""
     try:
-        values = history(lakehouse, notice, list(metrics.values()))
+        values = recent(notice, history(lakehouse, notice, list(metrics.values())))
     except Exception:
         # The result is worth recording without its chart.
         logger.exception("The values around the breach of %s could not be read", notice.rule)
@@ -164,27 +164,6 @@ def _since(breaches: Iterable[Breach], step: timedelta) -> dict[tuple[str, str, 
     return found
 
 
-_WORDS = {"gt": "above", "gte": "at or above", "lt": "below", "lte": "at or below", "eq": "equal to"}
-_LENGTHS = {"5m": "five minutes", "1h": "an hour", "1d": "a day"}
-_WATCHED = {
-    "failed_runs": "No run has failed for good.",
-    "stuck_runs": "No run is started and silent.",
-    "late_partitions": "No partition is late or missing.",
-    "daemon": "The daemon is alive.",
-}
-
-
 def summary(rule: Rule, metrics: Mapping[str, Metric]) -> str:
-    """A rule in words, as what holds while its check passes."""
-    if rule.watch:
-        return _WATCHED[rule.watch]
-    metric = metrics.get(rule.metric or "")
-    title = metric.title if metric else rule.metric
-    threshold = 0.0 if rule.threshold is None else rule.threshold
-    if rule.operator == "change_pct":
-        before = "the one before" if rule.against == "previous" else "that of the same weekday"
-        verb = "fallen" if threshold < 0 else "risen"
-        text = f"{title} of {_LENGTHS[rule.window]} has not {verb} by {abs(threshold):g} % against {before}"
-    else:
-        text = f"{title} of {_LENGTHS[rule.window]} is not {_WORDS[rule.operator]} {threshold:g}"
-    return f"{text}, {rule.for_windows} times in a row." if rule.for_windows > 1 else f"{text}."
+    """A rule in a sentence."""
+    return f"Fires when {condition(rule, metrics)}."

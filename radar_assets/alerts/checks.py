@@ -160,6 +160,8 @@ def _verdicts(
     failures: list[Exception],
 ) -> Iterator[Verdict]:
     """The verdicts on rules. Errors of platform rules are added to `failures`."""
+    from radar_assets.alerts import records
+
     judged: dict[WindowName, list[Rule]] = {}
     for rule in rules:
         if rule.watch:
@@ -169,9 +171,10 @@ def _verdicts(
                 failures.append(error)
         else:
             judged.setdefault(rule.window, []).append(rule)
+    firing = records.firing_projects(store) if judged else ()
     for window, of_window in judged.items():
         span, is_latest = judged_span(context.run.tags, window, now - settling_time(lakehouse))
-        for judgement in evaluate(lakehouse, of_window, metrics, span, now):
+        for judgement in evaluate(lakehouse, of_window, metrics, span, now, firing):
             yield verdict_of(judgement, span, is_latest=is_latest)
 
 

@@ -1,13 +1,18 @@
-"""Episodes: groups breaches into runs of adjacent windows, and assigns these to alerts.
+"""Episodes: groups breaches into runs without a window that kept the rule, and assigns these to alerts.
 
 Pure functions over spans of time and alerts. `ledger.py` stores the result, `announcements.py` announces it.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from radar_assets.store.models import Alert
+
+MAX_GAP = timedelta(days=3)
+"""How long an alert continues without judged windows, which is longer than a weekend. A breach after that is a new alert, so that a
+backfill of months ago is not joined with today."""
 
 
 @dataclass(frozen=True, order=True)
@@ -16,16 +21,18 @@ class Stretch:
 
     Attributes:
         owner: id of the alert; None for a new breach.
+        is_open: whether its alert is firing, so that no window after its end is known to have kept the rule.
     """
 
     start: datetime
     end: datetime
     owner: str | None = None
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
 class Episode:
-    """Stretches that touch each other, in order."""
+    """Stretches without a window that kept the rule in between, in order."""
 
     stretches: tuple[Stretch, ...]
 
@@ -45,17 +52,43 @@ class Episode:
         return {stretch.owner for stretch in self.stretches if stretch.owner}
 
 
-def episodes(stretches: Sequence[Stretch]) -> list[Episode]:
-    """Group stretches into episodes, in order. Windows that are unknown or have no breach separate episodes."""
+def episodes(
+    stretches: Sequence[Stretch], kept: Sequence[datetime] = (), unknown: Collection[datetime] = ()
+) -> list[Episode]:
+    """Group stretches into episodes, in order.
+
+    A window that kept the rule separates episodes. One without enough data does not: within an alert, after one that is firing
+    (for up to `MAX_GAP`), or if it was requested and could not be judged.
+
+    Args:
+        kept: starts of the windows that kept the rule, in order.
+        unknown: starts of the windows that were requested and could not be judged.
+    """
     runs: list[list[Stretch]] = []
-    end = datetime.min
+    end, last = datetime.min, None
     for stretch in sorted(stretches, key=lambda stretch: (stretch.start, stretch.end)):
-        if runs and stretch.start <= end:
+        if last and (stretch.start <= end or _continues(last, end, stretch, kept, unknown)):
             runs[-1].append(stretch)
         else:
             runs.append([stretch])
-        end = max(end, stretch.end)
+        if stretch.end > end:
+            end, last = stretch.end, stretch
     return [Episode(tuple(parts)) for parts in runs]
+
+
+def _continues(
+    last: Stretch, end: datetime, stretch: Stretch, kept: Sequence[datetime], unknown: Collection[datetime]
+) -> bool:
+    """Whether a stretch continues the episode that ended before it, over windows without enough data."""
+    place = bisect_left(kept, end)
+    if place < len(kept) and kept[place] < stretch.start:
+        return False
+    if last.owner is not None and last.owner == stretch.owner:
+        return True
+    if last.is_open and stretch.start - end <= MAX_GAP:
+        return True
+    step = stretch.end - stretch.start
+    return all(end + index * step in unknown for index in range((stretch.start - end) // step))
 
 
 def assign(episodes: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Episode, Alert | None]]:

@@ -4,12 +4,12 @@ All rules with the same window length are judged together, for all their project
 to `ledger.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.findings import Breach, Findings, Kept
 from radar_assets.alerts.measuring import LAYER, MEMORY, TABLE, earlier, measure, measures, reached, relation
 from radar_assets.alerts.rules import ALL_PROJECTS, WINDOWS, Rule, WindowName
 from radar_assets.events.contract import CLOCK_TOLERANCE
@@ -65,6 +65,15 @@ class _Lens(NamedTuple):
     plan: tuple[tuple[datetime, ...], tuple[datetime, ...]]
 
 
+class _Answers(NamedTuple):
+    """The rows of the statements."""
+
+    broken: Sequence[Mapping[str, Any]]
+    judged: Sequence[Mapping[str, Any]]
+    trends: Sequence[Mapping[str, Any]]
+    kept: Sequence[Mapping[str, Any]]
+
+
 def settling_time(lakehouse: Lakehouse) -> timedelta:
     """How long after its end a window can't be judged, because its last lines are in a segment that the collector has yet to close."""
     return timedelta(seconds=lakehouse.settings.segment_age_s + 20)
@@ -93,7 +102,12 @@ def asked_windows(rule: Rule, span: Window, ended: datetime) -> list[Window]:
 
 
 def evaluate(
-    lakehouse: Lakehouse, rules: Sequence[Rule], metrics: Sequence[Metric], span: Window, now: datetime
+    lakehouse: Lakehouse,
+    rules: Sequence[Rule],
+    metrics: Sequence[Metric],
+    span: Window,
+    now: datetime,
+    firing: Collection[tuple[str, str]] = (),
 ) -> list[Judgement]:
     """Judge rules over the windows of a span, and over later windows that depend on them.
 
@@ -102,6 +116,7 @@ def evaluate(
         metrics: the registry.
         span: of time; windows that have not ended by `now` are left out.
         now: naive, UTC.
+        firing: rules and project ids of firing alerts, for which the values that end them are returned.
 
     Returns:
         One judgement per rule, in order.
@@ -138,19 +153,25 @@ def evaluate(
     lens_indexes = {lens: index for index, lens in enumerate(dict.fromkeys(lenses))}
     wanted = [registered[name] for name in sorted({"events", *(lens.metric for lens in lenses)})]
     measured, omitted = measure(lakehouse, tables[TABLE[window]], window, wanted, reached(needed, WINDOWS[window]))
+    followed = [(index, project) for index, rule in enumerate(rules) for name, project in firing if name == rule.name]
     inputs = {
         "measured": measured,
         "earlier": earlier(lakehouse, window, wanted, needed),
         **_rule_inputs(rules, [lens_indexes[lens] for lens in lenses], list(lens_indexes), wanted),
+        "firing": relation(
+            rule=("int", [index for index, _ in followed]), project_id=("text", [project for _, project in followed])
+        ),
         "unsettled": relation(window_start=("timestamp", sorted(unsettled))),
     }
     step_us = WINDOWS[window] // MICROSECOND
     with lakehouse.engine.session(inputs) as session:
         session.keep(load_model(LAYER, "measurements"), {"step_us": step_us, "memory_days": MEMORY // DAY})
         session.keep(load_model(LAYER, "judgements"), {"step_us": step_us})
-        broken, judged, trends = (
-            session.query(load_model(LAYER, name)).to_pylist()
-            for name in ("breaches", "judged_windows", "worst_values")
+        answers = _Answers(
+            *(
+                session.query(load_model(LAYER, name)).to_pylist()
+                for name in ("breaches", "judged_windows", "worst_values", "kept_values")
+            )
         )
     late = [
         [
@@ -160,7 +181,7 @@ def evaluate(
         ]
         for windows, lens in zip(asked, lenses, strict=True)
     ]
-    return _judgements(rules, [lens_indexes[lens] for lens in lenses], asked, late, broken, judged, trends)
+    return _judgements(rules, [lens_indexes[lens] for lens in lenses], asked, late, answers)
 
 
 def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
@@ -286,20 +307,18 @@ def _judgements(
     lens_of_rule: Sequence[int],
     asked: Sequence[Sequence[Window]],
     late: Sequence[Sequence[Window]],
-    broken: Sequence[Mapping[str, Any]],
-    judged: Sequence[Mapping[str, Any]],
-    trends: Sequence[Mapping[str, Any]],
+    answers: _Answers,
 ) -> list[Judgement]:
     """The results of the statements, by rule."""
     step = rules[0].step
     seen: dict[int, dict[tuple[str, str], Sequence[Window]]] = {}
-    for row in judged:
+    for row in answers.judged:
         windows = tuple(Window(start, start + step) for start in row["window_starts"])
         projects = ((project, "") for project in row["project_ids"])
         seen.setdefault(row["lens"], {}).update(dict.fromkeys(projects, windows))
     breaches: list[list[Breach]] = [[] for _ in rules]
     unclear: list[set[tuple[str, datetime]]] = [set() for _ in rules]
-    for row in broken:
+    for row in answers.broken:
         index, project, start = row["rule"], row["project_id"], row["window_start"]
         if not row["is_breach"]:
             unclear[index].add((project, start))
@@ -316,8 +335,11 @@ def _judgements(
             )
         )
     trend: list[list[tuple[datetime, float]]] = [[] for _ in rules]
-    for row in trends:
+    for row in answers.trends:
         trend[row["rule"]].append((row["window_start"], row["value"]))
+    kept: list[dict[tuple[str, datetime], Kept]] = [{} for _ in rules]
+    for row in answers.kept:
+        kept[row["rule"]][row["project_id"], row["window_start"]] = Kept(row["value"], row["baseline"])
     judgements = []
     for index, rule in enumerate(rules):
         own = seen.get(lens_of_rule[index], {})
@@ -331,5 +353,6 @@ def _judgements(
                 own[project, ""] = left
             else:
                 del own[project, ""]
-        judgements.append(Judgement(Findings(rule, own, breaches[index]), asked[index], late[index], trend[index]))
+        findings = Findings(rule, own, breaches[index], asked[index], kept[index])
+        judgements.append(Judgement(findings, asked[index], late[index], trend[index]))
     return judgements

@@ -1,7 +1,7 @@
 """The result of evaluating a rule, which the ledger records and announces."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from radar_assets.alerts.rules import Rule
@@ -38,6 +38,14 @@ class Breach:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The value of a window that kept the rule, and the value that it is compared with, if any."""
+
+    value: float
+    baseline: float | None = None
+
+
+@dataclass(frozen=True)
 class Findings:
     """The findings of judging a rule, which the ledger records.
 
@@ -45,8 +53,12 @@ class Findings:
         judged: the judged windows of each project, in order, possibly with gaps. A missing project was not judged, so its alerts
             don't change.
         breaches: the judged windows that broke the rule, by project and window. All other judged windows kept it.
+        asked: the requested windows. Those that were not judged have too little data.
+        kept: values of windows that kept the rule, by project and start, for projects with a firing alert.
     """
 
     rule: Rule
     judged: dict[Key, Sequence[Window]]
     breaches: Sequence[Breach]
+    asked: Sequence[Window] = ()
+    kept: Mapping[tuple[str, datetime], Kept] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.alerts.rules import WINDOWS, WindowName
+from radar_assets.alerts.rules import WINDOWS, WindowName, lag_of
 from radar_assets.lakehouse.engines.limits import time_limit_s
 from radar_assets.lakehouse.fallback import OmissionsByWindow, with_fallback
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit, to_unit
@@ -35,7 +35,8 @@ CHART: dict[WindowName, timedelta] = {"5m": timedelta(hours=6), "1h": timedelta(
 def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -> list[tuple[datetime, float]]:
     """The values for the chart of a notice, by start of window, up to the latest window of the alert.
 
-    From the first value on, windows without events have the metric's value over no events. An unknown metric has no values.
+    For rules about changes, these include the values compared with; `recent` leaves out those before the chart. From the first value
+    on, windows without events have the metric's value over no events. An unknown metric has no values.
     """
     registered = {metric.name: metric for metric in metrics}
     metric = registered.get(notice.metric or "")
@@ -44,6 +45,8 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
     step = WINDOWS[notice.window]
     count = CHART[notice.window] // step
     starts = [notice.window_end - offset * step for offset in range(count, 0, -1)]
+    if lag := notice_lag(notice):
+        starts = sorted({*starts, *(start - lag for start in starts)})
     snapshot = lakehouse.snapshot(TABLE[notice.window])
     wanted = [metric] if metric.name == "events" else [metric, registered["events"]]
     rows, _ = measure(lakehouse, snapshot, notice.window, wanted, starts)
@@ -59,6 +62,16 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
         if value is not None:
             points.append((start, value))
     return points
+
+
+def notice_lag(notice: "Notice") -> timedelta:
+    """How far before a window the one lies that a notice compares it with; zero without one."""
+    return lag_of(notice.operator, notice.against, notice.window)
+
+
+def recent(notice: "Notice", values: Iterable[tuple[datetime, float]]) -> list[tuple[datetime, float]]:
+    """The values that a chart shows, without those that are only compared with."""
+    return [(at, value) for at, value in values if at >= notice.window_end - CHART[notice.window]]
 
 
 def reached(starts: set[datetime], step: timedelta) -> set[datetime]:

@@ -2,8 +2,9 @@
 
 import math
 import uuid
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -54,14 +55,15 @@ def merge(
     rule, judged = findings.rule, findings.judged.get(key, ())
     judged_starts = {window.start for window in judged}
     new = {breach.window.start: breach for breach in breaches}
-    fine = max((window.start for window in judged if window.start not in new), default=None)
+    kept_rule = sorted(judged_starts - new.keys())
+    fine = kept_rule[-1] if kept_rule else None
     stretches: list[Stretch] = []
     for alert in alerts:
         for stretch in stored.get(alert.id, ()):
             if stretch.is_window and stretch.start in judged_starts and stretch.start not in new:
                 changes.dropped.append({"alert": alert.id, "start": stretch.start})
             else:
-                stretches.append(stretch)
+                stretches.append(replace(stretch, is_open=alert.state == "firing"))
     kept = {stretch.start: stretch for stretch in stretches if isinstance(stretch, StoredStretch) and stretch.is_window}
     stretches += [Stretch(start, breach.window.end) for start, breach in new.items() if start not in kept]
     # Captured before any of them changes.
@@ -72,7 +74,8 @@ def merge(
     }
     after: list[Alert] = []
     growing: set[str] = set()
-    for episode, known in assign(episodes(stretches), alerts):
+    unknown = {window.start for window in findings.asked} - judged_starts
+    for episode, known in assign(episodes(stretches, kept_rule, unknown), alerts):
         alert = known or Alert(id=str(uuid.uuid4()), rule=rule.name, project_id=key[0], subject=key[1], updated_at=now)
         if known is None:
             changes.inserted.append(alert)
@@ -83,8 +86,9 @@ def merge(
         if known is None or any(stretch.start in new for stretch in episode.stretches):
             set_field(alert, "kind", rule.kind)
             set_field(alert, "severity", rule.severity)
-        set_field(alert, "details", _latest_details(episode, new, kept, past))
         _set_state(alert, episode, fine, past, now)
+        details = _latest_details(episode, new, kept, past)
+        set_field(alert, "details", _ended(details, alert, key, findings, kept_rule))
         for stretch in episode.stretches:
             breach = new.get(stretch.start)
             if breach and not _equal(kept.get(stretch.start), breach):
@@ -152,6 +156,25 @@ def _latest_details(
         "value": _finite(window.value) if window else None,
         "threshold": window.threshold if window else 0,
     }
+
+
+def _ended(
+    details: Mapping[str, Any], alert: Alert, key: Key, findings: Findings, kept_rule: Sequence[datetime]
+) -> Mapping[str, Any]:
+    """The numbers of the latest window and, once the alert is over, of the first one after it that kept the rule, if known."""
+    numbers = {name: value for name, value in details.items() if name != "ending"}
+    if alert.state == "firing":
+        return numbers
+    place = bisect_left(kept_rule, alert.ended_at)
+    at = kept_rule[place] if place < len(kept_rule) else None
+    known = details.get("ending")
+    if at is None or (known and known["window_start"] <= at.isoformat()):
+        return details
+    ending = findings.kept.get((key[0], at))
+    if ending is None:
+        return numbers
+    values = {"value": _finite(ending.value), "baseline": _finite(ending.baseline)}
+    return {**numbers, "ending": {"window_start": at.isoformat(), **values}}
 
 
 def _details(breach: Breach) -> dict[str, Any]:

@@ -3,22 +3,24 @@
 from datetime import datetime
 from typing import Literal
 
-from radar_assets.alerts.rules import FrozenModel, Kind, Operator, Severity, WindowName
+from radar_assets.alerts.rules import Against, FrozenModel, Kind, Operator, Severity, WindowName
 
 KIND = "alert"
 """Kind of the deliveries whose contents are notices."""
-Reason = Literal["fired", "still_firing", "recovered", "test"]
+Reason = Literal["fired", "still_firing", "recovered", "fired_and_recovered", "test"]
 
 
 class Notice(FrozenModel):
     """One announcement of one alert, with everything that is said about it. Times are naive, UTC.
 
     Attributes:
-        reason: `test` for messages that try out a channel.
+        reason: `fired_and_recovered` for an alert that was over when it was found; `test` for messages that try out a channel.
         project_id, project_name: empty for platform alerts.
         metric, metric_title, unit: None for platform alerts.
         window_start, window_end: the latest window that broke the rule.
         usual: lowest and highest value of the same hour and weekday in the four weeks before.
+        ended_value, ended_baseline: value of the window that ended the alert, and the value that it is compared with; None while
+            it lasts.
         text: what happened, for platform alerts.
         check_url: the rule's check in the UI; None if RADAR_UI_URL is not set.
     """
@@ -37,7 +39,7 @@ class Notice(FrozenModel):
     unit: str | None = None
     window: WindowName = "1h"
     operator: Operator = "gt"
-    against: Literal["previous", "same_weekday"] = "same_weekday"
+    against: Against = "same_weekday"
     started_at: datetime
     window_start: datetime
     window_end: datetime
@@ -46,8 +48,15 @@ class Notice(FrozenModel):
     threshold: float = 0
     baseline: float | None = None
     usual: tuple[float, float] | None = None
+    ended_value: float | None = None
+    ended_baseline: float | None = None
     text: str = ""
     check_url: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the alert has ended."""
+        return self.reason in ("recovered", "fired_and_recovered")
 
 
 def trial_notice(now: datetime) -> Notice:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from radar_assets.alerts.notices import Notice, Reason
-from radar_assets.alerts.rules import Kind, Operator, Severity, WindowName
+from radar_assets.alerts.rules import Against, Kind, Operator, Severity, WindowName
 from radar_assets.alerts.wording import describe
 from radar_assets.messaging.channels.webhook import Body
 
@@ -18,7 +18,10 @@ class Alert(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Alert")
 
     id: str = Field(description="Of the alert; the same in all messages about it.")
-    reason: Reason = Field(description="`test` for messages that try out the channel.")
+    reason: Reason = Field(
+        description="`fired_and_recovered` for an alert that was over when it was found, instead of one message for each; "
+        "`test` for messages that try out the channel."
+    )
     headline: str = Field(description="What happened, in one line for people.")
     rule: str
     description: str = Field(description="Description of the rule; may be empty.")
@@ -38,11 +41,15 @@ class Alert(BaseModel):
     ended_at: AwareDatetime | None = Field(description="When it ended; null while it lasts.")
     value: float | None = Field(description="Of the latest window that broke the rule; null if it had none.")
     operator: Operator
-    against: Literal["previous", "same_weekday"] = Field(
+    against: Against = Field(
         description="For `change_pct`, the window compared with: the one before, or the one a week before."
     )
     threshold: float = Field(description="For `change_pct`, in percent.")
     baseline: float | None = Field(description="For `change_pct`, the value of the window compared with.")
+    ended_value: float | None = Field(description="Value of the window that ended it; null if unknown.")
+    ended_baseline: float | None = Field(
+        description="For `change_pct`, what that value is compared with; null if unknown."
+    )
     usual_low: float | None = Field(description="Lowest value of the same hour and weekday in the four weeks before.")
     usual_high: float | None = Field(description="Highest value of these.")
     check_url: str | None = Field(description="The rule's check in the UI.")
@@ -77,6 +84,8 @@ class Alert(BaseModel):
             against=notice.against,
             threshold=notice.threshold,
             baseline=notice.baseline,
+            ended_value=notice.ended_value,
+            ended_baseline=notice.ended_baseline,
             usual_low=low,
             usual_high=high,
             check_url=notice.check_url,
@@ -96,7 +105,14 @@ class AlertBody(Body):
 
     model_config = ConfigDict(title="Radar webhook")
 
-    type: Literal["alert.fired", "alert.still_firing", "alert.recovered", "alert.test", "alerts.digest"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    type: Literal[
+        "alert.fired",
+        "alert.still_firing",
+        "alert.recovered",
+        "alert.fired_and_recovered",
+        "alert.test",
+        "alerts.digest",
+    ]  # pyright: ignore[reportIncompatibleVariableOverride]
     data: Data
 
 

@@ -87,6 +87,15 @@ def firing_subjects(store: Store, rule: str) -> list[str]:
         )
 
 
+def firing_projects(store: Store) -> list[tuple[str, str]]:
+    """Rules and project ids of the firing alerts of projects."""
+    with store.session(read_only=True) as session:
+        query = (
+            sa.select(Alert.rule, Alert.project_id).where(Alert.state == "firing", Alert.project_id != "").distinct()
+        )
+        return [(rule, project) for rule, project in session.execute(query)]
+
+
 def mark(session: Session, moments: Collection[datetime]) -> None:
     """Mark the hours of these moments as ones in which alerts have changed."""
     hours = sorted({Window.of_hour(moment).start for moment in moments})

@@ -43,7 +43,7 @@ def render(draft: Draft, history: History = lambda _: ()) -> Message:
         payload=data,
     )
     if len(notices) > 1:
-        ongoing = [SEVERITIES.index(notice.severity) for notice in notices if notice.reason != "recovered"]
+        ongoing = [SEVERITIES.index(notice.severity) for notice in notices if not notice.is_over]
         headline = _digest_headline(notices)
         return message(
             subject=line(headline, MAX_SUBJECT),
@@ -76,10 +76,10 @@ def thread_id(alert_id: str) -> str:
 
 
 def by_severity(notices: Sequence[Notice]) -> list[Notice]:
-    """Notices with the most severe first and recovered ones last."""
+    """Notices with the most severe first and ended ones last."""
     return sorted(
         notices,
-        key=lambda notice: (notice.reason == "recovered", -SEVERITIES.index(notice.severity), notice.started_at),
+        key=lambda notice: (notice.is_over, -SEVERITIES.index(notice.severity), notice.started_at),
     )
 
 
@@ -121,12 +121,12 @@ def _item(notice: Notice) -> Item:
 
 
 def _is_good(notice: Notice) -> bool:
-    return notice.reason in ("recovered", "test")
+    return notice.is_over or notice.reason == "test"
 
 
 def _digest_headline(notices: Sequence[Notice]) -> str:
-    counts = Counter(notice.severity for notice in notices if notice.reason != "recovered")
-    over = sum(notice.reason == "recovered" for notice in notices)
+    counts = Counter(notice.severity for notice in notices if not notice.is_over)
+    over = sum(notice.is_over for notice in notices)
     parts = [f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity]]
     parts += [f"{over} recovered"] if over else []
     projects = sorted({line(project(notice), 30) for notice in notices if notice.project_id})

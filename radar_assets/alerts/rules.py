@@ -30,6 +30,7 @@ Operator = Literal["gt", "gte", "lt", "lte", "eq", "change_pct"]
 Severity = Priority
 SEVERITIES = PRIORITIES
 Kind = Literal["threshold", "error", "anomaly"]
+Against = Literal["previous", "same_weekday"]
 Watch = Literal["failed_runs", "stuck_runs", "late_partitions", "daemon"]
 ALL_PROJECTS = "*"
 
@@ -104,6 +105,13 @@ class FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def lag_of(operator: Operator, against: Against, window: WindowName) -> timedelta:
+    """How far before a window the one lies that it is compared with; zero without one."""
+    if operator != "change_pct":
+        return timedelta(0)
+    return WINDOWS[window] if against == "previous" else timedelta(days=7)
+
+
 class QuietHours(FrozenModel):
     """Hours in which only critical alerts are announced. Others are announced at the end of the hours if they last.
 
@@ -176,7 +184,7 @@ class Rule(FrozenModel):
     window: WindowName = "1h"
     operator: Operator = "gt"
     threshold: Number | None = None
-    against: Literal["previous", "same_weekday"] = "same_weekday"
+    against: Against = "same_weekday"
     minimum: Annotated[Number, Field(ge=0)] = 0
     severity: Severity = "medium"
     for_windows: int = Field(default=1, ge=1, le=100, alias="for")
@@ -194,9 +202,7 @@ class Rule(FrozenModel):
     @property
     def lag(self) -> timedelta:
         """How far before a window the one lies that it is compared with; zero without one."""
-        if self.operator != "change_pct":
-            return timedelta(0)
-        return self.step if self.against == "previous" else timedelta(days=7)
+        return lag_of(self.operator, self.against, self.window)
 
     def judges(self, project_id: str) -> bool:
         """Whether the rule applies to a project."""

@@ -1,13 +1,15 @@
-"""The words of notices: numbers, times and sentences that people read at a glance."""
+"""The words of notices and rules: numbers, times and sentences that people read at a glance."""
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from radar_assets.alerts.notices import Notice, Reason
-from radar_assets.alerts.rules import Operator, WindowName
+from radar_assets.alerts.rules import WINDOWS, Against, Operator, Rule, Watch, WindowName
 from radar_assets.messaging.plain_text import line
+from radar_assets.metrics.registry import Metric
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ _STATES: dict[Reason, str] = {
     "fired": "Firing",
     "still_firing": "Still firing",
     "recovered": "Recovered",
+    "fired_and_recovered": "Over",
     "test": "Test",
 }
 _RELATIONS: dict[Operator, str] = {
@@ -46,7 +49,32 @@ _RELATIONS: dict[Operator, str] = {
 }
 _LENGTHS: dict[WindowName, str] = {"5m": "5 minutes", "1h": "hour", "1d": "day"}
 _SAME: dict[WindowName, str] = {"5m": "time and weekday", "1h": "hour and weekday", "1d": "weekday"}
+_PER: dict[WindowName, str] = {"5m": "in 5 minutes", "1h": "an hour", "1d": "a day"}
+_IN: dict[WindowName, str] = {"5m": "in 5 minutes", "1h": "in an hour", "1d": "in a day"}
+_COMPARED: dict[tuple[Against, WindowName], str] = {
+    ("previous", "5m"): "the 5 minutes before",
+    ("previous", "1h"): "the hour before",
+    ("previous", "1d"): "the day before",
+    ("same_weekday", "5m"): "last week",
+    ("same_weekday", "1h"): "last week",
+    ("same_weekday", "1d"): "last week",
+}
+_COMPARED_IN_FULL: dict[tuple[Against, WindowName], str] = {
+    ("same_weekday", "5m"): "the same time last week",
+    ("same_weekday", "1h"): "the same hour last week",
+    ("same_weekday", "1d"): "the same day last week",
+}
+_WATCHED: dict[Watch, str] = {
+    "failed_runs": "a run has failed after its retries",
+    "stuck_runs": "a run is running but has logged nothing for a while",
+    "late_partitions": "a partition is late or missing",
+    "daemon": "the daemon sends no heartbeat",
+}
+_FORMATTED = (None, "ratio", "s", "currency")
+"""Units that the number shows, or that it needs none of."""
 _MAX_NAME = 80
+_SHORT_ID = 8
+"""Characters of an id in a command. They make an id unique among billions; if not, the command says so."""
 
 
 def number(value: float | None, unit: str | None = None) -> str:
@@ -83,9 +111,10 @@ def moment(at: datetime, *, day: bool = True) -> str:
 
 def describe(notice: Notice) -> Words:
     """The words of a notice."""
+    id = line(notice.alert_id, 60)[:_SHORT_ID]
     silence = (
-        (f"radar alerts ack {line(notice.alert_id, 60)}", "stops the reminders"),
-        (f"radar alerts snooze {line(notice.alert_id, 60)}", "silences it for a while"),
+        (f"radar alerts ack {id}", "stops the reminders"),
+        (f"radar alerts snooze {id}", "silences it for a while"),
     )
     link = notice.check_url or ""
     return Words(
@@ -94,7 +123,7 @@ def describe(notice: Notice) -> Words:
         description=line(notice.description),
         facts=tuple(_facts(notice)),
         link=link if re.fullmatch(r"https?://[!-~]{1,2000}", link) else "",
-        silence=() if notice.reason in ("recovered", "test") else silence,
+        silence=() if notice.is_over or notice.reason == "test" else silence,
     )
 
 
@@ -103,49 +132,105 @@ def headline(notice: Notice) -> str:
         return "This is how alerts arrive here; nothing is wrong"
     if notice.metric is None:
         happened = line(notice.text) or line(notice.subject) or notice.rule
-        return f"{happened} (over)" if notice.reason == "recovered" else happened
-    title = line(notice.metric_title or notice.metric, _MAX_NAME)
-    of = f"{title} of {project(notice)}" if notice.project_id else title
-    value = number(notice.value, notice.unit)
+        return f"{happened} (over)" if notice.is_over else happened
+    metric = line(notice.metric_title or notice.metric, _MAX_NAME)
+    return _placed(project(notice), _happened(notice, metric))
+
+
+def _happened(notice: Notice, metric: str) -> str:
+    """What happened to a metric, such as `0 visitors, down 100% on last week (47)`."""
+    if notice.reason == "fired_and_recovered":
+        verb = "were" if _is_counted(metric, notice.unit) else "was"
+        return f"{_lowered(metric)} {verb} {limit(notice)} {_stretch(notice)}"
     if notice.reason == "recovered":
-        return f"{of} no longer {limit(notice)}"
+        broken = f"no longer {limit(notice)}"
+        if notice.ended_value is None:
+            return f"{_lowered(metric)} {broken}"
+        return (
+            f"{amount(notice.ended_value, metric, notice.unit)}, {broken}{_parenthesis(notice, notice.ended_baseline)}"
+        )
     if notice.value is None:
-        return f"{of} has no value"
-    change = _change(notice)
+        return f"no value for {_lowered(metric)}"
+    value, change = amount(notice.value, metric, notice.unit), _change(notice)
     if notice.operator == "change_pct" and change is not None:
-        return f"{of} at {value}, {_signed(change)} against {_compared(notice)}"
-    return f"{of} at {value}, {limit(notice)}"
+        moved = f"{'down' if change < 0 else 'up'} {_decimals(abs(change))}%"
+        return f"{value}, {moved} on {_COMPARED[notice.against, notice.window]}{_parenthesis(notice, notice.baseline)}"
+    return f"{value}, {limit(notice)}"
 
 
 def limit(notice: Notice) -> str:
-    """The condition of the rule, such as `above 5%`."""
-    if notice.operator == "change_pct":
-        kind = "down" if notice.threshold < 0 else "up"
-        return f"{kind} {number(abs(notice.threshold))}% or more against {_compared(notice)}"
-    return f"{_RELATIONS[notice.operator]} {number(notice.threshold, notice.unit)}"
+    """The condition of the rule, such as `above 5%` or `60% or more below last week`."""
+    compared = _COMPARED[notice.against, notice.window]
+    return _limit(notice.operator, notice.threshold, notice.unit, compared)
+
+
+def condition(rule: Rule, metrics: Mapping[str, Metric]) -> str:
+    """When a rule fires, such as `visitors an hour are 60% or more below the same hour last week`."""
+    if rule.watch:
+        return _WATCHED[rule.watch]
+    metric = metrics.get(rule.metric or "")
+    title, unit = (metric.title, metric.unit) if metric else (str(rule.metric), None)
+    is_counted = _is_counted(title, unit)
+    compared = _COMPARED_IN_FULL.get((rule.against, rule.window), _COMPARED[rule.against, rule.window])
+    measured = (
+        f"{_lowered(title)} {_PER[rule.window]} are" if is_counted else f"{_lowered(title)} {_IN[rule.window]} is"
+    )
+    text = f"{measured} {_limit(rule.operator, rule.threshold or 0, unit, compared)}"
+    lasting = f"{rule.for_windows} times" if rule.window == "5m" else f"{rule.for_windows} {_LENGTHS[rule.window]}s"
+    return f"{text}, {lasting} in a row" if rule.for_windows > 1 else text
+
+
+def amount(value: float, metric: str, unit: str | None) -> str:
+    """A value of a metric with the name of the metric, such as `1 visitor` or `error rate 12.4%`.
+
+    Args:
+        metric: its title.
+    """
+    shown = number(value, unit)
+    if _is_counted(metric, unit):
+        return f"{shown} {_singular(_lowered(metric)) if shown == '1' else _lowered(metric)}"
+    return f"{_lowered(metric)} {with_unit(value, metric, unit)}"
+
+
+def with_unit(value: float, metric: str, unit: str | None) -> str:
+    """A value of a metric in its unit, unless its title says what it is per."""
+    shown = number(value, unit)
+    if unit in _FORMATTED or " per " in metric:
+        return shown
+    return f"{shown} {_singular(line(unit, 40)) if shown == '1' else line(unit, 40)}"
 
 
 def _facts(notice: Notice) -> list[tuple[str, str]]:
-    facts = [("Where", project(notice))] if notice.project_id else []
-    if notice.subject and notice.metric is None:
-        facts.append(("What", line(notice.subject, 120)))
+    """What the headline does not say."""
     if notice.reason == "test":
         return [("Sent", moment(notice.started_at))]
-    facts.append(("Since" if notice.reason != "recovered" else "When", since(notice)))
+    facts = [("Where", project(notice))] if notice.project_id and notice.metric is None else []
+    if notice.subject and notice.metric is None:
+        facts.append(("What", line(notice.subject, 120)))
+    if notice.reason == "fired_and_recovered" and notice.metric is not None:
+        facts.append(("Lasted", span((notice.ended_at or notice.window_end) - notice.started_at)))
+    else:
+        facts.append(("When" if notice.is_over else "Since", since(notice)))
     if notice.metric is not None:
-        latest = f"{_LENGTHS[notice.window]} from {moment(notice.window_start, day=notice.window != '1d')}"
         if notice.window == "1d":
             latest = f"{notice.window_start:%a} {notice.window_start.day} {notice.window_start:%b %Y} (UTC)"
-        unit = notice.unit if notice.unit not in (None, "ratio", "s", "currency") and notice.value is not None else ""
-        label = "Value" if notice.reason != "recovered" else "Last"
-        facts.append((label, f"{number(notice.value, notice.unit)}{f' {line(unit, 40)}' if unit else ''}, {latest}"))
-        facts.append(("Threshold", limit(notice)))
-        if notice.operator == "change_pct" and notice.baseline is not None:
-            change = _change(notice)
-            moved = f", so {_signed(change)}" if change is not None else ""
-            facts.append(("Before", f"{number(notice.baseline, notice.unit)}, {_compared(notice)}{moved}"))
+        else:
+            latest = f"{_LENGTHS[notice.window]} from {moment(notice.window_start)}"
+        if notice.is_over:
+            value = number(notice.value, notice.unit)
+            if notice.value is not None:
+                value = with_unit(notice.value, notice.metric_title or notice.metric, notice.unit)
+            if notice.operator == "change_pct" and notice.baseline is not None:
+                compared = _COMPARED[notice.against, notice.window]
+                value = f"{value} ({number(notice.baseline, notice.unit)} {compared})"
+            facts.append(("Last", f"{value}, {latest}"))
+        elif notice.window_start != notice.started_at:
+            facts.append(("Latest", latest))
         facts.append(("Usual", usual(notice)))
-    facts.append(("Rule", f"{line(notice.rule, _MAX_NAME)}, severity {notice.severity}"))
+    rule = line(notice.rule, _MAX_NAME)
+    # Of other rules, the headline says the condition.
+    is_said = notice.metric is None or notice.operator != "change_pct" or notice.is_over
+    facts.append(("Rule", rule if is_said else f"{rule}, {limit(notice)}"))
     return facts
 
 
@@ -156,7 +241,7 @@ def project(notice: Notice) -> str:
 
 def since(notice: Notice) -> str:
     """Since when it lasts, or from when to when it lasted."""
-    if notice.reason == "recovered":
+    if notice.is_over:
         end = notice.ended_at or notice.window_end
         until = moment(end, day=end.date() != notice.started_at.date())
         return f"{moment(notice.started_at)} to {until} ({span(end - notice.started_at)})"
@@ -172,7 +257,7 @@ def usual(notice: Notice) -> str:
     text = numbers[0] if numbers[0] == numbers[1] else f"{numbers[0]} to {numbers[1]}"
     text += f" at the same {_SAME[notice.window]} of the four weeks before"
     value = notice.value
-    if value is None or notice.reason == "recovered":
+    if value is None or notice.is_over:
         return text
     if value > high:
         return f"{text}; now {_times(value / high)} the highest" if high > 0 else f"{text}; now above all of them"
@@ -196,13 +281,58 @@ def _change(notice: Notice) -> float | None:
     return (notice.value - notice.baseline) / abs(notice.baseline) * 100
 
 
-def _signed(change: float) -> str:
-    return f"{'down' if change < 0 else 'up'} {_decimals(abs(change))}%"
+def _parenthesis(notice: Notice, baseline: float | None) -> str:
+    """The value compared with, such as ` (47)`; empty without one."""
+    return f" ({number(baseline, notice.unit)})" if notice.operator == "change_pct" and baseline is not None else ""
 
 
-def _compared(notice: Notice) -> str:
-    length = _LENGTHS[notice.window]
-    return f"the {length} before" if notice.against == "previous" else f"the same {length} a week before"
+def _limit(operator: Operator, threshold: float, unit: str | None, compared: str) -> str:
+    if operator == "change_pct":
+        return f"{_decimals(abs(threshold))}% or more {'below' if threshold < 0 else 'above'} {compared}"
+    return f"{_RELATIONS[operator]} {number(threshold, unit)}"
+
+
+def _placed(where: str, what: str) -> str:
+    """What happened, after where; without a place, it begins the sentence."""
+    return f"{where}: {what}" if where else what[:1].upper() + what[1:]
+
+
+def _stretch(notice: Notice) -> str:
+    """When an alert lasted, for a sentence."""
+    step = WINDOWS[notice.window]
+    start, end = notice.started_at, notice.ended_at or notice.window_end
+    if notice.window == "1d":
+        first, last = _date(start), _date(end - step)
+        return f"on {first}" if first == last else f"from {first} to {last}"
+    if start.date() == end.date():
+        return f"on {_date(start)} from {start:%H:%M} to {end:%H:%M}"
+    return f"from {_date(start)}, {start:%H:%M} to {_date(end)}, {end:%H:%M}"
+
+
+def _date(at: datetime) -> str:
+    return f"{at:%a} {at.day} {at:%b}"
+
+
+def _is_counted(metric: str, unit: str | None) -> bool:
+    """Whether the title of a metric names the things that its value counts."""
+    return unit == "events" or (unit not in _FORMATTED and metric.lower().endswith(unit.lower()))
+
+
+def _lowered(title: str) -> str:
+    """A title within a sentence; abbreviations keep their capitals."""
+    first = title.split(" ", maxsplit=1)[0]
+    return title[:1].lower() + title[1:] if first[1:] == first[1:].lower() else title
+
+
+def _singular(noun: str) -> str:
+    """The singular of a count, such as `search without results` of `searches without results`."""
+    head = re.split(r" (?:by|for|from|in|of|on|per|to|with|without) ", noun, maxsplit=1)[0]
+    rest = noun[len(head) :]
+    for ending, singular in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x")):
+        if head.endswith(ending):
+            return head.removesuffix(ending) + singular + rest
+    is_plural = head.endswith("s") and not head.endswith(("ss", "us", "is"))
+    return (head[:-1] if is_plural else head) + rest
 
 
 def _decimals(size: float) -> str:

@@ -91,7 +91,7 @@ def show(alert: str, /) -> None:
     for line in filter(None, (headline, description)):
         console.print(printable(line), style="bold" if line == headline else "", markup=False)
     console.print()
-    print_facts([("Id", found.id), ("State", _state(found, utc_now())), *facts])
+    print_facts([("Id", found.id), ("State", _state(found, utc_now())), ("Severity", found.severity), *facts])
     console.print()
     columns = [Column("window"), Column("value"), Column("threshold")]
     print_list(columns, [(breach.window_start, breach.value, breach.threshold) for breach in breaches])
@@ -127,7 +127,7 @@ def _in_words(store: "Store", alert: "Alert") -> tuple[str, str, list[tuple[str,
         text = str(alert.details.get("text") or "")
         facts = [
             ("Since", moment(alert.started_at)),
-            ("Rule", f"{alert.rule}, severity {alert.severity}; it was removed"),
+            ("Rule", f"{alert.rule}; it was removed"),
         ]
         return f"{alert.rule} of {alert.project_id}" if alert.project_id else alert.rule, text, [*facts, announced]
     context = Context(

@@ -1,6 +1,6 @@
 """`radar rules`: lists the rules in effect, and tests rules on past data."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ from radar_assets.cli.terminal import OPTIONS, err, out
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from radar_assets.alerts.findings import Breach
 
@@ -52,9 +52,9 @@ def list_rules(*, format: Format = "table") -> None:
     format
         Output format.
     """
-    from radar_assets.alerts.check_page import summary
     from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
+    from radar_assets.alerts.wording import condition
     from radar_assets.cli.channels import HOW_TO_DECLARE
     from radar_assets.config import load_metrics
     from radar_assets.metrics.registry import registry
@@ -65,7 +65,7 @@ def list_rules(*, format: Format = "table") -> None:
     columns = [
         Column("title", heading="name", only="table"),
         Column("name", only="data"),
-        Column("summary", heading="holds while"),
+        Column("summary", heading="fires when"),
         Column("severity", rank=1),
         Column("asset", heading="check on", rank=3),
         Column("channels", rank=2),
@@ -75,7 +75,7 @@ def list_rules(*, format: Format = "table") -> None:
         (
             rule.name if rule.enabled else f"{rule.name} (off)",
             rule.name,
-            summary(rule, metrics),
+            condition(rule, metrics),
             rule.severity,
             asset_of(rule),
             rule.channels,
@@ -130,6 +130,7 @@ def test(
         raise UnknownRuleError(f"{name} watches Radar itself, which has no past data to test on")
     lakehouse, now = open_lakehouse(settings), utc_now()
     breaches: list[Breach] = []
+    judged: set[tuple[str, datetime]] = set()
     windows = unsettled = 0
     first = begin = EPOCH + (now - length - EPOCH) // rule.step * rule.step
     while begin < now:
@@ -139,11 +140,14 @@ def test(
             lakehouse, [rule], registry(config.metrics), Window(begin, end), min(now, end + settling_time(lakehouse))
         )
         inside = {window.start for window in judgement.asked if begin <= window.start < end}
+        judged |= {
+            (project, window.start) for (project, _), windows in judgement.findings.judged.items() for window in windows
+        }
         breaches += [breach for breach in judgement.findings.breaches if breach.window.start in inside]
         windows += len(inside)
         unsettled += sum(window.start in inside for window in judgement.unsettled)
         begin = end
-    episodes = episodes_of(breaches, rule.step)
+    episodes = episodes_of(breaches, judged, rule.step)
     if episodes or format != "table":
         print_list(_EPISODE, map(_row, episodes), format)
     times = "once" if len(episodes) == 1 else f"{len(episodes)} times"
@@ -166,12 +170,26 @@ def _row(episode: "list[Breach]") -> tuple[object, ...]:
     return worst.project_id, *span, worst.value or 0, change, worst.threshold, usual, low, high
 
 
-def episodes_of(breaches: "Iterable[Breach]", step: "timedelta") -> "list[list[Breach]]":
-    """Breaches grouped by project and consecutive windows, ordered by their start."""
+def episodes_of(
+    breaches: "Iterable[Breach]", judged: "Collection[tuple[str, datetime]]", step: "timedelta"
+) -> "list[list[Breach]]":
+    """Breaches grouped by project and by windows without one in between that kept the rule, ordered by their start.
+
+    Args:
+        judged: projects and starts of the windows that had enough data.
+    """
+    from radar_assets.alerts.episodes import MAX_GAP
+
     episodes: list[list[Breach]] = []
     for breach in sorted(breaches, key=lambda breach: (breach.project_id, breach.window)):
         last = episodes[-1][-1] if episodes else None
-        if last and last.project_id == breach.project_id and breach.window.start - last.window.start == step:
+        windows_apart = (breach.window.start - last.window.start) // step if last else 0
+        if (
+            last
+            and last.project_id == breach.project_id
+            and breach.window.start - last.window.end <= MAX_GAP
+            and not any((last.project_id, last.window.start + n * step) in judged for n in range(1, windows_apart))
+        ):
             episodes[-1].append(breach)
         else:
             episodes.append([breach])

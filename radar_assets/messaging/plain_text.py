@@ -21,7 +21,8 @@ def line(text: str, max_length: int = 300) -> str:
 def plain_text(message: Message) -> str:
     """A message as plain text; a digest lists at most `MAX_ITEMS`."""
     if not message.items:
-        title = f"{message.status}: {message.headline}" if message.status else message.headline
+        status = message.status if message.is_good else f"{message.status}, {message.priority}"
+        title = f"{status}: {message.headline}" if message.status else message.headline
         return "\n\n".join([title, *("\n".join(lines) for block in message.blocks if (lines := _block(block)))])
     lines = [message.headline, ""]
     for item in message.items[:MAX_ITEMS]:

@@ -23,7 +23,10 @@ class MessagingSettings(EnvironmentSettings):
         default=None,
         description="Mail server: smtp://user:password@host:587 for STARTTLS (?starttls=no turns it off), or smtps:// for TLS.",
     )
-    smtp_from: str | None = Field(default=None, description="Sender address of mails, e.g. alerts@shop.example.")
+    smtp_from: str | None = Field(
+        default=None,
+        description="Sender of mails, e.g. alerts@shop.example or Shop alerts <alerts@shop.example>. Without a name, it is Radar.",
+    )
     allowed_hosts: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(_comma_separated), FormerName("RADAR_ALERT_ALLOWED_HOSTS")
     ] = Field(

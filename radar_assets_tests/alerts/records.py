@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from radar_assets.alerts.announcements import Context
-from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.findings import Breach, Findings, Kept
 from radar_assets.alerts.ledger import Recorded, record
 from radar_assets.alerts.rules import Rule
 from radar_assets.metrics.registry import STANDARD_METRICS
@@ -37,7 +37,10 @@ def window(hour: int) -> Window:
 def judged(
     by: Rule, values: Mapping[int, float | None], project: str = "shop", breaching: Iterable[int] | None = None
 ) -> Findings:
-    """The findings of judging these hours, given their values. Values above the rule's threshold break it."""
+    """The findings of judging these hours, given their values. Values above the rule's threshold break it.
+
+    Hours between them were requested too, but have too little data.
+    """
     over = [hour for hour, value in values.items() if value is not None and value > (by.threshold or 0)]
     return Findings(
         by,
@@ -46,6 +49,8 @@ def judged(
             Breach(project, window(hour), at(hour - by.for_windows + 1), values[hour], by.threshold or 0)
             for hour in sorted(over if breaching is None else breaching)
         ],
+        [window(hour) for hour in range(min(values, default=0), max(values, default=-1) + 1)],
+        {(project, at(hour)): Kept(value) for hour, value in values.items() if value is not None and hour not in over},
     )
 
 

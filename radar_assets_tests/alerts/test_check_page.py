@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from radar_assets.alerts.check_page import describe_result
 from radar_assets.alerts.checks import verdict_of
 from radar_assets.alerts.evaluation import evaluate
+from radar_assets.alerts.measuring import history, recent
 from radar_assets.alerts.text_chart import draw
 from radar_assets.metrics.registry import registry
 from radar_assets.settings import Settings
@@ -12,6 +13,7 @@ from radar_assets.tables import open_lakehouse
 from radar_assets.windows import Window
 from radar_assets_tests.alerts.records import rule
 from radar_assets_tests.alerts.tables import NOON, fill, series
+from radar_assets_tests.messaging.channels.servers import notice
 
 HOUR = timedelta(hours=1)
 DAYS = datetime(2026, 3, 2)
@@ -37,6 +39,15 @@ def test_a_long_chart_keeps_the_worst_value_of_each_column() -> None:
     assert (lowest[0][5 + 50], highest[0][5 + 50]) == (" ", "█")
 
 
+def test_the_history_of_a_change_has_what_it_is_compared_with(settings: Settings) -> None:
+    lakehouse = open_lakehouse(settings)
+    fill(lakehouse, "1h", series({"shop": {NOON - place * HOUR: float(place) for place in range(400)}}))
+    facts = {"metric": "page_views", "operator": "change_pct", "window_start": NOON, "window_end": NOON + HOUR}
+    values = history(lakehouse, notice(**facts), registry())
+    assert (NOON - 14 * 24 * HOUR, 336.0) in values
+    assert [at for at, _ in recent(notice(**facts), values)] == [NOON - place * HOUR for place in reversed(range(192))]
+
+
 def test_the_page_opens_with_what_happened_and_the_week(settings: Settings) -> None:
     lakehouse = open_lakehouse(settings)
     hours = [*range(1, 192), *(168 * place for place in range(1, 5))]
@@ -49,7 +60,7 @@ def test_the_page_opens_with_what_happened_and_the_week(settings: Settings) -> N
     by_name = {metric.name: metric for metric in registry()}
     text = describe_result(lakehouse, above, verdict.decisive, verdict.trend, by_name, {"shop": "The Shop"})
     sentence, fence, chart = text.partition("\n\n```\n")
-    assert sentence == "Page views of The Shop at 90, above 60"
+    assert sentence == "The Shop\\: 90 page views, above 60"
     assert "60 ┼╌" in chart and "90 │" in chart
     assert "usual: 41 to 44 at the same hour and weekday of the four weeks before; now 2.0 times the highest" in chart
     assert fence and chart.endswith("\n```")

@@ -104,7 +104,7 @@ def test_a_rule_is_a_check_that_fails_and_writes_an_alert(platform: Platform) ->
     shown: Any = found.metadata
     assert shown["windows_checked"].value == 24
     assert shown["worst_value"].value == 3
-    assert found.description == "Page views of shop at 3, above 1", "two values are too few for a chart"
+    assert found.description == "shop\\: 3 page views, above 1", "two values are too few for a chart"
     (record,) = shown["breaches"].records
     assert record.data == {
         "project": "shop",
@@ -118,6 +118,11 @@ def test_a_rule_is_a_check_that_fails_and_writes_an_alert(platform: Platform) ->
     found = monitor(platform, NOON + timedelta(minutes=121))["many_page_views"]
     assert found.passed
     assert alerts(platform) == [("many_page_views", NOON, NOON + HOUR, "resolved")]
+    store = open_store(platform.settings.database)
+    with store.session(read_only=True) as session:
+        ending = session.scalars(sa.select(Alert)).one().details["ending"]
+    store.close()
+    assert ending == {"window_start": (NOON + HOUR).isoformat(), "value": 0, "baseline": None}
 
 
 def test_rules_run_when_their_windows_have_ended(platform: Platform) -> None:

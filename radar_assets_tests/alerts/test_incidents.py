@@ -123,7 +123,7 @@ def record(months: Months, judgement: Judgement, now: datetime, window: Window |
     if window:
         judged = {key: [window] for key, windows in findings.judged.items() if window in windows}
         breaches = [breach for breach in findings.breaches if breach.window == window]
-        findings = replace(findings, judged=judged, breaches=breaches)
+        findings = replace(findings, judged=judged, breaches=breaches, asked=[window])
     context = Context(
         now=now,
         max_age=timedelta(hours=24),

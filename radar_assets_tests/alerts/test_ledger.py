@@ -62,7 +62,7 @@ def test_an_hour_in_between_joins_two_alerts_and_the_first_announced_one_stays(s
     assert (idle.id, idle.state, breaches(store, idle)) == (second.id, "resolved", [])
     note(store, ERRORS, {9: 1}, at(12))
     assert [(alert.id, breaches(store, alert)) for alert in alerts(store)] == [(first.id, [8]), (second.id, [10])]
-    assert [reason for reason, _ in announced(store)].count("fired") == 2
+    assert [reason for reason, _ in announced(store)] == ["fired_and_recovered", "fired", "still_firing"]
 
 
 def test_an_hour_that_turns_out_fine_splits_an_alert_whose_end_is_announced_when_both_parts_are_over(
@@ -95,12 +95,57 @@ def test_a_false_alert_is_deleted_unless_it_was_announced(store: Store) -> None:
     assert announced(store) == [("fired", 8), ("recovered", 8)]
 
 
+def test_a_stretch_that_is_over_when_it_is_found_is_one_message_whether_or_not_the_end_is_announced(
+    store: Store,
+) -> None:
+    past = dict.fromkeys(range(10), 50) | {10: 1, 11: 2}
+    for by in (ERRORS, rule(name="silent_end", recovery=False)):
+        for later in (12, 13):
+            note(store, by, past, at(later))
+    assert announced(store) == [("fired_and_recovered", 9)] * 2
+    first = deliveries(store)[0]
+    (notice,) = first.contents
+    assert (notice["started_at"], notice["ended_at"]) == (at(0).isoformat(), at(10).isoformat())
+    assert first.dedupe_key == f"{notice['alert_id']}:fired"
+
+
+def test_a_recovery_has_the_value_of_the_first_hour_that_kept_the_rule(store: Store) -> None:
+    note(store, ERRORS, {8: 50}, at(9))
+    note(store, ERRORS, {8: 50, 9: 3, 10: 7}, at(11))
+    note(store, ERRORS, {10: 8, 11: 9}, at(12))
+    assert announced(store) == [("fired", 8), ("recovered", 8)]
+    assert [row.contents[0]["ended_value"] for row in deliveries(store)] == [None, 3]
+    assert alerts(store)[0].details["ending"]["value"] == 3
+    note(store, ERRORS, {9: 60}, at(12.5))
+    assert "ending" not in alerts(store)[0].details
+
+
+def test_hours_without_enough_data_continue_an_alert(store: Store) -> None:
+    note(store, ERRORS, {8: 50}, at(9))
+    note(store, ERRORS, {11: 50}, at(12))
+    note(store, ERRORS, {14: 50}, at(15))
+    (alert,) = alerts(store)
+    assert (alert.started_at, alert.ended_at, breaches(store, alert)) == (at(8), at(15), [8, 11, 14])
+    assert announced(store) == [("fired", 8)]
+    note(store, ERRORS, {12: 1}, at(15.5))
+    assert [breaches(store, alert) for alert in alerts(store)] == [[8, 11], [14]]
+    note(store, rule(name="at_once"), {8: 50, 10: 50, 11: 1, 12: 50}, at(13))
+    assert [breaches(store, alert) for alert in alerts(store) if alert.rule == "at_once"] == [[8, 10], [12]]
+
+
+def test_a_breach_days_after_a_firing_alert_or_long_before_it_is_another_alert(store: Store) -> None:
+    note(store, ERRORS, {100: 50}, at(101))
+    note(store, ERRORS, {20: 50}, at(101))
+    note(store, ERRORS, {174: 50}, at(175))
+    assert [breaches(store, alert) for alert in alerts(store)] == [[20], [100], [174]]
+
+
 def test_an_alert_that_resumes_after_its_recovery_is_announced_as_ongoing_and_recovers_again(store: Store) -> None:
     note(store, ERRORS, {8: 50, 9: 1}, at(10))
     note(store, ERRORS, {9: 50}, at(10.5))
-    assert announced(store) == [("fired", 8), ("recovered", 8), ("still_firing", 9)]
+    assert announced(store) == [("fired_and_recovered", 8), ("still_firing", 9)]
     note(store, ERRORS, {10: 1}, at(11))
-    assert announced(store)[3:] == [("recovered", 9)]
+    assert announced(store)[2:] == [("recovered", 9)]
     assert len(alerts(store)) == 1
 
 

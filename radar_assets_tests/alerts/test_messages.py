@@ -5,9 +5,22 @@ from typing import Any
 
 import pytest
 
-from radar_assets.alerts.wording import describe, number
+from radar_assets.alerts.rules import Rule
+from radar_assets.alerts.wording import amount, condition, describe, number
 from radar_assets.messaging.plain_text import plain_text
+from radar_assets.metrics.registry import STANDARD_METRICS
 from radar_assets_tests.messaging.channels.servers import NOON, message, notice
+
+VISITORS = {
+    "metric": "visitors",
+    "metric_title": "Visitors",
+    "unit": "visitors",
+    "project_name": "Pico Games",
+    "operator": "change_pct",
+    "threshold": -60,
+    "value": 0,
+    "baseline": 47,
+}
 
 
 @pytest.mark.parametrize(
@@ -40,11 +53,11 @@ def test_numbers_are_formatted_by_unit(value: float | None, unit: str | None, sh
 @pytest.mark.parametrize(
     ("fields", "headline"),
     [
-        ({}, "Error rate of Shop at 12.4%, above 5%"),
-        ({"operator": "gte"}, "Error rate of Shop at 12.4%, at or above 5%"),
-        ({"project_name": ""}, "Error rate of shop at 12.4%, above 5%"),
-        ({"value": None, "operator": "lt"}, "Error rate of Shop has no value"),
-        ({"reason": "recovered"}, "Error rate of Shop no longer above 5%"),
+        ({}, "Shop: error rate 12.4%, above 5%"),
+        ({"operator": "gte"}, "Shop: error rate 12.4%, at or above 5%"),
+        ({"project_name": ""}, "shop: error rate 12.4%, above 5%"),
+        ({"value": None, "operator": "lt"}, "Shop: no value for error rate"),
+        ({"reason": "recovered"}, "Shop: error rate no longer above 5%"),
         (
             {
                 "operator": "change_pct",
@@ -54,7 +67,7 @@ def test_numbers_are_formatted_by_unit(value: float | None, unit: str | None, sh
                 "unit": "currency",
                 "metric_title": "Revenue",
             },
-            "Revenue of Shop at 1,240.00, down 69.8% against the same hour a week before",
+            "Shop: revenue 1,240.00, down 69.8% on last week (4,100.00)",
         ),
         (
             {
@@ -65,11 +78,41 @@ def test_numbers_are_formatted_by_unit(value: float | None, unit: str | None, sh
                 "unit": None,
                 "against": "previous",
             },
-            "Error rate of Shop at 90, up 200% against the hour before",
+            "Shop: error rate 90, up 200% on the hour before (30)",
         ),
         (
             {"operator": "change_pct", "threshold": -50, "reason": "recovered"},
-            "Error rate of Shop no longer down 50% or more against the same hour a week before",
+            "Shop: error rate no longer 50% or more below last week",
+        ),
+        (VISITORS, "Pico Games: 0 visitors, down 100% on last week (47)"),
+        (
+            {**VISITORS, "against": "previous", "window": "1d"},
+            "Pico Games: 0 visitors, down 100% on the day before (47)",
+        ),
+        (
+            {**VISITORS, "reason": "recovered", "ended_value": 44, "ended_baseline": 50},
+            "Pico Games: 44 visitors, no longer 60% or more below last week (50)",
+        ),
+        (
+            {**VISITORS, "reason": "fired_and_recovered", "ended_at": NOON + timedelta(hours=10)},
+            "Pico Games: visitors were 60% or more below last week on Tue 12 May from 12:00 to 22:00",
+        ),
+        (
+            {"reason": "fired_and_recovered", "ended_at": NOON + timedelta(hours=13)},
+            "Shop: error rate was above 5% from Tue 12 May, 12:00 to Wed 13 May, 01:00",
+        ),
+        (
+            {
+                "reason": "fired_and_recovered",
+                "window": "1d",
+                "started_at": NOON - timedelta(hours=12),
+                "ended_at": NOON + timedelta(hours=36),
+            },
+            "Shop: error rate was above 5% from Tue 12 May to Wed 13 May",
+        ),
+        (
+            {"project_id": "", "project_name": "", "operator": "lt"},
+            "Error rate 12.4%, below 5%",
         ),
         ({"metric": None, "project_id": "", "text": "A run failed\n\nafter 3 tries"}, "A run failed after 3 tries"),
         ({"metric": None, "project_id": "", "text": "A run failed", "reason": "recovered"}, "A run failed (over)"),
@@ -100,34 +143,92 @@ def test_a_message_says_how_unusual_the_value_is(fields: dict[str, Any], said: s
     assert dict(describe(notice(**fields)).facts)["Usual"] == said
 
 
+@pytest.mark.parametrize(
+    ("value", "title", "unit", "shown"),
+    [
+        (1, "Visitors", "visitors", "1 visitor"),
+        (0, "New visitors", "visitors", "0 new visitors"),
+        (1.04, "Page views", "page views", "1.04 page views"),
+        (1, "Sign-ups", "events", "1 sign-up"),
+        (1, "Searches without results", "searches without results", "1 search without results"),
+        (1, "API queries", "queries", "1 API query"),
+        (1200, "API errors", "events", "1,200 API errors"),
+        (1, "Basket size", "items", "basket size 1 item"),
+        (3.25, "Pages per session", "page views", "pages per session 3.25"),
+        (90, "Average session duration", "s", "average session duration 1 min 30 s"),
+        (0.5, "Bounce rate", "ratio", "bounce rate 50%"),
+        (7, "Score", None, "score 7"),
+    ],
+)
+def test_an_amount_names_what_it_counts(value: float, title: str, unit: str | None, shown: str) -> None:
+    assert amount(value, title, unit) == shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"metric": "visitors", "operator": "change_pct", "threshold": -60},
+            "visitors an hour are 60% or more below the same hour last week",
+        ),
+        (
+            {"metric": "visitors", "operator": "change_pct", "threshold": 20, "against": "previous", "window": "1d"},
+            "visitors a day are 20% or more above the day before",
+        ),
+        ({"metric": "error_rate", "threshold": 0.05, "window": "1d"}, "error rate in a day is above 5%"),
+        (
+            {"metric": "errors", "operator": "gte", "threshold": 5, "window": "5m", "for": 3},
+            "errors in 5 minutes are at or above 5, 3 times in a row",
+        ),
+        (
+            {"metric": "signups", "operator": "eq", "threshold": 0, "for": 2},
+            "sign-ups an hour are exactly 0, 2 hours in a row",
+        ),
+        ({"watch": "daemon", "kind": "error"}, "the daemon sends no heartbeat"),
+    ],
+)
+def test_a_rule_says_when_it_fires(fields: dict[str, Any], said: str) -> None:
+    assert condition(Rule(name="a_rule", **fields), {metric.name: metric for metric in STANDARD_METRICS}) == said
+
+
+def test_a_message_says_each_fact_once() -> None:
+    said = plain_text(message(notice(**VISITORS)))
+    for once in ("Pico Games", "100%", "(47)", "60% or more below last week", "critical", "checkout_errors_high,"):
+        assert said.count(once) == 1, once
+    over = notice(**{**VISITORS, "reason": "fired_and_recovered", "ended_at": NOON + timedelta(hours=3)})
+    facts = dict(describe(over).facts)
+    assert facts["Lasted"] == "3 h"
+    assert facts["Last"] == "0 visitors (47 last week), hour from Tue 12 May 2026, 14:00 UTC"
+    assert "Since" not in facts
+
+
 def test_a_message_has_all_facts() -> None:
     said = plain_text(message())
     for part in (
-        "Firing: Error rate of Shop at 12.4%, above 5%",
-        "Where: Shop",
+        "Firing, critical: Shop: error rate 12.4%, above 5%",
         "Since: Tue 12 May 2026, 12:00 UTC (3 h)",
-        "Value: 12.4%, hour from Tue 12 May 2026, 14:00 UTC",
-        "Threshold: above 5%",
+        "Latest: hour from Tue 12 May 2026, 14:00 UTC",
+        "Rule: checkout_errors_high",
         "Check: https://radar.example/assets/hourly_metrics?view=checks&checkDetail=checkout_errors_high",
-        "radar alerts ack 0b54e0c4-9b1f-4d0c-8a59-59dc1d7a2f10",
-        "radar alerts snooze 0b54e0c4-9b1f-4d0c-8a59-59dc1d7a2f10",
+        "radar alerts ack 0b54e0c4  ",
+        "radar alerts snooze 0b54e0c4  ",
     ):
         assert part in said
 
 
 def test_a_recovery_says_how_long_the_alert_lasted() -> None:
-    over = notice(reason="recovered", ended_at=NOON + timedelta(hours=3))
+    over = notice(reason="recovered", ended_at=NOON + timedelta(hours=3), ended_value=0.02)
     said = plain_text(message(over))
     assert "When: Tue 12 May 2026, 12:00 UTC to 15:00 UTC (3 h)" in said
     assert "snooze" not in said
-    assert message(over).subject == "[recovered] Error rate of Shop no longer above 5%"
+    assert message(over).subject == "[recovered] Shop: error rate 2%, no longer above 5%"
 
 
 def test_a_digest_counts_alerts_and_lists_the_worst_first() -> None:
     many = [notice(severity="low", project_name=f"Shop {index}") for index in range(30)]
     said = plain_text(message(*many, notice(severity="high", project_name="Blog")))
     assert said.startswith(
-        "31 alerts: 1 high, 30 low in Blog, Shop 0, Shop 1 and 28 more\n\n- Firing, high: Error rate of Blog"
+        "31 alerts: 1 high, 30 low in Blog, Shop 0, Shop 1 and 28 more\n\n- Firing, high: Blog: error rate"
     )
     assert "- and 11 more" in said
 

@@ -19,6 +19,7 @@ SHIPPED = json.loads((resources.files("radar_assets.alerts") / "webhook.schema.j
     [
         [notice()],
         [notice(reason="recovered", ended_at=NOON + timedelta(hours=3))],
+        [notice(reason="fired_and_recovered", ended_at=NOON + timedelta(hours=3), ended_value=0.02)],
         [notice(reason="still_firing", value=None, usual=None, check_url=None)],
         [notice(reason="test")],
         [

@@ -237,7 +237,7 @@ def test_rules_are_listed_in_words(radar: Radar, settings: Settings) -> None:
     written(settings, RULES)
     radar("apply")
     lines = radar("rules list").out.splitlines()
-    assert "Events of an hour is not above 2." in lines[-2]
+    assert "events an hour are above 2" in lines[-2]
     assert "few_events (off)" in lines[-1]
 
 

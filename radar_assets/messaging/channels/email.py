@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from datetime import UTC
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
@@ -21,6 +22,8 @@ from radar_assets.messaging.settings import MAIL_ADDRESS, MessagingSettings
 MAX_RECIPIENTS = 50
 MAX_ITEMS = 20
 """Of a digest."""
+SENDER_NAME = "Radar"
+"""Shown as the sender unless RADAR_SMTP_FROM has a name."""
 _TONES = {"critical": "#b42318", "high": "#c4320a", "medium": "#b54708", "low": "#475467", "good": "#067647"}
 
 
@@ -70,10 +73,10 @@ class Email(ChannelSpec):
 
 def compose(channel: str, to: Sequence[str], message: Message, sender: str) -> EmailMessage:
     """The mail of a message: plain text, and HTML with pictures."""
-    _, address = parseaddr(sender)
+    name, address = parseaddr(sender)
     domain = address.rpartition("@")[2]
     mail = EmailMessage(policy=SMTP)
-    mail["From"] = sender
+    mail["From"] = Address(name or SENDER_NAME, addr_spec=address)
     mail["To"] = ", ".join(to)
     mail["Subject"] = message.subject
     mail["Date"] = message.created_at.replace(tzinfo=message.created_at.tzinfo or UTC)
@@ -110,10 +113,11 @@ def html(channel: str, message: Message, pictures: Collection[str] = ()) -> str:
         message=message,
         preview=message.subject if is_digest else f"{message.status}: {message.headline}".removeprefix(": "),
         # A digest has the tone of its first entry, which is the most important one.
-        tone=_tone(message),
+        tone=_TONES[_tone(message)],
+        tone_name=_tone(message),
         label="Digest" if is_digest else _label(message),
         blocks=[(type(block).__name__, block) for block in blocks],
-        items=[(_tone(item), _label(item), item) for item in message.items[:MAX_ITEMS]],
+        items=[(_TONES[_tone(item)], _tone(item), _label(item), item) for item in message.items[:MAX_ITEMS]],
         more=max(0, len(message.items) - MAX_ITEMS),
         channel=channel,
     )
@@ -133,7 +137,7 @@ def _template() -> Any:
 
 
 def _tone(about: Message | Item) -> str:
-    return _TONES["good" if about.is_good else about.priority]
+    return "good" if about.is_good else about.priority
 
 
 def _label(about: Message | Item) -> str:

@@ -84,7 +84,7 @@ def test_a_chat_gets_the_message_at_its_own_host(kind: str, tls_server: Server) 
     assert request.path.split("?")[0].startswith(path)
     unescaped = text.replace("\\", "").replace("\u2060", "")
     for said in (
-        "Error rate of Shop at 12.4%, above 5%",
+        "Shop: error rate 12.4%, above 5%",
         "12 May 2026, 12:00 UTC",
         "5.4 times the highest",
         "radar alerts snooze 0b54",

@@ -22,8 +22,10 @@ from radar_assets.messaging.channel import Smtp, Transport
 from radar_assets.messaging.channels import parse_channel
 from radar_assets.messaging.failures import PermanentError, TemporaryError
 from radar_assets.settings import SettingsError, load_settings
+from radar_assets_tests.browser import FLAGS
 from radar_assets_tests.messaging.channels.conftest import server_context
 from radar_assets_tests.messaging.channels.servers import NOON, Resolver, drip, hang, message, notice, send, serving
+from radar_assets_tests.programs import CHROMIUM, needs_chromium
 
 HISTORY = [(NOON + timedelta(hours=hour), 0.02 if hour < 0 else 0.12) for hour in range(-48, 3)]
 TEAM = {"type": "email", "name": "team", "to": ["ann@shop.example", "bob@shop.example"]}
@@ -108,13 +110,13 @@ def test_a_mail_has_text_html_and_a_chart(post: Callable[..., None], inbox: Inbo
     [(envelope, mail)] = inbox.mails
     assert envelope.rcpt_tos == TEAM["to"]
     assert envelope.mail_from == "alerts@shop.example"
-    assert mail["Subject"] == "[critical] Error rate of Shop at 12.4%, above 5%"
+    assert mail["Subject"] == "[critical] Shop: error rate 12.4%, above 5%"
     assert mail["Message-ID"] == "<4f6c@shop.example>"
     assert mail["Auto-Submitted"] == "auto-generated"
     text, html, picture = (part for part in mail.walk() if not part.is_multipart())
     plain, page = text.get_content(), html.get_content()  # pyright: ignore[reportAttributeAccessIssue]
     for said in (
-        "Error rate of Shop at 12.4%, above 5%",
+        "Shop: error rate 12.4%, above 5%",
         "12 May 2026, 12:00 UTC",
         "5.4 times the highest",
         "radar alerts snooze 0b54",
@@ -130,6 +132,77 @@ def test_a_mail_has_text_html_and_a_chart(post: Callable[..., None], inbox: Inbo
     )
 
 
+@pytest.mark.parametrize(
+    ("sender", "shown"),
+    [
+        ("alerts@shop.example", "Radar <alerts@shop.example>"),
+        ("Shop alerts <alerts@shop.example>", "Shop alerts <alerts@shop.example>"),
+        ('"Radar, Inc" <alerts@shop.example>', '"Radar, Inc" <alerts@shop.example>'),
+    ],
+)
+def test_a_sender_has_a_name(sender: str, shown: str, inbox: Inbox) -> None:
+    with mail_server(inbox, None, offers_login=False) as port:
+        smtp = Smtp(SecretStr(f"smtp://127.0.0.1:{port}?starttls=no"), sender)
+        send(parse_channel(TEAM), message(), Transport(smtp=smtp))
+    [(envelope, mail)] = inbox.mails
+    assert (str(mail["From"]), envelope.mail_from) == (shown, "alerts@shop.example")
+
+
+# For each piece of text: the least ratio of its colour to the background behind it, and the width of the page.
+LEGIBILITY = """() => {
+    const numbers = (colour) => colour.match(/[0-9.]+/g).map(Number);
+    const light = (colour) => {
+        const [r, g, b] = numbers(colour).map((c) => c / 255).map(
+            (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (node) => {
+        for (; node; node = node.parentElement) {
+            const colour = getComputedStyle(node).backgroundColor, parts = numbers(colour);
+            if (parts.length < 4 || parts[3] > 0) return light(colour);
+        }
+        return 1;
+    };
+    const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const node = texts.currentNode.parentElement;
+        if (!texts.currentNode.textContent.trim() || !node.getClientRects().length || node.closest("style")) continue;
+        if (getComputedStyle(node).fontSize === "1px") continue;
+        const [low, high] = [light(getComputedStyle(node).color), behind(node)].sort((a, b) => a - b);
+        found.push([(high + 0.05) / (low + 0.05), texts.currentNode.textContent.trim()]);
+    }
+    found.sort((a, b) => a[0] - b[0]);
+    return {worst: found[0], texts: found.length, background: behind(document.querySelector(".card")),
+            width: document.documentElement.scrollWidth};
+}"""
+
+
+@needs_chromium
+def test_a_mail_is_legible_and_fits_in_light_and_dark(post: Callable[..., None], inbox: Inbox) -> None:
+    from playwright.sync_api import sync_playwright
+
+    over = notice(reason="recovered", ended_at=NOON + timedelta(hours=3), ended_value=0.02)
+    others = [notice(severity=severity) for severity in ("low", "medium", "high")]
+    for notices in ([notice()], [notice(), over, *others]):
+        post(*notices)
+    pages = [mail.get_body(("html",)).get_content() for _, mail in inbox.mails]  # pyright: ignore
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        tab = browser.new_page()
+        for page in pages:
+            tab.set_content(page)
+            for width in (320, 480, 700):
+                tab.set_viewport_size({"width": width, "height": 800})
+                for scheme in ("light", "dark"):
+                    tab.emulate_media(color_scheme=scheme)
+                    found = tab.evaluate(LEGIBILITY)
+                    assert found["texts"] > 5
+                    assert found["worst"][0] >= 4.5, (scheme, found["worst"])
+                    assert (found["background"] < 0.1) == (scheme == "dark")
+                    assert found["width"] == width
+        browser.close()
+
+
 def test_mails_about_an_alert_are_one_thread(post: Callable[..., None], inbox: Inbox) -> None:
     post(notice())
     post(notice(reason="recovered", ended_at=NOON + timedelta(hours=3)))
@@ -140,7 +213,7 @@ def test_a_digest_lists_the_worst_first_and_is_bounded(post: Callable[..., None]
     post(*(notice(project_name=f"Shop {number}", severity="medium") for number in range(99)), notice())
     [(_, mail)] = inbox.mails
     page = mail.get_body(("html",)).get_content()  # pyright: ignore[reportOptionalMemberAccess]
-    assert page.index("Error rate of Shop at") < page.index("Error rate of Shop 0 at")
+    assert page.index("Shop: error rate") < page.index("Shop 0: error rate")
     assert "and 80 more" in page
     assert str(mail["Subject"]).startswith("100 alerts: 1 critical, 99 medium in ")
 

@@ -19,7 +19,7 @@ def test_a_receiver_can_verify_it_with_any_of_its_keys(tls_server: Server) -> No
     first, second = tls_server.requests
     for key in (KEY, OLD):
         verified = Webhook(key).verify(first.body, dict(first.headers))
-        assert verified["data"]["alerts"][0]["headline"] == "Error rate of Shop at 12.4%, above 5%"
+        assert verified["data"]["alerts"][0]["headline"] == "Shop: error rate 12.4%, above 5%"
     with pytest.raises(WebhookVerificationError):
         Webhook(KEY[:-4] + "AAAA").verify(first.body, dict(first.headers))
     assert (first.method, first.path) == ("POST", "/in?x=1")
