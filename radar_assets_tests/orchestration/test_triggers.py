@@ -199,8 +199,8 @@ def test_partitions_of_a_new_home_start_today_and_move_back_to_older_data(settin
         new = Platform(settings, instance, is_of_today=True)
         assert days_of(new) == [f"{now:%Y-%m-%d}"]
         close = new.defs.resolve_schedule_def("daily_close_schedule")
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=now.replace(tzinfo=UTC))
-        assert not close.evaluate_tick(context).run_requests, "yesterday has no partition"
+        with dg.build_schedule_context(instance=instance, scheduled_execution_time=now.replace(tzinfo=UTC)) as context:
+            assert not close.evaluate_tick(context).run_requests, "yesterday has no partition"
         # A late event, and a segment of an earlier hour.
         new.land(now, [event("late", before, received_at=now)], "a")
         new.land(before - timedelta(days=1), [event("early", before - timedelta(days=1))], "b")
