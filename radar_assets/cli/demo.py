@@ -174,7 +174,7 @@ def _print_lines(console: "Console", connection: "Connection") -> None:
         "select reason, count(*) from rejected_events group by reason order by count(*) desc, reason"
     ).fetchall()
     if reasons:
-        console.print("Rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons), soft_wrap=True)
+        console.print("Rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons))
 
 
 def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
