@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from radar_assets.cli.sql import Connection
     from radar_assets.cli.status import FailedCheck
     from radar_assets.settings import Settings
+    from radar_assets.simulator.incidents import IncidentName
 
 HOST, PORT = "127.0.0.1", 3000
 CHARTED = "visitors"
@@ -173,7 +174,7 @@ def _print_lines(console: "Console", connection: "Connection") -> None:
         "select reason, count(*) from rejected_events group by reason order by count(*) desc, reason"
     ).fetchall()
     if reasons:
-        console.print("Rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons), soft_wrap=True)
+        console.print("Rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons))
 
 
 def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
@@ -182,12 +183,33 @@ def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
     planted = [incident for part in plan for incident in incidents(part.start, part.days, projects=part.projects)]
     if planted:
         console.print()
-        console.print("Incidents in the simulated traffic (UTC):")
+        console.print("Incidents in the simulated traffic (UTC), and how to find them:")
     for incident in planted:
         end = (
             f"{incident.end:%H:%M}" if incident.end.date() == incident.start.date() else f"{incident.end:%-d %b %H:%M}"
         )
-        console.print(f"  {incident.start:%-d %b %H:%M} to {end}  {incident.what}", markup=False, soft_wrap=True)
+        console.print()
+        console.print(f"  {incident.start:%-d %b %H:%M} to {end}", style="bold", soft_wrap=True)
+        for line in (incident.what, *_SEARCHES[incident.name].format(project=incident.project).splitlines()):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+_SEARCHES: "dict[IncidentName, str]" = {
+    "outage": """\
+radar sql "from hourly_metrics where metric = 'errors'
+  and project_id = '{project}' order by value desc limit 5"
+""",
+    "checkout_failure": """\
+radar sql "select date_trunc('day', event_time) as day, count(*) as errors
+  from events where project_id = '{project}' and event = 'error'
+  and browser = 'Mobile Safari' group by day order by errors desc limit 5"
+""",
+    "referrer_spike": """\
+radar sql "from hourly_metrics where metric = 'visitors'
+  and project_id = '{project}' order by value desc limit 5"
+""",
+}
+"""The command that shows an incident, in lines that fit 80 columns."""
 
 
 def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
@@ -197,13 +219,19 @@ def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
         console.print(f"{mark} {check.asset}: {check.name}", soft_wrap=True)
+        if check.name == "landing_is_fresh":
+            console.print(
+                "  Expected: simulated traffic ends with yesterday. It passes once events arrive.", soft_wrap=True
+            )
 
 
 def _print_next(console: "Console") -> None:
     console.print()
     for command, what in (
-        ("radar dev", "the asset graph in Dagster's UI, and the daemon that keeps it up to date"),
-        ("radar status", "the state of each table"),
+        ("radar dev", "open the asset graph, send events"),
+        ("radar status", "see the state of each table"),
         ('radar sql "from daily_metrics"', "query the tables"),
+        ("radar init", "write a radar.yaml with alert rules to edit"),
+        ("radar apply", "start the alerts in radar.yaml"),
     ):
         console.print(f"[bold]{command:30}[/]  {what}", soft_wrap=True)

@@ -8,6 +8,7 @@ import shlex
 import socket
 import webbrowser
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from radar_assets.cli.signals import StopSignals
@@ -94,6 +95,7 @@ def _run(
         make_panel: is called once all services are ready.
     """
     from radar_assets.cli.foreground import run_services
+    from radar_assets.cli.happenings import Happenings
     from radar_assets.cli.services import dagster_services, services_folder
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.urls import LOOPBACK_HOSTS
@@ -110,9 +112,15 @@ def _run(
         facts = [("UI", local_url(host, port)), *panel.facts, *([("Logs", str(logs))] if logs else [])]
         _show(console, Panel(facts, panel.next), is_exposed=host not in LOOPBACK_HOSTS)
 
-    with services_folder(settings.scratch) as folder:
+    def say(line: str) -> None:
+        console.print(f"{datetime.now():%H:%M:%S}  {line}", markup=False, soft_wrap=True)
+
+    with (
+        services_folder(settings.scratch) as folder,
+        Happenings(settings, local_url(host, port), say) as happenings,
+    ):
         services = [*dagster_services(host, port, folder), *services]
-        return run_services(services, environment, stop, logs=logs, when_ready=show)
+        return run_services(services, environment, stop, logs=logs, when_ready=show, meanwhile=happenings.look)
 
 
 def _first_event(settings: "Settings", collector: str) -> Panel:
@@ -135,17 +143,23 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
     curl = [
         f"curl {collector}/v1/events \\",
         f"  -H 'Authorization: Bearer {key}' \\" if key else '  -H "Authorization: Bearer $KEY" \\',
-        """  -d '{"event": "signup", "anonymous_id": "visitor-1"}'""",
+        """  -d '{"type": "page", "anonymous_id": "visitor-1",""",
+        """       "properties": {"url": "https://example.com/pricing"}}'""",
     ]
+    radar = "uv run radar" if "UV" in os.environ else "radar"
+    project = FIRST_PROJECT if key else printable(projects[0])
+    make_key = f"{radar} key create {shlex.quote(project)}"
     if key:
-        facts = [("Project", FIRST_PROJECT), ("Write key", f"{key} (not shown again)")]
-        return Panel([("Collector", collector), *facts], ["Send a first event:", "", *curl])
+        facts = [("Project", FIRST_PROJECT), ("Write key", key), ("", f"not shown again; make another: {make_key}")]
+        return Panel([("Collector", collector), *facts], ["Send a page view:", "", *curl])
     named = ", ".join(map(printable, projects[:MAX_NAMED]))
     more = f" and {len(projects) - MAX_NAMED:,} more" if len(projects) > MAX_NAMED else ""
-    radar = "uv run radar" if "UV" in os.environ else "radar"
-    make_key = f"KEY=$({radar} key create {shlex.quote(printable(projects[0]))})"
     facts = [("Projects" if projects[1:] else "Project", named + more)]
-    return Panel([("Collector", collector), *facts], ["Create a write key and send an event:", "", make_key, *curl])
+    facts.append(("Write key", "shown once when it is made; make another with the command below"))
+    return Panel(
+        [("Collector", collector), *facts],
+        ["Create a write key and send a page view:", "", f"KEY=$({make_key})", *curl],
+    )
 
 
 def _show(console: "Console", panel: Panel, *, is_exposed: bool) -> None:

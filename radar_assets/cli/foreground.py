@@ -21,6 +21,7 @@ def run_services(
     *,
     logs: Path | None = None,
     when_ready: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> int:
     """Run services until a signal arrives or one of them ends. Returns the exit code.
 
@@ -28,6 +29,7 @@ def run_services(
         stop: has to handle a second Ctrl-C, which kills the services.
         logs: folder for their output. Without it, they share the output of this process.
         when_ready: is called once all services are ready, or after `MAX_START_S`.
+        meanwhile: is called every `LOOK_S` after that.
     """
     console, code, deadline = err(), 0, time.monotonic() + MAX_START_S
     with Supervisor(environment, logs) as supervisor:
@@ -41,8 +43,12 @@ def run_services(
                 code = 1
                 break
             if unready is None:
+                meanwhile()
                 continue
-            unready = [child for child in unready if not child.is_ready()]
+            before, unready = unready, [child for child in unready if not child.is_ready()]
+            for child in before:
+                if child not in unready and child.service.title:
+                    console.print(f"{child.service.title} ready", markup=False)
             if not unready or time.monotonic() > deadline:
                 for child in unready:
                     console.print(f"{child.service.name} does not respond yet", style="yellow")

@@ -25,7 +25,7 @@ SOCKET_PATH = re.compile(r"[A-Za-z0-9_./-]{1,100}")
 def collector_service(host: str, port: int) -> Service:
     """The collector."""
     command = ["", "radar_assets.cli", "radar_assets.cli", "collect", "--host", host, "--port", str(port)]
-    return Service("collector", _python(command), f"{local_url(host, port)}/readyz")
+    return Service("collector", _python(command), f"{local_url(host, port)}/readyz", "Collector")
 
 
 def ui_service(host: str, port: int, workspace: Path | None = None, wait_for: Path | None = None) -> Service:
@@ -38,7 +38,7 @@ def ui_service(host: str, port: int, workspace: Path | None = None, wait_for: Pa
     command = [str(wait_for or ""), "radar_assets.api.server", "radar_assets.cli", "serve-ui"]
     command += ["--host", host, "--port", str(port)]
     return Service(
-        "ui", _python(command + (["--workspace", str(workspace)] if workspace else [])), local_url(host, port)
+        "ui", _python(command + (["--workspace", str(workspace)] if workspace else [])), local_url(host, port), "UI"
     )
 
 

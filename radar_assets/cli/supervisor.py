@@ -36,11 +36,13 @@ class Service:
     Attributes:
         name: names its log.
         url: responds once the service is ready. A service without a URL counts as ready.
+        title: what people call it.
     """
 
     name: str
     command: Sequence[str]
     url: str | None = None
+    title: str = ""
 
 
 @dataclass

@@ -31,7 +31,7 @@ _TOKEN = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)(\s*:)?|[\[{]|([\]}])', re.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _REST = rb'(?:[^"\\]|\\[^"\\]){0,100}+(?:\\")?(\\*)"'
 """From a hint to the end of its name. With backslashes before the quote, the name belongs to JSON in a text."""
-_NAMES = [(name, re.compile(hint + _REST + rb"\s*:\s*")) for name, hint in HINTS.items()]
+_NAMES = [(name.encode(), re.compile(hint + _REST + rb"\s*:\s*")) for name, hint in HINTS.items()]
 _NAMES_OF_VALUES = [(name, re.compile(hint + _REST + rb"(?!\s*:)")) for name, hint in HINTS.items()]
 _NAME = re.compile(rb'"(?:name|key|field|header|property|attribute|label|param|parameter|k|id)"', re.IGNORECASE)
 _NAME_BEFORE = re.compile(_NAME.pattern + rb"\s*:\s*\Z", re.IGNORECASE)
@@ -108,7 +108,9 @@ def _spans(json: bytes, lower: bytes) -> dict[_Span, bool]:
     """Positions of the texts that may hold addresses, and whether only JSON in them is to be cleaned."""
     spans = dict.fromkeys(_named_by_values(json, lower), False) if b'"v' in lower else dict[_Span, bool]()
     # Camel case shows where the word IP begins and ends; the other hints are long enough.
-    found = [hit for word, name in _NAMES for hit in name.finditer(json if word == "ip" else lower)]
+    # Searching for a word that is absent takes a fraction of the time of its pattern.
+    present = [(word, name) for word, name in _NAMES if word in lower]
+    found = [hit for word, name in present for hit in name.finditer(json if word == b"ip" else lower)]
     done = done_text = 0
     for hit in sorted(found, key=re.Match.end) if len(found) > 1 else found:
         if hit.end() < done or hit.start() < done_text:

@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from hashlib import blake2b
 from http import HTTPStatus
@@ -129,10 +129,13 @@ class Batch:
     Attributes:
         key: the write key, as sent; `None` if it is missing.
         events: in the order sent. Elements that are not objects stay raw JSON.
+        report: for protocols whose responses cover single events: makes the detail of the response from the events, their lines,
+            the received time and the first day of the platform.
     """
 
     key: str | None
     events: Sequence[Event | msgspec.Raw | Failed] = field(default_factory=tuple)
+    report: Callable[[Sequence[Event | msgspec.Raw | Failed], bytes, datetime, date], str] | None = None
 
 
 class Outcome(StrEnum):
@@ -200,5 +203,9 @@ class Door(Protocol):
         ...
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """The response that clients of this protocol expect."""
+        """The response that clients of this protocol expect.
+
+        Args:
+            detail: what is wrong, or the report on accepted events if the batch has one.
+        """
         ...

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import msgspec
 
 from radar_assets.access.keys import KeyRing, KeysError, key_problem
 from radar_assets.access.limits import Limits
+from radar_assets.collector.addresses import Kept
 from radar_assets.collector.bodies import (
     MAX_INFLATED_BYTES,
     MAX_PARTS,
@@ -62,11 +64,12 @@ class Verdict:
 
 
 class _Lines(NamedTuple):
-    """The lines of a request, and the number of its events."""
+    """The lines of a request, the number of its events, and the report on them if its door makes one."""
 
     text: bytes
     events: int
     project_id: str
+    report: str
 
 
 class Intake:
@@ -174,14 +177,14 @@ class Intake:
             return Verdict(Outcome.LIMITED, "over the project's rate or monthly quota", len(events), wait_s)
         kept = self._settings.client_address
         encode = partial(
-            encode_lines,
-            *(events, grant.project_id, door.name, request.received_at, kept),
+            _encode,
+            *(batch, grant.project_id, door.name, request.received_at, kept, self._settings.start_date),
             on_failure=partial(self._telemetry.failed, door.name),
         )
         with self._limits.giving_back(grant.project_id, len(events), request.received_at):
-            return _Lines(await self._encoded(encode, is_small=is_small), len(events), grant.project_id)
+            return await self._encoded(encode, is_small=is_small)
 
-    async def _encoded(self, encode: Callable[..., bytes], *, is_small: bool) -> bytes:
+    async def _encoded(self, encode: Callable[..., _Lines], *, is_small: bool) -> _Lines:
         if is_small:
             with suppress(TooLargeError):
                 return encode(limit_bytes=SMALL_LINES_BYTES)
@@ -197,7 +200,7 @@ class Intake:
             return Verdict(Outcome.UNAVAILABLE, "nothing can be stored right now", lines.events, RETRY_S)
         self._telemetry.journal_seconds.observe(time.perf_counter() - began)
         self._telemetry.events.labels(door.name).inc(lines.events)
-        return Verdict(Outcome.ACCEPTED, events=lines.events)
+        return Verdict(Outcome.ACCEPTED, lines.report, lines.events)
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._beside, work, *arguments)
@@ -238,6 +241,15 @@ def _read_once(door: Door, request: Request) -> Batch:
         raise MalformedRequestError(f"the body can't be read: {error}") from error
     except RecursionError as error:
         raise MalformedRequestError("the body is nested too deeply") from error
+
+
+def _encode(
+    batch: Batch, project_id: str, protocol: str, received_at: datetime, kept: Kept, start_date: date, **options: Any
+) -> _Lines:
+    """The lines of a batch, with the options of `encode_lines`."""
+    text = encode_lines(batch.events, project_id, protocol, received_at, kept, **options)
+    report = batch.report(batch.events, text, received_at, start_date) if batch.report else ""
+    return _Lines(text, len(batch.events), project_id, report)
 
 
 def sending_origin(request: Request) -> Origin | None:

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
+import msgspec
+
 from radar_assets.collector.bodies import MAX_BODY_BYTES, MAX_INFLATED_BYTES
 from radar_assets.collector.door import MAX_EVENTS, STATUS, Door, Outcome
+from radar_assets.collector.report import Report
 
 _WORDS = {
     Outcome.ACCEPTED: "All events are on disk. Those that break the contract become rejected events downstream, with the reason.",
@@ -19,6 +22,7 @@ _WORDS = {
 _ADDED = ("project_id", "received_at", "protocol")
 """Fields of an event that the collector sets, whatever is sent."""
 _EXAMPLE = {"event": "signup", "anonymous_id": "visitor-1", "properties": {"plan": "free"}}
+_SCHEMAS = "#/components/schemas"
 _SECURITY = [{"bearer": []}, {"basic": []}, {"query": []}]
 
 
@@ -38,7 +42,7 @@ def describe(doors: Sequence[Door]) -> dict[str, Any]:
         },
         "paths": {**paths, **_operator_routes()},
         "components": {
-            "schemas": {"Event": _event_schema()},
+            "schemas": {"Event": _event_schema(), **_report_schemas()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The write key."},
                 "basic": {
@@ -62,6 +66,9 @@ def _own_events() -> dict[str, Any]:
         ),
         "examples": [_EXAMPLE, [_EXAMPLE]],
     }
+    responses = _responses()
+    responses["200"]["description"] += " The report counts accepted and rejected events."
+    responses["200"]["content"] = {"application/json": {"schema": {"$ref": f"{_SCHEMAS}/Report"}}}
     return {
         "summary": "Send events",
         "description": (
@@ -71,7 +78,7 @@ def _own_events() -> dict[str, Any]:
         "operationId": "take_events",
         "security": _SECURITY,
         "requestBody": {"required": True, "content": {"application/json": {"schema": one_or_many}}},
-        "responses": _responses(),
+        "responses": responses,
     }
 
 
@@ -132,10 +139,15 @@ def _operator_routes() -> dict[str, Any]:
     }
 
 
+def _report_schemas() -> dict[str, Any]:
+    _, schemas = msgspec.json.schema_components([Report], ref_template=f"{_SCHEMAS}/{{name}}")
+    return schemas
+
+
 def _event_schema() -> dict[str, Any]:
     from radar_assets.events.contract import CanonicalEvent
 
-    schema = CanonicalEvent.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = CanonicalEvent.model_json_schema(ref_template=f"{_SCHEMAS}/{{model}}")
     for field in _ADDED:
         del schema["properties"][field]
     # Missing ids and times are generated. Other fields that are not optional have the defaults of their type.

@@ -1,6 +1,6 @@
 """The assets of the event layer, in the order of the flow: from landed lines to events and sessions."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
@@ -10,7 +10,7 @@ from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
 from radar_assets.events.tables import EVENTS, LAYER, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
-from radar_assets.lakehouse.files import FileRef, unit_range
+from radar_assets.lakehouse.files import FileRef, NewFile, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.orchestration.checks import AFTER_METRICS
@@ -53,6 +53,7 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
             {},
             files=files,
             numbers=_lines(files, window),
+            loaded=_judged(commit.files),
             touched_hours={"count": len(hours), "first": [hour_key(hour) for hour in hours[:100]]},
         )
 
@@ -83,11 +84,17 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
 
 
 def _lines(files: Sequence[FileRef], window: Window) -> dict[int, Metadata]:
-    """The accepted and rejected lines of each received hour; rejected ones are in files without an event hour."""
-    accepted, rejected = Counter[int](), Counter[int]()
+    """The accepted and rejected lines of each received hour."""
+    by_hour = defaultdict[int, list[FileRef]](list)
     for file in files:
-        (rejected if file.partition[1] is None else accepted)[file.partition[0] or 0] += file.rows
+        by_hour[file.partition[0] or 0].append(file)
     return {
-        unit: {"accepted": dg.MetadataValue.int(accepted[unit]), "rejected": dg.MetadataValue.int(rejected[unit])}
+        unit: {kind: dg.MetadataValue.int(count) for kind, count in _judged(by_hour[unit]).items()}
         for unit in range(*unit_range(RAW_EVENTS, window))
     }
+
+
+def _judged(files: Sequence[FileRef | NewFile]) -> dict[str, int]:
+    """The number of accepted and rejected lines; rejected ones are in files without an event hour."""
+    rejected = sum(file.rows for file in files if file.partition[1] is None)
+    return {"accepted": sum(file.rows for file in files) - rejected, "rejected": rejected}

@@ -1,19 +1,22 @@
 """`radar demo` and `radar simulate`: traffic from the landing zone to the summary, with no day simulated twice."""
 
+import io
 import re
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from radar_assets.access.projects import list_projects
-from radar_assets.cli.demo import missing_traffic
+from radar_assets.cli.demo import _print_incidents, missing_traffic
 from radar_assets.cli.simulate import Traffic, land, simulated_names
+from radar_assets.cli.sql import reading
 from radar_assets.events.landing import list_hours, list_segments
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.first_day import first_day
-from radar_assets.tables import TABLES
+from radar_assets.tables import TABLES, open_lakehouse
 from radar_assets.windows import utc_now
 from radar_assets_tests.cli.conftest import Radar, cells
 
@@ -36,7 +39,11 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     lines, events, copies, rejected = (int(count.replace(",", "")) for count in counts.groups())
     assert lines == events + copies + rejected
     assert 2000 < events < 4500
-    assert "radar dev" in first.out
+    for step in ("radar dev", "radar init", "radar apply"):
+        assert re.search(rf"^{step} ", first.out, re.MULTILINE)
+    if "landing_is_fresh" in first.out:
+        assert "landing_is_fresh\n  Expected: simulated traffic ends" in first.out
+    assert max(map(len, first.out.splitlines())) <= 80
     assert "failed" not in first.out
 
     landed = files(settings.landing)
@@ -48,6 +55,17 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
 
     table = cells(radar("status").out)
     assert {table[name][-1] for name in TABLES} == {"0"}
+
+
+def test_each_incident_is_printed_with_a_query_that_is_valid(settings: Settings) -> None:
+    console = Console(width=80, file=io.StringIO())
+    _print_incidents(console, [Traffic(TODAY - timedelta(days=30), 30, 3, 1, 0)])
+    printed = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert max(map(len, printed.splitlines())) <= 80
+    queries = re.findall(r'radar sql "([^"]+)"', printed)
+    assert len(queries) == 3
+    with reading(open_lakehouse(settings)) as connection:
+        assert [connection.execute(query).fetchall() for query in queries] == [[], [], []]
 
 
 @pytest.mark.parametrize(

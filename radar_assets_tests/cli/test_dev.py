@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -101,7 +102,9 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_after_their_r
     ignored = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {SCRIPT}"
     with running(tmp_path, port, collector_port, ignored) as process:
         lines = panel(process)
-        assert len(lines) < 20
+        assert len(lines) < 25
+        assert lines.index("UI ready") < lines.index(f"UI         http://127.0.0.1:{port}")
+        assert any(line.endswith("key create default") for line in lines), "says how to make another key"
         assert f"Logs       {radar_home}/logs" in lines
         lines.remove(f"Logs       {radar_home}/logs")
         assert max(map(len, lines)) <= 80
@@ -114,7 +117,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_after_their_r
         written(load_settings(), RULES)
         assert f"The UI at http://127.0.0.1:{port} has loaded them." in radar("apply").out
         pasted = "\n".join(lines).replace("\\\n", "")
-        curl = next(line for line in pasted.splitlines() if line.startswith("curl "))
+        curl = pasted[pasted.index("curl ") : pasted.index("\n\nCtrl-C")]
         _, url, _, header, _, event = shlex.split(curl)
         authorization = header.removeprefix("Authorization: ")
         assert url == f"http://127.0.0.1:{collector_port}/v1/events"
@@ -138,7 +141,11 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_after_their_r
                 time.sleep(1)
             under_way.sendall(event[5:].encode())
             assert under_way.recv(15) == b"HTTP/1.1 200 OK"
-        assert process.stderr and process.stderr.read() == STOPPING
+        assert process.stderr
+        *happened, last = process.stderr.readlines()
+        assert last == STOPPING
+        assert re.fullmatch(r"\d\d:\d\d:\d\d  1 event loaded\n", happened[0])
+        assert all(line.endswith(" loaded\n") for line in happened), happened
         assert process.wait(PATIENCE_S) == 0
         assert left_of(process) == []
     shown = [*lines, *(log.read_text() for log in (radar_home / "logs").iterdir())]

@@ -23,18 +23,15 @@ from radar_assets.collector.door import (
 )
 from radar_assets.collector.payloads import decode_either, shared_time
 from radar_assets.collector.recognition import Shape, recognized
+from radar_assets.collector.report import NOTHING, TypedEvent, report_on
 from radar_assets.events.contract import CanonicalEvent
 
 
 class _Payloads(Event):
-    """An event whose payload is not decoded."""
+    """An event with fields of any type and any other members, whose payload is not decoded."""
 
     properties: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Exact(_Payloads, forbid_unknown_fields=True):
-    """An event that has no other members."""
 
 
 class _Envelope(msgspec.Struct):
@@ -57,8 +54,8 @@ _SHAPE = Shape(
     expected='an object with event and user_id or anonymous_id, an array of them, one on each line, or {"events": [...]}',
 )
 _EVENT = msgspec.json.Decoder(_Payloads)
-_EXACT = msgspec.json.Decoder(_Exact)
-_EXACTS = msgspec.json.Decoder(list[_Exact])
+_EXACT = msgspec.json.Decoder(TypedEvent)
+_EXACTS = msgspec.json.Decoder(list[TypedEvent])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder(msgspec.Raw)
 _ENVELOPE, _EXACT_ENVELOPE = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(_ExactEnvelope)
@@ -74,7 +71,7 @@ class RadarDoor:
         """The events of a request."""
         key, body = request.key, request.body.strip()
         if body.startswith(b"["):
-            return Batch(key, _list(body))
+            return Batch(key, _list(body), report_on)
         if not body.startswith(b"{"):
             raise MalformedRequestError("the body has to be a JSON object, an array of them, or one per line")
         if b'"events"' in body and (envelope := _envelope(body)):
@@ -86,16 +83,19 @@ class RadarDoor:
                 if isinstance(event, Event) and event.sent_at is None:
                     event.sent_at = sent_at
             events = recognized(events, lambda: raws, _SHAPE, is_exact=is_exact, shared=shared)
-            return Batch(key or envelope.key or "", events)
+            return Batch(key or envelope.key or "", events, report_on)
+        if event := _exact(body):
+            return Batch(key, recognized([event], lambda: [msgspec.Raw(body)], _SHAPE, is_exact=True), report_on)
         lines = _documents(body)
         events, is_exact = _events(lines)
-        return Batch(key, recognized(events, lambda: lines, _SHAPE, is_exact=is_exact))
+        return Batch(key, recognized(events, lambda: lines, _SHAPE, is_exact=is_exact), report_on)
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """The status, with JSON."""
-        words = {"status": outcome.value} if outcome is Outcome.ACCEPTED else {"error": outcome.value, "detail": detail}
+        """The status, with JSON. The response to accepted events is their report."""
+        if outcome is Outcome.ACCEPTED:
+            return Answer(STATUS[outcome], detail.encode() or NOTHING)
         headers = {"WWW-Authenticate": "Bearer"} if outcome is Outcome.UNAUTHORIZED else {}
-        return Answer(STATUS[outcome], msgspec.json.encode(words), headers=headers)
+        return Answer(STATUS[outcome], msgspec.json.encode({"error": outcome.value, "detail": detail}), headers=headers)
 
 
 def _list(body: bytes) -> Sequence[Event | msgspec.Raw | Failed]:
@@ -123,9 +123,17 @@ def _events(raws: Sequence[msgspec.Raw]) -> tuple[list[Event | msgspec.Raw], boo
 
 def _event(raw: msgspec.Raw) -> Event | msgspec.Raw:
     try:
-        return _EVENT.decode(raw)
+        return decode_either(_EXACT, _EVENT, raw)
     except (msgspec.DecodeError, RecursionError):
         return raw
+
+
+def _exact(body: bytes) -> Event | None:
+    """The one ordinary event of a body, which needs no second look."""
+    try:
+        return _EXACT.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _envelope(body: bytes) -> _Envelope | None:
