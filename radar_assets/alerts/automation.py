@@ -105,14 +105,13 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
         newer_than = settled.before(key, export.last_version(store))
         behind, version = export.stale_hours(store, alerts, newer_than=newer_than)
         settled.advance(key, version, behind)
-        due = due_partitions(context.instance, behind, "alerts", "hour", grids.start)
+        due = due_partitions(behind, "hour", grids.start)
         rested = {
             hour: at
             for hour, at in due.items()
             if has_rested(context.instance, "alerts", hour_key(hour), REFRESH_EVERY)
         }
-        # Request the same hours again after an hour, because their run may have failed.
-        run_requests = requests(rested, "hour", ("alerts",), prefix=f"{key}:{utc_now():%Y%m%d%H}", tags=INCREMENTAL)
+        run_requests = requests(context.instance, rested, "hour", ("alerts",), prefix=key, tags=INCREMENTAL)
         return dg.SensorResult(run_requests=run_requests, cursor=settled.cursor())
 
     @dg.run_failure_sensor(

@@ -19,6 +19,7 @@ from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import unread_files
+from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.windows import DAY, DAY_KEY, HOUR_KEY, Window, utc_now
 
 if TYPE_CHECKING:
@@ -281,7 +282,12 @@ def _ended(instance: "DagsterInstance", statuses: list, since: datetime) -> list
 
 
 def _is_final(instance: "DagsterInstance", record: "RunRecord", now: datetime) -> bool:
-    """Whether a failed run has no retry. Dagster records that a moment after the failure."""
+    """Whether a failed run has no retry. Dagster records that a moment after the failure.
+
+    The first attempt of a run that a sensor requested is not final, because the sensor requests it again.
+    """
+    if record.dagster_run.tags.get(ATTEMPT_TAG) == "1":
+        return False
     will_retry = record.dagster_run.tags.get(WILL_RETRY)
     if will_retry is None and instance.run_retries_enabled:
         return now - _end(record) >= timedelta(minutes=1)

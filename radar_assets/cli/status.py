@@ -22,7 +22,7 @@ class TableStatus:
     Attributes:
         last_partition: the latest partition that was built, with or without rows.
         committed_at: when the table last changed, in UTC.
-        stale: number of partitions whose input has changed since they were built. For raw events: received hours with segments
+        stale: keys of the partitions whose input has changed since they were built. For raw events: received hours with segments
             to load; for alerts: hours whose alerts have changed in the store.
     """
 
@@ -31,7 +31,23 @@ class TableStatus:
     rows: int
     size_bytes: int
     committed_at: datetime | None
-    stale: int
+    stale: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Stale partitions whose last runs have failed.
+
+    Attributes:
+        partitions: their keys, in order.
+        attempts: how many runs in a row have failed or were canceled.
+        next_at: when the sensor requests them again, in UTC. In the past if it should have: then the daemon is down.
+    """
+
+    table: str
+    partitions: tuple[str, ...]
+    attempts: int
+    next_at: datetime
 
 
 @dataclass(frozen=True)
@@ -46,12 +62,12 @@ class FailedCheck:
 
 
 def status(*, format: Format = "table") -> None:
-    """Show the state of each table, and the checks that failed.
+    """Show the state of each table, the partitions that wait for a retry, and the checks that failed.
 
     Parameters
     ----------
     format
-        Output format. In CSV and JSON, failed checks are part of the row of their table.
+        Output format. In CSV and JSON, retries and failed checks are part of the row of their table.
     """
     from dagster import DagsterInstance
 
@@ -69,6 +85,7 @@ def status(*, format: Format = "table") -> None:
     store.close()
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         failed = failed_checks(instance, build_defs(settings))
+        waiting = retries(instance, states)
     columns = [
         Column("table"),
         Column("last_partition", cell=lambda key: key or "none"),
@@ -76,6 +93,7 @@ def status(*, format: Format = "table") -> None:
         Column("size_bytes", heading="size", cell=size),
         Column("committed_at", heading="changed", cell=lambda at: f"{age(now - at)} ago" if at else "never"),
         Column("stale", style=lambda stale: "yellow" if stale else ""),
+        Column("retries", only="data"),
         Column("failed_checks", only="data"),
     ]
     rows: list[tuple[object, ...]] = [
@@ -85,16 +103,18 @@ def status(*, format: Format = "table") -> None:
             state.rows,
             state.size_bytes,
             state.committed_at,
-            state.stale,
+            len(state.stale),
+            [_retry_fields(retry) for retry in waiting if retry.table == state.name],
             [check.name for check in failed if check.asset == state.name],
         )
         for state in states
     ]
     known = {state.name for state in states}
     for asset in sorted({check.asset for check in failed} - known) if format != "table" else ():
-        rows.append((asset, None, None, None, None, None, [check.name for check in failed if check.asset == asset]))
+        rows.append((asset, None, None, None, None, None, [], [check.name for check in failed if check.asset == asset]))
     print_list(columns, rows, format)
     if format == "table":
+        _print_retries(waiting, now)
         _print_failed(failed, now)
         if not has_projects:
             err().print(
@@ -102,6 +122,22 @@ def status(*, format: Format = "table") -> None:
             )
         if not settings.config_file.exists():
             err().print("No alert rules yet: radar init writes a radar.yaml to start from.")
+
+
+def _retry_fields(retry: Retry) -> dict[str, object]:
+    return {"partitions": retry.partitions, "attempts": retry.attempts, "next_at": retry.next_at}
+
+
+def _print_retries(waiting: "list[Retry]", now: datetime) -> None:
+    console = out()
+    if waiting:
+        console.print()
+    for retry in waiting:
+        first, others = retry.partitions[0], len(retry.partitions) - 1
+        which = f"{first} and {others:,} more" if others else first
+        failed = "1 attempt failed" if retry.attempts == 1 else f"{retry.attempts:,} attempts failed"
+        then = f"next in {age(retry.next_at - now)}" if retry.next_at > now else "next is due"
+        console.print(f"[yellow]retry[/] {retry.table}: {which}, {failed}, {then}", soft_wrap=True)
 
 
 def _print_failed(failed: "list[FailedCheck]", now: datetime) -> None:
@@ -132,18 +168,38 @@ def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
         files = snapshot.files()
         unit = snapshot.table.grid
         last = max((file.partition[0] for file in files if file.partition[0] is not None), default=None)
-        key = None if last is None else from_unit(last, unit).strftime(HOUR_KEY if unit == "hour" else DAY_KEY)
-        if snapshot.table.inputs:
-            waiting = len(stale(snapshots[snapshot.table.inputs[0].name], snapshot))
-        elif name == "alerts":
-            waiting = len(stale_hours(store, snapshot)[0])
+        key = None if last is None else _key(from_unit(last, unit), unit)
+        if name == "raw_events":
+            waiting = {segment.received_hour for segment in missing}
         else:
-            waiting = len({segment.received_hour for segment in missing})
+            parent = snapshots[snapshot.table.inputs[0].name] if snapshot.table.inputs else None
+            units = stale(parent, snapshot) if parent else stale_hours(store, snapshot)[0]
+            waiting = {from_unit(value, unit) for value in units}
         current = snapshot.iceberg.metadata.current_snapshot()
         committed_at = EPOCH + timedelta(milliseconds=current.timestamp_ms) if current else None
         rows, size_bytes = sum(file.rows for file in files), sum(file.size_bytes for file in files)
-        statuses.append(TableStatus(name, key, rows, size_bytes, committed_at, waiting))
+        keys = tuple(_key(at, unit) for at in sorted(waiting))
+        statuses.append(TableStatus(name, key, rows, size_bytes, committed_at, keys))
     return statuses
+
+
+def _key(at: datetime, unit: str) -> str:
+    return at.strftime(HOUR_KEY if unit == "hour" else DAY_KEY)
+
+
+def retries(instance: "DagsterInstance", states: "list[TableStatus]") -> list[Retry]:
+    """The stale partitions whose last runs have failed, by table, number of attempts and time of the next one."""
+    from radar_assets.orchestration.attempts import latest_attempts
+
+    found = []
+    for state in states:
+        waiting: dict[tuple[int, datetime], list[str]] = {}
+        for partition, attempt in latest_attempts(instance, state.name, state.stale).items():
+            if attempt.next_at is not None:
+                waiting.setdefault((attempt.number, attempt.next_at), []).append(partition)
+        for (number, next_at), partitions in sorted(waiting.items()):
+            found.append(Retry(state.name, tuple(sorted(partitions)), number, next_at))
+    return found
 
 
 def failed_checks(instance: "DagsterInstance", definitions: "Definitions") -> list[FailedCheck]:

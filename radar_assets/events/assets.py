@@ -26,6 +26,9 @@ from radar_assets.store.database import Store
 from radar_assets.store.first_day import begin_by
 from radar_assets.windows import Grids, Window, day_key, hour_key
 
+PRUNE_TAG = "radar/prune"
+"""Tag of runs that drop what is no longer in the landing zone: `true`."""
+
 
 def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
     """Assets of the layer, on the given grids."""
@@ -35,12 +38,23 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> dg.MaterializeResult:
         window = partition_window(context)
-        commit = load_raw_events(
+        is_pruned = context.run.tags.get(PRUNE_TAG) == "true"
+        commit, gone = load_raw_events(
             lakehouse,
             [project.id for project in list_projects(store)],
             window,
             only_missing=INCREMENTAL_TAG in context.run.tags,
+            is_pruned=is_pruned,
         )
+        if gone:
+            context.log.warning(
+                f"{gone:,} loaded segments are no longer in the landing zone. "
+                + (
+                    "Their lines were dropped."
+                    if is_pruned
+                    else f"Their lines were kept; tag the run {PRUNE_TAG}=true to drop them."
+                )
+            )
         hours = touched_hours(commit)
         if hours:
             begin_by(store, hours[0].date())
@@ -54,6 +68,7 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
             files=files,
             numbers=_lines(files, window),
             loaded=_judged(commit.files),
+            segments_not_in_landing={"kept": 0 if is_pruned else gone, "dropped": gone if is_pruned else 0},
             touched_hours={"count": len(hours), "first": [hour_key(hour) for hour in hours[:100]]},
         )
 

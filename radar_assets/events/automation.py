@@ -1,6 +1,7 @@
 """The sensor that loads new segments."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from radar_assets.events.loading import missing_segments
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.orchestration.automation import HOURLY_JOB, INCREMENTAL, TICK_S
-from radar_assets.orchestration.run_requests import partitions_in_progress, request, since_recovery, stretches
+from radar_assets.orchestration.run_requests import requests, since_recovery
 from radar_assets.store.database import Store
 from radar_assets.store.first_day import begin_by
 from radar_assets.windows import Grids, hour_key, utc_now
@@ -58,19 +59,17 @@ def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.S
                     f"{len(early)} hours are before the first partition; they are loaded once definitions are reloaded."
                 )
             return dg.SensorResult(skip_reason=reason, cursor=cursor)
-        busy = partitions_in_progress(context.instance, "raw_events")
-        due = {segment.received_hour for segment in missing if hour_key(segment.received_hour) not in busy}
+        names: dict[datetime, list[str]] = {}
+        for segment in missing:
+            names.setdefault(segment.received_hour, []).append(f"{hour_key(segment.received_hour)} {segment.name}")
         assets = [table.name for table in (RAW_EVENTS, *lakehouse.tables.downstream(RAW_EVENTS))]
-        found = []
-        for window in stretches(due, "hour"):
-            names = sorted(
-                f"{hour_key(segment.received_hour)} {segment.name}"
-                for segment in missing
-                if window.start <= segment.received_hour < window.end
-            )
-            digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-            run_key = f"{key}:{hour_key(window.start)}:{digest}"
-            found.append(request(window, "hour", assets, run_key=run_key, tags=INCREMENTAL, checks=checks))
+        found = requests(
+            context.instance, names, "hour", assets, prefix=key, version=_digest, tags=INCREMENTAL, checks=checks
+        )
         return dg.SensorResult(run_requests=found, cursor=cursor)
 
     return [landing_sensor]
+
+
+def _digest(names: list[list[str]]) -> str:
+    return hashlib.sha256("\n".join(sorted(itertools.chain(*names))).encode()).hexdigest()[:16]

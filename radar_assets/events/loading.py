@@ -6,7 +6,7 @@ the commit is based on.
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -49,18 +49,26 @@ def loaded_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[date
     return set(zip(rows["received_hour"].to_pylist(), rows["segment"].to_pylist(), strict=True))
 
 
-def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *, only_missing: bool) -> Commit:
+def load_raw_events(
+    lakehouse: Lakehouse, projects: list[str], window: Window, *, only_missing: bool, is_pruned: bool = False
+) -> tuple[Commit, int]:
     """Load the landing zone's segments of a window of received hours.
 
     Args:
         projects: ids of the known projects; events of others are rejected.
         only_missing: add only missing segments; otherwise rebuild the window from the landing zone.
+        is_pruned: whether a rebuild drops the lines of segments that are no longer in the landing zone. By default it keeps them,
+            because the landing zone may be archived or cleared once it is loaded.
+
+    Returns:
+        The commit, and the number of loaded segments that are no longer in the landing zone.
     """
     import pyarrow as pa
 
     known = pa.table({"project_id": pa.array(projects, pa.string())})
     parameters = {"start_date": lakehouse.settings.start_date}
     added: list[NewFile] = []
+    gone: set[tuple[datetime, str]] = set()
 
     def build(base: Snapshot) -> Build:
         hours = window.hours()
@@ -68,9 +76,15 @@ def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *
             segments = missing_segments(lakehouse, base, hours)
             hours = sorted({segment.received_hour for segment in segments})
         else:
+            # Before the landing zone, because a segment may be removed from it at any time.
+            loaded = loaded_segments(lakehouse, base, hours)
             segments = [segment for hour in hours for segment in list_segments(lakehouse.settings.landing_zone, hour)]
+            gone.clear()
+            gone.update(loaded.difference((segment.received_hour, segment.name) for segment in segments))
         files: list[NewFile] = []
         try:
+            if not is_pruned:
+                files += _kept_lines(lakehouse, base, gone)
             for part in _parts(segments):
                 files += lakehouse.engine.write(
                     raw_events_model(),
@@ -90,12 +104,31 @@ def load_raw_events(lakehouse: Lakehouse, projects: list[str], window: Window, *
             lakehouse, head, [*added, *([] if only_missing else head.files(window))], window.start
         )
 
-    return lakehouse.catalog.commit("raw_events", build, replace=not only_missing, touch=neighbours)
+    return lakehouse.catalog.commit("raw_events", build, replace=not only_missing, touch=neighbours), len(gone)
 
 
 def touched_hours(commit: Commit) -> list[datetime]:
     """The event hours that a load changed."""
     return [from_unit(hour, "hour") for hour in sorted({key[1] for key in commit.partitions if key[1] is not None})]
+
+
+def _kept_lines(lakehouse: Lakehouse, base: Snapshot, gone: Collection[tuple[datetime, str]]) -> Iterator[NewFile]:
+    """Write the lines of segments of the table again."""
+    import pyarrow as pa
+
+    hours = sorted({hour for hour, _ in gone})
+    for first in range(0, len(hours), HOURS_A_PART):
+        part = hours[first : first + HOURS_A_PART]
+        segments = [
+            {"received_hour": hour, "segment": name} for hour, name in sorted(gone) if part[0] <= hour <= part[-1]
+        ]
+        schema = pa.schema({"received_hour": pa.timestamp("us"), "segment": pa.string()})
+        inputs = {
+            "raw_events": Files.within(base, [Window.of_hour(hour) for hour in part]),
+            "gone": pa.Table.from_pylist(segments, schema),
+        }
+        folder = lakehouse.catalog.data_folder(RAW_EVENTS)
+        yield from lakehouse.engine.write(load_model(LAYER, "kept_lines"), inputs, {}, RAW_EVENTS, folder)
 
 
 def _parts(segments: list[Segment]) -> Iterator[list[Segment]]:

@@ -20,7 +20,7 @@ from radar_assets.lakehouse.staleness import outdated, stale
 from radar_assets.lakehouse.table import Table, Transform
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests, since_recovery
-from radar_assets.windows import DAY, Grids, Window, day_key, utc_now
+from radar_assets.windows import DAY, Grids, Window, day_key
 
 TICK_S = 30
 REFRESH_EVERY: Mapping[Transform, timedelta] = {"hour": timedelta(0), "day": timedelta(minutes=15)}
@@ -133,22 +133,23 @@ def stale_partitions_sensor(
             downstream = [other.name for other in tables.downstream(table)]
             for other in downstream:
                 covered[other] |= set(behind)
-            due = due_partitions(context.instance, pending, table.name, grid, grids.start)
+            due = due_partitions(pending, grid, grids.start)
             rested = {
                 at: number
                 for at, number in due.items()
                 if has_rested(context.instance, table.name, at.strftime(KEY[grid]), REFRESH_EVERY[grid])
             }
             assets = (table.name, *downstream)
-            found += requests(rested, grid, assets, prefix=key, tags=INCREMENTAL, checks=checks)
+            found += requests(context.instance, rested, grid, assets, prefix=key, tags=INCREMENTAL, checks=checks)
             current = definitions.get(table.name, ())
             due_again = outdated(child, current) - set(behind) - covered[table.name]
             changed = _last_changes(child, due_again)
-            due = due_partitions(context.instance, changed, table.name, grid, grids.start)
+            due = due_partitions(changed, grid, grids.start)
             digest = hashlib.sha256(" ".join(sorted(current)).encode()).hexdigest()[:16]
-            # If the run fails, the same partitions are requested again after an hour.
-            prefix = f"{table.name}:{digest}:{utc_now():%Y%m%d%H}"
-            found += requests(due, grid, (table.name,), prefix=prefix, tags=INCREMENTAL, checks=checks)
+            prefix = f"{table.name}:{digest}"
+            found += requests(
+                context.instance, due, grid, (table.name,), prefix=prefix, tags=INCREMENTAL, checks=checks
+            )
         return dg.SensorResult(run_requests=found, cursor=settled.cursor())
 
     return sensor

@@ -1,31 +1,28 @@
-"""Turns stale partitions into run requests: grouped, limited, and without duplicates.
+"""Turns stale partitions into run requests: grouped, limited, without duplicates, and repeated until the partitions are built.
 
-`lakehouse/staleness.py` decides which partitions are stale. This module adds what Dagster knows: partitions in progress, the grids,
-and run keys, by which Dagster drops repeated requests.
+`lakehouse/staleness.py` decides which partitions are stale. This module adds what Dagster knows: the grids, earlier attempts, and
+run keys, by which Dagster drops repeated requests.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.orchestration.attempts import ATTEMPT_TAG, latest_attempts
 from radar_assets.windows import DAY_KEY, HOUR_KEY, Window, contiguous, utc_now
 
+T = TypeVar("T")
+
+MAX_RETRIES_TAG = "dagster/max_retries"
 RUNS_A_TICK = 20
 """Maximum requests per tick. A backlog takes several ticks, so that live data are not queued behind all of it."""
 LONGEST_RUN = {"hour": 24 * 7, "day": 31}
 """Maximum partitions per run, by grid."""
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 KEY = {"hour": HOUR_KEY, "day": DAY_KEY}
 
 
@@ -36,73 +33,83 @@ def since_recovery(name: str, *tables: Snapshot) -> str:
     return "@".join([name, *(table.recovered_at for table in tables if table.recovered_at)])
 
 
-def partitions_in_progress(instance: dg.DagsterInstance, asset: str) -> set[str]:
-    """Partitions of an asset that a queued or running run has yet to materialize."""
-    pending = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
-        dg.AssetKey(asset)
-    )
-    if not pending:
-        return set()
-    runs = {run_id for run_id, _ in pending.values()}
-    unfinished = {
-        record.dagster_run.run_id
-        for record in instance.get_run_records(dg.RunsFilter(run_ids=list(runs), statuses=UNFINISHED))
-    }
-    return {partition for partition, (run_id, _) in pending.items() if run_id in unfinished}
-
-
-def due_partitions(
-    instance: dg.DagsterInstance, stale: Mapping[int, int], asset: str, unit: str, start: datetime
-) -> dict[datetime, int]:
-    """The stale partitions to request now: on the grid, not in the future, and not in progress.
+def due_partitions(stale: Mapping[int, int], unit: str, start: datetime) -> dict[datetime, int]:
+    """The stale partitions that are on the grid and not in the future.
 
     Args:
         stale: sequence numbers by hour or day since 1970.
-        asset: the first asset that the run would rebuild.
         start: start of the grid.
     """
-    busy = partitions_in_progress(instance, asset) if stale else set()
     now = utc_now()
     due = {from_unit(value, unit): number for value, number in stale.items()}
-    return {at: number for at, number in due.items() if start <= at <= now and at.strftime(KEY[unit]) not in busy}
+    return {at: number for at, number in due.items() if start <= at <= now}
 
 
 def requests(
-    due: Mapping[datetime, int],
+    instance: dg.DagsterInstance,
+    due: Mapping[datetime, T],
     unit: str,
     assets: Sequence[str],
     *,
     prefix: str,
+    version: Callable[[list[T]], object] = max,
     tags: Mapping[str, str] | None = None,
     checks: Sequence[dg.AssetCheckKey] | None = None,
 ) -> list[dg.RunRequest]:
-    """One request for each stretch of due partitions.
+    """One request for each stretch of due partitions that may be attempted now.
+
+    Partitions in progress wait for the end of their run. Partitions whose run failed wait for a pause that grows with each attempt,
+    and are requested apart from others, in ever shorter windows: a partition that always fails must not keep others from being built.
 
     Args:
-        due: for each partition, the sequence number of the change that made it due. The largest is part of the run key.
+        due: for each partition, what made it due, such as the sequence number of a change.
+        assets: the first one decides which partitions are in progress or have failed.
+        version: what the run key has of what made a window due. Dagster drops requests with a known run key.
         checks: as for `request`.
     """
+    latest = latest_attempts(instance, assets[0], {at.strftime(KEY[unit]) for at in due})
+    now = utc_now()
+    by_number: dict[int, list[datetime]] = {}
+    for at in due:
+        last = latest.get(at.strftime(KEY[unit]))
+        if last is None:
+            by_number.setdefault(1, []).append(at)
+        elif last.next_at is not None and last.next_at <= now:
+            by_number.setdefault(last.number + 1, []).append(at)
     found = []
-    for window in stretches(due, unit):
-        newest = max(number for moment, number in due.items() if window.start <= moment < window.end)
-        found.append(
-            request(window, unit, assets, run_key=f"{prefix}:{_key(window, unit)}:{newest}", tags=tags, checks=checks)
-        )
-    return found
+    for number, moments in sorted(by_number.items()):
+        for window in stretches(moments, unit, number):
+            reason = version([value for moment, value in due.items() if window.start <= moment < window.end])
+            found.append(
+                request(
+                    window,
+                    unit,
+                    assets,
+                    run_key=f"{prefix}:{_key(window, unit)}:{reason}{f':{number}' if number > 1 else ''}",
+                    # Dagster's own retry would follow within seconds, which is too soon for most faults.
+                    tags={**(tags or {}), ATTEMPT_TAG: str(number), MAX_RETRIES_TAG: "0"},
+                    checks=checks,
+                )
+            )
+    return found[:RUNS_A_TICK]
 
 
-def stretches(due: Iterable[datetime], unit: str) -> list[Window]:
+def stretches(due: Iterable[datetime], unit: str, attempt: int = 1) -> list[Window]:
     """The due partitions of one tick as windows: the newest hours, so that live data don't wait for history, and the oldest days,
     because a day affects who is new on later days.
 
     Consecutive partitions form one window. If there are still too many windows of hours, gaps are bridged: an hour that isn't stale
     costs an incremental run almost nothing, while a separate run costs a process.
+
+    Args:
+        attempt: with each attempt after the first, windows have at most a quarter of the partitions, and gaps are not bridged.
     """
-    windows = contiguous(due, STEP[unit], LONGEST_RUN[unit])
-    if unit == "hour" and len(windows) > RUNS_A_TICK:
+    longest = max(1, LONGEST_RUN[unit] >> 2 * (attempt - 1))
+    windows = contiguous(due, STEP[unit], longest)
+    if unit == "hour" and len(windows) > RUNS_A_TICK and attempt == 1:
         bridged = windows[:1]
         for window in windows[1:]:
-            if window.end - bridged[-1].start <= LONGEST_RUN[unit] * STEP[unit]:
+            if window.end - bridged[-1].start <= longest * STEP[unit]:
                 bridged[-1] = Window(bridged[-1].start, window.end)
             else:
                 bridged.append(window)

@@ -1,5 +1,6 @@
 """`radar status` shows tables, stale partitions and failed checks."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from radar_assets.settings import Settings
 from radar_assets.tables import TABLES
 from radar_assets.windows import hour_key
 from radar_assets_tests.cli.conftest import HOUR, Radar, cells, land
-from radar_assets_tests.platform import event, line
+from radar_assets_tests.platform import Platform, event, instance_of, line
 
 
 def test_a_fresh_home_has_empty_tables_and_stale_landed_hours(radar: Radar, settings: Settings) -> None:
@@ -37,3 +38,20 @@ def test_a_failed_check_is_shown_with_its_window(radar: Radar) -> None:
     assert len(failed) == 1
     assert "raw_events: share_of_rejected_lines_is_within_bounds" in failed[0]
     assert f"{HOUR:%Y-%m-%d %H:%M} to {HOUR + timedelta(hours=1):%Y-%m-%d %H:%M} UTC" in failed[0]
+
+
+def test_failed_attempts_and_the_next_one_are_shown(radar: Radar, settings: Settings) -> None:
+    land(settings, [line(event("1", HOUR))], "a")
+    with instance_of(settings) as instance:
+        platform = Platform(settings, instance)
+        (request,) = platform.tick("landing_sensor")
+        folder = settings.home / "warehouse/radar/hourly_metrics/data"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.write_text("a file where a folder belongs")
+        assert not platform.execute("hourly_job", request, raise_on_error=False).success
+        folder.unlink()
+    (shown,) = [text for text in radar("status").out.splitlines() if text.startswith("retry")]
+    assert f"hourly_metrics: {hour_key(HOUR)}, 1 attempt failed, next" in shown
+    rows = json.loads(radar("status --format json").out)
+    (retry,) = next(row for row in rows if row["table"] == "hourly_metrics")["retries"]
+    assert (retry["partitions"], retry["attempts"]) == ([hour_key(HOUR)], 1)

@@ -83,7 +83,7 @@ def enriched(settings: Settings) -> list[dict[str, Any]]:
     lakehouse = open_lakehouse(settings)
     touched: set[datetime] = set()
     for hour in list_hours(settings.landing):
-        commit = load_raw_events(lakehouse, ["shop"], Window.of_hour(hour), only_missing=False)
+        commit, _ = load_raw_events(lakehouse, ["shop"], Window.of_hour(hour), only_missing=False)
         touched.update(touched_hours(commit))
     rebuild_events(lakehouse, [Window.of_hour(hour) for hour in sorted(touched)])
     inputs = {"events": Files.of(lakehouse.snapshot("events"))}

@@ -8,6 +8,8 @@ import dagster as dg
 import pytest
 import time_machine
 
+from radar_assets.orchestration.attempts import pause_after
+from radar_assets.orchestration.run_requests import requests
 from radar_assets.settings import Settings, load_settings
 from radar_assets.windows import utc_now
 from radar_assets_tests.platform import Platform, event, instance_of
@@ -100,6 +102,7 @@ def test_an_update_during_a_run_waits_and_is_not_lost(platform: Platform) -> Non
         platform.land(NOON, [event("2", NOON)], "b")
         assert platform.tick("landing_sensor") == []
         platform.instance.report_run_failed(run)
+    with time_machine.travel("2026-03-10T12:31:00Z", tick=True):
         (again,) = platform.tick("landing_sensor")
         platform.execute("hourly_job", again)
         platform.land(NOON, [event("3", NOON)], "c")
@@ -107,21 +110,64 @@ def test_an_update_during_a_run_waits_and_is_not_lost(platform: Platform) -> Non
         assert counts(platform) == {NOON: 3}
 
 
-def test_a_failed_run_is_left_to_its_retry_and_requested_again_when_more_lands(platform: Platform) -> None:
-    warehouse = platform.settings.home / "warehouse/radar/hourly_metrics"
-    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+def test_a_failed_run_is_requested_again_with_a_growing_pause_until_it_succeeds(platform: Platform) -> None:
+    at = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
+
+    def fail(request: dg.RunRequest) -> None:
+        blocked = platform.settings.home / "warehouse/radar/hourly_metrics/data"
+        blocked.parent.mkdir(parents=True, exist_ok=True)
+        blocked.write_text("a file where a folder belongs")
+        assert not platform.execute("hourly_job", request, raise_on_error=False).success
+        blocked.unlink()
+
+    with time_machine.travel(at, tick=False) as clock:
         platform.land(NOON, [event("1", NOON)], "a")
         (request,) = platform.tick("landing_sensor")
-        warehouse.parent.mkdir(parents=True, exist_ok=True)
-        warehouse.write_text("a file where the table's folder belongs")
-        assert not platform.execute("hourly_job", request, raise_on_error=False).success
+        fail(request)
         assert platform.tick("landing_sensor") == []
-        warehouse.unlink()
-        (mended,) = platform.tick("stale_hours_sensor")
-        assert [key.to_user_string() for key in mended.asset_selection or []] == ["hourly_metrics"]
-        assert platform.tick("stale_hours_sensor") == []
-        platform.execute("hourly_job", mended)
+        for number, pause_s in ((2, 30), (3, 60)):
+            at += timedelta(seconds=pause_s - 1)
+            clock.move_to(at)
+            assert platform.tick("stale_hours_sensor") == []
+            at += timedelta(seconds=1)
+            clock.move_to(at)
+            (again,) = platform.tick("stale_hours_sensor")
+            assert again.tags["radar/attempt"] == str(number)
+            assert [key.to_user_string() for key in again.asset_selection or []] == ["hourly_metrics"]
+            assert platform.tick("stale_hours_sensor") == []
+            fail(again)
+        clock.move_to(at + timedelta(minutes=2))
+        (last,) = platform.tick("stale_hours_sensor")
+        platform.execute("hourly_job", last)
         assert counts(platform) == {NOON: 1}
+        platform.land(NOON, [event("2", NOON)], "b")
+        (fresh,) = platform.tick("landing_sensor")
+        assert fresh.tags["radar/attempt"] == "1"
+
+
+def test_a_partition_that_always_fails_does_not_keep_others_from_being_built(platform: Platform) -> None:
+    due = {NOON - index * HOUR: 1 for index in range(40)}
+    assets = ("hourly_metrics",)
+    job = platform.defs.resolve_job_def("hourly_job")
+
+    def ask(moment: datetime) -> list[dg.RunRequest]:
+        with time_machine.travel(moment.replace(tzinfo=UTC), tick=False):
+            found = requests(platform.instance, due, "hour", assets, prefix="x")
+            for request in found:
+                run = platform.instance.create_run_for_job(
+                    job, tags=request.tags, asset_selection=frozenset(request.asset_selection or [])
+                )
+                platform.instance.report_run_failed(run)
+            return found
+
+    assert len(ask(NOON)) == 1
+    due[NOON + HOUR] = 1
+    assert [request.partition_key for request in ask(NOON + HOUR / 60)] == ["2026-03-10-13:00", None]
+    assert len(ask(NOON + HOUR / 12)) == 5, "the new hour alone, and the others in four windows"
+
+
+def test_the_pause_grows_to_half_an_hour() -> None:
+    assert [pause_after(number).total_seconds() for number in (1, 2, 7, 8, 10_000)] == [30, 60, 1800, 1800, 1800]
 
 
 def test_copies_in_adjacent_hours_count_once_whichever_lands_first(platform: Platform) -> None:
