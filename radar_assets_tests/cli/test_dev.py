@@ -117,7 +117,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_after_their_r
         written(load_settings(), RULES)
         assert f"The UI at http://127.0.0.1:{port} has loaded them." in radar("apply").out
         pasted = "\n".join(lines).replace("\\\n", "")
-        curl = pasted[pasted.index("curl ") : pasted.index("\n\nCtrl-C")]
+        curl = pasted[pasted.index("curl ") :].partition("\n\n")[0]
         _, url, _, header, _, event = shlex.split(curl)
         authorization = header.removeprefix("Authorization: ")
         assert url == f"http://127.0.0.1:{collector_port}/v1/events"
