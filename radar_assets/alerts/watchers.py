@@ -18,7 +18,7 @@ from radar_assets.events.loading import missing_segments
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.staleness import unread_files
+from radar_assets.lakehouse.staleness import missing_days, unread_files
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.windows import DAY, DAY_KEY, HOUR_KEY, Window, utc_now
 
@@ -239,15 +239,9 @@ def _looked_at(now: datetime) -> Window:
 
 def _missing_days(table: Snapshot, now: datetime) -> dict[str, datetime]:
     """Days after the first one of the table that have ended but were never built, and when each ended."""
-    # A table without new data for so long has its first day further back.
-    files = table.files(_looked_at(now)) or table.files()
-    built = {from_unit(ref.partition[0], "day") for ref in files if ref.partition[0] is not None}
-    if not built:
-        return {}
-    today = Window.of_day(now.date()).start
-    first = max(min(built), today - DAYS_BACK)
-    days = [first + index * DAY for index in range((today - first) // DAY)]
-    return {day.strftime(DAY_KEY): day + DAY for day in days if day not in built}
+    since = Window.of_day(now.date()).start - DAYS_BACK
+    days = [from_unit(value, "day") for value in sorted(missing_days(table, since, now))]
+    return {day.strftime(DAY_KEY): day + DAY for day in days}
 
 
 def _since(
