@@ -39,7 +39,8 @@ DAYS_BACK = timedelta(days=7)
 STALE_BACK = timedelta(days=35)
 """How far back partitions are checked: each tick lists the files of six tables, which grow with the months they hold."""
 EXAMPLES = 5
-WILL_RETRY = "dagster/will_retry"
+WILL_RETRY, RETRIED_AS, BACKFILL = "dagster/will_retry", "dagster/auto_retry_run_id", "dagster/backfill"
+UNFINISHED_BACKFILL = ("REQUESTED", "CANCELING", "FAILING")
 PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 
 CHECKED_AT = "alert_deliveries"
@@ -285,7 +286,18 @@ def _is_final(instance: "DagsterInstance", record: "RunRecord", now: datetime) -
     will_retry = record.dagster_run.tags.get(WILL_RETRY)
     if will_retry is None and instance.run_retries_enabled:
         return now - _end(record) >= timedelta(minutes=1)
-    return will_retry != "true"
+    return will_retry != "true" or _is_backfill_over(instance, record)
+
+
+def _is_backfill_over(instance: "DagsterInstance", record: "RunRecord") -> bool:
+    """Whether a run belongs to a backfill that has ended or was deleted. Dagster doesn't retry such runs, in spite of their tag:
+    `dagster job backfill` ends a backfill as soon as its runs are queued.
+    """
+    key = record.dagster_run.tags.get(BACKFILL)
+    if key is None or record.dagster_run.tags.get(RETRIED_AS):
+        return False
+    backfill = instance.get_backfill(key)
+    return backfill is None or backfill.status.value not in UNFINISHED_BACKFILL
 
 
 def _end(record: "RunRecord") -> datetime:
