@@ -18,7 +18,7 @@ from radar_assets.events.loading import missing_segments
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.staleness import unread_files
+from radar_assets.lakehouse.staleness import missing_days, unread_files
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.windows import DAY, DAY_KEY, HOUR_KEY, Window, utc_now
 
@@ -39,7 +39,8 @@ DAYS_BACK = timedelta(days=7)
 STALE_BACK = timedelta(days=35)
 """How far back partitions are checked: each tick lists the files of six tables, which grow with the months they hold."""
 EXAMPLES = 5
-WILL_RETRY = "dagster/will_retry"
+WILL_RETRY, RETRIED_AS, BACKFILL = "dagster/will_retry", "dagster/auto_retry_run_id", "dagster/backfill"
+UNFINISHED_BACKFILL = ("REQUESTED", "CANCELING", "FAILING")
 PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 
 CHECKED_AT = "alert_deliveries"
@@ -239,15 +240,9 @@ def _looked_at(now: datetime) -> Window:
 
 def _missing_days(table: Snapshot, now: datetime) -> dict[str, datetime]:
     """Days after the first one of the table that have ended but were never built, and when each ended."""
-    # A table without new data for so long has its first day further back.
-    files = table.files(_looked_at(now)) or table.files()
-    built = {from_unit(ref.partition[0], "day") for ref in files if ref.partition[0] is not None}
-    if not built:
-        return {}
-    today = Window.of_day(now.date()).start
-    first = max(min(built), today - DAYS_BACK)
-    days = [first + index * DAY for index in range((today - first) // DAY)]
-    return {day.strftime(DAY_KEY): day + DAY for day in days if day not in built}
+    since = Window.of_day(now.date()).start - DAYS_BACK
+    days = [from_unit(value, "day") for value in sorted(missing_days(table, since, now))]
+    return {day.strftime(DAY_KEY): day + DAY for day in days}
 
 
 def _since(
@@ -291,7 +286,18 @@ def _is_final(instance: "DagsterInstance", record: "RunRecord", now: datetime) -
     will_retry = record.dagster_run.tags.get(WILL_RETRY)
     if will_retry is None and instance.run_retries_enabled:
         return now - _end(record) >= timedelta(minutes=1)
-    return will_retry != "true"
+    return will_retry != "true" or _is_backfill_over(instance, record)
+
+
+def _is_backfill_over(instance: "DagsterInstance", record: "RunRecord") -> bool:
+    """Whether a run belongs to a backfill that has ended or was deleted. Dagster doesn't retry such runs, in spite of their tag:
+    `dagster job backfill` ends a backfill as soon as its runs are queued.
+    """
+    key = record.dagster_run.tags.get(BACKFILL)
+    if key is None or record.dagster_run.tags.get(RETRIED_AS):
+        return False
+    backfill = instance.get_backfill(key)
+    return backfill is None or backfill.status.value not in UNFINISHED_BACKFILL
 
 
 def _end(record: "RunRecord") -> datetime:

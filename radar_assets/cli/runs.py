@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from radar_assets.cli.terminal import progress_bars
 from radar_assets.lakehouse.files import STEP, from_unit
-from radar_assets.lakehouse.staleness import stale
+from radar_assets.lakehouse.staleness import unbuilt
 from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, INCREMENTAL, grid_tables
 from radar_assets.orchestration.run_requests import KEY, LONGEST_RUN
 from radar_assets.windows import Window, contiguous, utc_now
@@ -116,11 +116,12 @@ def due_days(lakehouse: "Lakehouse") -> list[Window]:
 
 
 def _stale(lakehouse: "Lakehouse", grid: "Transform") -> set[datetime]:
-    """Starts of the stale partitions of a grid's derived tables."""
+    """Starts of the stale and missing partitions of a grid's derived tables."""
+    start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
     return {
         from_unit(unit, grid)
         for table in lakehouse.tables.derived(grid)
-        for unit in stale(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name))
+        for unit in unbuilt(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name), start)
     }
 
 

@@ -22,8 +22,8 @@ class TableStatus:
     Attributes:
         last_partition: the latest partition that was built, with or without rows.
         committed_at: when the table last changed, in UTC.
-        stale: keys of the partitions whose input has changed since they were built. For raw events: received hours with segments
-            to load; for alerts: hours whose alerts have changed in the store.
+        stale: keys of the partitions whose input has changed since they were built, and of days that were missed. For raw events:
+            received hours with segments to load; for alerts: hours whose alerts have changed in the store.
     """
 
     name: str
@@ -157,7 +157,7 @@ def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
     from radar_assets.lakehouse.files import EPOCH, from_unit
-    from radar_assets.lakehouse.staleness import stale
+    from radar_assets.lakehouse.staleness import unbuilt
 
     snapshots = {name: lakehouse.snapshot(name) for name in lakehouse.tables}
     start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
@@ -173,7 +173,7 @@ def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
             waiting = {segment.received_hour for segment in missing}
         else:
             parent = snapshots[snapshot.table.inputs[0].name] if snapshot.table.inputs else None
-            units = stale(parent, snapshot) if parent else stale_hours(store, snapshot)[0]
+            units = unbuilt(parent, snapshot, start) if parent else stale_hours(store, snapshot)[0]
             waiting = {from_unit(value, unit) for value in units}
         current = snapshot.iceberg.metadata.current_snapshot()
         committed_at = EPOCH + timedelta(milliseconds=current.timestamp_ms) if current else None

@@ -5,10 +5,14 @@ nothing is lost if a run dies between its commit and its report.
 """
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
 
 from radar_assets.lakehouse.files import STEP, FileRef, from_unit, to_unit, unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.windows import Window, contiguous
+from radar_assets.windows import Window, contiguous, utc_now
+
+MISSING_AFTER = timedelta(hours=2)
+"""How long after its end a day that was not built counts as missing: an hour after the schedule should have closed it."""
 
 
 def stale(parent: Snapshot, child: Snapshot, *, newer_than: int = 0, within: Window | None = None) -> dict[int, int]:
@@ -32,6 +36,28 @@ def stale(parent: Snapshot, child: Snapshot, *, newer_than: int = 0, within: Win
         return {}
     built = _built_from(parent, child, min(changed), max(changed))
     return {unit: number for unit, number in changed.items() if number > built.get(unit, 0)}
+
+
+def missing_days(table: Snapshot, since: datetime, ended_by: datetime) -> set[int]:
+    """Days without events after the first day of a daily table that were never built, in days since 1970. Empty for hourly tables,
+    whose hours are only built if they have events.
+
+    Args:
+        since: leave out earlier days.
+        ended_by: leave out days that end later.
+    """
+    if table.table.grid != "day":
+        return set()
+    built = {ref.partition[0] for ref in table.files() if ref.partition[0] is not None}
+    if not built:
+        return set()
+    return set(range(max(min(built), to_unit(since, "day")), to_unit(ended_by, "day"))) - built
+
+
+def unbuilt(parent: Snapshot, child: Snapshot, since: datetime, *, newer_than: int = 0) -> dict[int, int]:
+    """The partitions that are stale or missing, as `stale` returns them; missing ones have the sequence number 0."""
+    missing = dict.fromkeys(missing_days(child, since, utc_now() - MISSING_AFTER), 0)
+    return {**missing, **stale(parent, child, newer_than=newer_than)}
 
 
 def unread_files(parent: Snapshot, child: Snapshot, within: Window) -> dict[int, list[FileRef]]:

@@ -16,7 +16,7 @@ from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.staleness import outdated, stale
+from radar_assets.lakehouse.staleness import outdated, unbuilt
 from radar_assets.lakehouse.table import Table, Transform
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests, since_recovery
@@ -87,7 +87,7 @@ def build_sensors(
         grids,
         checks=checks,
         definitions=definitions,
-        description="Rebuilds days whose hours have changed.",
+        description="Rebuilds days whose hours have changed, and builds days that were missed during downtime.",
     )
     return [hours, days]
 
@@ -127,7 +127,7 @@ def stale_partitions_sensor(
                     snapshots[needed] = lakehouse.snapshot(needed)
             parent, child = snapshots[table.inputs[0].name], snapshots[table.name]
             key = since_recovery(table.name, parent, child)
-            behind = stale(parent, child, newer_than=settled.before(key, parent.sequence_number))
+            behind = unbuilt(parent, child, grids.start, newer_than=settled.before(key, parent.sequence_number))
             settled.advance(key, parent.sequence_number, behind)
             pending = {unit: at for unit, at in behind.items() if unit not in covered[table.name]}
             downstream = [other.name for other in tables.downstream(table)]

@@ -110,13 +110,18 @@ def test_changed_hours_of_the_table_of_alerts_are_rebuilt_from_the_store(platfor
         assert all(fired_at != at(10) for fired_at, _, _ in rows(platform))
 
 
-def test_hours_whose_run_failed_are_requested_again_an_hour_later(platform: Platform, store: Store) -> None:
+def test_hours_whose_run_failed_are_requested_again_after_a_pause(platform: Platform, store: Store) -> None:
     with time_machine.travel(NOW, tick=False) as clock:
         note(store, rule(), {6: 50}, at(11))
-        assert len(platform.tick("stale_alerts_sensor")) == 1
-        clock.shift(timedelta(minutes=29))
+        (request,) = platform.tick("stale_alerts_sensor")
+        failed = platform.instance.create_run_for_job(
+            platform.defs.resolve_job_def("alerts_job"),
+            tags={**request.tags, "dagster/partition": str(request.partition_key)},
+        )
+        platform.instance.report_run_failed(failed)
+        clock.shift(timedelta(seconds=29))
         assert platform.tick("stale_alerts_sensor") == []
-        clock.shift(timedelta(minutes=1))
+        clock.shift(timedelta(seconds=1))
         assert len(platform.tick("stale_alerts_sensor")) == 1
         assert platform.tick("stale_alerts_sensor") == []
 

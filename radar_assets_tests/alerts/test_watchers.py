@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import time_machine
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from radar_assets.alerts.findings import Findings
 from radar_assets.alerts.rules import Watch
@@ -69,6 +70,20 @@ def test_failed_runs_break_the_rule_until_an_hour_in_which_the_job_only_succeeds
         findings = judge(platform, "failed_runs")
         assert [window.start for window in findings.judged["", "hourly_job"]] == [NOON, NOON + timedelta(hours=1)]
         assert [breach.window.start for breach in findings.breaches] == [NOON]
+
+
+@pytest.mark.parametrize(("status", "is_reported"), [("REQUESTED", False), ("COMPLETED", True)])
+def test_a_killed_run_of_a_backfill_that_has_ended_is_reported_because_dagster_does_not_retry_it(
+    platform: Platform, status: str, is_reported: bool
+) -> None:
+    backfill = PartitionBackfill(
+        "queued", BulkActionStatus(status), from_failure=False, tags={}, backfill_timestamp=0.0
+    )
+    platform.instance.add_backfill(backfill)
+    run_id = start(platform)
+    platform.instance.add_run_tags(run_id, {"dagster/backfill": "queued", "dagster/will_retry": "true"})
+    end(platform, run_id, failed=True)
+    assert bool(judge(platform, "failed_runs").breaches) is is_reported
 
 
 def test_a_run_is_stuck_while_it_logs_nothing(platform: Platform) -> None:

@@ -213,6 +213,22 @@ def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
     assert len(platform.lakehouse.snapshot("daily_metrics").files()) == 1
 
 
+def test_days_without_events_that_were_missed_during_downtime_are_built(platform: Platform) -> None:
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        platform.land(NOON, [event("1", NOON)], "a")
+        platform.settle()
+    with time_machine.travel("2026-03-15T01:30:00Z", tick=True):
+        (request,) = platform.tick("stale_days_sensor")
+        assert request.tags["dagster/asset_partition_range_start"] == "2026-03-11"
+        assert request.tags["dagster/asset_partition_range_end"] == "2026-03-13", (
+            "the schedule has just closed the 14th"
+        )
+        platform.execute("daily_job", request)
+        assert platform.tick("stale_days_sensor") == []
+    for table in ("sessions", "daily_metrics", "daily_breakdowns"):
+        assert len(platform.lakehouse.snapshot(table).changes()) == 4
+
+
 def test_hours_off_the_grid_are_skipped_with_a_message(platform: Platform) -> None:
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         platform.land(datetime(2025, 12, 31, 23), [event("1", NOON)], "early")
