@@ -91,13 +91,14 @@ class Platform:
     def tick(self, name: str) -> list[dg.RunRequest]:
         """Tick a sensor. Requests with a known run key are dropped, as by the daemon."""
         sensor = self.defs.resolve_sensor_def(name)
-        context = dg.build_sensor_context(
+        # Left at once: the context opens the instance again, and Dagster would restore that one whenever it is garbage-collected.
+        with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursors.get(name),
             definitions=self.defs,
             resources={"lakehouse": self.lakehouse, "store": self.store},
-        )
-        data = sensor.evaluate_tick(context)
+        ) as context:
+            data = sensor.evaluate_tick(context)
         self.cursors[name] = data.cursor
         fresh = [request for request in data.run_requests or [] if request.run_key not in self.seen]
         self.seen |= {str(request.run_key) for request in fresh}

@@ -70,12 +70,14 @@ def run(platform: Platform, job: str, request: dg.RunRequest) -> dict[str, dg.As
 def monitor(platform: Platform, moment: datetime) -> dict[str, dg.AssetCheckEvaluation]:
     """Tick the schedule at a time and run its request."""
     schedule = platform.defs.resolve_schedule_def("monitor_thresholds_schedule")
-    context = dg.build_schedule_context(
-        instance=platform.instance,
-        scheduled_execution_time=moment.replace(tzinfo=UTC),
-        repository_def=platform.defs.get_repository_def(),
-    )
-    with at(moment + timedelta(seconds=2)):
+    with (
+        dg.build_schedule_context(
+            instance=platform.instance,
+            scheduled_execution_time=moment.replace(tzinfo=UTC),
+            repository_def=platform.defs.get_repository_def(),
+        ) as context,
+        at(moment + timedelta(seconds=2)),
+    ):
         requests = schedule.evaluate_tick(context).run_requests or []
         return run(platform, "monitor_thresholds_job", requests[0]) if requests else {}
 

@@ -200,12 +200,14 @@ def test_the_current_day_is_rebuilt_but_not_at_every_tick(platform: Platform) ->
 
 def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
     schedule = platform.defs.resolve_schedule_def("daily_close_schedule")
-    with time_machine.travel("2026-03-11T01:00:00Z", tick=True):
-        context = dg.build_schedule_context(
+    with (
+        time_machine.travel("2026-03-11T01:00:00Z", tick=True),
+        dg.build_schedule_context(
             instance=platform.instance,
             scheduled_execution_time=datetime.fromisoformat("2026-03-11T01:00:00+00:00"),
             repository_def=platform.defs.get_repository_def(),
-        )
+        ) as context,
+    ):
         (request,) = schedule.evaluate_tick(context).run_requests or []
         assert (request.run_key, request.partition_key) == ("close:2026-03-10", "2026-03-10")
         platform.execute("daily_job", request)
