@@ -16,6 +16,17 @@ from radar_assets.settings import Settings
 from radar_assets.tables import TABLES
 
 PROJECT = Path(__file__).resolve().parents[2]
+TESTS = {
+    "raw_events": ("events/test_contract.py", "orchestration/test_triggers.py"),
+    "rejected_events": ("events/test_contract.py", "events/test_replay.py", "orchestration/test_checks.py"),
+    "events": ("events/test_enrichment.py", "test_properties.py"),
+    "sessions": ("test_properties.py", "orchestration/test_checks.py"),
+    "hourly_metrics": ("metrics/test_standard_metrics.py", "metrics/test_fallback.py"),
+    "daily_metrics": ("metrics/test_standard_metrics.py", "orchestration/test_checks.py"),
+    "daily_breakdowns": ("metrics/test_breakdowns.py",),
+    "alerts": ("alerts/test_sensors.py", "alerts/test_ledger.py"),
+}
+"""The test files in which to look first for a table; by default all tests of its layer."""
 
 
 @cache
@@ -35,7 +46,15 @@ def triggers_of(table: Table) -> list[str]:
     """The sensors and schedules whose jobs build a table."""
     jobs = {str(sensor.name): [target.job_name for target in sensor.targets] for sensor in definitions().sensors or ()}
     jobs |= {str(schedule.name): [getattr(schedule, "job_name", "")] for schedule in definitions().schedules or ()}
-    return [trigger for trigger, names in jobs.items() if any(table.name in built_by(name) for name in names)]
+    triggers = [trigger for trigger, names in jobs.items() if any(table.name in built_by(name) for name in names)]
+    # A table without inputs is never stale, although its job builds tables that are.
+    return [trigger for trigger in triggers if table.inputs or not trigger.startswith("stale_")]
+
+
+def tests_of(table: Table) -> str:
+    """Where a table is tested: the most telling files, else the tests of its layer."""
+    files = TESTS.get(table.name, (f"{layer_of(table).name}/",))
+    return ", ".join(source(Path("radar_assets_tests") / file, file) for file in files)
 
 
 def layer_of(table: Table) -> Path:
@@ -67,7 +86,7 @@ def table_reference(table: Table) -> str:
         ("Declaration", source(layer / "tables.py", f"{layer}/tables.py")),
         ("SQL", source(layer / "sql" / f"{table.name}.sql", f"{layer}/sql/{table.name}.sql")),
         ("Asset", source(layer / "assets.py", f"{layer}/assets.py")),
-        ("Tests", source(Path("radar_assets_tests") / layer.name, f"radar_assets_tests/{layer.name}/")),
+        ("Tests", tests_of(table)),
     ]
     columns = [
         [
