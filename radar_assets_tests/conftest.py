@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from dagster._core.storage.defs_state.base import DefsStateStorage
 
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.disks import small_disk
@@ -18,6 +19,10 @@ from radar_assets_tests.postgres import postgres_server, postgres_url
 # The duration of an example depends on the machine rather than on the code.
 hypothesis.settings.register_profile("radar", deadline=None)
 hypothesis.settings.load_profile("radar")
+
+# Dagster keeps the state storage of the last instance in a context variable. When an instance that was left open is collected, it puts
+# back the storage of a closed one, and definitions of later tests fail to load. Radar has no components with such state.
+DefsStateStorage.get = classmethod(lambda _: None)  # pyright: ignore[reportAttributeAccessIssue]
 
 LONGEST = (
     "orchestration/test_triggers.py",
