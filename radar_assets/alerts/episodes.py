@@ -94,9 +94,9 @@ def _continues(
 def assign(episodes: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[Episode, Alert | None]]:
     """Assign a project's episodes to its alerts; None for an episode that needs a new alert.
 
-    Announced alerts take precedence, the earliest announced first. If windows in the middle of an alert turn out not to break the
-    rule, the alert keeps the latest part. An announced alert without windows resumes if one of its announced windows breaks the
-    rule after all.
+    Announced alerts take precedence: one with the episode's start, else the one announced first. If windows in the middle of an alert
+    turn out not to break the rule, the alert keeps the latest part. An announced alert without windows resumes if one of its announced
+    windows breaks the rule after all.
     """
     owners = {owner for episode in episodes for owner in episode.owners}
     idle = [alert for alert in alerts if alert.announced_at and alert.id not in owners]
@@ -106,9 +106,9 @@ def assign(episodes: Sequence[Episode], alerts: Sequence[Alert]) -> list[tuple[E
         again = [
             alert for alert in idle if overlaps_announced(alert, episode.start, episode.end) and alert.id not in taken
         ]
-        # An idle alert keeps its start, which is part of its key, so no other alert may take it.
-        same = [alert for alert in again if alert.fired_at == episode.start]
         own = [alert for alert in alerts if alert.id in episode.owners - taken]
+        # An announced alert that gets no episode keeps its start, which is part of its key, so no other alert may take it.
+        same = [alert for alert in [*own, *again] if alert.announced_at and alert.fired_at == episode.start]
         chosen = min(same or [*own, *again], key=_rank, default=None)
         assigned[episode] = chosen
         if chosen:
