@@ -83,14 +83,6 @@ class Commit:
         """Bytes written to data files."""
         return sum(file.size_bytes for file in self.files)
 
-    def rows_by_partition(self) -> dict[int, int]:
-        """Rows written by value of the first partition field."""
-        rows: dict[int, int] = {}
-        for file in self.files:
-            if file.partition[0] is not None:
-                rows[file.partition[0]] = rows.get(file.partition[0], 0) + file.rows
-        return rows
-
 
 class Catalog:
     """Radar's tables, in the SQL catalog of the operational database.
