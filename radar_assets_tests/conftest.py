@@ -20,10 +20,6 @@ from radar_assets_tests.postgres import postgres_server, postgres_url
 hypothesis.settings.register_profile("radar", deadline=None)
 hypothesis.settings.load_profile("radar")
 
-# Dagster keeps the state storage of the last instance in a context variable. When an instance that was left open is collected, it puts
-# back the storage of a closed one, and definitions of later tests fail to load. Radar has no components with such state.
-DefsStateStorage.get = classmethod(lambda _: None)  # pyright: ignore[reportAttributeAccessIssue]
-
 LONGEST = (
     "orchestration/test_triggers.py",
     "alerts/test_incidents.py",
@@ -94,6 +90,14 @@ def migrations_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", from_config)
         yield
+
+
+@pytest.fixture(autouse=True)
+def instances_are_left_in_reverse_order() -> Iterator[None]:
+    """Fail the test that leaves Dagster instances in another order: Dagster would hand later ones the storage of a closed instance."""
+    before = DefsStateStorage.get()
+    yield
+    assert DefsStateStorage.get() is before
 
 
 @pytest.fixture(autouse=True)

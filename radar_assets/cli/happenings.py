@@ -73,7 +73,9 @@ class Happenings:
             store = open_store(self._settings.database)
             self._opened.callback(store.close)
             instance = DagsterInstance.from_config(str(prepare_instance(self._settings)))
-            self._sources = self._opened.enter_context(instance), store
+            # Not entered: Dagster keeps what an entered instance sets until the ones entered before it are left, in reverse order.
+            self._opened.callback(instance.dispose)
+            self._sources = instance, store
         return self._sources
 
     def _lines(self, instance: "DagsterInstance", store: "Store") -> Iterator[str]:

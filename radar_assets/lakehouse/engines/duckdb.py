@@ -256,9 +256,7 @@ class _Database:
                 "temp_directory": str(folder.path / SPILL),
                 "preserve_insertion_order": False,
                 "partitioned_write_flush_threshold": ROWS_HELD,
-                "partitioned_write_max_open_files": min(
-                    MAX_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
-                ),
+                "partitioned_write_max_open_files": min(MAX_OPEN_FILES, max(1, _descriptors_left() // 2)),
                 # Files are read once, or are in the system's page cache.
                 "enable_external_file_cache": False,
                 # Models read nothing but their inputs, and no extension is downloaded.
@@ -281,6 +279,11 @@ class _Database:
 def _resident_mb() -> int:
     """Resident memory of this process, in MB."""
     return psutil.Process().memory_info().rss // 2**20
+
+
+def _descriptors_left() -> int:
+    """How many more files this process may open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - psutil.Process().num_fds()
 
 
 def _select(files: Files) -> str:
