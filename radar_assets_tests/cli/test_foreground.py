@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,11 @@ import pytest
 from radar_assets_tests.cli.test_supervisor import ORDERLY, STUBBORN, eventually, pid_of, runs
 
 SCRIPT = """
-import os, sys
+import os, signal, sys
 from radar_assets.cli.foreground import run_services
 from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.supervisor import Service
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started by nohup
 stop = StopSignals(handles_second=True)
 services = [Service(str(number), ["bash", "-c", script]) for number, script in enumerate(sys.argv[1:])]
 sys.exit(run_services(services, os.environ, stop, when_ready=lambda: print("ready", flush=True)))
@@ -22,18 +25,22 @@ sys.exit(run_services(services, os.environ, stop, when_ready=lambda: print("read
 SLOW = "trap '' TERM; echo $$ > {folder}/slow; while :; do sleep 0.1; done"
 
 
-def started(*scripts: str, folder: Path) -> subprocess.Popen[str]:
-    """Services in the foreground of a process, once all of them are ready."""
-    process = subprocess.Popen(
+@contextmanager
+def started(*scripts: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Services in the foreground of a process, once all of them are ready. It is killed at the end if it still runs."""
+    with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *(script.format(folder=folder) for script in scripts)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert process.stdout and process.stdout.readline() == "ready\n"
-    eventually(lambda: len([path for path in folder.iterdir() if path.read_text().strip()]) == len(scripts))
-    return process
+    ) as process:
+        try:
+            assert process.stdout and process.stdout.readline() == "ready\n"
+            eventually(lambda: len([path for path in folder.iterdir() if path.read_text().strip()]) == len(scripts))
+            yield process
+        finally:
+            process.kill()
 
 
 def test_the_first_ctrl_c_says_that_it_stops_and_the_second_kills_at_once(tmp_path: Path) -> None:
