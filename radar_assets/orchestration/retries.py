@@ -83,7 +83,9 @@ def waiting_for_retry(instance: dg.DagsterInstance) -> list["dg.RunRecord"]:
     if not records:
         return []
     retries = dg.RunsFilter(tags={RETRIED_RUN_TAG: [record.dagster_run.run_id for record in records]})
-    return without_retry([*reversed(records), *instance.get_run_records(retries)], utc_now())
+    # A retry that has failed is in both.
+    known = {record.dagster_run.run_id: record for record in [*reversed(records), *instance.get_run_records(retries)]}
+    return without_retry(list(known.values()), utc_now())
 
 
 def build_retry_sensor(jobs: Sequence[Any]) -> dg.SensorDefinition:
