@@ -18,6 +18,7 @@ from radar_assets.metrics import definitions as metrics
 from radar_assets.metrics.assets import definitions_of
 from radar_assets.metrics.registry import registry
 from radar_assets.orchestration import automation
+from radar_assets.orchestration.retries import build_retry_sensor
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.first_day import first_day
@@ -47,9 +48,11 @@ def build_defs(settings: Settings) -> dg.Definitions:
     separate = {check_key(rule) for rule in rules if not runs_with_asset(rule)}
     checks: list[Any] = list(layers.asset_checks or ())
     with_assets = sorted(key for check in checks for key in check.check_keys if key not in separate)
+    jobs = automation.build_jobs(TABLES, grids, sorted(separate))
     triggers = dg.Definitions(
-        jobs=automation.build_jobs(TABLES, grids, sorted(separate)),
+        jobs=jobs,
         sensors=[
+            build_retry_sensor([*jobs, *(layers.jobs or ())]),
             *landing.build_sensors(grids, with_assets),
             *automation.build_sensors(TABLES, grids, with_assets, definitions_of(registered)),
         ],

@@ -11,7 +11,7 @@ from radar_assets.environment import SettingsError
 from radar_assets.home import HomeSettings
 from radar_assets.lakehouse.settings import LakehouseSettings
 from radar_assets.messaging.settings import MessagingSettings
-from radar_assets.orchestration.settings import UISettings
+from radar_assets.orchestration.settings import RunSettings, UISettings
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -21,6 +21,7 @@ class Settings(
     AlertSettings,
     MessagingSettings,
     UISettings,
+    RunSettings,
     CollectorSettings,
     LimitSettings,
     LakehouseSettings,

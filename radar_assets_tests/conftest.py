@@ -30,6 +30,8 @@ LONGEST = (
     "orchestration/test_instance.py",
     "cli/test_dev.py",
     "benchmarks/test_benchmarks.py",
+    "faults/test_backfill_kills.py",
+    "orchestration/test_limits.py",
     "faults/test_kills.py",
     "events/test_contract.py",
     "messaging/channels/test_http.py",
@@ -46,6 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=3, help="how many runs test_kills.py kills (default: 3)")
     parser.addoption("--collector-kills", type=int, default=2, help="kills in test_collector_kills.py (default: 2)")
     parser.addoption("--deliverer-kills", type=int, default=3, help="kills in test_delivery_kills.py (default: 3)")
+    parser.addoption(
+        "--backfill-partitions", type=int, default=6, help="partitions in test_backfill_kills.py (default: 6)"
+    )
     parser.addoption("--power-cuts", type=int, default=2, help="how often test_power_cuts.py cuts (default: 2)")
     parser.addoption("--platform-power-cuts", type=int, default=2, help="power cuts of the whole platform (default: 2)")
     parser.addoption(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from radar_assets.access.projects import ensure_projects
 from radar_assets.definitions import build_defs
@@ -53,6 +54,12 @@ def instance_of(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Dagster's instance of the home, as Radar's commands open it."""
     with dg.DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         yield instance
+
+
+def remote_origin(job: str) -> RemoteJobOrigin:
+    """The origin of runs that the daemon starts; those in a process of ours have none."""
+    location = RegisteredCodeLocationOrigin("radar_assets.definitions")
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job)
 
 
 def open_paths(folder: Path) -> list[Path]:

@@ -45,6 +45,7 @@ def built_by(job: str) -> set[str]:
 def triggers_of(table: Table) -> list[str]:
     """The sensors and schedules whose jobs build a table."""
     jobs = {str(sensor.name): [target.job_name for target in sensor.targets] for sensor in definitions().sensors or ()}
+    del jobs["retry_sensor"]  # repeats what the others have triggered
     jobs |= {str(schedule.name): [getattr(schedule, "job_name", "")] for schedule in definitions().schedules or ()}
     triggers = [trigger for trigger, names in jobs.items() if any(table.name in built_by(name) for name in names)]
     # A table without inputs is never stale, although its job builds tables that are.

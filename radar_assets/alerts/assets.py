@@ -17,6 +17,7 @@ from radar_assets.messaging import outbox
 from radar_assets.metrics.registry import Metric
 from radar_assets.orchestration.checks import EXAMPLES, checks_of
 from radar_assets.orchestration.factory import OWNERS, table_options
+from radar_assets.orchestration.job_kinds import NOTIFICATIONS
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG, materialized, partition_window
 from radar_assets.store.database import Store
 from radar_assets.store.models import Delivery
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-POOL = "deliveries"
-"""`dagster.yaml` limits how many runs are in it, `outbox.MAX_IN_FLIGHT` how many messages are sent at once."""
 REPORTED_FOR = timedelta(days=30)
 """How long an undelivered message fails the check, unless it is retried or dropped."""
 
@@ -57,7 +56,8 @@ def build_assets(grids: Grids, metrics: Sequence[Metric], settings: AlertSetting
         owners=OWNERS,
         deps=["alerts"],
         kinds={"email", "webhook"},
-        pool=POOL,
+        # It limits runs; `outbox.MAX_IN_FLIGHT` limits how many messages are sent at once.
+        pool=NOTIFICATIONS.pool,
         description="Sends messages about alerts: one pass over the outbox. Delivery is at least once; retries reuse the id.",
     )
     def alert_deliveries(

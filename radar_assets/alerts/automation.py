@@ -16,6 +16,7 @@ from radar_assets.alerts.watchers import watch_now
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.messaging import outbox
 from radar_assets.orchestration.automation import INCREMENTAL, TICK_S, Settled
+from radar_assets.orchestration.job_kinds import AGGREGATION, MONITORS, NOTIFICATIONS
 from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests, since_recovery
 from radar_assets.store.database import Store
 from radar_assets.windows import DAY, Grids, Window, hour_key, utc_now
@@ -41,6 +42,7 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
         ALERTS_JOB,
         selection=dg.AssetSelection.assets("alerts"),
         partitions_def=grids.hourly,
+        tags=AGGREGATION.tags(),
         description="Rebuilds the table of alerts, for hours whose alerts have changed.",
     )
     # With the one check that a pass changes; the checks of rules on this asset have their own triggers.
@@ -52,7 +54,7 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
         DELIVER_JOB,
         selection=dg.AssetSelection.assets(deliveries).without_checks() | dg.AssetSelection.checks(arrived),
         # First in the queue, because it is short and people wait for it.
-        tags={"dagster/priority": "10"},
+        tags={"dagster/priority": "10", **NOTIFICATIONS.tags()},
         description="One pass over the outbox of alerts.",
     )
     jobs = [alerts_job, deliver_alerts_job]
@@ -61,6 +63,7 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
             dg.define_asset_job(
                 MONITOR_JOB,
                 selection=dg.AssetSelection.checks(*map(check_key, rules)),
+                tags=MONITORS.tags(),
                 description="Judges rules over their latest windows, without building anything.",
             )
         )

@@ -20,6 +20,7 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import missing_days, unread_files
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
+from radar_assets.orchestration.retries import is_retried
 from radar_assets.windows import DAY, DAY_KEY, HOUR_KEY, Window, utc_now
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ DAYS_BACK = timedelta(days=7)
 STALE_BACK = timedelta(days=35)
 """How far back partitions are checked: each tick lists the files of six tables, which grow with the months they hold."""
 EXAMPLES = 5
-WILL_RETRY, RETRIED_AS, BACKFILL = "dagster/will_retry", "dagster/auto_retry_run_id", "dagster/backfill"
-UNFINISHED_BACKFILL = ("REQUESTED", "CANCELING", "FAILING")
 PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 
 CHECKED_AT = "alert_deliveries"
@@ -124,7 +123,7 @@ def _failed_runs(
 
     failed: dict[str, dict[datetime, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
     for record in _ended(instance, [DagsterRunStatus.FAILURE], now - FAILURES_OF):
-        if _is_final(instance, record, now):
+        if _is_final(record):
             failed[_subject(record.dagster_run.job_name)][Window.of_hour(_end(record)).start].append(record)
     fine: dict[str, set[datetime]] = defaultdict(set)
     for record in _ended(instance, [DagsterRunStatus.SUCCESS], now - ENDED_WITHIN):
@@ -276,28 +275,10 @@ def _ended(instance: "DagsterInstance", statuses: list, since: datetime) -> list
     return [record for record in records if _end(record) >= since]
 
 
-def _is_final(instance: "DagsterInstance", record: "RunRecord", now: datetime) -> bool:
-    """Whether a failed run has no retry. Dagster records that a moment after the failure.
-
-    The first attempt of a run that a sensor requested is not final, because the sensor requests it again.
-    """
-    if record.dagster_run.tags.get(ATTEMPT_TAG) == "1":
-        return False
-    will_retry = record.dagster_run.tags.get(WILL_RETRY)
-    if will_retry is None and instance.run_retries_enabled:
-        return now - _end(record) >= timedelta(minutes=1)
-    return will_retry != "true" or _is_backfill_over(instance, record)
-
-
-def _is_backfill_over(instance: "DagsterInstance", record: "RunRecord") -> bool:
-    """Whether a run belongs to a backfill that has ended or was deleted. Dagster doesn't retry such runs, in spite of their tag:
-    `dagster job backfill` ends a backfill as soon as its runs are queued.
-    """
-    key = record.dagster_run.tags.get(BACKFILL)
-    if key is None or record.dagster_run.tags.get(RETRIED_AS):
-        return False
-    backfill = instance.get_backfill(key)
-    return backfill is None or backfill.status.value not in UNFINISHED_BACKFILL
+def _is_final(record: "RunRecord") -> bool:
+    """Whether a failed run is the last attempt. After the first attempt of a run that a sensor requested, there are more."""
+    attempt = record.dagster_run.tags.get(ATTEMPT_TAG)
+    return attempt != "1" if attempt else not is_retried(record.dagster_run)
 
 
 def _end(record: "RunRecord") -> datetime:

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from radar_assets.cli.alerts import alerts_app, deliveries_app
 from radar_assets.cli.apply import apply
+from radar_assets.cli.backfill import backfill
 from radar_assets.cli.backup import backup, restore
 from radar_assets.cli.channels import channels_app
 from radar_assets.cli.collect import collect
@@ -71,7 +72,7 @@ for group, commands in {
     EVENTS: [collect, import_, simulate, replay_rejected],
     INSPECT: [live, sql, status, doctor],
     CONFIGURATION: [init, apply, schema, watch],
-    OPERATIONS: [backup, restore],
+    OPERATIONS: [backfill, backup, restore],
 }.items():
     for position, command in enumerate(commands):
         app.command(command, group=group, sort_key=position)

@@ -120,7 +120,7 @@ def _run(
         Happenings(settings, local_url(host, port), say) as happenings,
     ):
         services = [*dagster_services(host, port, folder), *services]
-        return run_services(services, environment, stop, logs=logs, when_ready=show, meanwhile=happenings.look)
+        return run_services(services, environment, stop, logs=logs, when_ready=show, meanwhile=happenings.look, say=say)
 
 
 def _first_event(settings: "Settings", collector: str) -> Panel:

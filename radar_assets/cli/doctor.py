@@ -6,7 +6,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -239,16 +239,16 @@ def _database(settings: "Settings") -> Iterator[Finding]:
 
 
 def _dagster(settings: "Settings") -> Iterator[Finding]:
-    from datetime import datetime
-
     from dagster import DagsterInstance
 
+    from radar_assets.orchestration.code_location import problem
     from radar_assets.orchestration.runtime.instance import STAMP, instance_yaml, prepare_instance
     from radar_assets.windows import utc_now
 
     home = prepare_instance(settings)
     with DagsterInstance.from_config(str(home)) as instance:
         heartbeats = instance.get_daemon_heartbeats().values()
+        unreachable = problem(instance, utc_now())
     if (home / "dagster.yaml").read_text().startswith(STAMP):
         yield Finding("ok", f"the Dagster instance in {home} uses Radar's dagster.yaml")
     else:
@@ -261,20 +261,19 @@ def _dagster(settings: "Settings") -> Iterator[Finding]:
     last = max((heartbeat.timestamp for heartbeat in heartbeats), default=None)
     silence = None if last is None else utc_now() - datetime(1970, 1, 1) - timedelta(seconds=last)
     if silence is None:
-        yield Finding(
-            "warning",
-            "the daemon has never run",
-            "Start it with radar dev. Until then nothing is loaded automatically.",
-        )
+        remedy = "Start it with radar dev. Until then nothing is loaded automatically."
+        yield Finding("warning", "the daemon has never run", remedy)
     elif silence > MAX_HEARTBEAT_AGE:
         yield Finding("warning", f"the daemon was last seen {age(silence)} ago", "Start it with radar dev.")
     else:
         yield Finding("ok", f"the daemon was seen {age(silence)} ago")
+    if unreachable:
+        remedy = "See Deployment in the UI, fix what it shows, and restart radar dev or the daemon."
+        yield Finding("error", f"the daemon runs, but {unreachable}", remedy)
     for heartbeat in heartbeats:
         for error in heartbeat.errors or []:
-            yield Finding(
-                "warning", f"{heartbeat.daemon_type} daemon: {error.message.strip()}", "See Deployment in the UI."
-            )
+            text = f"{heartbeat.daemon_type} daemon: {error.message.strip()}"
+            yield Finding("warning", text, "See Deployment in the UI.")
 
 
 def _tables(settings: "Settings") -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from radar_assets.cli.signals import StopSignals
-from radar_assets.cli.supervisor import Child, Service, Supervisor
+from radar_assets.cli.supervisor import Child, Service, Supervisor, end_of
 from radar_assets.cli.terminal import err, printable
 
 LOOK_S = 0.2
@@ -22,14 +22,16 @@ def run_services(
     logs: Path | None = None,
     when_ready: Callable[[], None] = lambda: None,
     meanwhile: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda line: err().print(line, markup=False, soft_wrap=True),
 ) -> int:
-    """Run services until a signal arrives or one of them ends. Returns the exit code.
+    """Run services until a signal arrives or one of them ends that is not restarted. Returns the exit code.
 
     Args:
         stop: has to handle a second Ctrl-C, which kills the services.
         logs: folder for their output. Without it, they share the output of this process.
         when_ready: is called once all services are ready, or after `MAX_START_S`.
         meanwhile: is called every `LOOK_S` after that.
+        say: prints a line when a service is restarted.
     """
     console, code, deadline = err(), 0, time.monotonic() + MAX_START_S
     with Supervisor(environment, logs) as supervisor:
@@ -42,6 +44,8 @@ def run_services(
                 _print_end(ended)
                 code = 1
                 break
+            for line in supervisor.restart_failed() if not stop.received else ():
+                say(line)
             if unready is None:
                 meanwhile()
                 continue
@@ -69,9 +73,8 @@ def _print_end(child: Child) -> None:
     """Print why a child has ended, as far as its log shows it."""
     from rich.text import Text
 
-    console, code = err(), child.process.returncode
-    end = f"exit code {code}" if code >= 0 else f"signal {-code}"
-    console.print(f"{child.service.name} ended ({end}), so everything stops.", style="red", markup=False)
+    console = err()
+    console.print(f"{child.service.name} ended ({end_of(child)}), so everything stops.", style="red", markup=False)
     if child.log:
         console.print(f"Last lines of {child.log}:", markup=False, soft_wrap=True)
         for line in child.last_lines():

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from radar_assets.cli.supervisor import Service
 from radar_assets.cli.ui_address import local_url
 from radar_assets.scratch import SERVICES, owned_folder
@@ -60,10 +62,39 @@ def dagster_services(host: str, port: int, folder: Path) -> list[Service]:
     code_server += ["--use-python-environment-entry-point", "--log-level", "warning"]
     daemon = [str(address), "dagster._daemon.cli", "dagster._daemon.cli", "run", "--workspace", str(workspace)]
     return [
-        Service("code-server", _python(code_server)),
+        Service("code-server", _python(code_server), has_failed=_CodeServerWatch(address)),
         ui_service(host, port, workspace, address),
         Service("daemon", _python(daemon)),
     ]
+
+
+class _CodeServerWatch:
+    """Whether a code server has lost the process that serves the definitions.
+
+    That process ends when the code server is too busy to send it heartbeats for 30 s, and the code server doesn't start another one.
+    """
+
+    def __init__(self, address: Path) -> None:
+        self._address = address
+        self._had_process: set[int] = set()
+
+    def __call__(self, code_server: psutil.Process) -> bool:
+        if any(child.status() != psutil.STATUS_ZOMBIE for child in code_server.children()):
+            self._had_process.add(code_server.pid)
+            return False
+        return code_server.pid in self._had_process and not _answers(self._address)
+
+
+def _answers(address: Path) -> bool:
+    """Whether a code server answers, be it that the definitions can't be loaded."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+
+    try:
+        DagsterGrpcClient(socket=str(address)).list_repositories()
+    except DagsterUserCodeUnreachableError:
+        return False
+    return True
 
 
 def _python(command: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`radar status`: the state of each table, from the lakehouse, and failed checks, from Dagster."""
+"""`radar status`: the state of each table, from the lakehouse, and backfills and failed checks, from Dagster."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.orchestration.backfills import Progress
     from radar_assets.store.database import Store
 
 
@@ -62,17 +63,19 @@ class FailedCheck:
 
 
 def status(*, format: Format = "table") -> None:
-    """Show the state of each table, the partitions that wait for a retry, and the checks that failed.
+    """Show the state of each table, backfills in progress, the partitions that wait for a retry, and the checks that failed.
 
     Parameters
     ----------
     format
-        Output format. In CSV and JSON, retries and failed checks are part of the row of their table.
+        Output format. In CSV and JSON, backfills, retries and failed checks are part of the row of their table.
     """
     from dagster import DagsterInstance
 
     from radar_assets.access.projects import list_projects
     from radar_assets.definitions import build_defs
+    from radar_assets.orchestration.backfills import backfills_in_progress
+    from radar_assets.orchestration.code_location import problem
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
@@ -84,8 +87,11 @@ def status(*, format: Format = "table") -> None:
     has_projects = bool(list_projects(store))
     store.close()
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        failed = failed_checks(instance, build_defs(settings))
+        definitions = build_defs(settings)
+        failed = failed_checks(instance, definitions)
         waiting = retries(instance, states)
+        backfills = backfills_in_progress(instance, now)
+        unreachable = problem(instance, now)
     columns = [
         Column("table"),
         Column("last_partition", cell=lambda key: key or "none"),
@@ -93,6 +99,7 @@ def status(*, format: Format = "table") -> None:
         Column("size_bytes", heading="size", cell=size),
         Column("committed_at", heading="changed", cell=lambda at: f"{age(now - at)} ago" if at else "never"),
         Column("stale", style=lambda stale: "yellow" if stale else ""),
+        Column("backfills", only="data"),
         Column("retries", only="data"),
         Column("failed_checks", only="data"),
     ]
@@ -104,6 +111,7 @@ def status(*, format: Format = "table") -> None:
             state.size_bytes,
             state.committed_at,
             len(state.stale),
+            [_backfill_fields(each) for each in backfills if state.name in _tables_of(each, definitions)],
             [_retry_fields(retry) for retry in waiting if retry.table == state.name],
             [check.name for check in failed if check.asset == state.name],
         )
@@ -111,9 +119,14 @@ def status(*, format: Format = "table") -> None:
     ]
     known = {state.name for state in states}
     for asset in sorted({check.asset for check in failed} - known) if format != "table" else ():
-        rows.append((asset, None, None, None, None, None, [], [check.name for check in failed if check.asset == asset]))
+        rows.append(
+            (asset, None, None, None, None, None, [], [], [check.name for check in failed if check.asset == asset])
+        )
     print_list(columns, rows, format)
+    if unreachable:
+        err().print(f"The daemon runs, but {printable(unreachable)}.", style="red", markup=False)
     if format == "table":
+        _print_backfills(backfills)
         _print_retries(waiting, now)
         _print_failed(failed, now)
         if not has_projects:
@@ -122,6 +135,41 @@ def status(*, format: Format = "table") -> None:
             )
         if not settings.config_file.exists():
             err().print("No alert rules yet: radar init writes a radar.yaml to start from.")
+
+
+def _tables_of(backfill: "Progress", definitions: "Definitions") -> set[str]:
+    """The tables that a backfill builds."""
+    from dagster import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+
+    if backfill.assets:
+        return set(backfill.assets)
+    try:
+        job = definitions.resolve_job_def(backfill.job)
+    except (DagsterInvalidDefinitionError, DagsterInvariantViolationError):
+        return set()  # of an earlier release
+    return {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+
+
+def _backfill_fields(backfill: "Progress") -> dict[str, object]:
+    return {
+        "id": backfill.id,
+        "job": backfill.job,
+        "done": backfill.done,
+        "failed": backfill.failed,
+        "total": backfill.total,
+        "elapsed_s": int(backfill.elapsed.total_seconds()),
+        "left_s": None if backfill.left is None else int(backfill.left.total_seconds()),
+    }
+
+
+def _print_backfills(backfills: "list[Progress]") -> None:
+    from radar_assets.cli.backfill import described
+
+    console = out()
+    if backfills:
+        console.print()
+    for backfill in backfills:
+        console.print(f"[cyan]backfill[/] {backfill.job} {backfill.id}: {described(backfill)}", soft_wrap=True)
 
 
 def _retry_fields(retry: Retry) -> dict[str, object]:

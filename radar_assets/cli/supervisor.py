@@ -1,4 +1,4 @@
-"""Child processes that end together: when one of them ends, when they are stopped, and when their parent is killed.
+"""Child processes that end together: when one that is not restarted ends, when they are stopped, and when their parent is killed.
 
 Each child can have a log of bounded size. The commands of Radar's own children are in `services.py`.
 """
@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,10 @@ ATTEMPTS = 4
 LOOK_S = 0.2
 READY_TIMEOUT_S = 2
 MAX_LOG_BYTES = 10_000_000
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+"""Pause before the first restart, and the maximum. It doubles with each restart, until the service has run for `STEADY_S`."""
+STEADY_S = 300.0
+CHECK_EVERY_S = 2.0
 SHOWN_BYTES = 4_000
 
 
@@ -37,12 +41,15 @@ class Service:
         name: names its log.
         url: responds once the service is ready. A service without a URL counts as ready.
         title: what people call it.
+        has_failed: for a service that is restarted: whether its running process can't do its work any more. Such a service doesn't end
+            the others when it ends.
     """
 
     name: str
     command: Sequence[str]
     url: str | None = None
     title: str = ""
+    has_failed: Callable[[psutil.Process], bool] | None = None
 
 
 @dataclass
@@ -53,6 +60,9 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path | None = None
     is_log_cut: bool = False
+    started_at: float = field(default_factory=time.monotonic)
+    restarts: int = 0
+    restart_at: float | None = None
 
     def is_ready(self) -> bool:
         """Whether its URL responds with a status below 500."""
@@ -102,6 +112,7 @@ class Supervisor:
             logs.mkdir(parents=True, exist_ok=True)
         self.children: list[Child] = []
         leader = Service("process group leader", [sys.executable, "-m", "radar_assets.cli.supervisor"])
+        self._check_at = 0.0
         self._leader = Child(leader, subprocess.Popen(leader.command, stdin=subprocess.PIPE, process_group=0))
 
     def __enter__(self) -> "Supervisor":
@@ -112,7 +123,7 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def start(self, service: Service) -> None:
+    def start(self, service: Service) -> Child:
         """Start a child."""
         log = self._logs / f"{service.name}.log" if self._logs else None
         if log and log.exists():
@@ -128,19 +139,49 @@ class Supervisor:
                 # In a group of its own, a child doesn't get the Ctrl-C of a terminal directly: it is stopped in order.
                 process_group=group.pid,
             )
-        self.children.append(Child(service, process, log))
+        child = Child(service, process, log)
+        self.children.append(child)
         assert group.stdin
         with suppress(BrokenPipeError):  # the leader was killed: `ended` reports it
             group.stdin.write(b"%d\n" % process.pid)
             group.stdin.flush()
+        return child
+
+    def restart_failed(self) -> list[str]:
+        """Restart services that have ended or failed, if they are to be restarted. Returns a line for each that has."""
+        lines, now = [], time.monotonic()
+        is_checked = now >= self._check_at
+        if is_checked:
+            self._check_at = now + CHECK_EVERY_S
+        for child in [each for each in self.children if each.service.has_failed]:
+            has_ended = child.process.poll() is not None
+            if child.restart_at is not None:
+                if now >= child.restart_at:
+                    self.children.remove(child)
+                    self.start(child.service).restarts = child.restarts + 1
+                continue
+            if not has_ended and (not is_checked or not _has_failed(child)):
+                continue
+            end = end_of(child) if has_ended else "its process is gone"
+            if not has_ended:
+                child.process.kill()
+                child.process.wait()
+            child.restarts = 0 if now - child.started_at >= STEADY_S else child.restarts
+            pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**child.restarts)
+            child.restart_at = now + pause
+            lines.append(f"{child.service.name} ended ({end}); it is restarted in {pause:.0f} s")
+        return lines
 
     def ended(self) -> Child | None:
-        """A child that has ended, if any. The group's leader counts too: without it, children could outlive this process."""
+        """A child that has ended and is not restarted, if any.
+
+        The group's leader counts too: without it, children could outlive this process.
+        """
         for child in self.children:
             child.bound_log()
         # Each is polled, since a child that is not stays a zombie, which the leader takes for running.
         ended = [child for child in [*self.children, self._leader] if child.process.poll() is not None]
-        return ended[0] if ended else None
+        return next((child for child in ended if not child.service.has_failed), None)
 
     def stop(self, is_urgent: Callable[[], bool] = lambda: False) -> None:
         """Stop the children: by SIGTERM, and by SIGKILL if they ignore that or as soon as it is urgent."""
@@ -155,6 +196,19 @@ class Supervisor:
         running = [psutil.Process(child.process.pid) for child in self.children if child.process.poll() is None]
         _end(running, group.pid, is_urgent)
         group.wait()
+
+
+def end_of(child: Child) -> str:
+    """How a child that has ended did."""
+    code = child.process.returncode
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
+def _has_failed(child: Child) -> bool:
+    try:
+        return bool(child.service.has_failed and child.service.has_failed(psutil.Process(child.process.pid)))
+    except psutil.NoSuchProcess:
+        return False  # it has just ended
 
 
 def _end_of(log: Path) -> bytes:

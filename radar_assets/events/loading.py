@@ -49,6 +49,15 @@ def loaded_segments(lakehouse: Lakehouse, raw_events: Snapshot, hours: list[date
     return set(zip(rows["received_hour"].to_pylist(), rows["segment"].to_pylist(), strict=True))
 
 
+def gone_segments(lakehouse: Lakehouse, window: Window) -> list[tuple[datetime, str]]:
+    """Received hour and name of the loaded segments that are no longer in the landing zone, in order."""
+    hours = window.hours()
+    # The table first, because a segment may be removed from the landing zone at any time.
+    loaded = loaded_segments(lakehouse, lakehouse.snapshot(RAW_EVENTS.name), hours)
+    landed = (segment for hour in hours for segment in list_segments(lakehouse.settings.landing_zone, hour))
+    return sorted(loaded.difference((segment.received_hour, segment.name) for segment in landed))
+
+
 def load_raw_events(
     lakehouse: Lakehouse, projects: list[str], window: Window, *, only_missing: bool, is_pruned: bool = False
 ) -> tuple[Commit, int]:

@@ -28,9 +28,13 @@ class Attempt:
     next_at: datetime | None
 
 
-def pause_after(number: int) -> timedelta:
-    """The pause between an attempt and the next one."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(number - 1, MAX_DOUBLINGS))
+def pause_after(number: int, first: timedelta = FIRST_PAUSE) -> timedelta:
+    """The pause between an attempt and the next one.
+
+    Args:
+        first: pause after the first attempt.
+    """
+    return min(LONGEST_PAUSE, first * 2 ** min(number - 1, MAX_DOUBLINGS))
 
 
 def latest_attempts(instance: "dg.DagsterInstance", asset: str, partitions: Collection[str]) -> dict[str, Attempt]:

@@ -18,6 +18,8 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import outdated, unbuilt
 from radar_assets.lakehouse.table import Table, Transform
+from radar_assets.orchestration.attempts import ATTEMPT_TAG
+from radar_assets.orchestration.job_kinds import AGGREGATION
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests, since_recovery
 from radar_assets.windows import DAY, Grids, Window, day_key
@@ -47,7 +49,11 @@ def build_jobs(tables: Graph, grids: Grids, apart: Sequence[dg.AssetCheckKey] = 
     def job(name: str, grid: Transform, description: str) -> Any:
         selection = dg.AssetSelection.assets(*(table.name for table in grid_tables(tables, grid)))
         return dg.define_asset_job(
-            name, selection=selection - checks, partitions_def=grids.of(grid), description=description
+            name,
+            selection=selection - checks,
+            partitions_def=grids.of(grid),
+            tags=AGGREGATION.tags(),
+            description=description,
         )
 
     return [
@@ -183,7 +189,9 @@ def build_schedules(tables: Graph, grids: Grids, checks: Sequence[dg.AssetCheckK
         yesterday = (context.scheduled_execution_time.astimezone(UTC) - DAY).date()
         if yesterday < grids.start_date:
             return dg.SkipReason("Partitions start today.")
-        return request(Window.of_day(yesterday), "day", days, run_key=f"close:{day_key(yesterday)}", checks=checks)
+        key = f"close:{day_key(yesterday)}"
+        # If the run fails, the sensor over stale days requests it again.
+        return request(Window.of_day(yesterday), "day", days, run_key=key, tags={ATTEMPT_TAG: "1"}, checks=checks)
 
     return [daily_close_schedule]
 

@@ -11,6 +11,7 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.lakehouse.table import Measure, Table
+from radar_assets.orchestration.job_kinds import AGGREGATION
 from radar_assets.orchestration.materialization import (
     INCREMENTAL_TAG,
     materialized,
@@ -41,6 +42,7 @@ def table_options(table: Table, layer: str, grids: Grids) -> dict[str, Any]:
         "name": table.name,
         "group_name": layer.rpartition(".")[2],
         "owners": OWNERS,
+        "pool": AGGREGATION.pool,
         "partitions_def": grids.of(table.grid),
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "kinds": {"duckdb", "iceberg"},

@@ -17,7 +17,6 @@ from radar_assets.windows import DAY_KEY, HOUR_KEY, Window, contiguous, utc_now
 
 T = TypeVar("T")
 
-MAX_RETRIES_TAG = "dagster/max_retries"
 RUNS_A_TICK = 20
 """Maximum requests per tick. A backlog takes several ticks, so that live data are not queued behind all of it."""
 LONGEST_RUN = {"hour": 24 * 7, "day": 31}
@@ -86,8 +85,7 @@ def requests(
                     unit,
                     assets,
                     run_key=f"{prefix}:{_key(window, unit)}:{reason}{f':{number}' if number > 1 else ''}",
-                    # Dagster's own retry would follow within seconds, which is too soon for most faults.
-                    tags={**(tags or {}), ATTEMPT_TAG: str(number), MAX_RETRIES_TAG: "0"},
+                    tags={**(tags or {}), ATTEMPT_TAG: str(number)},
                     checks=checks,
                 )
             )

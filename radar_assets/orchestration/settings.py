@@ -1,9 +1,10 @@
-"""The settings of the UI."""
+"""The settings of the UI and of runs."""
 
 from typing import Annotated
 
 from pydantic import Field
 
+from radar_assets.environment import EnvironmentSettings
 from radar_assets.home import HomeSettings
 from radar_assets.urls import shown_url
 
@@ -15,4 +16,16 @@ class UISettings(HomeSettings):
         default=None,
         description="Public address of the UI. The UI answers only to its host and to the names of this machine. Alerts link to it, "
         "and radar apply reloads it if no UI of this home runs on this machine. Default: none; alerts have no links.",
+    )
+
+
+class RunSettings(EnvironmentSettings):
+    """Runs: how many may be in progress."""
+
+    # The largest pool that two cores can use has 5 runs, which wait for a model or a server most of the time.
+    max_runs: int = Field(
+        default=6,
+        ge=1,
+        le=1000,
+        description="Maximum number of runs in progress. Each may use up to RADAR_MEMORY. Backfills use at most half of them.",
     )

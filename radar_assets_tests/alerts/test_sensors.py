@@ -10,6 +10,8 @@ import pytest
 import time_machine
 
 from radar_assets.messaging import outbox
+from radar_assets.orchestration.job_kinds import AGGREGATION
+from radar_assets.orchestration.retries import RETRY_TAG
 from radar_assets.settings import load_settings
 from radar_assets.store.database import Store
 from radar_assets.store.models import AlertRule
@@ -17,7 +19,7 @@ from radar_assets.windows import utc_now
 from radar_assets_tests.alerts.records import add_channels, alerts, at, deliveries, note, rule
 from radar_assets_tests.messaging.endpoint import endpoint
 from radar_assets_tests.messaging.sending import put, webhook
-from radar_assets_tests.platform import Platform
+from radar_assets_tests.platform import Platform, remote_origin
 
 NOW = "2026-03-10T12:30:00Z"
 
@@ -134,11 +136,13 @@ def test_a_run_that_failed_for_good_is_recorded_by_the_rule_that_watches_failed_
         session.add(AlertRule(name="runs_fail", position=0, spec=watching.model_dump(mode="json", by_alias=True)))
     job = platform.defs.resolve_job_def("hourly_job")
     sensor: Any = platform.defs.resolve_sensor_def("failed_runs_sensor")
-    for will_retry in ("true", "false"):
-        failed = platform.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-        platform.instance.add_run_tags(failed.run_id, {"dagster/will_retry": will_retry})
-        failed = platform.instance.get_run_by_id(failed.run_id)
-        assert failed
+    for retry in (2, 3):
+        failed = platform.instance.create_run_for_job(
+            job,
+            status=dg.DagsterRunStatus.STARTED,
+            tags={**job.tags, RETRY_TAG: str(retry)},
+            remote_job_origin=remote_origin("hourly_job"),
+        )
         platform.instance.report_run_failed(failed)
         context = dg.build_run_status_sensor_context(
             sensor_name="failed_runs_sensor",
@@ -147,7 +151,7 @@ def test_a_run_that_failed_for_good_is_recorded_by_the_rule_that_watches_failed_
             dagster_event=platform.instance.all_logs(failed.run_id)[-1].get_dagster_event(),
         ).for_run_failure()
         sensor(context, lakehouse=platform.lakehouse, store=store)
-        if will_retry == "true":
+        if retry < AGGREGATION.retries:
             assert alerts(store) == []
     (alert,) = alerts(store)
     assert (alert.rule, alert.subject, alert.state) == ("runs_fail", "hourly_job", "firing")

@@ -8,16 +8,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import time_machine
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from radar_assets.alerts.findings import Findings
 from radar_assets.alerts.rules import Watch
 from radar_assets.alerts.watchers import find
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
+from radar_assets.orchestration.retries import RETRY_TAG
 from radar_assets.settings import load_settings
 from radar_assets.windows import HOUR_KEY, utc_now
 from radar_assets_tests.alerts.records import rule
-from radar_assets_tests.platform import Platform, event
+from radar_assets_tests.platform import Platform, event, remote_origin
 
 NOON = datetime(2026, 3, 10, 12)
 
@@ -72,17 +72,18 @@ def test_failed_runs_break_the_rule_until_an_hour_in_which_the_job_only_succeeds
         assert [breach.window.start for breach in findings.breaches] == [NOON]
 
 
-@pytest.mark.parametrize(("status", "is_reported"), [("REQUESTED", False), ("COMPLETED", True)])
-def test_a_killed_run_of_a_backfill_that_has_ended_is_reported_because_dagster_does_not_retry_it(
-    platform: Platform, status: str, is_reported: bool
+@pytest.mark.parametrize(("retry", "is_reported"), [(0, False), (2, False), (3, True)])
+def test_a_failed_run_is_reported_once_it_is_not_retried_any_more(
+    platform: Platform, retry: int, is_reported: bool
 ) -> None:
-    backfill = PartitionBackfill(
-        "queued", BulkActionStatus(status), from_failure=False, tags={}, backfill_timestamp=0.0
+    job = platform.defs.resolve_job_def("hourly_job")
+    run = platform.instance.create_run_for_job(
+        job,
+        status=dg.DagsterRunStatus.STARTED,
+        tags={**job.tags, RETRY_TAG: str(retry)},
+        remote_job_origin=remote_origin("hourly_job"),
     )
-    platform.instance.add_backfill(backfill)
-    run_id = start(platform)
-    platform.instance.add_run_tags(run_id, {"dagster/backfill": "queued", "dagster/will_retry": "true"})
-    end(platform, run_id, failed=True)
+    end(platform, run.run_id, failed=True)
     assert bool(judge(platform, "failed_runs").breaches) is is_reported
 
 

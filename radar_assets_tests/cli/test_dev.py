@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from radar_assets.access.keys import create_key
@@ -158,6 +159,48 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_after_their_r
     assert [json.loads(line)["project_id"] for line in landed] == ["default"] * 2
     assert "Serving the UI" in (radar_home / "logs" / "ui.log").read_text()
     assert "No UI of this home runs" in radar("apply").out
+
+
+@needs_proc
+def test_a_code_server_that_ends_is_restarted_and_events_are_loaded(settings: Settings, tmp_path: Path) -> None:
+    store = open_store(settings.database)
+    ensure_projects(store, [Project("default")])
+    key = create_key(store, "default")
+    store.close()
+    collector_port = free_port()
+
+    def code_servers(*words: str) -> list[psutil.Process]:
+        """The processes of the code server, the one that serves the definitions last."""
+        running = [psutil.Process(number) for number in members(process.pid)]
+        return [each for each in running if all(word in each.cmdline() for word in words)]
+
+    with running(tmp_path, free_port(), collector_port) as process:
+        panel(process)
+        assert process.stderr
+        (serving,) = code_servers("api", "grpc")
+        serving.kill()
+        line = process.stderr.readline()
+        assert re.fullmatch(
+            r"\d\d:\d\d:\d\d  code-server ended \(its process is gone\); it is restarted in 1 s\n", line
+        )
+        deadline = time.monotonic() + PATIENCE_S
+        while not code_servers("api", "grpc"):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        (proxy,) = code_servers("code-server", "start")
+        proxy.kill()
+        assert process.stderr.readline().endswith("code-server ended (signal 9); it is restarted in 2 s\n")
+        event = json.dumps({"event": "signup", "anonymous_id": "visitor-1"})
+        with sending(f"http://127.0.0.1:{collector_port}", f"Bearer {key}", event) as answer:
+            assert answer.status == 200
+        deadline = time.monotonic() + 2 * PATIENCE_S
+        while not counted(settings):
+            assert time.monotonic() < deadline
+            time.sleep(1)
+        assert counted(settings) == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+        assert left_of(process) == []
 
 
 @needs_proc

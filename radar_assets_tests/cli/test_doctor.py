@@ -5,17 +5,23 @@ import os
 import re
 import shutil
 import socket
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from time import sleep
+from typing import Any
 
+import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import TickStatus
 
 from radar_assets.cli.ui_address import recorded_ui
 from radar_assets.events.landing import write_segment
 from radar_assets.lakehouse.files import local_path_of
+from radar_assets.orchestration import code_location
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import open_lakehouse
 from radar_assets_tests.cli.conftest import Radar
+from radar_assets_tests.daemons import daemon, eventually, monitored_instance
 
 
 def findings(out: str) -> dict[str, list[str]]:
@@ -167,3 +173,24 @@ def test_a_backup_is_made_and_restored(radar: Radar, settings: Settings, tmp_pat
     assert "second" not in radar("project list").out
     assert "first" in radar("project list").out
     assert list((settings.home / "replaced").glob("*/radar.db"))
+
+
+def test_definitions_that_the_daemon_can_not_load_are_an_error(
+    radar: Radar, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_location, "SILENT_AFTER", timedelta(seconds=10))
+    ticked = {TickStatus.SKIPPED, TickStatus.SUCCESS}
+    with monitored_instance(settings) as instance:
+        with daemon(instance, tmp_path, [{"module_name": "radar_assets_tests.waiting_assets"}]):
+            eventually(lambda: [state for state in instance.all_instigator_state() if ticks(instance, state, ticked)])
+            assert "can't be loaded" not in radar("doctor").out
+        with daemon(instance, tmp_path, [{"module_name": "radar_assets_tests.no_such_module"}]) as process:
+            sleep(15)
+            assert process.poll() is None
+            (problem,) = [what for what in findings(radar("doctor").out)["error"] if "the daemon runs, but" in what]
+            assert "the code location can't be loaded or reached" in problem
+            assert "can't be loaded or reached" in radar("status").err
+
+
+def ticks(instance: dg.DagsterInstance, state: Any, statuses: set[TickStatus]) -> Any:
+    return instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1, statuses=list(statuses))

@@ -158,10 +158,14 @@ def test_pools_have_the_declared_limits_until_they_are_changed(any_settings: Set
 def test_the_homes_configuration_follows_radars_until_the_operator_takes_it_over(settings: Settings) -> None:
     file = prepare_instance(settings) / "dagster.yaml"
     assert file.read_text() == STAMP + instance_yaml().read_text()
-    file.write_text(STAMP + "run_retries: {enabled: false}\n")
+    file.write_text(STAMP + "nux: {enabled: true}\n")
     prepare_instance(settings)
     assert file.read_text() == STAMP + instance_yaml().read_text()
-    own = file.read_text().removeprefix(STAMP).replace("max_retries: 1", "max_retries: 7")
+    own = (
+        file.read_text()
+        .removeprefix(STAMP)
+        .replace("run_retries: {enabled: false}", "run_retries: {enabled: true, max_retries: 7}")
+    )
     file.write_text(own)
     prepare_instance(settings)
     assert file.read_text() == own

@@ -3,23 +3,18 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import psutil
 import pytest
-import yaml
 
-from radar_assets.orchestration.runtime.instance import instance_yaml, prepare_instance
+from radar_assets.orchestration.retries import RETRIED_RUN_TAG
 from radar_assets.orchestration.runtime.launcher import WORKER_TAG
 from radar_assets.settings import Settings
-from radar_assets_tests.waiting_assets import FOLDER
+from radar_assets_tests.daemons import daemon, eventually, monitored_instance
 
-PATIENCE_S = 90
 WAITING = {"module_name": "radar_assets_tests.waiting_assets"}
 UNDER_WAY = dg.RunsFilter(
     statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
@@ -28,45 +23,13 @@ UNDER_WAY = dg.RunsFilter(
 
 @pytest.fixture
 def instance(settings: Settings, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of the home, which monitors its runs every second."""
-    home = prepare_instance(settings)
-    own = yaml.safe_load(instance_yaml().read_text())
-    own["run_monitoring"]["poll_interval_seconds"] = 1
-    (home / "dagster.yaml").write_text(yaml.safe_dump(own))
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with monitored_instance(settings) as instance:
         yield instance
     (tmp_path / "go").touch()  # so that no run is left behind
 
 
-@contextmanager
-def daemon(
-    instance: dg.DagsterInstance, folder: Path, locations: list[dict[str, str]]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Dagster's daemon over code locations, until the block ends."""
-    workspace = folder / "workspace.yaml"
-    workspace.write_text(yaml.safe_dump({"load_from": [{"python_module": location} for location in locations]}))
-    environment = {**os.environ, FOLDER: str(folder), "DAGSTER_HOME": instance.root_directory}
-    command = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
-    with (folder / "daemon.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(timeout=PATIENCE_S)
-
-
 def two(runs: Sequence[dg.DagsterRun]) -> Sequence[dg.DagsterRun] | None:
     return runs if len(runs) == 2 else None
-
-
-def eventually(find: Callable[[], Any]) -> Any:
-    """Wait for a result and return it."""
-    until = time.monotonic() + PATIENCE_S
-    while not (found := find()):
-        assert time.monotonic() < until
-        time.sleep(0.2)
-    return found
 
 
 def newest(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> dg.DagsterRun | None:
@@ -115,8 +78,8 @@ def test_a_run_is_forked_and_its_kill_or_termination_is_detected(instance: dg.Da
         assert any(f"The process {pid} of the run is gone" in text for text in messages)
 
         again = eventually(lambda: newest(instance, dg.DagsterRunStatus.STARTED))
-        assert again.parent_run_id == run.run_id, "what failed is tried once more"
-        assert process_of(again).pid != pid, "a retry has the tags of what it tries again"
+        assert again.tags[RETRIED_RUN_TAG] == run.run_id, "what failed is retried"
+        assert process_of(again).pid != pid
         # In another process than the one that launched the run, like the webserver.
         assert instance.run_launcher.terminate(again.run_id)
         assert eventually(lambda: newest(instance, dg.DagsterRunStatus.CANCELED)).run_id == again.run_id

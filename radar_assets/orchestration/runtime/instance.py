@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dagster import DagsterInstance, Field, Map
+from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
@@ -25,6 +26,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect
 from radar_assets.environment import SettingsError
 from radar_assets.home import HomeSettings
 from radar_assets.masking import masked
+from radar_assets.orchestration.settings import RunSettings
 from radar_assets.store.database import PATIENCE_S, startup_lock
 
 POOLS_APPLIED = "radar/pools"
@@ -80,6 +82,18 @@ class RadarArtifactStorage(LocalArtifactStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> LocalArtifactStorage:
         return LocalArtifactStorage(str(dagster_home(HomeSettings.load())), inst_data)
+
+
+class RadarRunCoordinator(QueuedRunCoordinator):
+    """Queues runs. `RADAR_MAX_RUNS` limits how many are in progress."""
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
+        max_runs = RunSettings.load().max_runs
+        # Live data never waits for backfills.
+        backfills = {"key": "dagster/backfill", "limit": max(1, max_runs // 2)}
+        limits = {"max_concurrent_runs": max_runs, "tag_concurrency_limits": [backfills]}
+        return super().from_config_value(inst_data, {**limits, **config_value})
 
 
 class _EventLog(SqliteEventLogStorage):

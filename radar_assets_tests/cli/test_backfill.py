@@ -1,0 +1,91 @@
+"""`radar backfill`: queues runs that the daemon executes, shows their progress, and prunes only what a person confirmed."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from radar_assets.settings import Settings
+from radar_assets_tests.cli.conftest import Radar
+from radar_assets_tests.daemons import daemon, monitored_instance
+from radar_assets_tests.platform import Platform, event
+
+NOON = datetime(2026, 3, 10, 12)
+ONE = NOON + timedelta(hours=1)
+RADAR = {"module_name": "radar_assets.definitions"}
+
+
+@pytest.fixture
+def platform(settings: Settings) -> Iterator[Platform]:
+    """Two hours whose segments were loaded, one of which is no longer in the landing zone."""
+    with monitored_instance(settings) as instance:
+        platform = Platform(settings, instance)
+        platform.land(NOON, [event("1", NOON)], "archived")
+        platform.land(ONE, [event("2", ONE)], "present")
+        platform.rebuild("hourly_job", f"{NOON:%Y-%m-%d-%H:00}", f"{ONE:%Y-%m-%d-%H:00}")
+        (file,) = settings.landing.rglob("archived*")
+        file.unlink()
+        yield platform
+
+
+def ids(platform: Platform) -> list[str]:
+    return [row["event_id"] for row in platform.rows("events")]
+
+
+def test_a_backfill_waits_for_the_daemon_and_status_shows_it(radar: Radar, platform: Platform) -> None:
+    run = radar("backfill daily_job --since 2026-03-10 --until 2026-03-17")
+    assert run.code == 0
+    assert "The daemon is not running" in run.err
+    assert "of daily_job, 8 partitions" in run.out
+    assert platform.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])) == 2
+    (shown,) = [line for line in radar("status").out.splitlines() if line.startswith("backfill")]
+    assert "daily_job" in shown
+    assert "0 of 8 partitions" in shown
+    assert shown.endswith("unknown time left")
+    rows = {row["table"]: row["backfills"] for row in json.loads(radar("status --format json").out)}
+    assert rows["events"] == []
+    assert rows["sessions"] == rows["daily_metrics"]
+    (found,) = rows["sessions"]
+    assert {name: found[name] for name in ("job", "done", "failed", "total", "left_s")} == {
+        "job": "daily_job",
+        "done": 0,
+        "failed": 0,
+        "total": 8,
+        "left_s": None,
+    }
+
+
+def test_lines_that_can_not_be_loaded_again_are_kept_unless_pruning_is_confirmed(
+    radar: Radar, terminal: Radar, platform: Platform, tmp_path: Path
+) -> None:
+    command = "backfill hourly_job --since 2026-03-10 --until 2026-03-10"
+    run = radar(f"{command} --prune")
+    assert run.code == 2
+    assert "deletes the lines of 1 loaded segments" in run.err
+    assert "2026-03-10 12:00 archived" in run.err
+    assert "--yes" in run.err
+    assert "Nothing was queued." in terminal(f"{command} --prune", answer="n").out
+    assert radar("backfill daily_job --since 2026-03-10 --prune").code == 2
+    assert platform.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])) == 0
+    with daemon(platform.instance, tmp_path, [RADAR]) as process:
+        while not platform.instance.get_daemon_heartbeats():
+            assert process.poll() is None
+        kept = radar(command)
+        assert kept.code == 0
+        assert kept.out.startswith("hourly_job: 24 of 24 partitions, ")
+        assert "hourly_job: 0 of 24 partitions, " in kept.err
+        assert ids(platform) == ["1", "2"]
+        pruned = terminal(f"{command} --prune", columns=120, answer="y")
+        assert pruned.code == 0
+        assert "24 of 24 partitions" in pruned.out
+        assert ids(platform) == ["2"]
+        assert not [line for line in radar("status").out.splitlines() if line.startswith("backfill")]
+
+
+def test_a_range_without_partitions_is_an_error(radar: Radar, platform: Platform) -> None:
+    run = radar("backfill hourly_job --since 2026-03-10 --until 2026-03-09")
+    assert run.code == 2
+    assert "no partitions from 2026-03-10 to 2026-03-09" in run.err

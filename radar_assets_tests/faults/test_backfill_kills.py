@@ -1,0 +1,91 @@
+"""A backfill is complete after the daemon, its code server and the runs in progress were killed and started again."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from radar_assets.orchestration.backfills import backfills_in_progress, progress
+from radar_assets.orchestration.retries import RETRIED_RUN_TAG
+from radar_assets.orchestration.runtime.instance import instance_yaml
+from radar_assets.settings import Settings
+from radar_assets.windows import HOUR_KEY
+from radar_assets_tests.daemons import daemon, eventually, monitored_instance
+from radar_assets_tests.platform import Platform, event
+
+START = datetime(2026, 3, 10)
+HOUR = timedelta(hours=1)
+HOURLY = ("raw_events", "events", "hourly_metrics")
+RADAR = {"module_name": "radar_assets.definitions"}
+RUNNING = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+
+
+def key(hour: int) -> str:
+    return (START + hour * HOUR).strftime(HOUR_KEY)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a daemon, its code servers and all of its runs at once."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    for each in [psutil.Process(process.pid), *family]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
+
+
+def test_a_job_backfill_that_is_killed_ends_complete(
+    settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    partitions = int(request.config.getoption("--backfill-partitions") or 0)
+    patience_s = 120 + 10 * partitions
+    with monitored_instance(settings) as instance:
+        platform = Platform(settings, instance)
+        for hour in range(partitions):
+            platform.land(START + hour * HOUR, [event(str(hour), START + hour * HOUR)], "a")
+        platform.rebuild("hourly_job", key(0), key(partitions - 1))
+        before = {table: platform.rows(table) for table in HOURLY}
+
+        with daemon(instance, tmp_path, [RADAR]) as process:
+            command = ["-m", "dagster", "job", "backfill", "-w", "workspace.yaml", "-j", "hourly_job", "--noprompt"]
+            launched = subprocess.run(
+                [sys.executable, *command, "--from", key(0), "--to", key(partitions - 1)],
+                cwd=instance_yaml().parent,
+                env={**os.environ, "DAGSTER_HOME": instance.root_directory},
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            (id,) = re.findall(r"Launched backfill job `(\w+)`", launched.stdout)
+            of_backfill = {"dagster/backfill": id}
+            eventually(lambda: (found := progress(instance, id)) and found.done, patience_s)
+            eventually(lambda: instance.get_runs_count(RUNNING), patience_s)
+            kill(process)
+        killed = [run for run in instance.get_runs(RUNNING) if run.tags.get("dagster/backfill") == id]
+        half_way = progress(instance, id)
+        assert half_way
+        assert half_way.total == partitions
+        assert half_way.done < partitions
+        assert half_way.left is not None
+
+        with daemon(instance, tmp_path, [RADAR]):
+            assert [each.id for each in backfills_in_progress(instance)] == [id]
+            eventually(lambda: not backfills_in_progress(instance), patience_s)
+        ended = progress(instance, id)
+        assert ended
+        assert (ended.done, ended.failed) == (partitions, 0)
+        runs = instance.get_runs(dg.RunsFilter(tags=of_backfill))
+        succeeded = Counter(run.tags["dagster/partition"] for run in runs if run.is_success)
+        assert succeeded == Counter({key(hour): 1 for hour in range(partitions)})
+        failed = {run.run_id for run in runs if run.is_failure_or_canceled}
+        retried = [run.tags[RETRIED_RUN_TAG] for run in runs if RETRIED_RUN_TAG in run.tags]
+        assert sorted(retried) == sorted(failed), "each once"
+        assert {run.run_id for run in killed} & failed
+        assert {table: platform.rows(table) for table in HOURLY} == before

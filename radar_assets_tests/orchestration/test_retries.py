@@ -1,0 +1,138 @@
+"""Failed runs are retried after a pause, as often as the kind of their job allows, and the progress of a backfill counts them."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+import dagster as dg
+import pytest
+import time_machine
+
+from radar_assets.orchestration.attempts import ATTEMPT_TAG
+from radar_assets.orchestration.backfills import Progress, backfills_in_progress, progress
+from radar_assets.orchestration.retries import RETRIED_RUN_TAG, RETRY_TAG
+from radar_assets.settings import Settings, load_settings
+from radar_assets_tests.platform import Platform, instance_of, remote_origin
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+BACKFILL = {"dagster/backfill": "bf"}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def platform(request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    if request.param == "postgres":
+        monkeypatch.setenv("RADAR_DATABASE_URL", request.getfixturevalue("postgres_url"))
+    with instance_of(load_settings()) as instance:
+        yield Platform(load_settings(), instance)
+
+
+def start(
+    platform: Platform, job: str, tags: Mapping[str, str] = MappingProxyType({}), assets: list[str] | None = None
+) -> dg.DagsterRun:
+    """A run in progress, as the daemon has started it."""
+    definition = platform.defs.resolve_job_def(job)
+    run = platform.instance.create_run_for_job(
+        definition,
+        tags={**definition.tags, **tags},
+        remote_job_origin=remote_origin(job),
+        asset_selection=frozenset(map(dg.AssetKey, assets)) if assets else None,
+    )
+    for kind in (dg.DagsterEventType.RUN_STARTING, dg.DagsterEventType.RUN_START):
+        platform.instance.report_dagster_event(dg.DagsterEvent(kind.value, job), run.run_id)
+    return run
+
+
+def end(platform: Platform, run: dg.DagsterRun, *, failed: bool) -> None:
+    kind = dg.DagsterEventType.RUN_FAILURE if failed else dg.DagsterEventType.RUN_SUCCESS
+    platform.instance.report_dagster_event(dg.DagsterEvent(kind.value, run.job_name), run.run_id)
+
+
+def test_a_failed_run_is_retried_with_its_partitions_after_growing_pauses_until_retries_are_used_up(
+    platform: Platform,
+) -> None:
+    tags = {**BACKFILL, "dagster/partition": "2026-03-10-05:00", "radar/prune": "true", "dagster/run_key": "x"}
+    with time_machine.travel(NOON, tick=False) as clock:
+        run = start(platform, "hourly_job", tags)
+        for number, pause_s in ((1, 30), (2, 60), (3, 120)):
+            end(platform, run, failed=True)
+            clock.shift(timedelta(seconds=pause_s - 1))
+            assert platform.tick("retry_sensor") == []
+            clock.shift(timedelta(seconds=1))
+            (request,) = platform.tick("retry_sensor")
+            assert request.job_name == "hourly_job"
+            assert request.tags == {
+                **BACKFILL,
+                "dagster/partition": "2026-03-10-05:00",
+                "radar/prune": "true",
+                "radar/kind": "aggregation",
+                "dagster/sensor_name": "retry_sensor",
+                RETRY_TAG: str(number),
+                RETRIED_RUN_TAG: run.run_id,
+            }
+            assert platform.tick("retry_sensor") == []
+            run = start(platform, "hourly_job", request.tags)
+            assert platform.tick("retry_sensor") == [], "its retry is in progress"
+        end(platform, run, failed=True)
+        clock.shift(timedelta(hours=1))
+        assert platform.tick("retry_sensor") == []
+
+
+def test_a_selection_of_assets_that_the_ui_started_is_retried_by_the_job_that_has_them(platform: Platform) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        # Dagster's own job for selections of assets.
+        end(platform, start(platform, "__ASSET_JOB", assets=["sessions"]), failed=True)
+        clock.shift(timedelta(minutes=1))
+        (request,) = platform.tick("retry_sensor")
+        assert (request.job_name, request.asset_selection) == ("daily_job", [dg.AssetKey("sessions")])
+
+
+def test_runs_that_are_requested_again_or_were_canceled_or_run_in_a_command_are_not_retried(platform: Platform) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        end(platform, start(platform, "hourly_job", {ATTEMPT_TAG: "1"}), failed=True)
+        canceled = start(platform, "hourly_job")
+        platform.instance.report_run_canceled(canceled)
+        job = platform.defs.resolve_job_def("hourly_job")
+        end(platform, platform.instance.create_run_for_job(job), failed=True)
+        clock.shift(timedelta(hours=1))
+        assert platform.tick("retry_sensor") == []
+
+
+def test_progress_and_time_left_come_from_the_runs_of_a_backfill(platform: Platform) -> None:
+    instance = platform.instance
+
+    def span(first: str, last: str) -> dict[str, str]:
+        ends = {"start": f"2026-03-10-{first}", "end": f"2026-03-10-{last}"}
+        return {**BACKFILL, **{f"dagster/asset_partition_range_{side}": key for side, key in ends.items()}}
+
+    def seen() -> Progress:
+        (found,) = backfills_in_progress(instance)
+        return found
+
+    with time_machine.travel(NOON, tick=False) as clock:
+        assert backfills_in_progress(instance) == []
+        assert progress(instance, "bf") is None
+        first = start(platform, "hourly_job", span("00:00", "03:00"))
+        second = start(platform, "hourly_job", span("04:00", "07:00"))
+        third = platform.instance.create_run_for_job(
+            platform.defs.resolve_job_def("hourly_job"), tags=span("08:00", "11:00")
+        )
+        assert (seen().done, seen().failed, seen().total, seen().left) == (0, 0, 12, None)
+        clock.shift(timedelta(seconds=40))
+        end(platform, first, failed=False)
+        clock.shift(timedelta(seconds=20))
+        # 10 s a partition. The second run has taken 60 s, more than its 4; 40 s of the third are left, at 100 s of work in 60 s.
+        assert seen() == Progress("bf", "hourly_job", 4, 0, 12, timedelta(seconds=60), seen().left)
+        assert seen().left == timedelta(seconds=40 / (100 / 60))
+        end(platform, second, failed=True)
+        assert (seen().done, seen().failed) == (4, 0), "it waits for its retry"
+        platform.instance.report_run_canceled(third)
+        assert (seen().done, seen().failed) == (4, 4)
+        # An hour in which nothing ran doesn't count.
+        clock.shift(timedelta(hours=1))
+        assert seen().left == timedelta(seconds=40 / (100 / 60))
+        (request,) = platform.tick("retry_sensor")
+        end(platform, start(platform, "hourly_job", request.tags), failed=False)
+        assert backfills_in_progress(instance) == []
+        ended = progress(instance, "bf")
+        assert ended
+        assert (ended.done, ended.failed, ended.left) == (8, 4, timedelta(0))
