@@ -153,26 +153,27 @@ class Catalog:
         raise AssertionError("unreachable")
 
     def rewrite(self, name: str, rewrites: Sequence[Rewrite]) -> list[Rewrite]:
-        """Replace files by others with the same rows, in one commit that changes no partition, and merge small manifests.
+        """Replace files by others with the same rows, in one commit that changes no partition. Builds don't conflict with it.
 
-        It conflicts with no build. If a source has been replaced since it was read, its rewrite is left out.
+        Args:
+            rewrites: those whose sources have been replaced since are left out. None at all: merge all small manifests instead.
 
         Returns:
-            The rewrites that were committed.
+            The rewrites that were committed; none of them if others kept committing first.
         """
         from pyiceberg.exceptions import CommitFailedException
 
-        for attempt in itertools.count():
-            if attempt:
-                time.sleep(random.uniform(0, 0.02 * min(attempt, 20)))
+        done: list[Rewrite] = []
+        for _ in range(MAX_BUILDS):
             head = self.snapshot(name)
             live = {ref.path for ref in head.files()}
-            done = [rewrite for rewrite in rewrites if live.issuperset(ref.path for ref in rewrite.sources)]
-            files = [file for rewrite in done for file in rewrite.files]
-            if rewrites and not done:
+            current = [rewrite for rewrite in rewrites if live.issuperset(ref.path for ref in rewrite.sources)]
+            if rewrites and not current:
                 break
+            files = [file for rewrite in current for file in rewrite.files]
             try:
-                self._write_snapshot(head, Build([], {}), [], files, rewrites=done)
+                self._write_snapshot(head, Build([], {}), [], files, rewrites=current)
+                done = current
                 break
             except CommitFailedException:
                 continue

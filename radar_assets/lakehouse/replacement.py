@@ -45,7 +45,7 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
 
     Args:
         rewrites: what the added files are rewritten from, if the rows stay the same. Their sources are dropped, they keep the sequence
-            numbers of the sources, and all small manifests are merged.
+            numbers of the sources. If there are none, all small manifests are merged.
     """
 
     def __init__(
