@@ -16,7 +16,7 @@ def maintain(
     grace: Annotated[float | None, Parameter(validator=Number(gte=4))] = None,
     format: Format = "table",
 ) -> None:
-    """Merge small files, and delete files that no snapshot reaches, as the nightly job does.
+    """Merge small files, pack the landing zone and delete files that nothing refers to, as the nightly job does.
 
     The list has the files of each table on disk: live ones, those kept for earlier snapshots, those that nothing reaches any more but
     that are within the grace period, and those that were deleted.
@@ -32,6 +32,7 @@ def maintain(
     """
     from dagster import DagsterInstance
 
+    from radar_assets.events.packing import pack
     from radar_assets.operations.maintenance import clear_caches, grace_period
     from radar_assets.operations.maintenance import maintain as maintain_table
     from radar_assets.orchestration.runtime.instance import prepare_instance
@@ -57,8 +58,17 @@ def maintain(
         rows.append(
             (name, done.compacted.merged, *(number for usage in usages for number in (usage.files, usage.size_bytes)))
         )
+    packed = pack(lakehouse, now, period, dry_run=dry_run)
     cleared = clear_caches(lakehouse, now, dry_run=dry_run)
     print_list(columns, rows, format)
-    if format == "table" and cleared.files:
+    if format != "table":
+        return
+    if packed.hours:
+        verb = "Would pack" if dry_run else "Packed"
+        sizes = size(packed.before_bytes) + ("" if dry_run else f" into {size(packed.after_bytes)}")
+        text = f"{verb} {packed.segments:,} segments of {packed.hours:,} hours of the landing zone, {sizes}."
+        out().print(text, markup=False)
+    files, size_bytes = cleared.files + packed.removed_files, cleared.size_bytes + packed.removed_bytes
+    if files:
         verb = "Would delete" if dry_run else "Deleted"
-        out().print(f"{verb} {cleared.files:,} cached files, {size(cleared.size_bytes)}.", markup=False)
+        out().print(f"{verb} {files:,} cached files and segments that are in a pack, {size(size_bytes)}.", markup=False)

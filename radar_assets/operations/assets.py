@@ -1,6 +1,7 @@
-"""The assets of operations: the maintenance of each table and of the caches, without partitions."""
+"""The assets of operations: the maintenance of each table, of the landing zone and of the caches, without partitions."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 import dagster as dg
 
@@ -16,7 +17,7 @@ POOL = "cleanup"
 
 
 def build_assets(tables: Iterable[Table], settings: OperationsSettings) -> list[dg.AssetsDefinition]:
-    """The maintenance of tables and caches."""
+    """The maintenance of tables, landing zone and caches."""
 
     @dg.asset(
         key_prefix=GROUP,
@@ -31,8 +32,22 @@ def build_assets(tables: Iterable[Table], settings: OperationsSettings) -> list[
         cleared = clear_caches(lakehouse, utc_now())
         return dg.MaterializeResult(metadata={"deleted files": cleared.files, "deleted bytes": cleared.size_bytes})
 
+    @dg.asset(
+        key_prefix=GROUP,
+        group_name=GROUP,
+        owners=OWNERS,
+        pool=POOL,
+        description="Packs the landing zone: the segments of each hour that is over and loaded become one compressed file.",
+    )
+    def landing_zone(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
+        from radar_assets.events.packing import pack
+        from radar_assets.operations.maintenance import grace_period
+
+        done = pack(lakehouse, utc_now(), grace_period(settings, context.instance))
+        return dg.MaterializeResult(metadata={name.replace("_", " "): value for name, value in asdict(done).items()})
+
     maintained = [_maintenance(table, settings) for table in tables]
-    return [*maintained, caches]  # pyright: ignore[reportReturnType] - the decorator makes it a definition
+    return [*maintained, caches, landing_zone]  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 
 
 def _maintenance(table: Table, settings: OperationsSettings) -> dg.AssetsDefinition:
