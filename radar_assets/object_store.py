@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -22,6 +22,8 @@ TIMEOUT_S = 300.0
 """Timeout of a request including its retries, unless a client is waiting for the response."""
 PREFETCHED_OBJECTS = 16
 """How many objects are fetched concurrently. Each takes tens of milliseconds, however small it is."""
+RANGE_BYTES = 2**20
+"""How much is fetched at a time of an object that is read at any position."""
 MAX_PREFETCH_BYTES = 8 * 2**20
 """Maximum size of objects that are prefetched as a whole."""
 
@@ -74,6 +76,25 @@ class ObjectPath:
         """The whole content. Raises like `open`."""
         with _as_os_errors(self):
             return bytes(self._store().get(self._key).bytes())
+
+    def open_seekable(self) -> BinaryIO:
+        """The object's content for reads at any position, such as those of an archive. Raises like `open`."""
+        with _as_os_errors(self):
+            return io.BufferedReader(_Ranges(self, self._store().head(self._key)["size"]), RANGE_BYTES)
+
+    def read_range(self, start: int, length: int) -> bytes:
+        """Some bytes of the content. Raises like `open`."""
+        with _as_os_errors(self):
+            return bytes(self._store().get_range(self._key, start=start, length=length))
+
+    def delete(self) -> None:
+        """Delete the object, if it exists.
+
+        Raises:
+            OSError: the store is unavailable, or refused.
+        """
+        with _as_os_errors(self), suppress(FileNotFoundError):
+            self._store().delete(self._key)
 
     def objects(self) -> Iterator[ObjectInfo]:
         """All objects below this prefix, ordered by key.
@@ -169,6 +190,35 @@ class _Stream(io.RawIOBase):
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]
         return size
+
+
+class _Ranges(io.RawIOBase):
+    """An object as a file that can be read at any position."""
+
+    def __init__(self, path: ObjectPath, size_bytes: int) -> None:
+        self._path, self._size_bytes, self._position = path, size_bytes, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer) -> int:
+        length = min(len(buffer), self._size_bytes - self._position)
+        if length <= 0:
+            return 0
+        buffer[:length] = self._path.read_range(self._position, length)
+        self._position += length
+        return length
 
 
 @contextmanager

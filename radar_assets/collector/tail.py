@@ -13,6 +13,7 @@ from typing import NamedTuple
 from radar_assets.collector.open_segments import list_open
 from radar_assets.events.landing import Landing, list_segments
 from radar_assets.events.local_zone import LocalFile
+from radar_assets.events.packs import PackedPath
 from radar_assets.events.segments import Readable, read_segment
 from radar_assets.object_store import ObjectPath, fetch_ahead
 from radar_assets.windows import HOUR, Window
@@ -73,6 +74,8 @@ class Tail:
         listed = _open_files(self._landing, hours) if isinstance(self._landing, Path) else []
         for hour in hours:
             for segment in list_segments(self._landing, hour):
+                if isinstance(segment.path, PackedPath):
+                    continue  # received a day ago or earlier
                 written_at = _EPOCH + timedelta(microseconds=segment.modified_ns // 1000)
                 listed.append(_File(written_at, (hour, segment.name), segment.path, segment.size_bytes))
         keys = {file.key for file in listed}

@@ -5,18 +5,18 @@ Writing, finding and reading segments belongs here; the contract validates their
 
 import os
 import re
-import tempfile
-import uuid
 import zlib
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from radar_assets.durability import sync_folder
-from radar_assets.events.local_zone import LocalFile, is_folder, make_hour, share
+from radar_assets.events.drafts import draft, move_in
+from radar_assets.events.local_zone import LocalFile, is_folder, make_hour, zone_of
+from radar_assets.events.packs import PACK_FILE, SEGMENT_FILE, Pack, PackedPath, members, packed_files
 from radar_assets.events.segments import Readable, read_segment
 from radar_assets.object_store import ObjectInfo, ObjectPath, fetch_ahead
 
@@ -29,24 +29,23 @@ Compression = Literal["gz", "zst"]
 
 CHUNK_BYTES = 8 * 2**20
 _DAY, _HOUR = "dt=%Y-%m-%d", "hr=%H"
-# File names that are not UTF-8 contain surrogates in Python, and tables can't store those.
-_SEGMENT_FILE = re.compile(r"([^\udc80-\udcff]+)\.ndjson(?:\.gz|\.zst)?", re.DOTALL)
 _NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+@-]{0,199}")
 
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """A file of the landing zone, which never changes.
+    """A file of the landing zone or in a pack, which never changes.
 
     Attributes:
         received_hour: hour of its folder (naive, UTC).
         name: file name without `.ndjson` and compression, so that a compressed segment keeps its name.
-        modified_ns: when the file was last modified, in ns since 1970; 0 for a new segment.
+        size_bytes: size of the file, in a pack that of its content.
+        modified_ns: when the file or its pack was last modified, in ns since 1970; 0 for a new segment.
     """
 
     received_hour: datetime
     name: str
-    path: Path | ObjectPath
+    path: Path | ObjectPath | PackedPath
     size_bytes: int
     modified_ns: int = field(default=0, compare=False)
 
@@ -55,10 +54,10 @@ class Segment:
         """The path on this machine.
 
         Raises:
-            TypeError: the segment is in an object store.
+            TypeError: the segment is in an object store or a pack.
         """
-        if isinstance(self.path, ObjectPath):
-            raise TypeError(f"{self.path} is in an object store")
+        if not isinstance(self.path, Path):
+            raise TypeError(f"{self.path} is in an object store or a pack")
         return self.path
 
 
@@ -93,32 +92,61 @@ The time of an object is when its upload began, folders are read one after the o
 
 
 def list_segments(landing: Landing, hour: datetime) -> list[Segment]:
-    """The segments received in an hour, ordered by name."""
+    """The segments received in an hour, ordered by name. One that is in a pack as well is read from there."""
+    segments = list_unpacked(landing, hour)
+    for pack in list_packs(landing, hour):
+        segments |= {
+            name: Segment(hour, name, PackedPath(pack.path, member.file), member.size_bytes, pack.modified_ns)
+            for name, member in pack.members.items()
+        }
+    return sorted(segments.values())
+
+
+def list_unpacked(landing: Landing, hour: datetime) -> dict[str, Segment]:
+    """The segments received in an hour that are files of their own, by name, even if they are in a pack as well."""
+    segments: dict[str, Segment] = {}
     if isinstance(landing, ObjectPath):
-        found: dict[str, Segment] = {}
         for one, at, name in sorted(_objects(landing, hour), key=lambda listed: len(listed[0].path.url)):
             if name and at == hour:
-                found.setdefault(name, Segment(hour, name, one.path, one.size_bytes, _ns(one)))
-        return sorted(found.values())
-    segments = []
-    for name, file in _segment_files(_folder(landing, hour)).items():
+                segments.setdefault(name, Segment(hour, name, one.path, one.size_bytes, _ns(one)))
+        return segments
+    for name, file in _segment_files(landing / hour_folder(hour)).items():
         with suppress(FileNotFoundError):
             status = file.stat(follow_symlinks=False)
-            segments.append(Segment(hour, name, Path(file.path), status.st_size, status.st_mtime_ns))
-    return sorted(segments)
+            segments[name] = Segment(hour, name, Path(file.path), status.st_size, status.st_mtime_ns)
+    return segments
+
+
+def list_packs(landing: Landing, hour: datetime) -> list[Pack]:
+    """The packs of an hour, oldest first, without damaged ones."""
+    if isinstance(landing, ObjectPath):
+        objects = (one for one, at, _ in _objects(landing, hour) if at == hour)
+        files = [(one.path, one.size_bytes, _ns(one)) for one in objects if PACK_FILE.fullmatch(one.path.name)]
+    else:
+        files = []
+        for file in _pack_files(landing / hour_folder(hour)):
+            with suppress(FileNotFoundError):
+                status = file.stat(follow_symlinks=False)
+                files.append((Path(file.path), status.st_size, status.st_mtime_ns))
+    packs = []
+    for path, size_bytes, modified_ns in sorted(files, key=lambda listed: (listed[2], str(listed[0]))):
+        with suppress(FileNotFoundError):
+            packs.append(Pack(path, size_bytes, modified_ns, members(path, modified_ns)))
+    return [pack for pack in packs if pack.members]
 
 
 def list_strays(landing: Landing) -> list[Path] | list[ObjectPath]:
-    """Files and folders in the landing zone that are not segments and not read, without temporary files."""
+    """Files and folders in the landing zone that are neither segments nor sound packs, and not read, without temporary files."""
     if isinstance(landing, ObjectPath):
-        return [one.path for one, hour, name in _objects(landing) if not (hour and name)]
+        return [one.path for one, hour, name in _objects(landing) if not (hour and (name or _is_sound(one)))]
     strays = []
     for entry, hour in _hour_folders(landing):
         if hour is None:
             strays.append(Path(entry.path))
         else:
-            segments = {file.path for file in _segment_files(Path(entry.path)).values()}
-            strays += [Path(file.path) for file in _entries(Path(entry.path)) if file.path not in segments]
+            read = {file.path for file in _segment_files(Path(entry.path)).values()}
+            read |= {str(pack.path) for pack in list_packs(landing, hour)}
+            strays += [Path(file.path) for file in _entries(Path(entry.path)) if file.path not in read]
     return sorted(strays)
 
 
@@ -133,7 +161,7 @@ def read_lines(segments: Iterable[Segment], chunk_bytes: int = CHUNK_BYTES) -> "
     import pyarrow as pa
 
     waiting, waiting_bytes = [], 0
-    for segment, content in _contents(list(segments)):
+    for segment, content in contents(list(segments)):
         hour = pa.scalar(segment.received_hour, pa.timestamp("us"))
         for lines, size_bytes in read_segment(content, chunk_bytes):
             origin = [pa.repeat(hour, lines.num_rows), pa.repeat(segment.name, lines.num_rows)]
@@ -166,41 +194,40 @@ class SegmentWriter:
         if hour.tzinfo or hour != hour.replace(minute=0, second=0, microsecond=0):
             raise ValueError(f"invalid received hour {hour}; give a full hour in UTC, without a time zone")
         self._hour, self._name = hour, name
-        file = ".".join(filter(None, [name, "ndjson", compression]))
-        if isinstance(landing, ObjectPath):
-            self._draft = _ObjectDraft(landing, _folder(landing, hour) / file)
-        else:
-            self._draft = _FileDraft(landing, _folder(landing, hour) / file)
+        self._path = landing / hour_folder(hour) / ".".join(filter(None, [name, "ndjson", compression]))
+        self._landing = landing
         self._compressor = _compressor(compression)
         self._size_bytes = 0
 
     def __enter__(self) -> Self:
-        if self._name in self._draft.present(self._hour):
-            raise FileExistsError(f"{self._draft.path}: the hour already has a segment {self._name}")
-        self._file = self._draft.open()
+        if self._name in {segment.name for segment in list_segments(self._landing, self._hour)}:
+            raise FileExistsError(f"{self._path}: the hour already has a segment {self._name}")
+        with ExitStack() as stack:
+            self._file = stack.enter_context(draft(self._path))
+            stack.push(self._end)
+            self._stack = stack.pop_all()
         return self
 
     def write(self, data: bytes) -> None:
         """Add bytes. Lines end with a line feed, and chunks may end anywhere."""
         self._file.write(self._compressor.compress(data) if self._compressor else data)
 
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        try:
-            with self._file:
-                if failure:
-                    return
-                if self._compressor:
-                    self._file.write(self._compressor.flush())
-                self._file.flush()
-                self._size_bytes = self._file.tell()
-                self._draft.publish(self._file)
-        finally:
-            self._draft.discard()
+    def _end(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure:
+            return
+        if self._compressor:
+            self._file.write(self._compressor.flush())
+        self._size_bytes = self._file.tell()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
 
     @property
     def segment(self) -> Segment:
         """The segment, after it was written."""
-        return Segment(self._hour, self._name, self._draft.path, self._size_bytes)
+        return Segment(self._hour, self._name, self._path, self._size_bytes)
 
 
 def write_segment(
@@ -213,53 +240,9 @@ def write_segment(
     return writer.segment
 
 
-class _FileDraft:
-    """A segment being written under a temporary name, in the local folder it belongs to."""
-
-    def __init__(self, landing: Path, path: Path) -> None:
-        self._landing, self.path = landing, path
-        self._temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
-
-    def present(self, _: datetime) -> Collection[str]:
-        return _segment_files(self.path.parent)
-
-    def open(self) -> BinaryIO:
-        make_hour(self._landing, self.path.parent)
-        file = self._temporary.open("xb")
-        share(self._landing, file.fileno())
-        return file
-
-    def publish(self, file: BinaryIO) -> None:
-        os.fsync(file.fileno())
-        _move_in(self._landing, self._temporary, self.path)
-
-    def discard(self) -> None:
-        self._temporary.unlink(missing_ok=True)
-
-
-class _ObjectDraft:
-    """A segment being written to a local file before its upload to an object store."""
-
-    def __init__(self, landing: ObjectPath, path: ObjectPath) -> None:
-        self._landing, self.path = landing, path
-
-    def present(self, hour: datetime) -> Collection[str]:
-        return {segment.name for segment in list_segments(self._landing, hour)}
-
-    def open(self) -> BinaryIO:
-        return cast(BinaryIO, tempfile.TemporaryFile())
-
-    def publish(self, file: BinaryIO) -> None:
-        file.seek(0)
-        self.path.put_new(file)
-
-    def discard(self) -> None:
-        """Do nothing: the temporary file is deleted when it is closed."""
-
-
 def segment_path(landing: _Place, hour: datetime, name: str) -> _Place:
     """Path of an uncompressed segment."""
-    return _folder(landing, hour) / f"{name}.ndjson"
+    return landing / hour_folder(hour) / f"{name}.ndjson"
 
 
 def publish(file: Path, landing: Path, hour: datetime, name: str) -> None:
@@ -270,13 +253,7 @@ def publish(file: Path, landing: Path, hour: datetime, name: str) -> None:
     """
     path = segment_path(landing, hour, name)
     make_hour(landing, path.parent)
-    _move_in(landing, file, path)
-
-
-def _move_in(landing: Path, file: Path, path: Path) -> None:
-    file.rename(path)
-    for folder in (path.parent, path.parent.parent, landing):
-        sync_folder(folder)
+    move_in(file, path)
 
 
 def _compressor(compression: Compression | None) -> Any:
@@ -289,22 +266,30 @@ def _compressor(compression: Compression | None) -> Any:
     return None
 
 
-def _folder(landing: _Place, hour: datetime) -> _Place:
-    return landing / hour.strftime(_DAY) / hour.strftime(_HOUR)
+def hour_folder(hour: datetime) -> str:
+    """The folder of an hour, below the landing zone."""
+    return hour.strftime(f"{_DAY}/{_HOUR}")
 
 
 def _ns(one: ObjectInfo) -> int:
     return int(one.modified_at.timestamp()) * 10**9
 
 
-def _contents(segments: list[Segment]) -> Iterator[tuple[Segment, Readable]]:
-    distant = [(segment.path, segment.size_bytes) for segment in segments if isinstance(segment.path, ObjectPath)]
-    return zip(segments, fetch_ahead(distant) if distant else [_file(segment) for segment in segments], strict=True)
+def contents(segments: list[Segment]) -> Iterator[tuple[Segment, Readable]]:
+    """The segments with their content, in their order."""
+    distant = fetch_ahead((one.path, one.size_bytes) for one in segments if isinstance(one.path, ObjectPath))
+    packed = packed_files(one.path for one in segments if isinstance(one.path, PackedPath))
+    for segment in segments:
+        if isinstance(segment.path, PackedPath):
+            yield segment, next(packed)
+        elif isinstance(segment.path, ObjectPath):
+            yield segment, next(distant)
+        else:
+            yield segment, LocalFile(zone_of(segment.path), segment.path)
 
 
-def _file(segment: Segment) -> LocalFile:
-    path = segment.local_path
-    return LocalFile(path.parents[2], path)  # the zone, its days, its hours
+def _is_sound(one: ObjectInfo) -> bool:
+    return PACK_FILE.fullmatch(one.path.name) is not None and bool(members(one.path, _ns(one)))
 
 
 def _objects(
@@ -314,13 +299,13 @@ def _objects(
 
     Each comes with the hour and the name of its segment, or `None` where they are not valid.
     """
-    prefix = landing / hour.strftime(f"{_DAY}/{_HOUR}") if hour else landing
+    prefix = landing / hour_folder(hour) if hour else landing
     for one in prefix.objects():
         key = one.path.relative_to(landing)
         folder, _, file = key.rpartition("/")
         # Web consoles of object stores create objects with an empty name as folders.
         if file and "/." not in f"/{key}" and not file.endswith(".tmp"):
-            match = _SEGMENT_FILE.fullmatch(file)
+            match = SEGMENT_FILE.fullmatch(file)
             yield one, _parse(folder, f"{_DAY}/{_HOUR}"), match[1] if match else None
 
 
@@ -352,10 +337,17 @@ def _segment_files(folder: Path) -> dict[str, os.DirEntry[str]]:
     if not (is_folder(folder) and is_folder(folder.parent)):
         return files
     for entry in sorted(_entries(folder), key=lambda entry: len(entry.name)):
-        match = _SEGMENT_FILE.fullmatch(entry.name)
+        match = SEGMENT_FILE.fullmatch(entry.name)
         if match and match[1] not in files and entry.is_file(follow_symlinks=False):
             files[match[1]] = entry
     return files
+
+
+def _pack_files(folder: Path) -> list[os.DirEntry[str]]:
+    """The packs in the folder of an hour. Folders that are symbolic links have none."""
+    if not (is_folder(folder) and is_folder(folder.parent)):
+        return []
+    return [file for file in _entries(folder) if PACK_FILE.fullmatch(file.name) and file.is_file(follow_symlinks=False)]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

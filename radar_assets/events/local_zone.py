@@ -7,7 +7,8 @@ itself may be a link, since the operator configured it.
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -48,21 +49,39 @@ class LocalFile(NamedTuple):
         os.close(handle)
         raise OSError(errno.EINVAL, "Not a regular file", str(self.path))
 
+    def unlink(self) -> None:
+        """Remove the file, if it exists.
+
+        Raises:
+            OSError: it can't be removed, or is behind a symbolic link.
+        """
+        with suppress(FileNotFoundError), self._folder() as folder:
+            os.unlink(self.path.name, dir_fd=folder)
+
     def _handle(self) -> int:
+        with self._folder() as folder:
+            return os.open(self.path.name, _FILE, dir_fd=folder)
+
+    @contextmanager
+    def _folder(self) -> Iterator[int]:
         # Open folder by folder, so that none can be replaced by a link after the check.
-        *folders, name = self.path.relative_to(self.zone).parts
         handle = os.open(self.zone, _FOLDER)
         try:
-            for folder in folders:
+            for folder in self.path.relative_to(self.zone).parent.parts:
                 inner = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=handle)
                 os.close(handle)
                 handle = inner
-            return os.open(name, _FILE, dir_fd=handle)
+            yield handle
         except OSError as error:
             error.filename = str(self.path)  # not only the part that was being opened
             raise
         finally:
             os.close(handle)
+
+
+def zone_of(path: Path) -> Path:
+    """The landing zone of a file in the folder of an hour, which is in that of a day."""
+    return path.parents[2]
 
 
 def oddity(path: Path) -> str | None:

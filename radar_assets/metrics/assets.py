@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from radar_assets.lakehouse.catalog import Commit
+from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.lakehouse.table import Measure, Table

@@ -39,5 +39,7 @@ MONITORS = JobKind("monitors", None, 1, timedelta(seconds=30))
 AI = JobKind("ai", "ai", 2, timedelta(minutes=1))
 FEEDBACK = JobKind("feedback", "ai", 2, timedelta(minutes=1))
 REPORTS = JobKind("reports", "reports", 3, timedelta(minutes=1))
+# What it does not finish, it does the next night.
+MAINTENANCE = JobKind("maintenance", "cleanup", 1, timedelta(minutes=5))
 
-KINDS = {kind.name: kind for kind in (AGGREGATION, NOTIFICATIONS, MONITORS, AI, FEEDBACK, REPORTS)}
+KINDS = {kind.name: kind for kind in (AGGREGATION, NOTIFICATIONS, MONITORS, AI, FEEDBACK, REPORTS, MAINTENANCE)}

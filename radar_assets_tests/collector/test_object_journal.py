@@ -7,7 +7,6 @@ from datetime import datetime
 import pytest
 
 from radar_assets.collector.journal import JournalError, open_journal
-from radar_assets.events.landing import list_segments
 from radar_assets.object_store import ObjectPath
 from radar_assets.settings import load_settings
 from radar_assets_tests.collector.conftest import serving
@@ -20,7 +19,7 @@ LANDING = ObjectPath(f"s3://{BUCKET}/landing")
 
 def lines_of_segments() -> list[list[bytes]]:
     """The lines of each segment of the hour."""
-    return [segment.path.read_bytes().splitlines() for segment in list_segments(LANDING, HOUR)]
+    return [one.path.read_bytes().splitlines() for one in LANDING.objects()]
 
 
 def test_requests_that_arrive_together_are_one_segment_before_the_response(object_server: ObjectServer) -> None:

@@ -40,7 +40,7 @@ class Importer:
             hour: [
                 line
                 for segment in list_segments(self.landing, hour)
-                for line in re.findall(rb"[^\n]*\n", segment.path.read_bytes())
+                for line in re.findall(rb"[^\n]*\n", segment.local_path.read_bytes())
             ]
             for hour in sorted(list_hours(self.landing))
         }

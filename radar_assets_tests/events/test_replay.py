@@ -98,7 +98,7 @@ def test_a_replay_of_the_same_lines_in_a_later_hour_lands_nothing(platform: Plat
     know(platform, "new")
     segment = replay(platform).segment
     assert segment
-    earlier = platform.settings.landing / BEFORE.strftime("dt=%Y-%m-%d/hr=%H") / segment.path.name
+    earlier = platform.settings.landing / BEFORE.strftime("dt=%Y-%m-%d/hr=%H") / segment.local_path.name
     segment.local_path.rename(earlier)
     again = replay(platform)
     assert again.segment

@@ -1,0 +1,216 @@
+"""The sweep deletes what no snapshot has reached for the grace period, and nothing else."""
+
+import logging
+import os
+import shutil
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pyiceberg.table import StaticTable
+
+from radar_assets.lakehouse.commits import Build
+from radar_assets.lakehouse.history import kept_metadata
+from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.operations import sweep as sweeping
+from radar_assets.operations.sweep import SweepError, sweep
+from radar_assets.settings import Settings, load_settings
+from radar_assets.tables import open_lakehouse
+from radar_assets.windows import HOUR, Window, utc_now
+from radar_assets_tests.lakehouse.numbers import DAY, build_files, read, write
+
+WINDOW = Window(DAY, DAY + 4 * HOUR)
+COMMITS = 60
+NOTHING, GRACE = timedelta(0), timedelta(hours=24)
+
+
+@pytest.fixture
+def lakehouse(settings: Settings) -> Lakehouse:
+    return open_lakehouse(settings)
+
+
+@pytest.fixture
+def rebuilt(lakehouse: Lakehouse) -> Lakehouse:
+    """A table whose four hours were rebuilt many times."""
+    for value in range(COMMITS):
+        write(lakehouse, WINDOW, value)
+    return lakehouse
+
+
+def folder_of(lakehouse: Lakehouse) -> Path:
+    return lakehouse.catalog.data_folder(lakehouse.tables["hourly_metrics"]).parent
+
+
+def files_of(lakehouse: Lakehouse) -> set[Path]:
+    return {path for path in folder_of(lakehouse).rglob("*") if path.is_file()}
+
+
+def reached(lakehouse: Lakehouse) -> set[Path]:
+    """The files that the current snapshot and those of kept metadata reach, as pyiceberg finds them."""
+    found: set[Path] = set()
+    for location in kept_metadata(lakehouse, "hourly_metrics", utc_now()):
+        table = StaticTable.from_metadata(location)
+        found.add(Path(location.removeprefix("file://")))
+        for snapshot in table.snapshots():
+            found.add(Path(snapshot.manifest_list.removeprefix("file://")))
+            for manifest in snapshot.manifests(table.io):
+                found.add(Path(manifest.manifest_path.removeprefix("file://")))
+                for entry in manifest.fetch_manifest_entry(table.io):
+                    found.add(Path(entry.data_file.file_path.removeprefix("file://")))
+    return found
+
+
+def test_what_remains_is_what_snapshots_reach(rebuilt: Lakehouse) -> None:
+    before, expected = files_of(rebuilt), reached(rebuilt)
+    assert len(before) > len(expected) + COMMITS
+    rows = read(rebuilt)
+
+    planned = sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING, dry_run=True)
+    assert files_of(rebuilt) == before
+    swept = sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING)
+    remaining = files_of(rebuilt)
+    assert swept == planned
+    folder = folder_of(rebuilt)
+    assert remaining - expected == {folder / "unreached.json", folder / "metadata" / "version-hint.text"}
+    assert expected <= remaining
+    assert swept.live.files + swept.kept.files == len(expected)
+    assert swept.live.size_bytes + swept.kept.size_bytes == sum(path.stat().st_size for path in expected)
+    assert swept.deleted.files == len(before) - len(expected) - 1
+    assert not [
+        path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir()) and path.name != "empty"
+    ]
+    assert read(rebuilt) == rows
+    assert read(open_lakehouse(rebuilt.settings)) == rows
+
+
+def test_files_stay_for_the_grace_period_after_they_were_last_reached(rebuilt: Lakehouse) -> None:
+    """The age of a file alone would not do: an old file may have been replaced just now, and still be read."""
+    before, now = files_of(rebuilt), utc_now()
+    for path in before:
+        os.utime(path, (0, 0))
+    first = sweep(rebuilt, "hourly_metrics", now, GRACE)
+    assert first.deleted.files == 0
+    assert first.unreached.files > COMMITS
+    for hours in (1, 12, 23):
+        write(rebuilt, WINDOW, hours)  # so that earlier states are not kept for long
+        assert sweep(rebuilt, "hourly_metrics", now + timedelta(hours=hours), GRACE).deleted.files == 0
+    assert files_of(rebuilt) >= {path for path in before if not path.name.endswith(".metadata.json")}
+    last = sweep(rebuilt, "hourly_metrics", now + timedelta(hours=24), GRACE)
+    assert last.deleted.files >= first.unreached.files
+
+
+def test_if_all_states_of_the_grace_period_are_kept_the_age_of_a_file_decides(lakehouse: Lakehouse) -> None:
+    for value in range(3):
+        write(lakehouse, WINDOW, value)
+    left_by_a_killed_run = build_files(lakehouse, WINDOW, 9.0)
+    early, late = utc_now() + timedelta(hours=23), utc_now() + timedelta(hours=25)
+    assert sweep(lakehouse, "hourly_metrics", early, GRACE).deleted.files == 0
+    assert sweep(lakehouse, "hourly_metrics", late, GRACE).deleted.files == len(left_by_a_killed_run) == 4
+    assert {value for _, _, value in read(lakehouse)} == {2}
+
+
+def test_files_of_a_run_that_has_not_committed_yet_are_kept(lakehouse: Lakehouse) -> None:
+    write(lakehouse, WINDOW, 1.0)
+
+    def build(_: Snapshot) -> Build:
+        files = build_files(lakehouse, WINDOW, 2.0)
+        sweep(open_lakehouse(lakehouse.settings), "hourly_metrics", utc_now() + timedelta(hours=3), timedelta(hours=4))
+        return Build(files, {WINDOW: 0})
+
+    lakehouse.catalog.commit("hourly_metrics", build)
+    assert {value for _, _, value in read(lakehouse)} == {2}
+
+
+def test_a_commit_whose_files_were_deleted_fails_and_leaves_the_table_as_it_was(lakehouse: Lakehouse) -> None:
+    """As of a run that takes longer than the grace period."""
+    write(lakehouse, WINDOW, 1.0)
+
+    def build(_: Snapshot) -> Build:
+        files = build_files(lakehouse, WINDOW, 2.0)
+        assert sweep(open_lakehouse(lakehouse.settings), "hourly_metrics", utc_now(), NOTHING).deleted.files == 4
+        return Build(files, {WINDOW: 0})
+
+    with pytest.raises(FileNotFoundError):
+        lakehouse.catalog.commit("hourly_metrics", build)
+    assert {value for _, _, value in read(open_lakehouse(lakehouse.settings))} == {1}
+
+
+def test_what_kept_metadata_reaches_stays(rebuilt: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    (location, *_) = kept_metadata(rebuilt, "hourly_metrics", utc_now())
+    expected = read(rebuilt)
+    # A copy, because commits delete the metadata that recovery no longer needs.
+    pinned = folder_of(rebuilt) / "metadata" / "00000-pinned.metadata.json"
+    shutil.copy(location.removeprefix("file://"), pinned)
+    for value in range(COMMITS):
+        write(rebuilt, WINDOW, value)
+    monkeypatch.setattr(sweeping, "kept_metadata", lambda *given: [*kept_metadata(*given), f"file://{pinned}"])
+    assert sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING).deleted.files > COMMITS
+
+    table = rebuilt.snapshot("hourly_metrics")
+    state = StaticTable.from_metadata(f"file://{pinned}")
+    past = Snapshot(table.table, state, state.current_snapshot(), lambda: None)
+    assert read(rebuilt, past) == expected
+
+
+def test_an_interrupted_sweep_leaves_no_metadata_whose_files_are_gone(
+    rebuilt: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of an old metadata file is complete until the sweep deletes it, which it does first."""
+    (location, *_) = (folder_of(rebuilt) / "metadata").glob("*.metadata.json")
+    old = location.with_name("00001-lost.metadata.json")
+    shutil.copy(location, old)
+    stages: list[bool] = []
+
+    def interrupt(_: Path) -> None:
+        stages.append(old.exists())
+        raise KeyboardInterrupt
+
+    before = files_of(rebuilt)
+    with monkeypatch.context() as patched:
+        patched.setattr(sweeping, "sync_folder", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING)
+    assert stages == [False]
+    assert before - files_of(rebuilt) == {old}
+    assert sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING).deleted.files > COMMITS
+
+
+def test_a_restored_old_catalog_still_opens_the_newest_state(settings: Settings, tmp_path: Path) -> None:
+    lakehouse = open_lakehouse(settings)
+    write(lakehouse, WINDOW, 0)
+    backup = tmp_path / "backup.db"
+    with sqlite3.connect(settings.home / "radar.db") as source, sqlite3.connect(backup) as target:
+        source.backup(target)
+    for value in range(COMMITS):
+        write(lakehouse, WINDOW, value)
+    sweep(lakehouse, "hourly_metrics", utc_now(), NOTHING)
+    for name in ("radar.db-wal", "radar.db-shm"):
+        (settings.home / name).unlink(missing_ok=True)
+    shutil.copy(backup, settings.home / "radar.db")
+    assert {value for _, _, value in read(open_lakehouse(settings))} == {COMMITS - 1}
+
+
+def test_the_files_of_a_table_that_the_catalog_has_lost_are_not_deleted(
+    rebuilt: Lakehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a start with an empty database beside a restored warehouse."""
+    settings, before = rebuilt.settings, files_of(rebuilt)
+    for name in ("radar.db", "radar.db-wal", "radar.db-shm"):
+        (settings.home / name).unlink(missing_ok=True)
+    (folder_of(rebuilt) / "metadata" / "version-hint.text").unlink()
+    fresh = open_lakehouse(settings)
+    with caplog.at_level(logging.CRITICAL), pytest.raises(SweepError, match="newer metadata than the catalog"):
+        sweep(fresh, "hourly_metrics", utc_now() + timedelta(days=30), NOTHING)
+    assert files_of(fresh) >= before - {folder_of(rebuilt) / "metadata" / "version-hint.text"}
+
+
+def test_a_moved_home_is_swept_by_what_its_old_paths_reach(rebuilt: Lakehouse) -> None:
+    old = rebuilt.settings.home
+    new = old.rename(old.with_name("elsewhere"))
+    old.symlink_to(new)
+    moved = open_lakehouse(load_settings(home=new))
+    rows = read(moved)
+    assert sweep(moved, "hourly_metrics", utc_now(), NOTHING).deleted.files > COMMITS
+    assert read(open_lakehouse(load_settings(home=new))) == rows
