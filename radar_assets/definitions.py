@@ -17,6 +17,7 @@ from radar_assets.events import definitions as events
 from radar_assets.metrics import definitions as metrics
 from radar_assets.metrics.assets import definitions_of
 from radar_assets.metrics.registry import registry
+from radar_assets.operations import definitions as operations
 from radar_assets.orchestration import automation
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
@@ -43,6 +44,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         events.build_definitions(grids),
         metrics.build_definitions(grids, registered),
         alerts.build_definitions(grids, registered, rules, settings),
+        operations.build_definitions(TABLES.values(), settings),
     )
     separate = {check_key(rule) for rule in rules if not runs_with_asset(rule)}
     checks: list[Any] = list(layers.asset_checks or ())

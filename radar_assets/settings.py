@@ -11,6 +11,7 @@ from radar_assets.environment import SettingsError
 from radar_assets.home import HomeSettings
 from radar_assets.lakehouse.settings import LakehouseSettings
 from radar_assets.messaging.settings import MessagingSettings
+from radar_assets.operations.settings import OperationsSettings
 from radar_assets.orchestration.settings import UISettings
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
@@ -18,6 +19,7 @@ __all__ = ["Settings", "SettingsError", "load_settings"]
 
 class Settings(
     # Fields are listed and validated in the reverse order: those of HomeSettings come first.
+    OperationsSettings,
     AlertSettings,
     MessagingSettings,
     UISettings,

@@ -1,1 +1,1 @@
-"""Running Radar for years: backups."""
+"""Running Radar for years: maintenance and backups."""

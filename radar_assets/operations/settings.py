@@ -1,0 +1,15 @@
+"""The settings of operations."""
+
+from pydantic import Field
+
+from radar_assets.environment import EnvironmentSettings
+
+
+class OperationsSettings(EnvironmentSettings):
+    """Operations: what the nightly maintenance deletes."""
+
+    sweep_grace_h: float = Field(
+        default=24,
+        ge=4,
+        description="Hours for which maintenance keeps files that no table refers to. Runs that take longer may fail to commit.",
+    )
