@@ -12,7 +12,7 @@ from radar_assets.home import HomeSettings
 from radar_assets.lakehouse.settings import LakehouseSettings
 from radar_assets.messaging.settings import MessagingSettings
 from radar_assets.operations.settings import OperationsSettings
-from radar_assets.orchestration.settings import UISettings
+from radar_assets.orchestration.settings import RunSettings, UISettings
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -23,6 +23,7 @@ class Settings(
     AlertSettings,
     MessagingSettings,
     UISettings,
+    RunSettings,
     CollectorSettings,
     LimitSettings,
     LakehouseSettings,

@@ -1,9 +1,10 @@
-"""The settings of the UI."""
+"""The settings of the UI and of runs."""
 
 from typing import Annotated
 
 from pydantic import Field
 
+from radar_assets.environment import EnvironmentSettings
 from radar_assets.home import HomeSettings
 from radar_assets.urls import shown_url
 
@@ -15,4 +16,20 @@ class UISettings(HomeSettings):
         default=None,
         description="Public address of the UI. The UI answers only to its host and to the names of this machine. Alerts link to it, "
         "and radar apply reloads it if no UI of this home runs on this machine. Default: none; alerts have no links.",
+    )
+
+
+class RunSettings(EnvironmentSettings):
+    """Runs: how long Dagster's storage keeps them."""
+
+    run_logs_days: float = Field(
+        default=3,
+        ge=1,
+        description="Days for which the logs of successful runs are kept. The latest materialization of each partition and the latest "
+        "result of each check are kept forever.",
+    )
+    runs_days: float = Field(
+        default=90,
+        ge=1,
+        description="Days for which runs are kept, with the logs of those that failed.",
     )
