@@ -53,6 +53,7 @@ def test_assets_are_the_tables_their_maintenance_and_the_deliveries(defs: dg.Def
 
 def test_definitions_load_in_a_fresh_interpreter_without_the_heavy_libraries(settings: Settings) -> None:
     """Process start is most of a tick, so modules that only assets need are imported inside assets."""
+    build_defs(settings)  # derives the column lineage, once in a home
     script = """
 import sys
 from radar_assets.definitions import defs

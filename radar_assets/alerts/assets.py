@@ -33,11 +33,13 @@ REPORTED_FOR = timedelta(days=30)
 """How long an undelivered message fails the check, unless it is retried or dropped."""
 
 
-def build_assets(grids: Grids, metrics: Sequence[Metric], settings: AlertSettings) -> list[dg.AssetsDefinition]:
+def build_assets(
+    grids: Grids, metrics: Sequence[Metric], settings: AlertSettings, lakehouse: Lakehouse
+) -> list[dg.AssetsDefinition]:
     """The assets of the layer, on the given grids."""
 
     # Built from the store, but shown after the metrics that its rules are about.
-    options = {**table_options(ALERTS, LAYER, grids), "deps": ["hourly_metrics"]}
+    options = {**table_options(ALERTS, LAYER, grids, alerts_lineage(lakehouse)), "deps": ["hourly_metrics"]}
 
     @dg.asset(**options, output_required=False)
     def alerts(
@@ -50,7 +52,7 @@ def build_assets(grids: Grids, metrics: Sequence[Metric], settings: AlertSetting
             inside = [from_unit(unit, "hour") for unit in stale if unit in range(*unit_range(ALERTS, window))]
             windows = contiguous(inside, HOUR, len(inside))
         if windows:
-            yield materialized(context, lakehouse, rebuild_alerts(lakehouse, store, windows), alerts_lineage(lakehouse))
+            yield materialized(context, lakehouse, rebuild_alerts(lakehouse, store, windows))
 
     @dg.asset(
         group_name="alerts",
