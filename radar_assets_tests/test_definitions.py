@@ -48,7 +48,8 @@ def test_specs_equal_the_golden_file(defs: dg.Definitions) -> None:
 
 def test_assets_are_the_tables_their_maintenance_and_the_deliveries(defs: dg.Definitions) -> None:
     assets = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert assets == {*TABLES, *(f"maintenance/{name}" for name in TABLES), "alert_deliveries"}
+    maintained = {f"maintenance/{name}" for name in (*TABLES, "caches")}
+    assert assets == {*TABLES, *maintained, "alert_deliveries"}
 
 
 def test_definitions_load_in_a_fresh_interpreter_without_the_heavy_libraries(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from radar_assets.alerts.tables import ALERTS
-from radar_assets.lakehouse.catalog import Build, Commit
+from radar_assets.lakehouse.commits import Build, Commit
 from radar_assets.lakehouse.files import STEP, from_unit, to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot

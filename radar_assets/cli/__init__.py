@@ -27,6 +27,7 @@ from radar_assets.cli.imports import import_
 from radar_assets.cli.init import init
 from radar_assets.cli.keys import key_app
 from radar_assets.cli.live import live
+from radar_assets.cli.maintain import maintain
 from radar_assets.cli.metrics import metrics_app
 from radar_assets.cli.projects import project_app
 from radar_assets.cli.replay import replay_rejected
@@ -71,7 +72,7 @@ for group, commands in {
     EVENTS: [collect, import_, simulate, replay_rejected],
     INSPECT: [live, sql, status, doctor],
     CONFIGURATION: [init, apply, schema, watch],
-    OPERATIONS: [backup, restore],
+    OPERATIONS: [maintain, backup, restore],
 }.items():
     for position, command in enumerate(commands):
         app.command(command, group=group, sort_key=position)

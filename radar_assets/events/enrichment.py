@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from radar_assets.lakehouse.catalog import Commit
+from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot

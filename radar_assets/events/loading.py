@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from radar_assets.events.contract_sql import raw_events_model
 from radar_assets.events.landing import Segment, list_segments, read_lines
 from radar_assets.events.tables import RAW_EVENTS
-from radar_assets.lakehouse.catalog import Build, Commit, discard
+from radar_assets.lakehouse.commits import Build, Commit, discard
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, from_unit, to_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse

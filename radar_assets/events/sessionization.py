@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from radar_assets.events.tables import SESSIONS
-from radar_assets.lakehouse.catalog import Build, Commit, discard
+from radar_assets.lakehouse.commits import Build, Commit, discard
 from radar_assets.lakehouse.files import from_unit, unit_range
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse

@@ -9,19 +9,18 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse import omissions, recoveries
+from radar_assets.lakehouse.commits import Build, Commit, Rewrite, discard
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
 from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_partition_spec, iceberg_schema
-from radar_assets.lakehouse.omissions import Omissions
 from radar_assets.lakehouse.recoveries import DamagedFilesError, DamagedTableError, Recovery, now_text
 from radar_assets.lakehouse.snapshot import Snapshot, is_sound, list_files, snapshot_at
 from radar_assets.lakehouse.table import Table
@@ -46,42 +45,6 @@ more than the commit itself. Readers keep the files that they have planned, what
 
 class CommitConflictError(Exception):
     """Other processes kept changing the window while this one tried to commit it."""
-
-
-@dataclass(frozen=True)
-class Build:
-    """The result of a build.
-
-    Attributes:
-        windows: the windows that the files replace, each with the sequence number of its input.
-        omissions: what is missing from partitions in the windows because it could not be computed.
-    """
-
-    files: list[NewFile]
-    windows: Mapping[Window, int]
-    omissions: Omissions = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A committed snapshot: the `partitions` that it touched, and the rows of the whole table after it (`table_rows`)."""
-
-    table: Table
-    sequence_number: int
-    table_rows: int
-    files: tuple[NewFile, ...]
-    partitions: frozenset[PartitionKey]
-    windows: tuple[Window, ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows written."""
-        return sum(file.rows for file in self.files)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes written to data files."""
-        return sum(file.size_bytes for file in self.files)
 
 
 class Catalog:
@@ -189,6 +152,36 @@ class Catalog:
                 raise
         raise AssertionError("unreachable")
 
+    def rewrite(self, name: str, rewrites: Sequence[Rewrite]) -> list[Rewrite]:
+        """Replace files by others with the same rows, in one commit that changes no partition, and merge small manifests.
+
+        It conflicts with no build. If a source has been replaced since it was read, its rewrite is left out.
+
+        Returns:
+            The rewrites that were committed.
+        """
+        from pyiceberg.exceptions import CommitFailedException
+
+        for attempt in itertools.count():
+            if attempt:
+                time.sleep(random.uniform(0, 0.02 * min(attempt, 20)))
+            head = self.snapshot(name)
+            live = {ref.path for ref in head.files()}
+            done = [rewrite for rewrite in rewrites if live.issuperset(ref.path for ref in rewrite.sources)]
+            files = [file for rewrite in done for file in rewrite.files]
+            if rewrites and not done:
+                break
+            try:
+                self._write_snapshot(head, Build([], {}), [], files, rewrites=done)
+                break
+            except CommitFailedException:
+                continue
+            except BaseException:
+                self._discard_uncommitted(name, [file for rewrite in rewrites for file in rewrite.files])
+                raise
+        discard(file for rewrite in rewrites if rewrite not in done for file in rewrite.files)
+        return done
+
     def _discard_uncommitted(self, name: str, files: list[NewFile]) -> None:
         """Remove files after a failure, unless they are committed (an interrupt, a lost connection) or this can't be determined."""
         with suppress(Exception):
@@ -286,6 +279,7 @@ class Catalog:
         old: list[FileRef],
         new: list[NewFile],
         properties: Mapping[str, str] | None = None,
+        rewrites: Sequence[Rewrite] | None = None,
     ) -> Commit:
         from pyiceberg.table.update.snapshot import ExpireSnapshots
 
@@ -294,7 +288,8 @@ class Catalog:
         iceberg = head.iceberg
         written: list[Path] = []
         with self._catalog.syncing(written), ReplaceTransaction(iceberg) as transaction:
-            replacement = ReplaceFiles(transaction, head, old, [iceberg_data_file(head, file) for file in new])
+            added = [iceberg_data_file(head, file) for file in new]
+            replacement = ReplaceFiles(transaction, head, old, added, rewrites)
             replacement.commit()
             replaced = {value for window in built.windows for value in range(*unit_range(head.table, window))}
             left_out = omissions.merge(head.omissions, replaced, built.omissions)
@@ -382,9 +377,3 @@ class Catalog:
                 "comment": table.description,
             },
         )
-
-
-def discard(files: Iterable[NewFile]) -> None:
-    """Delete files that no snapshot refers to."""
-    for file in files:
-        Path(file.path).unlink(missing_ok=True)

@@ -10,7 +10,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from radar_assets.lakehouse.catalog import Build, Catalog, Commit, discard
+from radar_assets.lakehouse.catalog import Catalog
+from radar_assets.lakehouse.commits import Build, Commit, discard
 from radar_assets.lakehouse.engines.limits import time_limit_s
 from radar_assets.lakehouse.fallback import Composite, with_fallback
 from radar_assets.lakehouse.files import STEP, NewFile, from_unit, to_unit, unit_range

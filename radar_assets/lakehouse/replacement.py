@@ -4,6 +4,7 @@ Pyiceberg's own overwrite reads the manifests twice and keeps every manifest of 
 makes each further commit to the table slower. Here manifests stay few, and small enough to be rewritten quickly.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.update import TableUpdate
 from pyiceberg.table.update.snapshot import _SnapshotProducer  # pyright: ignore[reportPrivateUsage]
+from pyiceberg.typedef import EMPTY_DICT
 
+from radar_assets.lakehouse.commits import Rewrite
 from radar_assets.lakehouse.files import FileRef, PartitionKey, local_path_of
 from radar_assets.lakehouse.snapshot import Snapshot, has_files, may_hold, partition_key
 
@@ -38,16 +41,34 @@ class ReplaceTransaction(Transaction):
 
 
 class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
-    """Drops files of a snapshot and adds others, in one snapshot."""
+    """Drops files of a snapshot and adds others, in one snapshot.
 
-    def __init__(self, transaction: Transaction, head: Snapshot, dropped: list[FileRef], added: list[DataFile]) -> None:
+    Args:
+        rewrites: what the added files are rewritten from, if the rows stay the same. Their sources are dropped, they keep the sequence
+            numbers of the sources, and all small manifests are merged.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        head: Snapshot,
+        dropped: list[FileRef],
+        added: list[DataFile],
+        rewrites: Sequence[Rewrite] | None = None,
+    ) -> None:
+        dropped = [*dropped, *(ref for rewrite in rewrites or () for ref in rewrite.sources)]
         super().__init__(
             operation=Operation.OVERWRITE if dropped else Operation.APPEND, transaction=transaction, io=head.iceberg.io
         )
         self._head = head
+        self._numbers = {
+            f"file://{file.path}": rewrite.sequence_number for rewrite in rewrites or () for file in rewrite.files
+        }
+        self._rewritten_files = added if rewrites is not None else []
+        self._is_rewrite = rewrites is not None
         self._dropped = {ref.path for ref in dropped}
         self._ranges = _ranges([ref.partition for ref in dropped])
-        for data_file in added:
+        for data_file in [] if self._is_rewrite else added:
             self.append_data_file(data_file)
         for entry in self._deleted_entries():
             self.delete_data_file(entry.data_file)
@@ -79,12 +100,15 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
                 if entry.data_file.file_path in self._dropped
             ]
             kept += self._rewritten(staying, manifest.partition_spec_id)
-        return self._merged(kept), deleted
+        return [*self._merged(kept), *self._with_sequence_numbers()], deleted
 
     def _merged(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
         """The manifests, with small ones merged if there are many."""
-        small = [manifest for manifest in manifests if _live_files(manifest) < SMALL_ENTRIES]
-        if len(small) <= MAX_SMALL or len({manifest.partition_spec_id for manifest in small}) > 1:
+        small = [manifest for manifest in manifests if is_small(manifest)]
+        if (
+            len(small) <= (1 if self._is_rewrite else MAX_SMALL)
+            or len({manifest.partition_spec_id for manifest in small}) > 1
+        ):
             return manifests
         paths = {manifest.manifest_path for manifest in small}
         entries = [
@@ -95,12 +119,30 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
 
     def _rewritten(self, entries: list[ManifestEntry], spec_id: int) -> list[ManifestFile]:
         """Write manifests of the remaining entries, ordered by partition."""
+        existing = [self._with_status(entry, ManifestEntryStatus.EXISTING) for entry in entries]
+        return self._write(existing, spec_id)
+
+    def _with_sequence_numbers(self) -> list[ManifestFile]:
+        """Write manifests of rewritten files. Pyiceberg would give them the sequence number of the commit."""
+        entries = [
+            ManifestEntry.from_args(
+                status=ManifestEntryStatus.ADDED,
+                snapshot_id=self._snapshot_id,
+                sequence_number=self._numbers[data_file.file_path],
+                file_sequence_number=None,
+                data_file=data_file,
+            )
+            for data_file in self._rewritten_files
+        ]
+        return self._write(entries, self._head.iceberg.metadata.default_spec_id)
+
+    def _write(self, entries: list[ManifestEntry], spec_id: int) -> list[ManifestFile]:
         ordered = sorted(entries, key=lambda entry: str(partition_key(entry.data_file.partition)))
         written = []
         for start in range(0, len(ordered), MAX_ENTRIES):
             with self.new_manifest_writer(self.spec(spec_id)) as writer:
                 for entry in ordered[start : start + MAX_ENTRIES]:
-                    writer.add_entry(self._with_status(entry, ManifestEntryStatus.EXISTING))
+                    writer.add_entry(entry)
             written.append(writer.to_manifest_file())
         return written
 
@@ -119,12 +161,19 @@ class ReplaceFiles(_SnapshotProducer["ReplaceFiles"]):
     def _deleted_entries(self) -> list[ManifestEntry]:
         return self._plan[1]
 
+    def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
+        """Count rewritten files, which have been written already, as added."""
+        self._added_data_files += self._rewritten_files
+        summary = super()._summary(snapshot_properties)
+        return Summary(Operation.REPLACE, **summary.additional_properties) if self._is_rewrite else summary
+
     def _build_delete_files_partition_predicate(self) -> None:
         """Do nothing: the partitions of the dropped files show which manifests to read."""
 
 
-def _live_files(manifest: ManifestFile) -> int:
-    return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
+def is_small(manifest: ManifestFile) -> bool:
+    """Whether a manifest has few files."""
+    return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0) < SMALL_ENTRIES
 
 
 def _ranges(partitions: list[PartitionKey]) -> list[tuple[int, int] | None]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from radar_assets.lakehouse.catalog import Commit
+from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.fallback import Composite
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model

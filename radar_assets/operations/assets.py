@@ -1,4 +1,4 @@
-"""The assets of operations: the maintenance of each table, one asset per table, without partitions."""
+"""The assets of operations: the maintenance of each table and of the caches, without partitions."""
 
 from collections.abc import Iterable
 
@@ -8,6 +8,7 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.table import Table
 from radar_assets.operations.settings import OperationsSettings
 from radar_assets.orchestration.factory import OWNERS
+from radar_assets.windows import utc_now
 
 GROUP = "maintenance"
 POOL = "cleanup"
@@ -15,8 +16,23 @@ POOL = "cleanup"
 
 
 def build_assets(tables: Iterable[Table], settings: OperationsSettings) -> list[dg.AssetsDefinition]:
-    """The maintenance of tables."""
-    return [_maintenance(table, settings) for table in tables]
+    """The maintenance of tables and caches."""
+
+    @dg.asset(
+        key_prefix=GROUP,
+        group_name=GROUP,
+        owners=OWNERS,
+        pool=POOL,
+        description="Deletes old files in the cache of the home, and temporary files of killed processes.",
+    )
+    def caches(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
+        from radar_assets.operations.maintenance import clear_caches
+
+        cleared = clear_caches(lakehouse, utc_now())
+        return dg.MaterializeResult(metadata={"deleted files": cleared.files, "deleted bytes": cleared.size_bytes})
+
+    maintained = [_maintenance(table, settings) for table in tables]
+    return [*maintained, caches]  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 
 
 def _maintenance(table: Table, settings: OperationsSettings) -> dg.AssetsDefinition:
@@ -27,12 +43,20 @@ def _maintenance(table: Table, settings: OperationsSettings) -> dg.AssetsDefinit
         owners=OWNERS,
         kinds={"iceberg"},
         pool=POOL,
-        description=f"Maintenance of `{table.name}`: merges small files, and deletes files that nothing refers to any more.",
+        description=f"Merges the small files of `{table.name}`, and deletes files that no snapshot reaches.",
     )
-    def maintenance(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
-        files = lakehouse.snapshot(table.name).files()
-        return dg.MaterializeResult(
-            metadata={"live files": len(files), "live bytes": sum(file.size_bytes for file in files)}
-        )
+    def maintenance(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
+        from radar_assets.operations.maintenance import grace_period, maintain
+
+        done = maintain(lakehouse, table.name, utc_now(), grace_period(settings, context.instance))
+        metadata = {
+            "snapshots": done.swept.snapshots,
+            "manifests": done.swept.manifests,
+            "merged files": done.compacted.merged,
+        }
+        for state in ("live", "kept", "unreached", "deleted"):
+            usage = getattr(done.swept, state)
+            metadata |= {f"{state} files": usage.files, f"{state} bytes": usage.size_bytes}
+        return dg.MaterializeResult(metadata=metadata)
 
     return maintenance  # pyright: ignore[reportReturnType] - the decorator makes it a definition

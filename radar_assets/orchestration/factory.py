@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from radar_assets.lakehouse.catalog import Commit
+from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot

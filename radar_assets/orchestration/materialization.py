@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from radar_assets.lakehouse.catalog import NAMESPACE, Commit
+from radar_assets.lakehouse.catalog import NAMESPACE
+from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.files import FileRef, NewFile, unit_range
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse

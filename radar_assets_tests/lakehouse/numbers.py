@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from radar_assets.lakehouse.catalog import Build, Commit
+from radar_assets.lakehouse.commits import Build, Commit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets.lakehouse.catalog import Build, Catalog
+from radar_assets.lakehouse.catalog import Catalog
+from radar_assets.lakehouse.commits import Build
 from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.replacement import MAX_ENTRIES, MAX_SMALL

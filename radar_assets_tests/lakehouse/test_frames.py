@@ -6,7 +6,7 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from radar_assets.lakehouse.catalog import Build
+from radar_assets.lakehouse.commits import Build
 from radar_assets.lakehouse.frames import DTYPES, FrameTooLargeError, read_frame
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse

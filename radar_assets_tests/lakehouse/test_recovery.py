@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from radar_assets.lakehouse import snapshot as snapshots
-from radar_assets.lakehouse.catalog import Build
+from radar_assets.lakehouse.commits import Build
 from radar_assets.lakehouse.files import FileRef, local_path_of
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.recoveries import DamagedTableError
