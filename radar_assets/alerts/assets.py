@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from radar_assets.alerts.export import alerts_lineage, rebuild_alerts, stale_hours
+from radar_assets.alerts.export import alerts_lineage, kept_windows, rebuild_alerts, stale_hours
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.tables import ALERTS, LAYER
 from radar_assets.lakehouse.files import from_unit, unit_range
@@ -46,7 +46,7 @@ def build_assets(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> Iterator[dg.MaterializeResult]:
         window = partition_window(context)
-        windows = [window]
+        windows = kept_windows(store, window, utc_now() - timedelta(days=settings.alerts_days))
         if INCREMENTAL_TAG in context.run.tags:
             stale, _ = stale_hours(store, lakehouse.snapshot("alerts"))
             inside = [from_unit(unit, "hour") for unit in stale if unit in range(*unit_range(ALERTS, window))]

@@ -1,11 +1,13 @@
-"""The assets of operations: the maintenance of each table and of the caches, without partitions."""
+"""The assets of operations: the maintenance of each table, of the caches and of the databases, without partitions."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import dagster as dg
 
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.table import Table
+from radar_assets.operations import databases
 from radar_assets.operations.settings import OperationsSettings
 from radar_assets.orchestration.factory import OWNERS
 from radar_assets.windows import utc_now
@@ -13,16 +15,14 @@ from radar_assets.windows import utc_now
 GROUP = "maintenance"
 POOL = "cleanup"
 """One run at a time, see `dagster.yaml`."""
+OPTIONS: dict[str, Any] = {"key_prefix": GROUP, "group_name": GROUP, "owners": OWNERS, "pool": POOL}
 
 
 def build_assets(tables: Iterable[Table], settings: OperationsSettings) -> list[dg.AssetsDefinition]:
-    """The maintenance of tables and caches."""
+    """The maintenance of tables, caches and databases."""
 
     @dg.asset(
-        key_prefix=GROUP,
-        group_name=GROUP,
-        owners=OWNERS,
-        pool=POOL,
+        **OPTIONS,
         description="Deletes old files in the cache of the home, and temporary files of killed processes.",
     )
     def caches(lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
@@ -32,17 +32,14 @@ def build_assets(tables: Iterable[Table], settings: OperationsSettings) -> list[
         return dg.MaterializeResult(metadata={"deleted files": cleared.files, "deleted bytes": cleared.size_bytes})
 
     maintained = [_maintenance(table, settings) for table in tables]
-    return [*maintained, caches]  # pyright: ignore[reportReturnType] - the decorator makes it a definition
+    return [*maintained, caches, *databases.build_assets(settings, OPTIONS)]  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 
 
 def _maintenance(table: Table, settings: OperationsSettings) -> dg.AssetsDefinition:
     @dg.asset(
+        **OPTIONS,
         name=table.name,
-        key_prefix=GROUP,
-        group_name=GROUP,
-        owners=OWNERS,
         kinds={"iceberg"},
-        pool=POOL,
         description=f"Merges the small files of `{table.name}`, and deletes files that no snapshot reaches.",
     )
     def maintenance(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:

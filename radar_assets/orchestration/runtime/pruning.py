@@ -37,12 +37,10 @@ from dagster._core.storage.schedules.schema import JobTickTable, ScheduleStorage
 
 from radar_assets.orchestration.runtime.event_log import log_files
 from radar_assets.orchestration.settings import RunSettings
-from radar_assets.store.database import PATIENCE_S
+from radar_assets.store.database import shrink
 
 BATCH = 1_000
 """Rows or runs per transaction, which then takes some 10 ms."""
-VACUUMED_PAGES = 500
-"""Pages of a SQLite file that are given back per transaction."""
 MATERIALIZED, PLANNED = Kind.ASSET_MATERIALIZATION.value, Kind.ASSET_MATERIALIZATION_PLANNED.value
 KEPT_AS_LATEST = {
     MATERIALIZED: (MATERIALIZED,),
@@ -116,18 +114,18 @@ class DagsterDatabase:
             connection.execute(JobTickTable.delete().where(JobTickTable.c.timestamp < runs_before))
 
     def vacuum(self) -> None:
-        """Give the space of removed rows back: to the file system on SQLite, to later rows on Postgres."""
+        """Give the space of removed rows back: to the file system on SQLite if it is most of a file, else to later rows."""
         for connect, metadata in (
             (self.events, SqlEventLogStorageMetadata),
             (self.runs, RunStorageSqlMetadata),
             (self.schedules, ScheduleStorageSqlMetadata),
         ):
             with connect() as connection:
-                engine = connection.engine.execution_options(isolation_level="AUTOCOMMIT")
-            with engine.connect() as connection:
-                if connection.dialect.name == "sqlite":
-                    _vacuum_sqlite(connection.connection.driver_connection)
-                    continue
+                engine = connection.engine
+            if engine.dialect.name == "sqlite":
+                shrink(engine.url.database or "")
+                continue
+            with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 for table in metadata.sorted_tables:
                     connection.exec_driver_sql(f"vacuum (analyze) {table.name}")
 
@@ -266,24 +264,3 @@ def _tables_bytes(connection: sa.Connection) -> int:
     }
     sizes = sa.text("select sum(pg_total_relation_size(to_regclass(name))) from unnest(:names) as name")
     return int(connection.scalar(sizes, {"names": sorted(names)}) or 0)
-
-
-def _vacuum_sqlite(database: Any) -> None:
-    """Give free pages back. A file that can't yet do so in parts is rewritten once."""
-
-    def value(pragma: str) -> int:
-        return database.execute(f"pragma {pragma}").fetchone()[0]
-
-    database.execute(f"pragma busy_timeout = {PATIENCE_S * 1000}")
-    if not value("auto_vacuum"):
-        database.execute("pragma auto_vacuum = incremental")
-        database.execute("vacuum")
-    while free := value("freelist_count"):
-        database.execute(
-            f"pragma incremental_vacuum({VACUUMED_PAGES})"
-        ).fetchall()  # one page for each step of the cursor
-        if value("freelist_count") >= free:
-            break
-    # Writers wait for the checkpoint, which waits for readers.
-    database.execute("pragma busy_timeout = 1000")
-    database.execute("pragma wal_checkpoint(truncate)").fetchall()
