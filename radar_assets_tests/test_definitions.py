@@ -48,7 +48,7 @@ def test_specs_equal_the_golden_file(defs: dg.Definitions) -> None:
 
 def test_assets_are_the_tables_their_maintenance_and_the_deliveries(defs: dg.Definitions) -> None:
     assets = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    maintained = {f"maintenance/{name}" for name in (*TABLES, "caches")}
+    maintained = {f"maintenance/{name}" for name in (*TABLES, "caches", "dagster_storage", "operational_store")}
     assert assets == {*TABLES, *maintained, "alert_deliveries"}
 
 

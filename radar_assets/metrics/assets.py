@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import dagster as dg
 
 from radar_assets.lakehouse.commits import Commit
-from radar_assets.lakehouse.fallback import Composite
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.lakehouse.table import Measure, Table
@@ -25,7 +24,8 @@ def build_assets(grids: Grids, metrics: Sequence[Metric], lakehouse: Lakehouse) 
     measures = {table.name: _custom_measures(table, metrics) for table in (HOURLY_METRICS, DAILY_METRICS)}
 
     def metric_asset(table: Table) -> dg.AssetsDefinition:
-        whole = metrics_model(table, metrics)
+        model, parts = load_model(LAYER, table.name), definitions[table.name]
+        whole = composite(lambda some: compose(model, some, table.grid), metrics)
 
         def rebuild(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> Commit:
             return lakehouse.rebuild(whole, windows, same_windows, retry=retry)
@@ -35,9 +35,9 @@ def build_assets(grids: Grids, metrics: Sequence[Metric], lakehouse: Lakehouse) 
             LAYER,
             grids,
             lakehouse,
-            model=whole.model,
+            lineage=lakehouse.lineage(model, lambda: whole.model, sorted(parts)),
             rebuild=rebuild,
-            definitions=definitions[table.name],
+            definitions=parts,
             measures=measures[table.name],
         )
 
@@ -59,9 +59,3 @@ def definitions_of(metrics: Sequence[Metric]) -> dict[str, frozenset[str]]:
     """Digests of the metrics by table. An omitted metric is computed again once its digest has changed."""
     digests = frozenset(metric.definition for metric in metrics)
     return {HOURLY_METRICS.name: digests, DAILY_METRICS.name: digests}
-
-
-def metrics_model(table: Table, metrics: Sequence[Metric]) -> Composite:
-    """The model of a table of metrics. Custom metrics that fail are omitted."""
-    model = load_model(LAYER, table.name)
-    return composite(lambda some: compose(model, some, table.grid), metrics)

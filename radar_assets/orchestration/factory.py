@@ -9,7 +9,7 @@ from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import Lineage, SqlModel, load_model
+from radar_assets.lakehouse.sql import Lineage, load_model
 from radar_assets.lakehouse.table import Measure, Table
 from radar_assets.orchestration.materialization import (
     INCREMENTAL_TAG,
@@ -56,7 +56,7 @@ def table_asset(
     grids: Grids,
     lakehouse: Lakehouse,
     *,
-    model: SqlModel | None = None,
+    lineage: Lineage | None = None,
     rebuild: Rebuild | None = None,
     definitions: Collection[str] = (),
     measures: Sequence[Measure] = (),
@@ -70,14 +70,14 @@ def table_asset(
     Args:
         layer: as for `table_options`.
         lakehouse: derives the column lineage.
-        model: the SQL that builds the table. Default: `sql/<table>.sql` of the layer.
+        lineage: the column lineage, if `sql/<table>.sql` of the layer is not the whole model.
         rebuild: replaces running the model, for tables that need more.
         definitions: as for `staleness.outdated`.
         measures: measures of the headline besides those of the table's declaration.
     """
 
-    sql = model or load_model(layer, table.name)
-    options = table_options(table, layer, grids, lakehouse.lineage(sql))
+    model = load_model(layer, table.name)
+    options = table_options(table, layer, grids, lakehouse.lineage(model) if lineage is None else lineage)
 
     @dg.asset(**options, op_tags=op_tags, output_required=table.grid == "day")
     def rebuilt(
@@ -94,7 +94,7 @@ def table_asset(
             yield materialized(context, lakehouse, commit, measures=measures)
 
     def run_model(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> Commit:
-        return lakehouse.rebuild(sql, windows, same_windows, retry=retry)
+        return lakehouse.rebuild(model, windows, same_windows, retry=retry)
 
     return rebuilt  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 
