@@ -41,10 +41,11 @@ def build_defs(settings: Settings) -> dg.Definitions:
     grids = Grids(first_day(settings))
     registered = registry(load_metrics(settings.config_file, required=settings.config is not None))
     rules = stored_rules(settings.database)
+    lakehouse, store = open_lakehouse(settings), cache(lambda: open_store(settings.database))
     layers = dg.Definitions.merge(
-        events.build_definitions(grids),
-        metrics.build_definitions(grids, registered),
-        alerts.build_definitions(grids, registered, rules, settings),
+        events.build_definitions(grids, lakehouse),
+        metrics.build_definitions(grids, registered, lakehouse),
+        alerts.build_definitions(grids, registered, rules, settings, lakehouse),
         operations.build_definitions(TABLES.values(), settings),
     )
     separate = {check_key(rule) for rule in rules if not runs_with_asset(rule)}
@@ -60,7 +61,6 @@ def build_defs(settings: Settings) -> dg.Definitions:
         ],
         schedules=automation.build_schedules(TABLES, grids, with_assets),
     )
-    lakehouse, store = open_lakehouse(settings), cache(lambda: open_store(settings.database))
     platform = dg.Definitions(
         resources={
             # Shared by the whole process. Otherwise each sensor tick would open connections and read tables again.

@@ -20,10 +20,10 @@ __all__ = ["Settings", "SettingsError", "load_settings"]
 class Settings(
     # Fields are listed and validated in the reverse order: those of HomeSettings come first.
     OperationsSettings,
+    RunSettings,
     AlertSettings,
     MessagingSettings,
     UISettings,
-    RunSettings,
     CollectorSettings,
     LimitSettings,
     LakehouseSettings,

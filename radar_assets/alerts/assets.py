@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from radar_assets.alerts.export import alerts_lineage, rebuild_alerts, stale_hours
+from radar_assets.alerts.export import alerts_lineage, kept_windows, rebuild_alerts, stale_hours
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.tables import ALERTS, LAYER
 from radar_assets.lakehouse.files import from_unit, unit_range
@@ -32,24 +32,26 @@ REPORTED_FOR = timedelta(days=30)
 """How long an undelivered message fails the check, unless it is retried or dropped."""
 
 
-def build_assets(grids: Grids, metrics: Sequence[Metric], settings: AlertSettings) -> list[dg.AssetsDefinition]:
+def build_assets(
+    grids: Grids, metrics: Sequence[Metric], settings: AlertSettings, lakehouse: Lakehouse
+) -> list[dg.AssetsDefinition]:
     """The assets of the layer, on the given grids."""
 
     # Built from the store, but shown after the metrics that its rules are about.
-    options = {**table_options(ALERTS, LAYER, grids), "deps": ["hourly_metrics"]}
+    options = {**table_options(ALERTS, LAYER, grids, alerts_lineage(lakehouse)), "deps": ["hourly_metrics"]}
 
     @dg.asset(**options, output_required=False)
     def alerts(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> Iterator[dg.MaterializeResult]:
         window = partition_window(context)
-        windows = [window]
+        windows = kept_windows(store, window, utc_now() - timedelta(days=settings.alerts_days))
         if INCREMENTAL_TAG in context.run.tags:
             stale, _ = stale_hours(store, lakehouse.snapshot("alerts"))
             inside = [from_unit(unit, "hour") for unit in stale if unit in range(*unit_range(ALERTS, window))]
             windows = contiguous(inside, HOUR, len(inside))
         if windows:
-            yield materialized(context, lakehouse, rebuild_alerts(lakehouse, store, windows), alerts_lineage(lakehouse))
+            yield materialized(context, lakehouse, rebuild_alerts(lakehouse, store, windows))
 
     @dg.asset(
         group_name="alerts",

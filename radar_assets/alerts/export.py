@@ -1,6 +1,7 @@
 """The store's alerts and deliveries as relations, for the table `alerts` and for queries."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Lineage, load_model
 from radar_assets.store.database import Store
 from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery
-from radar_assets.windows import Window
+from radar_assets.windows import Window, contiguous
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,6 +66,15 @@ def stale_hours(store: Store, alerts: Snapshot, *, newer_than: int = 0) -> tuple
             number = ref.built_from if ref.built_from <= latest else 0
             built[unit] = min(number, built.get(unit, number))
     return {unit: version for unit, version in changed.items() if version > built.get(unit, 0)}, latest
+
+
+def kept_windows(store: Store, window: Window, since: datetime) -> list[Window]:
+    """The hours of a window whose alerts the store still has, if it has removed some that fired before `since`."""
+    with store.session(read_only=True) as session:
+        kept = set(session.scalars(sa.select(AlertHour.hour).where(AlertHour.hour < since)))
+    hours = [window.start + index * STEP["hour"] for index in range((window.end - window.start) // STEP["hour"])]
+    chosen = [hour for hour in hours if hour >= since or hour in kept]
+    return contiguous(chosen, STEP["hour"], len(chosen))
 
 
 def rebuild_alerts(lakehouse: Lakehouse, store: Store, windows: Sequence[Window]) -> Commit:

@@ -14,6 +14,8 @@ from radar_assets.windows import Window
 
 LOCK_KEY = 0x414C455254
 """Postgres advisory lock for changing alerts: ALERT in ASCII. One for all rules, since the hourly limit counts all announcements."""
+REMOVED_AT_ONCE = 500
+"""Alerts that are removed per transaction, so that rules don't wait for long."""
 
 
 def acknowledge(store: Store, alert_id: str, by: str, now: datetime) -> Alert:
@@ -105,6 +107,33 @@ def mark(session: Session, moments: Collection[datetime]) -> None:
     statement = insert(session, AlertHour)
     statement = statement.on_conflict_do_update(index_elements=["hour"], set_={"version": statement.excluded.version})
     session.execute(statement, [{"hour": hour, "version": version} for hour in hours])
+
+
+def remove_old(store: Store, before: datetime) -> int:
+    """Remove alerts that ended and were resolved before then, with their windows. Returns how many.
+
+    The table `alerts` keeps them: hours are removed as a whole, and are not built again. Hours in which an alert fired that stays
+    are left alone.
+    """
+    is_old = sa.and_(Alert.state == "resolved", Alert.ended_at < before, Alert.resolved_at < before)
+    removed = 0
+    while True:
+        with store.session() as session:
+            lock(session, LOCK_KEY)
+            staying = session.scalars(sa.select(Alert.fired_at).where(Alert.fired_at < before, sa.not_(is_old)))
+            held = {Window.of_hour(at).start for at in staying}
+            old = session.execute(sa.select(Alert.id, Alert.fired_at).where(is_old).order_by(Alert.fired_at))
+            chosen = [(key, hour) for key, at in old if (hour := Window.of_hour(at).start) not in held]
+            chosen = chosen[:REMOVED_AT_ONCE]
+            ids, hours = [key for key, _ in chosen], {hour for _, hour in chosen}
+            session.execute(sa.delete(AlertBreach).where(AlertBreach.alert_id.in_(ids)))
+            session.execute(sa.delete(Alert).where(Alert.id.in_(ids)))
+            # The last version stays, because versions only increase.
+            latest = sa.select(sa.func.max(AlertHour.version)).scalar_subquery()
+            session.execute(sa.delete(AlertHour).where(AlertHour.hour.in_(hours), AlertHour.version < latest))
+        removed += len(ids)
+        if len(ids) < REMOVED_AT_ONCE:
+            return removed
 
 
 def _changed_by_hand(session: Session, alert_id: str, now: datetime) -> Alert:

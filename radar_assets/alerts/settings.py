@@ -14,6 +14,12 @@ class AlertSettings(MessagingSettings, UISettings):
         gt=0,
         description="Alerts whose latest window ended more than this many hours ago are recorded but not announced.",
     )
+    alerts_days: float = Field(
+        default=400,
+        ge=7,
+        description="Days for which alerts are kept in the store after they ended, a year and a month for comparisons. "
+        "The table of alerts keeps them.",
+    )
     alert_throttle_per_hour: int = Field(
         default=10,
         ge=1,

@@ -30,10 +30,12 @@ PRUNE_TAG = "radar/prune"
 """Tag of runs that drop what is no longer in the landing zone: `true`."""
 
 
-def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
+def build_assets(grids: Grids, lakehouse: Lakehouse) -> list[dg.AssetsDefinition]:
     """Assets of the layer, on the given grids."""
+    lineage_of_events = lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS)
+    lineage_of_sessions = lakehouse.lineage(load_model(LAYER, "sessions"), active_visitors=("visitor_hash",))
 
-    @dg.asset(**table_options(RAW_EVENTS, LAYER, grids))
+    @dg.asset(**table_options(RAW_EVENTS, LAYER, grids, {}))
     def raw_events(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> dg.MaterializeResult:
@@ -64,7 +66,6 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
             context,
             lakehouse,
             commit,
-            {},
             files=files,
             numbers=_lines(files, window),
             loaded=_judged(commit.files),
@@ -72,29 +73,21 @@ def build_assets(grids: Grids) -> list[dg.AssetsDefinition]:
             touched_hours={"count": len(hours), "first": [hour_key(hour) for hour in hours[:100]]},
         )
 
-    @dg.asset(**table_options(EVENTS, LAYER, grids), output_required=False)
+    @dg.asset(**table_options(EVENTS, LAYER, grids, lineage_of_events), output_required=False)
     def events(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> Iterator[dg.MaterializeResult]:
         if windows := windows_to_build(context, lakehouse, EVENTS):
-            commit = rebuild_events(lakehouse, windows)
-            lineage = lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS)
-            yield materialized(context, lakehouse, commit, lineage)
+            yield materialized(context, lakehouse, rebuild_events(lakehouse, windows))
 
-    @dg.asset(**table_options(SESSIONS, LAYER, grids))
+    @dg.asset(**table_options(SESSIONS, LAYER, grids, lineage_of_sessions))
     def sessions(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:
         window = partition_window(context)
         commit = rebuild_sessions(lakehouse, window)
         amended = [day_key(day) for day in amended_days(commit, window)]
-        return materialized(
-            context,
-            lakehouse,
-            commit,
-            lakehouse.lineage(load_model(LAYER, "sessions"), active_visitors=("visitor_hash",)),
-            amended_days=amended,
-        )
+        return materialized(context, lakehouse, commit, amended_days=amended)
 
-    rejected_events = table_asset(REJECTED_EVENTS, LAYER, grids, op_tags=AFTER_METRICS)
+    rejected_events = table_asset(REJECTED_EVENTS, LAYER, grids, lakehouse, op_tags=AFTER_METRICS)
     return [raw_events, rejected_events, events, sessions]  # pyright: ignore[reportReturnType] - the decorator makes them definitions
 
 

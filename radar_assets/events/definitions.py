@@ -4,9 +4,10 @@ import dagster as dg
 
 from radar_assets.events.assets import build_assets
 from radar_assets.events.checks import build_checks
+from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.windows import Grids
 
 
-def build_definitions(grids: Grids) -> dg.Definitions:
+def build_definitions(grids: Grids, lakehouse: Lakehouse) -> dg.Definitions:
     """Assets and checks of the layer."""
-    return dg.Definitions(assets=build_assets(grids), asset_checks=build_checks())
+    return dg.Definitions(assets=build_assets(grids, lakehouse), asset_checks=build_checks())

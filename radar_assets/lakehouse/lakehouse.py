@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from radar_assets.lakehouse.engines.base import Engine
     from radar_assets.lakehouse.sql import Lineage
 
+_LOG = logging.getLogger(__name__)
+
 
 class Lakehouse:
     """Tables and the engine that computes them."""
@@ -49,18 +52,34 @@ class Lakehouse:
         """A table as it stands now."""
         return self.catalog.snapshot(name)
 
-    def lineage(self, model: SqlModel, **relations: tuple[str, ...]) -> "Lineage":
-        """Column lineage of a model (`sql.column_lineage`), cached in a file because deriving it takes about a second."""
-        digest = hashlib.sha256(
-            json.dumps([model.sql, relations, list(self.tables)], sort_keys=True).encode()
-        ).hexdigest()
+    def lineage(
+        self,
+        model: SqlModel,
+        completed: Callable[[], SqlModel] | None = None,
+        parts: Sequence[str] = (),
+        **relations: tuple[str, ...],
+    ) -> "Lineage":
+        """Column lineage of a model (`sql.column_lineage`). Empty if it can't be derived, because no table depends on it.
+
+        Cached in a file, since each run needs the definitions, and importing the parser takes longer than building them.
+
+        Args:
+            completed: returns the statement, if the model is only a part of it.
+            parts: what else the statement depends on.
+        """
+        key = json.dumps([model.sql, relations, list(self.tables), *parts], sort_keys=True)
+        digest = hashlib.sha256(key.encode()).hexdigest()
         file = self.settings.home / "cache" / f"lineage-{model.name}-{digest[:16]}.json"
         with suppress(OSError, ValueError):
             return {column: [tuple(pair) for pair in pairs] for column, pairs in json.loads(file.read_text()).items()}
         from radar_assets.lakehouse.sql import column_lineage
 
-        found = column_lineage(model, tuple(self.tables.values()), **relations)
-        file.parent.mkdir(exist_ok=True)
+        try:
+            found = column_lineage(completed() if completed else model, tuple(self.tables.values()), **relations)
+        except Exception:  # definitions load nevertheless
+            _LOG.warning("no column lineage for %s", model.name, exc_info=True)
+            return {}
+        file.parent.mkdir(parents=True, exist_ok=True)
         fresh = file.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps(found))
         fresh.replace(file)

@@ -89,7 +89,6 @@ def deliver(
     """
     running = _RunningPass(store, channels, send, lease, clock)
     dropped = outbox.drop_without_channel(store, channels)
-    outbox.remove_old(store, clock())
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     due = [channel for channel in outbox.due_channels(store, clock()) if channel in channels]
     for channel in due:

@@ -30,8 +30,6 @@ GIVE_UP_AFTER = timedelta(hours=36)
 """Age at which a message that still fails is given up: leaves a night and a day to fix the channel."""
 MAX_ATTEMPTS = 100
 """Maximum attempts, for messages that crash their process and so never have a result. The pauses keep others below it."""
-KEPT_FOR = timedelta(days=90)
-"""How long finished rows are kept. Dead ones stay until they are retried or dropped."""
 MAX_MERGED = 500
 TOGETHER = "together:"
 """Prefix of the keys of rows that collect what exceeds an hourly limit; they wait for the end of the hour."""
@@ -223,11 +221,11 @@ def drop_without_channel(store: Store, channels: Collection[str]) -> int:
         return 0
 
 
-def remove_old(store: Store, now: datetime) -> None:
-    """Remove finished rows older than `KEPT_FOR`."""
+def remove_old(store: Store, before: datetime) -> int:
+    """Remove rows made before then that are finished. Dead ones stay until they are retried or dropped. Returns how many."""
     with store.session() as session:
-        old = sa.and_(Delivery.created_at < now - KEPT_FOR, Delivery.state.in_(FINISHED))
-        session.execute(sa.delete(Delivery).where(old))
+        old = sa.and_(Delivery.created_at < before, Delivery.state.in_(FINISHED))
+        return session.execute(sa.delete(Delivery).where(old)).rowcount  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def retry(store: Store, delivery_id: str, now: datetime) -> Delivery:

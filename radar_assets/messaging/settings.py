@@ -34,6 +34,12 @@ class MessagingSettings(EnvironmentSettings):
         description="Hosts, addresses and networks that messages may be sent to although they are not public, separated by commas.",
     )
 
+    deliveries_days: float = Field(
+        default=90,
+        ge=1,
+        description="Days for which messages are kept after they were delivered, dropped or suppressed. Others are kept until then.",
+    )
+
     @field_validator("smtp_from")
     @classmethod
     def _mail_address(cls, value: str | None) -> str | None:

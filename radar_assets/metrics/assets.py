@@ -6,7 +6,7 @@ import dagster as dg
 
 from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import SqlModel, load_model
+from radar_assets.lakehouse.sql import load_model
 from radar_assets.lakehouse.table import Measure, Table
 from radar_assets.metrics.composition import compose, composite
 from radar_assets.metrics.registry import CustomMetric, Metric
@@ -18,23 +18,33 @@ MAX_CUSTOM = 5
 """Custom metrics in the headlines; the tables have all."""
 
 
-def build_assets(grids: Grids, metrics: Sequence[Metric]) -> list[dg.AssetsDefinition]:
+def build_assets(grids: Grids, metrics: Sequence[Metric], lakehouse: Lakehouse) -> list[dg.AssetsDefinition]:
     """The assets of the layer, with the metrics of the registry."""
     definitions = definitions_of(metrics)
     measures = {table.name: _custom_measures(table, metrics) for table in (HOURLY_METRICS, DAILY_METRICS)}
 
     def metric_asset(table: Table) -> dg.AssetsDefinition:
-        def rebuild(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, SqlModel]:
-            return rebuild_metrics(lakehouse, table, metrics, windows, retry=retry)
+        model, parts = load_model(LAYER, table.name), definitions[table.name]
+        whole = composite(lambda some: compose(model, some, table.grid), metrics)
+
+        def rebuild(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> Commit:
+            return lakehouse.rebuild(whole, windows, same_windows, retry=retry)
 
         return table_asset(
-            table, LAYER, grids, rebuild=rebuild, definitions=definitions[table.name], measures=measures[table.name]
+            table,
+            LAYER,
+            grids,
+            lakehouse,
+            lineage=lakehouse.lineage(model, lambda: whole.model, sorted(parts)),
+            rebuild=rebuild,
+            definitions=parts,
+            measures=measures[table.name],
         )
 
     return [
         metric_asset(HOURLY_METRICS),
         metric_asset(DAILY_METRICS),
-        table_asset(DAILY_BREAKDOWNS, LAYER, grids),
+        table_asset(DAILY_BREAKDOWNS, LAYER, grids, lakehouse),
     ]
 
 
@@ -49,16 +59,3 @@ def definitions_of(metrics: Sequence[Metric]) -> dict[str, frozenset[str]]:
     """Digests of the metrics by table. An omitted metric is computed again once its digest has changed."""
     digests = frozenset(metric.definition for metric in metrics)
     return {HOURLY_METRICS.name: digests, DAILY_METRICS.name: digests}
-
-
-def rebuild_metrics(
-    lakehouse: Lakehouse, table: Table, metrics: Sequence[Metric], windows: Sequence[Window], *, retry: bool
-) -> tuple[Commit, SqlModel]:
-    """Rebuild windows of a table of metrics. Custom metrics that fail are omitted.
-
-    Args:
-        retry: as for `Lakehouse.rebuild`.
-    """
-    model = load_model(LAYER, table.name)
-    whole = composite(lambda some: compose(model, some, table.grid), metrics)
-    return lakehouse.rebuild(whole, windows, same_windows, retry=retry), whole.model

@@ -2,10 +2,11 @@
 
 from pydantic import Field
 
-from radar_assets.environment import EnvironmentSettings
+from radar_assets.alerts.settings import AlertSettings
+from radar_assets.orchestration.settings import RunSettings
 
 
-class OperationsSettings(EnvironmentSettings):
+class OperationsSettings(RunSettings, AlertSettings):
     """Operations: what the nightly maintenance deletes."""
 
     sweep_grace_h: float = Field(

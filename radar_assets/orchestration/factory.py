@@ -9,7 +9,7 @@ from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.sql import SqlModel, load_model
+from radar_assets.lakehouse.sql import Lineage, load_model
 from radar_assets.lakehouse.table import Measure, Table
 from radar_assets.orchestration.job_kinds import AGGREGATION
 from radar_assets.orchestration.materialization import (
@@ -25,14 +25,14 @@ OWNERS = ["team:radar"]
 
 
 class Rebuild(Protocol):
-    """Rebuilds windows of a table and returns the commit and the model. `retry` is as for `Lakehouse.rebuild`."""
+    """Rebuilds windows of a table and returns the commit. `retry` is as for `Lakehouse.rebuild`."""
 
-    def __call__(self, lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, SqlModel]:
+    def __call__(self, lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> Commit:
         """Rebuild the windows."""
         ...
 
 
-def table_options(table: Table, layer: str, grids: Grids) -> dict[str, Any]:
+def table_options(table: Table, layer: str, grids: Grids, lineage: Lineage) -> dict[str, Any]:
     """The arguments of `dagster.asset` that derive from a table's declaration.
 
     Args:
@@ -48,7 +48,7 @@ def table_options(table: Table, layer: str, grids: Grids) -> dict[str, Any]:
         "kinds": {"duckdb", "iceberg"},
         "deps": [parent.name for parent in table.inputs],
         "description": table.description,
-        "metadata": table_metadata(table),
+        "metadata": table_metadata(table, lineage),
     }
 
 
@@ -56,7 +56,9 @@ def table_asset(
     table: Table,
     layer: str,
     grids: Grids,
+    lakehouse: Lakehouse,
     *,
+    lineage: Lineage | None = None,
     rebuild: Rebuild | None = None,
     definitions: Collection[str] = (),
     measures: Sequence[Measure] = (),
@@ -68,13 +70,18 @@ def table_asset(
     requested one by one.
 
     Args:
-        layer: as for `table_options`. Its `sql/<table>.sql` is the model.
+        layer: as for `table_options`.
+        lakehouse: derives the column lineage.
+        lineage: the column lineage, if `sql/<table>.sql` of the layer is not the whole model.
         rebuild: replaces running the model, for tables that need more.
         definitions: as for `staleness.outdated`.
         measures: measures of the headline besides those of the table's declaration.
     """
 
-    @dg.asset(**table_options(table, layer, grids), op_tags=op_tags, output_required=table.grid == "day")
+    model = load_model(layer, table.name)
+    options = table_options(table, layer, grids, lakehouse.lineage(model) if lineage is None else lineage)
+
+    @dg.asset(**options, op_tags=op_tags, output_required=table.grid == "day")
     def rebuilt(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> Iterator[dg.MaterializeResult]:
@@ -85,12 +92,11 @@ def table_asset(
         )
         if windows:
             is_incremental = INCREMENTAL_TAG in context.run.tags
-            commit, model = (rebuild or run_model)(lakehouse, windows, retry=not is_incremental)
-            yield materialized(context, lakehouse, commit, lakehouse.lineage(model), measures=measures)
+            commit = (rebuild or run_model)(lakehouse, windows, retry=not is_incremental)
+            yield materialized(context, lakehouse, commit, measures=measures)
 
-    def run_model(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> tuple[Commit, SqlModel]:
-        model = load_model(layer, table.name)
-        return lakehouse.rebuild(model, windows, same_windows, retry=retry), model
+    def run_model(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> Commit:
+        return lakehouse.rebuild(model, windows, same_windows, retry=retry)
 
     return rebuilt  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 

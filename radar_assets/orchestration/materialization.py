@@ -1,4 +1,4 @@
-"""Metadata for Dagster: the schema of a table; headline, rows, files, bytes and column lineage of each materialization."""
+"""Metadata for Dagster: schema and column lineage of a table; headline, rows, files and bytes of each materialization."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,16 +23,21 @@ if TYPE_CHECKING:
     from radar_assets.lakehouse.sql import Lineage
 
 
-def table_metadata(table: Table) -> dict[str, Any]:
-    """Metadata of an asset: name and columns of its table."""
+def table_metadata(table: Table, lineage: "Lineage") -> dict[str, Any]:
+    """Metadata of an asset: name, columns and column lineage of its table.
+
+    Not of its materializations, where they would be three quarters of what a run stores in Dagster's database.
+    """
     return {
         "dagster/table_name": f"{NAMESPACE}.{table.name}",
-        "dagster/column_schema": column_schema(table),
+        # The UI doesn't draw column lineage, so descriptions say it as well.
+        "dagster/column_schema": column_schema(table, lineage),
+        "dagster/column_lineage": column_lineage(lineage, table.name),
     }
 
 
-def column_schema(table: Table, lineage: "Lineage | None" = None) -> dg.TableSchema:
-    """The columns of a table as a Dagster schema. With a lineage, descriptions include the source columns."""
+def column_schema(table: Table, lineage: "Lineage") -> dg.TableSchema:
+    """The columns of a table as a Dagster schema. Descriptions include the source columns."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -44,7 +49,7 @@ def column_schema(table: Table, lineage: "Lineage | None" = None) -> dg.TableSch
                         [
                             column.description,
                             f"Unit: {column.unit}." if column.unit else "",
-                            _origin(table, (lineage or {}).get(column.name, [])),
+                            _origin(table, lineage.get(column.name, [])),
                         ],
                     )
                 ),
@@ -85,7 +90,6 @@ def materialized(
     context: dg.AssetExecutionContext,
     lakehouse: Lakehouse,
     commit: Commit,
-    lineage: "Lineage",
     *,
     measures: Sequence[Measure] = (),
     files: Sequence[FileRef] | None = None,
@@ -113,7 +117,6 @@ def materialized(
         numbers = headlines(lakehouse, Files(table, paths, written is not commit.files), units, measures)
     common = {
         "dagster/row_count": commit.table_rows,
-        "dagster/column_lineage": column_lineage(lineage, table.name),
         **metadata,
         # In one entry, since Dagster draws a plot of each number, in the order of their names.
         "commit": {
@@ -127,9 +130,6 @@ def materialized(
         # All in one place, because Dagster puts the metadata of a partition after those of the result.
         of_partition = {**numbers.get(unit, {}), "dagster/partition_row_count": rows[unit], **common}
         context.add_asset_metadata(of_partition, asset_key=table.name, partition_key=key)
-    # The UI doesn't draw column lineage, but shows the columns of the latest materialization.
-    schema = {"dagster/column_schema": column_schema(table, lineage)}
-    context.add_asset_metadata(schema, asset_key=table.name, partition_key=context.partition_keys[-1])
     return dg.MaterializeResult(asset_key=table.name)
 
 

@@ -20,7 +20,7 @@ class UISettings(HomeSettings):
 
 
 class RunSettings(EnvironmentSettings):
-    """Runs: how many may be in progress."""
+    """Runs: how many may be in progress, and how long Dagster's storage keeps them."""
 
     # The largest pool that two cores can use has 5 runs, which wait for a model or a server most of the time.
     max_runs: int = Field(
@@ -28,4 +28,15 @@ class RunSettings(EnvironmentSettings):
         ge=1,
         le=1000,
         description="Maximum number of runs in progress. Each may use up to RADAR_MEMORY. Backfills use at most half of them.",
+    )
+    run_logs_days: float = Field(
+        default=3,
+        ge=1,
+        description="Days for which the logs of successful runs are kept. The latest materialization of each partition and the latest "
+        "result of each check are kept forever.",
+    )
+    runs_days: float = Field(
+        default=90,
+        ge=1,
+        description="Days for which runs are kept, with the logs of those that failed.",
     )

@@ -1,7 +1,8 @@
 """Opens the operational store: schema migrations, locks, sessions and lookups by id. Other queries belong in the layers."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -220,3 +221,14 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     # timeout. One that takes the write lock at its start waits instead.
     read_only = connection.get_execution_options().get("read_only", False)
     connection.exec_driver_sql("begin" if read_only else "begin immediate")
+
+
+def shrink(file: str | Path) -> None:
+    """Rewrite a SQLite file if most of it is free, which takes as long as copying what it holds. Writers wait meanwhile."""
+    with closing(sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)) as database:
+        free, pages = (database.execute(f"pragma {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+        if free > pages / 2:
+            database.execute("vacuum")
+        # Writers wait for the checkpoint, which waits for readers.
+        database.execute("pragma busy_timeout = 1000")
+        database.execute("pragma wal_checkpoint(truncate)")

@@ -62,3 +62,8 @@ def test_lineage_is_kept_and_read_again(settings: Settings) -> None:
     )
     kept.write_text("spoilt")
     assert open_lakehouse(settings).lineage(model) == first
+
+
+def test_a_lineage_that_can_not_be_derived_is_empty(settings: Settings) -> None:
+    """It is derived while definitions load, and the tables don't depend on it."""
+    assert open_lakehouse(settings).lineage(SqlModel("events", "select ((")) == {}

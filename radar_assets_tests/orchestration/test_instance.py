@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -22,6 +23,7 @@ import sqlalchemy as sa
 import yaml
 from alembic import command
 from dagster._core.event_api import EventLogCursor
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 from radar_assets.orchestration.runtime.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings
@@ -58,20 +60,35 @@ def test_a_run_is_visible_to_the_next_process(any_settings: Settings) -> None:
         assert "a line for the event log" in [entry.user_message for entry in instance.all_logs(run.run_id)]
 
 
-def test_the_log_of_a_run_can_be_followed(settings: Settings) -> None:
-    """The UI watches the file of a run's log: events show immediately, and reading does not look like a new event."""
+def test_the_log_of_a_run_can_be_followed(any_settings: Settings) -> None:
+    """The UI watches the log: events of the run show within a moment, and those of other runs don't."""
     seen: queue.Queue[str] = queue.Queue()
-    with instance_of(settings) as writer, instance_of(settings) as reader:
-        run = dg.materialize([small], instance=writer).dagster_run
-        past = str(EventLogCursor.from_offset(len(writer.all_logs(run.run_id))))
+    with instance_of(any_settings) as writer, instance_of(any_settings) as reader:
+        run, other = (dg.materialize([small], instance=writer).dagster_run for _ in range(2))
+        last = writer.get_records_for_run(run.run_id).records[-1]
+        past = str(EventLogCursor.from_storage_id(last.storage_id))
         reader.watch_event_logs(run.run_id, past, lambda entry, _: seen.put(entry.message))
         for message in ("one event", "another event"):
+            writer.report_engine_event(f"{message} of the other run", other)
             writer.report_engine_event(message, run)
             assert seen.get(timeout=20) == message
-        file = dagster_home(settings) / "storage/history/runs" / f"{run.run_id}.db"
-        before = file.stat()
-        assert "another event" in [entry.message for entry in writer.all_logs(run.run_id)]
-        assert file.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_the_log_that_an_earlier_release_wrote_is_kept(settings: Settings) -> None:
+    """Also for a run that was waiting while Radar was upgraded, and goes on in the new log."""
+    with instance_of(settings) as instance:
+        storage = dagster_home(settings) / "storage"
+        instance._event_storage = DagsterSqliteStorage.from_local(str(storage)).event_log_storage  # pyright: ignore[reportAttributeAccessIssue]
+        instance._event_storage.register_instance(instance)
+        run = dg.materialize([small], instance=instance).dagster_run
+        before = Counter(entry.message or entry.user_message for entry in instance.all_logs(run.run_id))
+    assert files(storage / "history/runs") == {"index.db", f"{run.run_id}.db"}
+    with instance_of(settings) as instance:
+        instance.report_engine_event("a retry", run)
+        after = Counter(entry.message or entry.user_message for entry in instance.all_logs(run.run_id))
+    assert after - before == {"a retry": 1}
+    assert before - after == {}
+    assert files(storage / "history/runs") == {"index.db"}
 
 
 def test_on_postgres_dagster_and_the_store_share_the_database_and_leave_the_home_empty(

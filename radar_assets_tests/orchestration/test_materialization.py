@@ -1,4 +1,4 @@
-"""Metadata of materializations: schema, lineage and sizes."""
+"""Metadata of assets and of their materializations: schema, lineage and sizes."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from radar_assets.access.projects import ensure_projects
+from radar_assets.definitions import build_defs
 from radar_assets.lakehouse.table import Table
 from radar_assets.orchestration.automation import INCREMENTAL
 from radar_assets.settings import Settings
@@ -39,20 +40,30 @@ def metadata(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
-def test_a_materialization_has_schema_lineage_and_sizes(table: Table, metadata: dict[str, dict[str, Any]]) -> None:
+def test_a_materialization_has_sizes(table: Table, metadata: dict[str, dict[str, Any]]) -> None:
     values = metadata[table.name]
-    schema, lineage = values["dagster/column_schema"].value, values["dagster/column_lineage"].value
-    assert [column.name for column in schema.columns] == list(table.column_names)
     assert values["dagster/partition_row_count"].value == 0, "the latest partition of the range is empty"
     commit = values["commit"].value
     assert values["dagster/row_count"].value == commit["rows"] > 0
     assert commit["files"] >= 2
     assert commit["bytes"] > 0
-    derived = {name: deps for name, deps in lineage.deps_by_column.items() if deps}
-    assert bool(derived) is (table.name not in ("raw_events", "alerts"))
-    for column in schema.columns:
-        for dep in derived.get(column.name, []):
-            assert f"{dep.asset_key.to_user_string()}.{dep.column_name}" in column.description
+
+
+def test_an_asset_has_schema_and_lineage_and_its_materializations_have_none(
+    settings: Settings, metadata: dict[str, dict[str, Any]]
+) -> None:
+    """Each run would store them again, and the page of an asset shows those of its definition too."""
+    specs = {spec.key.to_user_string(): spec for spec in build_defs(settings).resolve_all_asset_specs()}
+    for table in TABLES.values():
+        of_asset = specs[table.name].metadata
+        schema, lineage = (of_asset[f"dagster/column_{what}"] for what in ("schema", "lineage"))
+        assert [column.name for column in schema.columns] == list(table.column_names)
+        derived = {name: deps for name, deps in lineage.deps_by_column.items() if deps}
+        assert bool(derived) is (table.name not in ("raw_events", "alerts"))
+        for column in schema.columns:
+            for dep in derived.get(column.name, []):
+                assert f"{dep.asset_key.to_user_string()}.{dep.column_name}" in column.description
+        assert not {*of_asset} & {*metadata[table.name]}
 
 
 HEADLINES: dict[str, dict[str, object]] = {

@@ -7,27 +7,25 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from dagster import DagsterInstance, Field, Map
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, _event_logs_directory
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine, inspect
+from sqlalchemy import create_engine
 
 from radar_assets.environment import SettingsError
 from radar_assets.home import HomeSettings
 from radar_assets.masking import masked
+from radar_assets.orchestration.runtime.event_log import EventLog
 from radar_assets.orchestration.settings import RunSettings
-from radar_assets.store.database import PATIENCE_S, startup_lock
+from radar_assets.store.database import startup_lock
 
 POOLS_APPLIED = "radar/pools"
 """Key under which the instance stores the pool limits of the `dagster.yaml` that were applied last."""
@@ -96,72 +94,12 @@ class RadarRunCoordinator(QueuedRunCoordinator):
         return super().from_config_value(inst_data, {**limits, **config_value})
 
 
-class _EventLog(SqliteEventLogStorage):
-    """Dagster's event log in SQLite, with persistent connections to its index and to the log of the most recent run.
-
-    Dagster opens and closes the file for each event, which takes as long as writing the event.
-    """
-
-    _run: tuple[str, Engine] | None = None
-
-    @cached_property
-    def _index(self) -> Engine:
-        return self._open(INDEX_SHARD_NAME)
-
-    def _open(self, shard: str) -> Engine:
-        return create_engine(self.conn_string_for_shard(shard), connect_args={"timeout": PATIENCE_S})
-
-    @contextmanager
-    def _connect(self, shard: str) -> Iterator[Connection]:
-        if shard == INDEX_SHARD_NAME:
-            with self._db_lock, self._index.begin() as connection:
-                yield connection
-            return
-        with self._db_lock, self._log_of(shard).begin() as connection:
-            sqlite: Any = connection.connection.driver_connection
-            before = sqlite.total_changes
-            yield connection
-            is_written = sqlite.total_changes > before
-        if is_written:
-            # The UI follows a run by the modification time of its file, which a commit to the write-ahead log does not change.
-            with suppress(FileNotFoundError):
-                os.utime(self.path_for_shard(shard))
-
-    def _log_of(self, run_id: str) -> Engine:
-        if self._run and self._run[0] != run_id:
-            self._run[1].dispose()
-            self._run = None
-        if self._run is None:
-            engine = self._open(run_id)
-            if run_id not in self._initialized_dbs:
-                self._initdb(engine)
-                self._initialized_dbs.add(run_id)
-            self._run = run_id, engine
-        return self._run[1]
-
-    def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table. Cached, because only an upgrade of Dagster changes it."""
-        return table_name in self._tables
-
-    @cached_property
-    def _tables(self) -> frozenset[str]:
-        return frozenset(inspect(self._index).get_table_names())
-
-    def dispose(self) -> None:
-        super().dispose()  # ends the watchers
-        with self._db_lock:
-            self._index.dispose()
-            if self._run:
-                self._run[1].dispose()
-                self._run = None
-
-
 class _SqliteStorage(DagsterSqliteStorage):
     """Dagster's storage in SQLite with that event log."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
-        self._event_log_storage = _EventLog(_event_logs_directory(base_dir))
+        self._event_log_storage = EventLog(_event_logs_directory(base_dir))
 
 
 def dagster_home(settings: HomeSettings) -> Path:
