@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def read_table(
     name: str,
     window: Window | tuple[date | str, date | str] | str,
-    as_of: datetime | None = None,
+    as_of: datetime | str | None = None,
     *,
     columns: Sequence[str] | None = None,
     project: str | None = None,
@@ -41,7 +41,8 @@ def read_table(
         window: the span of time to read, in UTC: a partition key such as `2026-11-02` or `2026-11-02-03:00`, a pair of datetimes,
             dates or ISO strings of which the second is not included, or a `Window`. It applies to the first column that the table
             is partitioned by.
-        as_of: read the table as it stood at this time. A datetime without a zone is UTC.
+        as_of: read the table as it stood at this time, or at the pin of this name. Times are datetimes or ISO strings, in UTC if
+            they have no zone.
         columns: the columns to read. Default: all.
         project: the project to read. Default: all.
         max_values: maximum of rows times columns, so that a long window doesn't exhaust the memory.
@@ -49,6 +50,7 @@ def read_table(
     Raises:
         ValueError: the table, a column or the window is invalid, or the frame would have more than `max_values` values.
         SnapshotExpiredError: the table's history does not reach back to `as_of`; the message names the oldest time available.
+        UnknownPinError: the table has no pin named `as_of`.
     """
     lakehouse = open_lakehouse(load_settings().prepare())
     return read_frame(

@@ -22,6 +22,7 @@ from radar_assets.cli.collect import collect
 from radar_assets.cli.completion import install_completion, show_completion
 from radar_assets.cli.demo import demo
 from radar_assets.cli.dev import dev
+from radar_assets.cli.diff import diff
 from radar_assets.cli.doctor import doctor
 from radar_assets.cli.help import HelpFormatter
 from radar_assets.cli.imports import import_
@@ -36,6 +37,7 @@ from radar_assets.cli.rules import rules_app
 from radar_assets.cli.schema import schema
 from radar_assets.cli.serve import serve, serve_ui
 from radar_assets.cli.simulate import simulate
+from radar_assets.cli.snapshots import snapshots_app
 from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
 from radar_assets.cli.suppressions import suppressions_app
@@ -71,7 +73,7 @@ app.command(show_completion, name="--show-completion", group=OPTIONS, sort_key=2
 for group, commands in {
     START: [demo, dev, serve],
     EVENTS: [collect, import_, simulate, replay_rejected],
-    INSPECT: [live, sql, status, doctor],
+    INSPECT: [live, sql, diff, status, doctor],
     CONFIGURATION: [init, apply, schema, watch],
     OPERATIONS: [backfill, maintain, backup, restore],
 }.items():
@@ -81,6 +83,7 @@ app.command(serve_ui, show=False)
 for group_of_commands, group in (
     (project_app, EVENTS),
     (key_app, EVENTS),
+    (snapshots_app, INSPECT),
     (metrics_app, CONFIGURATION),
     (rules_app, CONFIGURATION),
     (channels_app, CONFIGURATION),

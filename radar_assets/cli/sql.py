@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
+
+from radar_assets.cli.arguments import Moment, moment_of
 from radar_assets.cli.listing import Column, Format, print_list, readable
 from radar_assets.cli.terminal import err
 from radar_assets.errors import UsageError
@@ -25,13 +29,22 @@ class StatementError(UsageError):
     """The statement is invalid, or not one that only reads. The message is DuckDB's, with the position."""
 
 
-def sql(statement: str, /, *, format: Format = "table", limit: int | None = None) -> None:
+def sql(
+    statement: str,
+    /,
+    *,
+    as_of: Annotated[Moment | None, Parameter(name="--as-of")] = None,
+    format: Format = "table",
+    limit: int | None = None,
+) -> None:
     """Query the tables, read-only: radar sql "select * from daily_metrics".
 
     Parameters
     ----------
     statement
         A select statement in DuckDB SQL. "show tables" and "describe events" list tables and columns.
+    as_of
+        Query the tables as they stood at a time in UTC such as 2026-11-02T09:00, 2h ago, or at a pin.
     format
         Output format.
     limit
@@ -44,13 +57,18 @@ def sql(statement: str, /, *, format: Format = "table", limit: int | None = None
 
     if limit is None and format == "table":
         limit = DEFAULT_TABLE_ROWS
-    with reading(open_lakehouse(load_settings().prepare())) as connection:
+    missing: dict[str, Exception] = {}
+    moment = moment_of(as_of) if as_of else None
+    with reading(open_lakehouse(load_settings().prepare()), moment, missing) as connection:
         try:
             statements = connection.extract_statements(statement)
             if len(statements) != 1 or statements[0].type.name != "SELECT":
                 raise StatementError("radar sql is read-only; give exactly one select statement")
             cursor = connection.execute(statements[0])
         except duckdb.ProgrammingError as error:
+            for name, reason in missing.items():
+                if f"Table with name {name} does not exist" in str(error):
+                    raise reason from error
             raise StatementError(str(error)) from error
         columns = [
             Column(name, heading=name, rank=place, cell=_cell, style=lambda value: "dim" if value is None else "")
@@ -63,17 +81,38 @@ def sql(statement: str, /, *, format: Format = "table", limit: int | None = None
 
 
 @contextmanager
-def reading(lakehouse: "Lakehouse") -> "Iterator[Connection]":
-    """A connection with a view of each table and of the outbox. No statement can read files outside the warehouse."""
+def reading(
+    lakehouse: "Lakehouse", as_of: datetime | str | None = None, missing: dict[str, Exception] | None = None
+) -> "Iterator[Connection]":
+    """A connection with a view of each table and of the outbox. No statement can read files outside the warehouse.
+
+    Args:
+        as_of: a time in UTC or the name of a pin. There is no view of the outbox then.
+        missing: receives, by table, why there is no view of a table that has no snapshot of that moment.
+
+    Raises:
+        UnknownPinError: no table has the pin.
+    """
     from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
     from radar_assets.lakehouse.files import local_path_of
-    from radar_assets.lakehouse.inputs import Files, Inputs
+    from radar_assets.lakehouse.history import SnapshotExpiredError, UnknownPinError
+    from radar_assets.lakehouse.inputs import Files
 
     settings = lakehouse.settings
     warehouse = local_path_of(settings.warehouse).replace("'", "''")
     engine = DuckDBEngine(settings.memory, settings.threads, settings.scratch)
-    tables: Inputs = {name: Files.of(lakehouse.snapshot(name)) for name in lakehouse.tables}
-    with engine.connect({**tables, "alert_deliveries": _deliveries(lakehouse)}, alone=True) as connection:
+    tables: dict[str, Any] = {}
+    missing = {} if missing is None else missing
+    for name in lakehouse.tables:
+        try:
+            tables[name] = Files.of(lakehouse.catalog.snapshot(name, as_of))
+        except (SnapshotExpiredError, UnknownPinError) as error:
+            missing[name] = error
+    if isinstance(as_of, str) and not tables:
+        raise UnknownPinError(f"no table has a pin {as_of!r}; radar snapshots list shows the pins")
+    if as_of is None:
+        tables["alert_deliveries"] = _deliveries(lakehouse)
+    with engine.connect(tables, alone=True) as connection:
         for setting in (
             f"allowed_directories = ['{warehouse}']",
             "enable_external_access = false",

@@ -17,18 +17,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radar_assets.lakehouse import omissions, recoveries
+from radar_assets.lakehouse import history, omissions, recoveries
 from radar_assets.lakehouse.commits import Build, Commit, Rewrite, discard
 from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
 from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_partition_spec, iceberg_schema
 from radar_assets.lakehouse.recoveries import DamagedFilesError, DamagedTableError, Recovery, now_text
-from radar_assets.lakehouse.snapshot import Snapshot, is_sound, list_files, snapshot_at
+from radar_assets.lakehouse.snapshot import Snapshot, is_sound, list_files
 from radar_assets.lakehouse.table import Table
-from radar_assets.windows import Window, to_utc
+from radar_assets.windows import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.metadata import TableMetadataV2
+    from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
     from radar_assets.lakehouse.durable_catalog import DurableCatalog
 
@@ -37,10 +39,6 @@ logger = logging.getLogger(__name__)
 NAMESPACE = "radar"
 MAX_BUILDS = 20
 """Maximum builds of a window that other processes keep changing."""
-SNAPSHOTS_KEPT = 10
-SNAPSHOTS_TOLERATED = 20
-"""Snapshots expire in batches. Pyiceberg copies a table's metadata about twenty times per commit, so a long list of snapshots costs
-more than the commit itself. Readers keep the files that they have planned, whatever expires."""
 
 
 class CommitConflictError(Exception):
@@ -68,16 +66,34 @@ class Catalog:
 
         return open_catalog(self.database_url, self.warehouse, NAMESPACE)
 
-    def snapshot(self, name: str, as_of: datetime | None = None) -> Snapshot:
-        """A table as it stands now, or as it stood at a time in UTC. A missing table is created.
+    def snapshot(self, name: str, as_of: datetime | str | None = None) -> Snapshot:
+        """A table as it stands now, or as it stood at a time in UTC or at a pin. A missing table is created.
 
         Raises:
             SnapshotExpiredError: no snapshot is as old as `as_of`.
+            UnknownPinError: the table has no pin of this name.
         """
         table = self.tables[name]
         iceberg = self._load(table)
-        moment = iceberg.metadata.current_snapshot() if as_of is None else snapshot_at(iceberg, to_utc(as_of))
-        return Snapshot(table, iceberg, moment, lambda: self.drop_damaged(name))
+        if as_of is None:
+            return Snapshot(table, iceberg, iceberg.metadata.current_snapshot(), lambda: self.drop_damaged(name))
+        return self._past(table, iceberg, history.find(name, iceberg, as_of))
+
+    def snapshot_numbered(self, name: str, sequence_number: int) -> Snapshot:
+        """A table after its commit of this sequence number, or near it; see `history.find_numbered`."""
+        iceberg = self._load(self.tables[name])
+        return self._past(self.tables[name], iceberg, history.find_numbered(name, iceberg, sequence_number))
+
+    def _past(self, table: Table, current: "IcebergTable", found: "history.State | IcebergSnapshot") -> Snapshot:
+        if not isinstance(found, history.State):
+            return Snapshot(table, current, found, None)
+        past = self._catalog.open_at(current.name(), found.location)
+        return Snapshot(table, past, past.metadata.current_snapshot(), None)
+
+    def amend(self, name: str, change: "Callable[[TableMetadataV2], TableMetadataV2]") -> None:
+        """Commit a change of a table's metadata; see `DurableCatalog.amend`."""
+        self._load(self.tables[name])
+        self._catalog.amend(f"{NAMESPACE}.{name}", change)
 
     def commit(
         self,
@@ -298,12 +314,11 @@ class Catalog:
                 transaction.set_properties({omissions.PROPERTY: omissions.encode(left_out)})
             if properties:
                 transaction.set_properties(dict(properties))
-            snapshots = sorted(transaction.table_metadata.snapshots, key=lambda one: one.sequence_number or 0)
-            if len(snapshots) > SNAPSHOTS_TOLERATED:
-                expire = ExpireSnapshots(transaction)
-                for snapshot in snapshots[:-SNAPSHOTS_KEPT]:
-                    expire.by_id(snapshot.snapshot_id)
-                expire.commit()
+            if iceberg.properties.get(history.DELETES_METADATA) == "true":
+                transaction.set_properties({history.DELETES_METADATA: "false"})
+            expired = history.expirable(transaction.table_metadata)
+            if len(expired) > history.SNAPSHOTS_TOLERATED - history.SNAPSHOTS_KEPT:
+                ExpireSnapshots(transaction).by_ids(expired).commit()
             written += [*(Path(file.path) for file in new), *replacement.written]
         current = iceberg.metadata.current_snapshot()
         return Commit(
@@ -339,31 +354,19 @@ class Catalog:
         Raises:
             NoSuchTableError: the table does not exist.
         """
-        from pyiceberg.catalog.sql import IcebergTables
-        from sqlalchemy import select
-
-        namespace, name = identifier.split(".")
-        statement = select(IcebergTables.metadata_location).where(
-            IcebergTables.catalog_name == self._catalog.name,
-            IcebergTables.table_namespace == namespace,
-            IcebergTables.table_name == name,
-        )
-        with self._catalog.engine.connect() as connection:
-            location = connection.execute(statement).scalar()
+        location = self._catalog.location_of(identifier)
         known = self._loaded.get(identifier)
         if known is None or known.metadata_location != location:
             try:
                 known = self._catalog.load_table(identifier)
             except DamagedFilesError:
-                self.drop_damaged(name)
+                self.drop_damaged(identifier.rpartition(".")[2])
                 known = self._catalog.load_table(identifier)
             self._loaded[identifier] = known
         # A commit modifies the object that it is made on.
         return copy(known)
 
     def _create(self, identifier: str, table: Table) -> "IcebergTable":
-        from radar_assets.lakehouse.durable_catalog import METADATA_KEPT
-
         return self._catalog.create_table(
             identifier,
             schema=iceberg_schema(table),
@@ -373,8 +376,8 @@ class Catalog:
                 "format-version": "2",
                 # Conflicts are resolved by window in `commit`, not by pyiceberg's retries.
                 "commit.retry.num-retries": "0",
-                "write.metadata.delete-after-commit.enabled": "true",
-                "write.metadata.previous-versions-max": str(METADATA_KEPT),
+                history.DELETES_METADATA: "false",
+                "write.metadata.previous-versions-max": str(history.METADATA_KEPT),
                 "comment": table.description,
             },
         )

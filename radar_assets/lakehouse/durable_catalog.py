@@ -5,21 +5,21 @@ old backup of the database was restored, is replaced by the newest sound metadat
 """
 
 import logging
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NamespaceAlreadyExistsError, NoSuchTableError
 from pyiceberg.io import FileIO
-from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table import CommitTableResponse, StagedTable, Table
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata, TableMetadataV2
 from pyiceberg.table.snapshots import MetadataLogEntry
-from pyiceberg.table.update import TableRequirement, TableUpdate
+from pyiceberg.table.update import RemoveSnapshotsUpdate, TableRequirement, TableUpdate
 from pyiceberg.typedef import Identifier
 from sqlalchemy import ColumnElement, event, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 
 from radar_assets.durability import sync_files
 from radar_assets.lakehouse.files import local_path_of
+from radar_assets.lakehouse.history import METADATA_KEPT, read_state, version_of
 from radar_assets.lakehouse.recoveries import (
     PROPERTY,
     DamagedFilesError,
@@ -40,12 +41,9 @@ from radar_assets.lakehouse.snapshot import has_files, read_manifest
 
 logger = logging.getLogger(__name__)
 
-METADATA_KEPT = 20
-"""Earlier metadata files that a table keeps. A table can fall back by this many commits."""
 HINT = "version-hint.text"
 """File in the metadata folder with the name of the latest metadata, as file-based catalogs of Iceberg have it. It is written after
 each commit, so a catalog that points at an older version was restored from a backup."""
-_METADATA = re.compile(r"(\d+)-.*\.metadata\.json")
 
 
 def open_catalog(database_url: str, warehouse: str, namespace: str) -> "DurableCatalog":
@@ -130,8 +128,8 @@ class DurableCatalog(SqlCatalog):
             head = self._head(key)
             damage: DamagedTableError | None = None
             try:
-                table = self._open(head.key, head.location)
-                if (behind := _version(hint) - _version(table.metadata_location)) > 0:
+                table = self.open_at(head.key, head.location)
+                if (behind := version_of(hint) - version_of(table.metadata_location)) > 0:
                     damage = DamagedTableError(
                         f"the catalog is {behind} commits older than the table; a backup was restored"
                     )
@@ -147,6 +145,45 @@ class DurableCatalog(SqlCatalog):
             if self._head(key) == head:
                 self._recover(head, hint, damage)
 
+    def amend(self, identifier: str | Identifier, change: Callable[[TableMetadataV2], TableMetadataV2]) -> None:
+        """Commit a change of a table's metadata that leaves its rows as they are.
+
+        Args:
+            change: returns the changed metadata; called again if another process commits meanwhile.
+        """
+        while True:
+            table = self.load_table(identifier)
+            head = self._head(table.name())
+            if head.location != table.metadata_location:
+                continue
+            assert isinstance(table.metadata, TableMetadataV2)  # as all tables are created
+            changed = change(table.metadata)
+            if changed == table.metadata or self._replace_head(
+                head, table, changed, version_of(table.metadata_location) + 1
+            ):
+                return
+
+    def location_of(self, identifier: str | Identifier) -> str:
+        """Location of a table's current metadata.
+
+        Raises:
+            NoSuchTableError: the table does not exist.
+        """
+        return self._head(self.identifier_to_tuple(identifier)).location
+
+    def _update_and_stage_table(
+        self,
+        current_table: Table | None,
+        table_identifier: Identifier,
+        requirements: tuple[TableRequirement, ...],
+        updates: tuple[TableUpdate, ...],
+    ) -> StagedTable:
+        """See `SqlCatalog`. Refuses to expire a snapshot that was pinned meanwhile, for pyiceberg would remove the pin with it."""
+        removed = {number for one in updates if isinstance(one, RemoveSnapshotsUpdate) for number in one.snapshot_ids}
+        if current_table and removed & {ref.snapshot_id for ref in current_table.metadata.refs.values()}:
+            raise CommitFailedException("a snapshot was pinned meanwhile")
+        return super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
+
     def recover(self, identifier: str | Identifier, reason: str) -> bool:
         """Replace the head of a table by the newest sound metadata in its folder. Returns whether that is another one.
 
@@ -158,7 +195,7 @@ class DurableCatalog(SqlCatalog):
         newest = next((path for path in self._newest_first(key) if self._is_sound(head.key, path)), None)
         if newest is None or newest == head.location:
             return False
-        self._adopt(head, self._open(key, newest), DamagedTableError(reason))
+        self._adopt(head, self.open_at(key, newest), DamagedTableError(reason))
         return True
 
     def record(self, identifier: str | Identifier, reason: str, lost_version: int = 0) -> None:
@@ -168,22 +205,22 @@ class DurableCatalog(SqlCatalog):
             lost_version: newest version of the metadata that was lost.
         """
         head = self._head(self.identifier_to_tuple(identifier))
-        self._adopt(head, self._open(head.key, head.location), DamagedTableError(reason), lost_version)
+        self._adopt(head, self.open_at(head.key, head.location), DamagedTableError(reason), lost_version)
 
     def drop_head(self, identifier: str | Identifier) -> int:
         """Remove a table from the catalog. Returns the newest version of its metadata that is known of."""
         key = self.identifier_to_tuple(identifier)
         hint, head = _read_hint(self._metadata_folder(key)), self._head(key)
         self.drop_table(identifier)
-        return max(_version(hint), _version(head.location))
+        return max(version_of(hint), version_of(head.location))
 
     def _recover(self, head: _Head, hint: str | None, damage: DamagedTableError) -> None:
         """Replace a head by sound metadata: the one that was committed last, or the one before it, or the newest in the folder."""
-        committed = hint if _version(hint) > _version(head.location) else head.previous
+        committed = hint if version_of(hint) > version_of(head.location) else head.previous
         others = [path for path in self._newest_first(head.key) if path != head.location]
         for path in filter(None, [committed, *others, head.location]):
             if self._is_sound(head.key, path):
-                self._adopt(head, self._open(head.key, path), damage, _version(hint))
+                self._adopt(head, self.open_at(head.key, path), damage, version_of(hint))
                 return
         if isinstance(damage, DamagedFilesError):
             self._verified[head.key] = head.location
@@ -202,37 +239,51 @@ class DurableCatalog(SqlCatalog):
         """
         metadata = table.metadata
         assert isinstance(metadata, TableMetadataV2)  # as all tables are created
-        newest = max(lost_version, _version(head.location), *map(_version, self._metadata_files(head.key)))
-        is_lossless = _version(table.metadata_location) == newest
+        newest = max(lost_version, version_of(head.location), *map(version_of, self._metadata_files(head.key)))
+        is_lossless = version_of(table.metadata_location) == newest
         first, last = metadata.last_sequence_number + 1, metadata.last_sequence_number if is_lossless else newest
         recovery = Recovery(now_text(), str(damage), first, last)
         recoveries = [*decode(metadata.properties.get(PROPERTY, "[]")), recovery]
-        entry = MetadataLogEntry(**{"metadata-file": table.metadata_location, "timestamp-ms": metadata.last_updated_ms})
         adopted = metadata.model_copy(
             update={
                 "last_sequence_number": last,
-                "last_updated_ms": max(time.time_ns() // 10**6, metadata.last_updated_ms + 1),
-                "metadata_log": [*metadata.metadata_log, entry],
                 "properties": {**metadata.properties, PROPERTY: encode(recoveries)},
             }
         )
+        if self._replace_head(head, table, adopted, newest + 1):
+            lost = f"commits {first} to {last} are lost and are built again" if last >= first else "nothing is lost"
+            logger.error("Table %s was recovered: %s; %s", head.key[-1], damage, lost)
+
+    def _replace_head(self, head: _Head, base: Table, metadata: TableMetadata, version: int) -> bool:
+        """Point the catalog at new metadata, unless another process changes the head first. Returns whether it does.
+
+        Args:
+            base: the state that the metadata follows.
+            metadata: without the entry of `base` in its log, and with the time of `base`.
+        """
+        entry = MetadataLogEntry(**{"metadata-file": base.metadata_location, "timestamp-ms": metadata.last_updated_ms})
+        following = metadata.model_copy(
+            update={
+                "last_updated_ms": max(time.time_ns() // 10**6, metadata.last_updated_ms + 1),
+                "metadata_log": [*metadata.metadata_log, entry][-METADATA_KEPT:],
+            }
+        )
         provider = load_location_provider(metadata.location, metadata.properties)
-        location = provider.new_table_metadata_file_location(newest + 1)
-        self._write_metadata(adopted, table.io, location)
+        location = provider.new_table_metadata_file_location(version)
+        self._write_metadata(following, base.io, location)
         statement = (
             update(IcebergTables)
             .where(*self._is_row_of(head.key), IcebergTables.metadata_location == head.location)
-            .values(metadata_location=location, previous_metadata_location=table.metadata_location)
+            .values(metadata_location=location, previous_metadata_location=base.metadata_location)
         )
         with Session(self.engine) as session:
-            is_adopted = session.execute(statement).rowcount == 1  # pyright: ignore[reportAttributeAccessIssue]
+            is_replaced = session.execute(statement).rowcount == 1  # pyright: ignore[reportAttributeAccessIssue]
             session.commit()
-        if not is_adopted:
+        if is_replaced:
+            _write_hint(location)
+        else:
             Path(local_path_of(location)).unlink(missing_ok=True)
-            return
-        _write_hint(location)
-        lost = f"commits {first} to {last} are lost and are built again" if last >= first else "nothing is lost"
-        logger.error("Table %s was recovered: %s; %s", head.key[-1], damage, lost)
+        return is_replaced
 
     def _head(self, key: Identifier) -> "_Head":
         statement = select(IcebergTables.metadata_location, IcebergTables.previous_metadata_location)
@@ -249,7 +300,7 @@ class DurableCatalog(SqlCatalog):
             IcebergTables.table_name == key[1],
         )
 
-    def _open(self, key: Identifier, location: str) -> Table:
+    def open_at(self, key: Identifier, location: str) -> Table:
         """A table at some metadata.
 
         Raises:
@@ -263,7 +314,7 @@ class DurableCatalog(SqlCatalog):
 
     def _is_sound(self, key: Identifier, location: str) -> bool:
         with suppress(DamagedTableError):
-            _verify(self._open(key, location))
+            _verify(self.open_at(key, location))
             return True
         return False
 
@@ -278,10 +329,11 @@ class DurableCatalog(SqlCatalog):
 
         Not by version: after a recovery, metadata that was given up may have higher ones.
         """
-        found: list[tuple[int, int, str]] = []
+        found: list[tuple[datetime, int, str]] = []
         for location in self._metadata_files(key):
-            with suppress(DamagedTableError):
-                found.append((self._open(key, location).metadata.last_updated_ms, _version(location), location))
+            # Without the validation by pyiceberg: there may be thousands of files, and the newest ones are opened next.
+            if state := read_state(location):
+                found.append((state.committed_at, version_of(location), location))
         return [location for _, _, location in sorted(found, reverse=True)]
 
 
@@ -325,12 +377,6 @@ def _verify(table: Table) -> None:
 
 def _name(location: str | None) -> str:
     return (location or "").rpartition("/")[2]
-
-
-def _version(location: str | None) -> int:
-    """The version in the name of a metadata file, or -1."""
-    match = _METADATA.fullmatch(_name(location))
-    return int(match[1]) if match else -1
 
 
 def _read_hint(folder: Path) -> str | None:

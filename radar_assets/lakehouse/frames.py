@@ -37,7 +37,7 @@ def read_frame(
     lakehouse: Lakehouse,
     name: str,
     window: Window,
-    as_of: datetime | None = None,
+    as_of: datetime | str | None = None,
     *,
     columns: Sequence[str] | None = None,
     project: str | None = None,

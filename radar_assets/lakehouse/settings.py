@@ -1,4 +1,4 @@
-"""The settings of the engine."""
+"""The settings of the engine, and of the history of the tables."""
 
 import os
 import re
@@ -9,7 +9,18 @@ from pydantic import Field, field_validator
 from radar_assets.home import HomeSettings
 
 
-class LakehouseSettings(HomeSettings):
+class HistorySettings(HomeSettings):
+    """History: how long earlier snapshots of the tables can be read. Pinned ones are kept longer."""
+
+    history_hours: int = Field(
+        default=24, ge=1, le=8784, description="Hours for which every snapshot of a table is kept."
+    )
+    history_days: int = Field(
+        default=7, ge=0, le=3660, description="Days for which one snapshot of a table per hour is kept."
+    )
+
+
+class LakehouseSettings(HistorySettings):
     """Engine: its kind, and how much of the machine it may use."""
 
     engine: Literal["duckdb"] = Field(default="duckdb", description="Engine that runs the SQL models.")

@@ -22,15 +22,11 @@ _MANIFESTS_CACHED = 20_000
 _manifests: dict[str, list[FileRef]] = {}
 
 
-class SnapshotExpiredError(LookupError):
-    """The history of a table does not reach back far enough; the message names the oldest time available."""
-
-
 class Snapshot:
     """A table at one moment. Later commits don't change it.
 
     Args:
-        drop_damaged: drops damaged files from the table, so that their partitions are built again.
+        drop_damaged: drops damaged files from the table, so that their partitions are built again; None for a state of the past.
     """
 
     def __init__(
@@ -38,7 +34,7 @@ class Snapshot:
         table: Table,
         iceberg: "IcebergTable",
         snapshot: "IcebergSnapshot | None",
-        drop_damaged: Callable[[], object],
+        drop_damaged: Callable[[], object] | None,
     ) -> None:
         self.table = table
         self.iceberg = iceberg
@@ -62,8 +58,9 @@ class Snapshot:
 
     @property
     def evolved(self) -> bool:
-        """Whether the table may have files of an older schema."""
-        return len(self.iceberg.metadata.schemas) > 1
+        """Whether the table may have files of another schema than its declaration."""
+        schemas = self.iceberg.metadata.schemas
+        return len(schemas) > 1 or len(schemas[0].fields) < len(self.table.columns)
 
     @cached_property
     def omissions(self) -> omissions.Omissions:
@@ -124,6 +121,8 @@ class Snapshot:
         try:
             return read_manifest(manifest, self.iceberg.io)
         except DamagedFilesError as error:
+            if self._drop_damaged is None:
+                raise DamagedFilesError(f"table {self.table.name} as of {self.committed_at} UTC: {error}") from error
             self._drop_damaged()
             raise DamagedFilesError(f"table {self.table.name}: {error}; their partitions are built again") from error
 
@@ -172,25 +171,6 @@ def is_sound(ref: FileRef) -> bool:
         return Path(ref.local_path).stat().st_size == ref.size_bytes
     except FileNotFoundError:
         return False
-
-
-def snapshot_at(iceberg: "IcebergTable", moment: datetime) -> "IcebergSnapshot":
-    """The newest snapshot that was committed at or before a moment.
-
-    Raises:
-        SnapshotExpiredError: there is none.
-    """
-    snapshots = sorted(iceberg.metadata.snapshots, key=lambda one: one.sequence_number or 0)
-    name = iceberg.name()[-1]
-    if not snapshots:
-        raise SnapshotExpiredError(f"{name} is empty and has no history yet; leave out as_of")
-    found = [one for one in snapshots if committed_at(one) <= moment]
-    if not found:
-        oldest = committed_at(snapshots[0]).isoformat(timespec="milliseconds")
-        raise SnapshotExpiredError(
-            f"{name} has no snapshot as old as {moment.isoformat()} UTC; the oldest available is of {oldest} UTC"
-        )
-    return found[-1]
 
 
 def committed_at(snapshot: "IcebergSnapshot") -> datetime:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse.files import EPOCH
+from radar_assets.lakehouse.history import expire_history
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.operations.compaction import Compacted, compact
 from radar_assets.operations.settings import OperationsSettings
@@ -36,7 +37,7 @@ class Maintained:
 
 
 def maintain(lakehouse: Lakehouse, name: str, now: datetime, grace: timedelta, *, dry_run: bool = False) -> Maintained:
-    """Merge the small files of a table, and delete the files that nothing has reached for a grace period.
+    """Merge the small files of a table, let its old history expire, and delete the files that nothing has reached for a grace period.
 
     Args:
         now: in UTC.
@@ -49,6 +50,8 @@ def maintain(lakehouse: Lakehouse, name: str, now: datetime, grace: timedelta, *
     lakehouse.snapshot(name)
     with _alone(lakehouse.catalog.data_folder(lakehouse.tables[name]).parent):
         compacted = compact(lakehouse, name, now, dry_run=dry_run)
+        if not dry_run:
+            expire_history(lakehouse, lakehouse.tables[name], now)
         return Maintained(compacted, sweep(lakehouse, name, now, grace, dry_run=dry_run))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from radar_assets.durability import sync_folder
 from radar_assets.lakehouse.catalog import NAMESPACE
 from radar_assets.lakehouse.files import EPOCH, local_path_of
-from radar_assets.lakehouse.history import kept_metadata
+from radar_assets.lakehouse.history import State, kept_metadata
 from radar_assets.lakehouse.lakehouse import Lakehouse
 
 if TYPE_CHECKING:
@@ -162,12 +162,12 @@ def _reached(lakehouse: Lakehouse, name: str, now: datetime) -> _Reach:
     snapshots = {
         (one.manifest_list, one.sequence_number or 0, one.timestamp_ms) for one in head.iceberg.metadata.snapshots
     }
-    for location in kept_metadata(lakehouse, name, now):
-        # Another commit may have removed metadata since it was listed.
-        with suppress(FileNotFoundError):
-            state = json.loads(Path(local_path_of(location)).read_bytes())
-            reach.kept.add(_relative(location, name))
-            for one in state.get("snapshots") or []:
+    for location in kept_metadata(lakehouse, lakehouse.tables[name], now)[1:]:
+        reach.kept.add(_relative(location, name))
+        # Earlier metadata is kept for the snapshot that was current. It may be damaged, or expire meanwhile.
+        state = State(location, now).document
+        for one in state.get("snapshots") or []:
+            if one["snapshot-id"] == state["current-snapshot-id"]:
                 snapshots.add((one["manifest-list"], one["sequence-number"], one["timestamp-ms"]))
     complete: dict[int, datetime] = {}
     # The current snapshot first, since others share most of its manifests.

@@ -9,8 +9,9 @@ import pytest
 from radar_assets.lakehouse.commits import Build
 from radar_assets.lakehouse.frames import DTYPES, FrameTooLargeError, read_frame
 from radar_assets.lakehouse.graph import Graph
+from radar_assets.lakehouse.history import SnapshotExpiredError
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.snapshot import Snapshot, SnapshotExpiredError
+from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Column, Table
 from radar_assets.settings import Settings

@@ -50,7 +50,7 @@ def files_of(lakehouse: Lakehouse) -> set[Path]:
 def reached(lakehouse: Lakehouse) -> set[Path]:
     """The files that the current snapshot and those of kept metadata reach, as pyiceberg finds them."""
     found: set[Path] = set()
-    for location in kept_metadata(lakehouse, "hourly_metrics", utc_now()):
+    for location in kept_metadata(lakehouse, lakehouse.tables["hourly_metrics"], utc_now()):
         table = StaticTable.from_metadata(location)
         found.add(Path(location.removeprefix("file://")))
         for snapshot in table.snapshots():
@@ -138,7 +138,7 @@ def test_a_commit_whose_files_were_deleted_fails_and_leaves_the_table_as_it_was(
 
 
 def test_what_kept_metadata_reaches_stays(rebuilt: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    (location, *_) = kept_metadata(rebuilt, "hourly_metrics", utc_now())
+    (location, *_) = kept_metadata(rebuilt, rebuilt.tables["hourly_metrics"], utc_now())
     expected = read(rebuilt)
     # A copy, because commits delete the metadata that recovery no longer needs.
     pinned = folder_of(rebuilt) / "metadata" / "00000-pinned.metadata.json"
