@@ -16,7 +16,7 @@ PartitionKey = tuple[int | None, ...]
 """Hours or days since 1970, one per partition field; None for rows without that time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileRef:
     """A data file of a snapshot.
 

@@ -1,9 +1,11 @@
 """A table at one moment: the files of each window, and when each partition last changed."""
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse import omissions, recoveries
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
-_MANIFESTS_CACHED = 20_000
-_manifests: dict[str, list[FileRef]] = {}
+CACHED_S = 3600
+"""Manifests that were not used for so long are forgotten. Each file takes a kilobyte of memory."""
+_manifests: dict[str, tuple[float, list[FileRef]]] = {}
+"""The manifests that this process has read, and when it last used them, in that order."""
+_lock = Lock()
 
 
 class Snapshot:
@@ -133,15 +138,19 @@ def read_manifest(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
     Raises:
         DamagedFilesError: a data file is missing or truncated.
     """
-    refs = _manifests.get(manifest.manifest_path)
+    path, now = manifest.manifest_path, time.monotonic()
+    with _lock:
+        _, refs = _manifests.get(path, (now, None))
     if refs is None:
         refs = list_files(manifest, io)
         if damaged := [ref for ref in refs if not is_sound(ref)]:
             name = damaged[0].path.rpartition("/")[2]
             raise DamagedFilesError(f"{len(damaged)} data files are missing or truncated, e.g. {name}")
-        if len(_manifests) >= _MANIFESTS_CACHED:
-            _manifests.clear()
-        _manifests[manifest.manifest_path] = refs
+    with _lock:
+        _manifests.pop(path, None)
+        _manifests[path] = now, refs
+        while _manifests[oldest := next(iter(_manifests))][0] < now - CACHED_S:
+            del _manifests[oldest]
     return refs
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from radar_assets.events.landing import write_segment
 from radar_assets.events.loading import load_raw_events, missing_segments
+from radar_assets.lakehouse import snapshot
 from radar_assets.lakehouse.commits import Build
 from radar_assets.lakehouse.files import NewFile, to_unit
 from radar_assets.lakehouse.inputs import Files
@@ -80,12 +81,12 @@ def test_the_files_of_a_closed_hour_become_one_with_the_same_rows_in_order(loade
     for ref in after:
         table = pq.read_table(ref.local_path, columns=["segment", "line_number"]).to_pylist()
         assert table == sorted(table, key=lambda row: tuple(row.values()))
-    snapshot = loaded.snapshot("raw_events").iceberg.current_snapshot()
-    assert snapshot
-    assert snapshot.summary
-    assert snapshot.summary.operation.value == "replace"
-    assert snapshot.summary["total-records"] == str(len(before))
-    assert snapshot.summary["total-data-files"] == "6"
+    head = loaded.snapshot("raw_events").iceberg.current_snapshot()
+    assert head
+    assert head.summary
+    assert head.summary.operation.value == "replace"
+    assert head.summary["total-records"] == str(len(before))
+    assert head.summary["total-data-files"] == "6"
     assert compact(loaded, "raw_events", NEXT_DAY) == Compacted(0, 0)
 
 
@@ -232,3 +233,20 @@ def test_files_with_other_rows_are_refused(loaded: Lakehouse, monkeypatch: pytes
     with pytest.raises(RuntimeError, match="nothing was changed"):
         compact(loaded, "raw_events", NEXT_DAY)
     assert _rows(loaded) == before
+
+
+def test_manifests_that_are_not_used_any_more_are_forgotten(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory of a code server stays flat, although each commit and each compaction adds manifests."""
+    monkeypatch.setattr(snapshot, "_manifests", {})
+    clock = [0.0]
+    monkeypatch.setattr(snapshot.time, "monotonic", lambda: clock[0])
+    for hour in range(24):
+        write(lakehouse, Window.of_hour(DAY + hour * HOUR), 1.0)
+        lakehouse.snapshot("hourly_metrics").files()
+    assert len(snapshot._manifests) == 24  # pyright: ignore[reportPrivateUsage]
+    compact(lakehouse, "hourly_metrics", NEXT_DAY)
+    for clock[0] in (snapshot.CACHED_S / 2, snapshot.CACHED_S + 1):
+        lakehouse.snapshot("hourly_metrics").files()
+    assert len(snapshot._manifests) == 1  # pyright: ignore[reportPrivateUsage]
