@@ -132,7 +132,9 @@ def _due(
     ):
         due.append("still_firing")
     if due:
-        alert.renotified_at = now
+        # Equal to `no_data_announced_at` only until something else is announced.
+        has_data = "still_firing" in due and alert.no_data_announced_at == now
+        alert.renotified_at = now + ORDER if has_data else now
         _cover(alert)
     if (
         rule.recovery

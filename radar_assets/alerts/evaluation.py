@@ -173,7 +173,7 @@ def evaluate(
     lens_indexes = {lens: index for index, lens in enumerate(dict.fromkeys(lenses))}
     wanted = [registered[name] for name in sorted({"events", *(lens.metric for lens in lenses)})]
     # Windows that wait may be many, and need no values.
-    known = {start for start in needed if start not in unsettled}
+    known = {start for start in needed if start not in unsettled} or needed
     reached = {start - shift for start in known for shift in (timedelta(0), step)}
     reached.update(week for (_, start), weeks in earlier_weeks.items() if start in known for week in weeks)
     measured, omitted = measure(lakehouse, tables[TABLE[window]], window, wanted, reached)

@@ -1,5 +1,6 @@
 """Alerts at the edges: a metric without a value, a rise from 0, clock changes, and landed files that are not loaded."""
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -108,8 +109,7 @@ def test_a_count_of_nothing_and_windows_that_are_not_loaded_are_not_missing_data
     many = rule(**RATE)
     follow(lakehouse, store, many, range(1))
     now = NOON + 2 * HOUR + 2 * MINUTE
-    lakehouse.settings.landing.joinpath(f"dt={NOON:%Y-%m-%d}", f"hr={NOON + HOUR:%H}").mkdir(parents=True)
-    (lakehouse.settings.landing / f"dt={NOON:%Y-%m-%d}" / f"hr={NOON + HOUR:%H}" / "late.ndjson").write_text("{}\n")
+    land(lakehouse, NOON + HOUR, "late", now)
     span = latest_windows("1h", now - settling_time(lakehouse))
     (found,) = judge(lakehouse, many, span=span, now=now, firing=firing_projects(store))
     record(store, found.findings, context(now))
@@ -192,3 +192,36 @@ def test_late_data_judge_the_windows_that_are_compared_with_them(lakehouse: Lake
         lakehouse, weekly, span=Window(start, start + HOUR), now=start + 8 * DAY, zones={"shop": "Europe/Berlin"}
     )
     assert [window.start for window in found.asked] == [start, start + WEEK, start + WEEK + HOUR]
+
+
+def land(lakehouse: Lakehouse, hour: datetime, name: str, modified: datetime) -> None:
+    """Land a segment that is not loaded."""
+    folder = lakehouse.settings.landing / f"dt={hour:%Y-%m-%d}" / f"hr={hour:%H}"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name}.ndjson"
+    file.write_text("{}\n")
+    seconds = modified.replace(tzinfo=UTC).timestamp()
+    os.utime(file, (seconds, seconds))
+
+
+FIVE = {"window": "5m", "operator": "lt", "threshold": 1, "name": "nothing_comes"}
+
+
+def test_five_minutes_wait_for_all_landed_files_that_may_have_events_of_them(lakehouse: Lakehouse) -> None:
+    """A file of a log shipper may hold the whole hour, however late in the hour it landed."""
+    fill(lakehouse, "1h", series({"shop": {NOON - HOUR: 50}}))
+    span, now = Window(NOON, NOON + HOUR), NOON + HOUR + 5 * MINUTE
+    by = rule(**FIVE)
+    (found,) = judge(lakehouse, by, span=span, now=now)
+    assert len(broken(found)["shop"]) == 12
+    land(lakehouse, NOON, "collector-1", NOON + 50 * MINUTE)
+    (found,) = judge(lakehouse, by, span=span, now=now)
+    assert broken(found) == {"shop": [NOON + minutes * MINUTE for minutes in range(0, 45, 5)]}
+    land(lakehouse, NOON, "shipped", NOON + 50 * MINUTE)
+    (found,) = judge(lakehouse, by, span=span, now=now)
+    assert (broken(found), len(found.waiting)) == ({}, 12)
+    # It never loads, which holds up no other hour.
+    after = Window(NOON + HOUR + 5 * MINUTE, NOON + 2 * HOUR)
+    (found,) = judge(lakehouse, by, span=after, now=after.end + 5 * MINUTE, waiting=found.waiting)
+    assert len(broken(found)["shop"]) == 11
+    assert len(found.waiting) == 12

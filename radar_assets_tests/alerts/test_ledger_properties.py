@@ -78,6 +78,7 @@ batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_s
     order=batches,
     gaps=st.lists(st.integers(0, 30), min_size=12, max_size=12),
 )
+@example(values={9: None, 11: None, 0: 50, 4: 1, 10: 50, 7: None}, order=[{8, 9, 6, 0}], gaps=[0] * 12)
 @example(values={3: 50, 4: None, 5: 50, 6: None}, order=[{6}, {3, 4}, {5, 6}], gaps=[5] * 12)
 @example(
     # An alert loses its only window to one that was announced earlier, and keeps the start.
