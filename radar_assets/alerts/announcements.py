@@ -7,7 +7,7 @@ windows are judged. Announcements held back by quiet hours or a snooze are decid
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -23,9 +23,18 @@ from radar_assets.alerts.rules import Rule, Severity
 from radar_assets.messaging.channels import taking
 from radar_assets.messaging.outbox import TOGETHER, new_delivery
 from radar_assets.metrics.registry import Metric
-from radar_assets.store.models import Alert, Delivery
+from radar_assets.store.models import OPEN_STATES, Alert, Delivery
 from radar_assets.windows import HOUR, Window
 
+REMINDED_WINDOWS = 2
+"""A reminder is about the present, so the last window of the alert ended at most this many windows ago."""
+REASONS: dict[str, Reason] = {
+    "firing": "fired",
+    "no_data": "no_data",
+    "resolved": "recovered",
+    "ended_without_data": "ended_without_data",
+}
+"""Reason of an announcement of an alert in its present state."""
 ORDER = timedelta(microseconds=1)
 """Time between the announcements of one judgement, which keeps them in order."""
 
@@ -40,6 +49,7 @@ class Context:
         ui_url: address of the UI, for links; None if unknown.
         metrics: the registry by name.
         project_names: names of the projects, by id.
+        zones: IANA time zones of the projects, by id.
         asset: the asset that the rule's check is on.
     """
 
@@ -50,6 +60,7 @@ class Context:
     metrics: Mapping[str, Metric]
     project_names: Mapping[str, str]
     asset: str
+    zones: Mapping[str, str] = field(default_factory=dict)
 
 
 def announce(
@@ -71,7 +82,7 @@ def announce(
         (alert, reason)
         for known in alerts.values()
         for alert in sorted(known, key=lambda alert: alert.started_at)
-        for reason in _due(alert, known, rule, alert.id in growing, context)
+        for reason in _due(session, alert, known, rule, alert.id in growing, context)
     ]
     sent = _sent_this_hour(session, {topic(alert) for alert, _ in due}, context)
     batch = _Batch(session, channels, sent, context)
@@ -86,34 +97,44 @@ def topic(alert: Alert) -> str:
     return f"{alert.kind}:{alert.severity}:{alert.project_id}"
 
 
-def _due(alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, context: Context) -> list[Reason]:
+def _due(
+    session: Session, alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, context: Context
+) -> list[Reason]:
     """The announcements of an alert that are due now, recorded in its row."""
     due: list[Reason] = []
     now = context.now
     if alert.snoozed_until and alert.snoozed_until > now:
         return []
     is_firing, is_recent = alert.state == "firing", alert.ended_at >= now - context.max_age
+    is_open, has_no_data = alert.state in OPEN_STATES, alert.state == "no_data"
     if alert.announced_at is None:
-        if is_recent and (is_firing or is_growing) and not _was_announced(alert, known):
-            due.append("fired" if is_firing else "fired_and_recovered")
+        if is_recent and (is_open or is_growing) and not _was_announced(session, alert, known):
+            due.append("fired_and_recovered" if alert.state == "resolved" else REASONS[alert.state])
             alert.announced_at = now
-            alert.recovered_at = None if is_firing else now
+            alert.recovered_at = None if is_open else now
+            alert.no_data_announced_at = now if has_no_data else None
+    elif has_no_data:
+        # Once per alert: a metric that has values only now and then would send two messages for each gap.
+        if alert.no_data_announced_at is None:
+            due.append("no_data")
+            alert.no_data_announced_at = now
     elif (
         alert.recovered_at and is_firing and is_recent and alert.covered_until and alert.ended_at > alert.covered_until
     ):
         due.append("still_firing")
         alert.recovered_at = alert.acknowledged_at = alert.acknowledged_by = None
     elif (
-        rule.renotify_every
-        and is_firing
+        is_firing
         and is_recent
+        and now - alert.ended_at <= REMINDED_WINDOWS * rule.step
         and alert.recovered_at is None
-        and alert.acknowledged_at is None
-        and now - (alert.renotified_at or alert.announced_at) >= rule.renotify_every
+        and (_has_data_again(alert) or _is_reminder_due(alert, rule, now))
     ):
         due.append("still_firing")
     if due:
-        alert.renotified_at = now
+        # Equal to `no_data_announced_at` only until something else is announced.
+        has_data = "still_firing" in due and alert.no_data_announced_at == now
+        alert.renotified_at = now + ORDER if has_data else now
         _cover(alert)
     if (
         rule.recovery
@@ -122,18 +143,33 @@ def _due(alert: Alert, known: Iterable[Alert], rule: Rule, is_growing: bool, con
         and alert.resolved_at
         and alert.resolved_at >= now - context.max_age
         and not any(
-            other.state == "firing" and overlaps_announced(alert, other.fired_at, other.ended_at) for other in known
+            other.state in OPEN_STATES and overlaps_announced(alert, other.fired_at, other.ended_at) for other in known
         )
     ):
-        due.append("recovered")
+        due.append(REASONS[alert.state])
         alert.recovered_at = now
     return due
 
 
-def _was_announced(alert: Alert, known: Iterable[Alert]) -> bool:
-    """Whether the latest window of the alert was announced as part of another alert."""
+def _has_data_again(alert: Alert) -> bool:
+    """Whether the last announcement of a firing alert is that there are no data."""
+    return alert.no_data_announced_at is not None and alert.renotified_at == alert.no_data_announced_at
+
+
+def _is_reminder_due(alert: Alert, rule: Rule, now: datetime) -> bool:
+    if rule.renotify_every is None or alert.acknowledged_at or alert.announced_at is None:
+        return False
+    return now - (alert.renotified_at or alert.announced_at) >= rule.renotify_every
+
+
+def _was_announced(session: Session, alert: Alert, known: Iterable[Alert]) -> bool:
+    """Whether the latest window of the alert was announced as part of another alert, which may have ended long ago."""
     start = alert.ended_at - ORDER
-    return any(other is not alert and overlaps_announced(other, start, alert.ended_at) for other in known)
+    if any(other is not alert and overlaps_announced(other, start, alert.ended_at) for other in known):
+        return True
+    same = (Alert.rule == alert.rule, Alert.project_id == alert.project_id, Alert.subject == alert.subject)
+    covering = (Alert.id != alert.id, Alert.covered_from < alert.ended_at, Alert.covered_until > start)
+    return session.scalar(sa.select(Alert.id).where(*same, *covering).limit(1)) is not None
 
 
 def _cover(alert: Alert) -> None:
@@ -226,6 +262,7 @@ def notice_of(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Not
             "severity": alert.severity,
             "project_id": alert.project_id,
             "project_name": context.project_names.get(alert.project_id, alert.project_id),
+            "timezone": context.zones.get(alert.project_id, "UTC"),
             "subject": alert.subject,
             "metric": rule.metric,
             "metric_title": metric.title if metric else rule.metric,
@@ -234,7 +271,8 @@ def notice_of(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Not
             "operator": rule.operator,
             "against": rule.against,
             "started_at": alert.started_at,
-            "ended_at": alert.ended_at if alert.state == "resolved" else None,
+            "ended_at": None if alert.state in OPEN_STATES else alert.ended_at,
+            "no_data_since": alert.no_data_since,
             **{name: details.get(name) for name in ("window_start", "window_end", "value", "baseline", "usual")},
             "threshold": details.get("threshold") or 0,
             "ended_value": ending.get("value"),

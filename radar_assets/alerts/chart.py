@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from radar_assets.alerts.measuring import WEEK, notice_lag, recent
+from radar_assets.alerts.measuring import notice_compared, recent
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import WINDOWS, WindowName
 from radar_assets.alerts.wording import limit
@@ -38,12 +38,13 @@ def draw(notice: Notice, history: Sequence[tuple[datetime, float]]) -> bytes | N
 def specification(notice: Notice, history: Sequence[tuple[datetime, float]]) -> Any:
     """The chart of a notice for Vega-Lite; None if there is nothing to draw."""
     values = sorted(recent(notice, history))[-MAX_POINTS:]
-    lag = notice_lag(notice)
-    if lag:
+    if notice.operator == "change_pct":
         values = [(at, value) for at, value in values if at >= notice.started_at - _AROUND[notice.window]]
     if notice.metric is None or len(values) < 2:
         return None
-    before = {at + lag: value for at, value in history} if lag else {}
+    by_start = dict(history)
+    compared = ((at, notice_compared(notice, at)) for at, _ in values)
+    before = {at: by_start[earlier] for at, earlier in compared if earlier and earlier in by_start}
     import altair as alt
 
     broken = (notice.started_at, notice.ended_at or notice.window_end)
@@ -133,7 +134,7 @@ def _curves(
     if not compared:
         return []
     curves = [(limit(notice), _BREACH, [5, 4], [(at, one * (1 + notice.threshold / 100)) for at, one in compared])]
-    if notice_lag(notice) == WEEK:
+    if notice.against == "same_weekday":
         curves.insert(0, ("last week", _BEFORE, [1, 0], compared))
     rows = [
         {"at": _instant(at), "value": one, "name": name}

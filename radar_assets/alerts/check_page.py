@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -19,6 +20,9 @@ from radar_assets.markdown import escape
 from radar_assets.metrics.registry import Metric
 from radar_assets.orchestration.checks import EXAMPLES
 
+if TYPE_CHECKING:
+    from radar_assets.alerts.announcements import Context
+
 logger = logging.getLogger(__name__)
 
 MIN_POINTS = 3
@@ -31,7 +35,7 @@ def describe_result(
     breaches: Sequence[Breach],
     trend: Sequence[tuple[datetime, float]],
     metrics: Mapping[str, Metric],
-    project_names: Mapping[str, str],
+    context: "Context",
 ) -> str:
     """How a check's result is described, in Markdown: the sentence of the message, and the chart around the breach.
 
@@ -42,7 +46,7 @@ def describe_result(
     if not breaches:
         return _joined(summary(rule, metrics), _chart_of_trend(rule, trend, metrics))
     worst = max(breaches, key=lambda breach: (breach.window, _deviation(breach)))
-    notice = _notice(rule, worst, metrics, project_names)
+    notice = _notice(rule, worst, metrics, context)
     others = len({(breach.project_id, breach.subject) for breach in breaches}) - 1
     more = (
         f", and {others:,} more {'project' if rule.metric else 'subject'}{'s' if others > 1 else ''}" if others else ""
@@ -60,7 +64,7 @@ def _joined(sentence: str, chart: Sequence[str]) -> str:
     return "\n".join([text, "", "```", *chart, "```"]) if chart else text
 
 
-def _notice(rule: Rule, breach: Breach, metrics: Mapping[str, Metric], project_names: Mapping[str, str]) -> Notice:
+def _notice(rule: Rule, breach: Breach, metrics: Mapping[str, Metric], context: "Context") -> Notice:
     metric = metrics.get(rule.metric or "")
     return Notice(
         reason="fired",
@@ -69,7 +73,8 @@ def _notice(rule: Rule, breach: Breach, metrics: Mapping[str, Metric], project_n
         kind=rule.kind,
         severity=rule.severity,
         project_id=breach.project_id,
-        project_name=project_names.get(breach.project_id, breach.project_id),
+        project_name=context.project_names.get(breach.project_id, breach.project_id),
+        timezone=context.zones.get(breach.project_id, "UTC"),
         subject=breach.subject,
         metric=rule.metric,
         metric_title=metric.title if metric else rule.metric,
@@ -102,7 +107,8 @@ def _chart_of_breach(
         return []
     threshold = notice.threshold
     if notice.operator == "change_pct":
-        threshold = None if notice.baseline is None else notice.baseline * (1 + notice.threshold / 100)
+        # From 0, any rise breaks the rule.
+        threshold = notice.baseline * (1 + notice.threshold / 100) if notice.baseline else None
     marked = [breach.window.start for breach in breaches if breach.project_id == notice.project_id]
     is_low_worst = notice.operator in ("lt", "lte") or (notice.operator == "change_pct" and notice.threshold < 0)
     chart = text_chart.draw(

@@ -4,6 +4,7 @@ Findings are recorded in the ledger before Dagster gets the result. `evaluation.
 alerts.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,12 +20,12 @@ from radar_assets.alerts.evaluation import (
     evaluate,
     is_about_rises,
     latest_windows,
-    settling_time,
 )
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.measuring import TABLE
 from radar_assets.alerts.rules import Rule, Watch, WindowName
 from radar_assets.alerts.settings import AlertSettings
+from radar_assets.alerts.settling import settling_time
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape, escape_images
 from radar_assets.metrics.registry import Metric
@@ -39,6 +40,8 @@ WATCHED_AT: dict[Watch, str] = {
     "daemon": "alert_deliveries",
 }
 """The asset that shows the check of a platform rule, by what it watches."""
+WAITING_FOR = timedelta(days=1)
+"""How long a window of five minutes is judged late, once what landed for it is loaded."""
 PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 ERRORS = ("high", "critical")
 
@@ -113,15 +116,16 @@ def _checks_of(
         from radar_assets.alerts.announcements import Context
 
         selected = [by_name[key.name] for key in sorted(context.selected_asset_check_keys)]
-        now = utc_now()
+        now, projects = utc_now(), list_projects(store)
         ledger_context = Context(
             now=now,
             max_age=timedelta(hours=settings.alert_max_age_h),
             throttle_per_hour=settings.alert_throttle_per_hour,
             ui_url=settings.ui_url,
             metrics=registered,
-            project_names={project.id: project.name for project in list_projects(store)},
+            project_names={project.id: project.name for project in projects},
             asset=asset,
+            zones={project.id: project.timezone for project in projects},
         )
         failures: list[Exception] = []
         for rule in selected:
@@ -132,7 +136,7 @@ def _checks_of(
                 why = f"Unknown metric {rule.metric}. Declare it in radar.yaml again, or remove the rule and run radar apply."
                 yield _result(asset, rule, escape(why), passed=False, metadata={})
         active = [rule for rule in selected if rule.enabled and (rule.watch or rule.metric in registered)]
-        for verdict in _verdicts(context, lakehouse, store, active, metrics, now, failures):
+        for verdict in _verdicts(context, lakehouse, store, active, metrics, now, ledger_context.zones, failures):
             rule = verdict.findings.rule
             try:
                 if verdict.findings.judged:
@@ -140,9 +144,7 @@ def _checks_of(
             except Exception as error:  # the other rules are still judged, then the step fails
                 failures.append(error)
                 continue
-            shown = describe_result(
-                lakehouse, rule, verdict.decisive, verdict.trend, registered, ledger_context.project_names
-            )
+            shown = describe_result(lakehouse, rule, verdict.decisive, verdict.trend, registered, ledger_context)
             yield _result(asset, rule, shown, passed=not verdict.decisive, metadata=verdict.metadata)
         if failures:
             raise failures[0]
@@ -157,6 +159,7 @@ def _verdicts(
     rules: Sequence[Rule],
     metrics: Sequence[Metric],
     now: datetime,
+    zones: Mapping[str, str],
     failures: list[Exception],
 ) -> Iterator[Verdict]:
     """The verdicts on rules. Errors of platform rules are added to `failures`."""
@@ -174,8 +177,14 @@ def _verdicts(
     firing = records.firing_projects(store) if judged else ()
     for window, of_window in judged.items():
         span, is_latest = judged_span(context.run.tags, window, now - settling_time(lakehouse))
-        for judgement in evaluate(lakehouse, of_window, metrics, span, now, firing):
+        waiting = records.waiting_windows(store) if window == "5m" else ()
+        judgements = evaluate(lakehouse, of_window, metrics, span, now, firing, zones, waiting)
+        for judgement in judgements:
             yield verdict_of(judgement, span, is_latest=is_latest)
+        # Only now: windows that a failure left unjudged wait on. Tables of the other lengths are judged in the run that loads them.
+        if window == "5m":
+            late = {start for judgement in judgements for start in judgement.waiting if start >= now - WAITING_FOR}
+            records.wait_for(store, late, waiting)
 
 
 def judged_span(tags: Mapping[str, str], window: WindowName, ended: datetime) -> tuple[Window, bool]:
@@ -217,7 +226,10 @@ def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdic
     }
     if trend := [(start, value) for start, value in judgement.trend if span.start <= start < span.end]:
         worst = max if is_about_rises(rule) else min
-        metadata["worst_value"] = float(trend[-1][1] if is_latest else worst(value for _, value in trend))
+        value = float(trend[-1][1] if is_latest else worst(value for _, value in trend))
+        # A rise from 0 is infinite in percent, which JSON can't hold.
+        if math.isfinite(value):
+            metadata["worst_value"] = value
     return Verdict(findings, breaches, decisive, trend, metadata)
 
 

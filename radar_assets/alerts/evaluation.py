@@ -5,22 +5,21 @@ to `ledger.py`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from radar_assets.alerts.findings import Breach, Findings, Kept
-from radar_assets.alerts.measuring import LAYER, MEMORY, TABLE, earlier, measure, measures, reached, relation
+from radar_assets.alerts.findings import Breach, Findings, Kept, Key
+from radar_assets.alerts.measuring import LAYER, MEMORY, TABLE, earlier, measure, measures, relation
 from radar_assets.alerts.rules import ALL_PROJECTS, WINDOWS, Rule, WindowName
-from radar_assets.events.contract import CLOCK_TOLERANCE
-from radar_assets.events.loading import missing_segments
-from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
+from radar_assets.alerts.settling import settling_time, tables_of, unsettled_windows
+from radar_assets.alerts.weeks import WEEKS, compared_start, weeks_from
+from radar_assets.lakehouse.files import EPOCH
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.lakehouse.staleness import stale
 from radar_assets.metrics.registry import Metric
-from radar_assets.windows import DAY, Window, contiguous
+from radar_assets.windows import DAY, Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 LATEST: dict[WindowName, int] = {"5m": 12, "1h": 24, "1d": 7}
 """Number of latest windows that are judged by default, which makes up for late data and missed ticks."""
 MICROSECOND = timedelta(microseconds=1)
+UTC_ONLY = ("UTC",)
 
 
 class UnknownMetricError(Exception):
@@ -43,6 +43,7 @@ class Judgement:
         asked: the requested windows, in order.
         unsettled: requested windows that are judged later, because landed events are not in the tables yet or the metric could not
             be computed.
+        waiting: starts of those for which landed events are not in the tables yet.
         trend: for each window, the value of any project that is closest to breaking the rule or furthest beyond; for rules about
             changes, the change in percent.
     """
@@ -51,6 +52,7 @@ class Judgement:
     asked: Sequence[Window]
     unsettled: Sequence[Window]
     trend: Sequence[tuple[datetime, float]]
+    waiting: Sequence[datetime] = ()
 
 
 class _Lens(NamedTuple):
@@ -72,11 +74,7 @@ class _Answers(NamedTuple):
     judged: Sequence[Mapping[str, Any]]
     trends: Sequence[Mapping[str, Any]]
     kept: Sequence[Mapping[str, Any]]
-
-
-def settling_time(lakehouse: Lakehouse) -> timedelta:
-    """How long after its end a window can't be judged, because its last lines are in a segment that the collector has yet to close."""
-    return timedelta(seconds=lakehouse.settings.segment_age_s + 20)
+    valued: Sequence[Mapping[str, Any]]
 
 
 def latest_windows(window: WindowName, now: datetime, count: int | None = None) -> Window:
@@ -86,19 +84,26 @@ def latest_windows(window: WindowName, now: datetime, count: int | None = None) 
     return Window(end - (count or LATEST[window]) * step, end)
 
 
-def asked_windows(rule: Rule, span: Window, ended: datetime) -> list[Window]:
+def asked_windows(
+    rule: Rule, span: Window, ended: datetime, zones: Collection[str] = UTC_ONLY, waiting: Iterable[datetime] = ()
+) -> list[Window]:
     """The windows of a span, and later windows whose verdict depends on them, if they have ended.
 
     Args:
         ended: only windows that end by then.
+        zones: time zones of the projects.
+        waiting: starts of further windows.
     """
-    reach = (rule.for_windows - 1) * rule.step
-    starts: set[datetime] = set()
-    for shift in {timedelta(0), rule.lag}:
-        first = EPOCH + (span.start + shift - EPOCH) // rule.step * rule.step
-        last = min(span.end + shift + reach, ended)
-        starts.update(first + index * rule.step for index in range(max(0, (last - first) // rule.step)))
-    return [Window(start, start + rule.step) for start in sorted(starts)]
+    step = rule.step
+    first = EPOCH + (span.start - EPOCH) // step * step
+    begun = {first + index * step for index in range(max(0, (span.end - first) // step))} | set(waiting)
+    starts = set(begun)
+    if rule.operator == "change_pct" and rule.against == "previous":
+        starts |= {start + step for start in begun}
+    elif rule.operator == "change_pct":
+        starts |= {weeks_from(start, 1, step, zone) for start in begun for zone in zones}
+    starts |= {start + offset * step for start in list(starts) for offset in range(1, rule.for_windows)}
+    return [Window(start, start + step) for start in sorted(starts) if start + step <= ended]
 
 
 def evaluate(
@@ -108,6 +113,8 @@ def evaluate(
     span: Window,
     now: datetime,
     firing: Collection[tuple[str, str]] = (),
+    zones: Mapping[str, str] | None = None,
+    waiting: Collection[datetime] = (),
 ) -> list[Judgement]:
     """Judge rules over the windows of a span, and over later windows that depend on them.
 
@@ -116,7 +123,10 @@ def evaluate(
         metrics: the registry.
         span: of time; windows that have not ended by `now` are left out.
         now: naive, UTC.
-        firing: rules and project ids of firing alerts, for which the values that end them are returned.
+        firing: rules and project ids of open alerts, for which the values that end them are returned, and whether the metric still
+            has a value.
+        zones: IANA time zones of projects, by id; those of others are UTC.
+        waiting: starts of further windows to judge, which were unsettled before.
 
     Returns:
         One judgement per rule, in order.
@@ -132,13 +142,23 @@ def evaluate(
             raise UnknownMetricError(f"rule {rule.name}: unknown metric {rule.metric}; declare it in radar.yaml again")
     window = rules[0].window
     ended = now - settling_time(lakehouse)
-    asked = [asked_windows(rule, span, ended) for rule in rules]
+    zones = zones or {}
+    names = {"UTC", *zones.values()}
+    # Most rules share their plan, and there may be many rules and time zones.
+    plans = {key: asked_windows(rule, span, ended, names, waiting) for rule in rules for key in [_plan_key(rule)]}
+    asked = [plans[_plan_key(rule)] for rule in rules]
     looked_at = [_looked_at(rule, windows) for rule, windows in zip(rules, asked, strict=True)]
     needed = {start for starts in looked_at for start in starts}
     if not needed:
         return [Judgement(Findings(rule, {}, []), [], [], []) for rule in rules]
-    tables = _tables(lakehouse, window)
-    unsettled = _unsettled(lakehouse, tables, _compared(rules, needed), WINDOWS[window], now)
+    tables = tables_of(lakehouse, window)
+    step = WINDOWS[window]
+    earlier_weeks = {
+        (name, start): [weeks_from(start, -weeks, step, name) for weeks in range(1, WEEKS + 1)]
+        for name in names
+        for start in needed
+    }
+    unsettled = unsettled_windows(lakehouse, tables, _compared(rules, needed, names), step, now)
     lenses = [
         _Lens(
             metric=str(rule.metric),
@@ -152,7 +172,11 @@ def evaluate(
     ]
     lens_indexes = {lens: index for index, lens in enumerate(dict.fromkeys(lenses))}
     wanted = [registered[name] for name in sorted({"events", *(lens.metric for lens in lenses)})]
-    measured, omitted = measure(lakehouse, tables[TABLE[window]], window, wanted, reached(needed, WINDOWS[window]))
+    # Windows that wait may be many, and need no values.
+    known = {start for start in needed if start not in unsettled} or needed
+    reached = {start - shift for start in known for shift in (timedelta(0), step)}
+    reached.update(week for (_, start), weeks in earlier_weeks.items() if start in known for week in weeks)
+    measured, omitted = measure(lakehouse, tables[TABLE[window]], window, wanted, reached)
     followed = [(index, project) for index, rule in enumerate(rules) for name, project in firing if name == rule.name]
     inputs = {
         "measured": measured,
@@ -161,16 +185,25 @@ def evaluate(
         "firing": relation(
             rule=("int", [index for index, _ in followed]), project_id=("text", [project for _, project in followed])
         ),
+        "project_zones": relation(project_id=("text", list(zones)), zone=("text", list(zones.values()))),
+        "weeks_before": relation(
+            zone=("text", [name for name, _ in earlier_weeks]),
+            window_start=("timestamp", [start for _, start in earlier_weeks]),
+            **{
+                f"week_{week + 1}": ("timestamp", [starts[week] for starts in earlier_weeks.values()])
+                for week in range(WEEKS)
+            },
+        ),
         "unsettled": relation(window_start=("timestamp", sorted(unsettled))),
     }
-    step_us = WINDOWS[window] // MICROSECOND
+    step_us = step // MICROSECOND
     with lakehouse.engine.session(inputs) as session:
         session.keep(load_model(LAYER, "measurements"), {"step_us": step_us, "memory_days": MEMORY // DAY})
         session.keep(load_model(LAYER, "judgements"), {"step_us": step_us})
         answers = _Answers(
             *(
                 session.query(load_model(LAYER, name)).to_pylist()
-                for name in ("breaches", "judged_windows", "worst_values", "kept_values")
+                for name in ("breaches", "judged_windows", "worst_values", "kept_values", "valued_windows")
             )
         )
     late = [
@@ -181,7 +214,35 @@ def evaluate(
         ]
         for windows, lens in zip(asked, lenses, strict=True)
     ]
-    return _judgements(rules, [lens_indexes[lens] for lens in lenses], asked, late, answers)
+    judgements = _judgements(rules, [lens_indexes[lens] for lens in lenses], asked, late, answers)
+    silent = _silent(followed, asked, late, answers.valued)
+    return [
+        replace(
+            judgement,
+            findings=replace(judgement.findings, silent=silent.get(index, {})),
+            waiting=[window.start for window in asked[index] if window.start in unsettled],
+        )
+        for index, judgement in enumerate(judgements)
+    ]
+
+
+def _silent(
+    followed: Sequence[tuple[int, str]],
+    asked: Sequence[Sequence[Window]],
+    late: Sequence[Sequence[Window]],
+    valued: Sequence[Mapping[str, Any]],
+) -> dict[int, dict[Key, Window]]:
+    """The latest windows in a row without a value, by rule and project, of those in which everything is loaded."""
+    with_value = {(row["rule"], row["project_id"]): set(row["window_starts"]) for row in valued}
+    silent: dict[int, dict[Key, Window]] = {}
+    for index, project in followed:
+        unsettled, known = set(late[index]), with_value.get((index, project), set())
+        settled = [window for window in asked[index] if window not in unsettled]
+        if settled:
+            latest = list(takewhile(lambda window: window.start not in known, reversed(settled)))  # noqa: B023
+            end = settled[-1].end
+            silent.setdefault(index, {})[project, ""] = Window(latest[-1].start if latest else end, end)
+    return silent
 
 
 def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
@@ -189,53 +250,21 @@ def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
     return sorted({window.start - offset * rule.step for window in asked for offset in range(rule.for_windows)})
 
 
-def _compared(rules: Sequence[Rule], starts: set[datetime]) -> set[datetime]:
+def _plan_key(rule: Rule) -> tuple[bool, str, int]:
+    """What determines which windows are requested for a rule."""
+    return rule.operator == "change_pct", rule.against, rule.for_windows
+
+
+def _compared(rules: Sequence[Rule], starts: set[datetime], zones: Collection[str]) -> set[datetime]:
     """Starts of the windows, and of the windows that rules compare them with."""
-    return {start - lag for start in starts for lag in {timedelta(0), *(rule.lag for rule in rules)}}
-
-
-def _tables(lakehouse: Lakehouse, window: WindowName) -> dict[str, Snapshot]:
-    """The table that holds the windows and its inputs, each read before its input, so that commits in between show as staleness."""
-    table = lakehouse.tables[TABLE[window]]
-    return {each.name: lakehouse.snapshot(each.name) for each in (table, *table.origins)}
-
-
-def _unsettled(
-    lakehouse: Lakehouse, tables: Mapping[str, Snapshot], starts: set[datetime], step: timedelta, now: datetime
-) -> set[datetime]:
-    """Starts of the windows with landed events that are not in the tables yet."""
-    spans = contiguous(starts, step, len(starts))
-    late: list[Window] = []
-    for child, parent in zip(tables, list(tables)[1:], strict=False):
-        unit = tables[child].table.grid
-        for span in spans:
-            stale_units = stale(tables[parent], tables[child], within=span.widen(STEP[unit]))
-            late += [
-                Window(from_unit(unit_number, unit), from_unit(unit_number, unit) + STEP[unit])
-                for unit_number in stale_units
-            ]
-    late += _pending(lakehouse, tables["raw_events"], spans, now)
-    return {start for start in starts if any(Window(start, start + step).overlaps(stretch) for stretch in late)}
-
-
-def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window], now: datetime) -> list[Window]:
-    """For each segment that is not loaded, the span of time that its events may belong to.
-
-    Senders' clocks may be ahead by the tolerance of the contract. Older events are late, and their windows are judged again.
-    """
-    begin = lakehouse.settings.start_date
-    first = datetime(begin.year, begin.month, begin.day)
-    hours = {hour for span in spans for hour in span.widen(CLOCK_TOLERANCE, timedelta(0)).hours()}
-    on_grid = sorted(hour for hour in hours if first <= hour <= now)
-    age = timedelta(seconds=lakehouse.settings.segment_age_s)
-    stretches = []
-    for segment in missing_segments(lakehouse, raw_events, on_grid) if on_grid else []:
-        received = Window.of_hour(segment.received_hour)
-        # The collector opened its segment at most this long before closing it. A segment from elsewhere may hold any line of its hour.
-        opened = EPOCH + timedelta(microseconds=segment.modified_ns // 1000) - age
-        start = opened if received.start < opened < received.end else received.start
-        stretches.append(Window(start, received.end + CLOCK_TOLERANCE))
-    return stretches
+    kinds = {_plan_key(rule)[:2]: rule for rule in rules}.values()
+    compared = {
+        compared_start(start, rule.operator, rule.against, rule.window, zone)
+        for start in starts
+        for rule in kinds
+        for zone in zones
+    }
+    return starts | {start for start in compared if start}
 
 
 def _rule_inputs(

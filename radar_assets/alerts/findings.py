@@ -54,7 +54,9 @@ class Findings:
             don't change.
         breaches: the judged windows that broke the rule, by project and window. All other judged windows kept it.
         asked: the requested windows. Those that were not judged have too little data.
-        kept: values of windows that kept the rule, by project and start, for projects with a firing alert.
+        kept: values of windows that kept the rule, by project and start, for projects with an open alert.
+        silent: for projects with an open alert, the span of the latest requested windows in which the metric has no value although
+            everything is loaded; empty if it has a value in the latest.
     """
 
     rule: Rule
@@ -62,3 +64,4 @@ class Findings:
     breaches: Sequence[Breach]
     asked: Sequence[Window] = ()
     kept: Mapping[tuple[str, datetime], Kept] = field(default_factory=dict)
+    silent: Mapping[Key, Window] = field(default_factory=dict)

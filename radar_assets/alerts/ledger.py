@@ -13,20 +13,21 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from radar_assets.alerts.announcements import Context, announce
+from radar_assets.alerts.episodes import MAX_GAP
 from radar_assets.alerts.findings import Breach, Findings, Key
 from radar_assets.alerts.measuring import MEMORY
-from radar_assets.alerts.merging import Changes, StoredStretch, merge, set_field
+from radar_assets.alerts.merging import Changes, StoredStretch, follow_silence, merge, set_field
 from radar_assets.alerts.records import LOCK_KEY, mark
 from radar_assets.alerts.rules import Rule
 from radar_assets.store.database import Store
 from radar_assets.store.dialects import insert, lock
-from radar_assets.store.models import Alert, AlertBreach
+from radar_assets.store.models import OPEN_STATES, Alert, AlertBreach
 from radar_assets.windows import Window
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Numbers of new, changed, resolved and announced alerts; an announcement counts once, however many channels it goes to."""
+    """Numbers of new, changed, ended and announced alerts; an announcement counts once, however many channels it goes to."""
 
     new: int = 0
     changed: int = 0
@@ -63,6 +64,9 @@ def record(store: Store, findings: Findings, context: Context) -> Recorded:
                 )
                 growing |= grown
             for key, known in alerts.items():
+                if silent := findings.silent.get(key):
+                    for alert in known:
+                        follow_silence(alert, silent, context.now)
                 if not findings.judged.get(key):
                     _end_forgotten(known, context.now)
             changed = [alert for alert in session.dirty if isinstance(alert, Alert) and session.is_modified(alert)]
@@ -77,7 +81,7 @@ def record(store: Store, findings: Findings, context: Context) -> Recorded:
         ended = [
             alert
             for alert in touched.values()
-            if alert.state == "resolved" and before.get(alert.id, (None, "firing"))[1] == "firing"
+            if alert.state not in OPEN_STATES and before.get(alert.id, (None, "firing"))[1] in OPEN_STATES
         ]
         changed_count = sum(alert not in changes.deleted for alert in changed) + len(changes.deleted)
         return Recorded(len(changes.inserted), changed_count, len(ended), len(announced))
@@ -95,7 +99,7 @@ def retire(store: Store, rules: Iterable[Rule], now: datetime) -> int:
         lock(session, LOCK_KEY)
         retired = _unjudged(session, rules)
         for alert in retired:
-            alert.state, alert.resolved_at, alert.updated_at = "resolved", now, now
+            alert.state, alert.no_data_since, alert.resolved_at, alert.updated_at = "resolved", None, now, now
             alert.recovered_at = alert.announced_at and now
             mark(session, [alert.fired_at])
     return len(retired)
@@ -108,9 +112,9 @@ def to_retire(store: Store, rules: Iterable[Rule]) -> list[Alert]:
 
 
 def _unjudged(session: Session, rules: Iterable[Rule]) -> list[Alert]:
-    """Firing alerts that none of the rules judges."""
+    """Open alerts that none of the rules judges."""
     by_name = {rule.name: rule for rule in rules if rule.enabled}
-    firing = session.scalars(sa.select(Alert).where(Alert.state == "firing").order_by(Alert.started_at, Alert.id))
+    firing = session.scalars(sa.select(Alert).where(Alert.state.in_(OPEN_STATES)).order_by(Alert.started_at, Alert.id))
     return [
         alert
         for alert in firing
@@ -139,7 +143,7 @@ def _reach(session: Session, rule: Rule, span: Window | None) -> Window | None:
 def _concerned(rule: Rule, reach: Window | None, context: Context) -> sa.ColumnElement[bool]:
     """The alerts of a rule that a judgement may change, or that may be due for an announcement."""
     clauses = [
-        Alert.state == "firing",
+        Alert.state.in_(OPEN_STATES),
         sa.and_(
             Alert.announced_at.is_not(None),
             Alert.recovered_at.is_(None),
@@ -148,6 +152,9 @@ def _concerned(rule: Rule, reach: Window | None, context: Context) -> sa.ColumnE
     ]
     if reach:
         clauses.append(sa.and_(Alert.ended_at >= reach.start, Alert.fired_at <= reach.end))
+        # Late events may show what became of an alert after it ended without data.
+        began_before = sa.and_(Alert.ended_at >= reach.start - MAX_GAP, Alert.fired_at <= reach.end)
+        clauses.append(sa.and_(Alert.state == "ended_without_data", began_before))
         # Alerts that have announced these windows, even if they no longer contain them.
         clauses.append(sa.and_(Alert.covered_until > reach.start, Alert.covered_from < reach.end))
     return sa.and_(Alert.rule == rule.name, sa.or_(*clauses))
@@ -175,14 +182,10 @@ def _stored_stretches(
 
 
 def _end_forgotten(alerts: Iterable[Alert], now: datetime) -> None:
-    """End alerts of a project that has been without data for so long that nothing will judge it.
-
-    No recovery is announced, because no one knows whether it has recovered.
-    """
+    """End alerts that nothing has judged for so long that nothing will."""
     for alert in alerts:
-        if alert.state == "firing" and alert.ended_at < now - MEMORY:
-            alert.state, alert.resolved_at = "resolved", now
-            alert.recovered_at = alert.announced_at and now
+        if alert.state in OPEN_STATES and alert.ended_at < now - MEMORY:
+            alert.state, alert.resolved_at = "ended_without_data", now
 
 
 def _write(session: Session, rule: Rule, changes: Changes, changed: Sequence[Alert]) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.alerts.rules import WINDOWS, WindowName, lag_of
+from radar_assets.alerts.rules import WINDOWS, WindowName
+from radar_assets.alerts.weeks import compared_start
 from radar_assets.lakehouse.engines.limits import time_limit_s
 from radar_assets.lakehouse.fallback import OmissionsByWindow, with_fallback
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit, to_unit
@@ -27,7 +28,6 @@ TABLE: dict[WindowName, str] = {"5m": "events", "1h": "hourly_metrics", "1d": "d
 """The table that holds the windows, on which the rules are checks."""
 MEMORY = timedelta(days=28)
 """How long a project without values counts as present."""
-WEEK = timedelta(days=7)
 CHART: dict[WindowName, timedelta] = {"5m": timedelta(hours=6), "1h": timedelta(days=8), "1d": timedelta(days=60)}
 """How far back the chart of a breach goes. For hours, it includes the same weekday a week earlier."""
 
@@ -45,8 +45,7 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
     step = WINDOWS[notice.window]
     count = CHART[notice.window] // step
     starts = [notice.window_end - offset * step for offset in range(count, 0, -1)]
-    if lag := notice_lag(notice):
-        starts = sorted({*starts, *(start - lag for start in starts)})
+    starts = sorted({*starts, *filter(None, (notice_compared(notice, start) for start in starts))})
     snapshot = lakehouse.snapshot(TABLE[notice.window])
     wanted = [metric] if metric.name == "events" else [metric, registered["events"]]
     rows, _ = measure(lakehouse, snapshot, notice.window, wanted, starts)
@@ -64,19 +63,14 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
     return points
 
 
-def notice_lag(notice: "Notice") -> timedelta:
-    """How far before a window the one lies that a notice compares it with; zero without one."""
-    return lag_of(notice.operator, notice.against, notice.window)
+def notice_compared(notice: "Notice", start: datetime) -> datetime | None:
+    """Start of the window that a notice compares a window with; None without one."""
+    return compared_start(start, notice.operator, notice.against, notice.window, notice.timezone)
 
 
 def recent(notice: "Notice", values: Iterable[tuple[datetime, float]]) -> list[tuple[datetime, float]]:
     """The values that a chart shows, without those that are only compared with."""
     return [(at, value) for at, value in values if at >= notice.window_end - CHART[notice.window]]
-
-
-def reached(starts: set[datetime], step: timedelta) -> set[datetime]:
-    """Starts of windows and of the windows that they are compared with."""
-    return {start - shift for start in starts for shift in (step, *(weeks * WEEK for weeks in range(5)))}
 
 
 def measure(

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from radar_assets.alerts.episodes import Episode, Stretch, assign, episodes
+from radar_assets.alerts.episodes import MAX_GAP, Episode, Stretch, assign, episodes
 from radar_assets.alerts.findings import Breach, Findings, Key
 from radar_assets.alerts.rules import Rule
-from radar_assets.store.models import Alert
+from radar_assets.store.models import OPEN_STATES, Alert
+from radar_assets.windows import Window
 
 
 @dataclass
@@ -56,19 +57,20 @@ def merge(
     judged_starts = {window.start for window in judged}
     new = {breach.window.start: breach for breach in breaches}
     kept_rule = sorted(judged_starts - new.keys())
-    fine = kept_rule[-1] if kept_rule else None
     stretches: list[Stretch] = []
     for alert in alerts:
         for stretch in stored.get(alert.id, ()):
             if stretch.is_window and stretch.start in judged_starts and stretch.start not in new:
                 changes.dropped.append({"alert": alert.id, "start": stretch.start})
             else:
-                stretches.append(replace(stretch, is_open=alert.state == "firing"))
+                stretches.append(replace(stretch, is_open=alert.state != "resolved"))
     kept = {stretch.start: stretch for stretch in stretches if isinstance(stretch, StoredStretch) and stretch.is_window}
     stretches += [Stretch(start, breach.window.end) for start, breach in new.items() if start not in kept]
     # Captured before any of them changes.
     past = {
-        alert.id: _Past(alert.started_at, alert.fired_at, alert.ended_at, alert.state, alert.details)
+        alert.id: _Past(
+            alert.started_at, alert.fired_at, alert.ended_at, alert.state, alert.no_data_since, alert.details
+        )
         for alert in alerts
         if stored.get(alert.id)
     }
@@ -86,7 +88,7 @@ def merge(
         if known is None or any(stretch.start in new for stretch in episode.stretches):
             set_field(alert, "kind", rule.kind)
             set_field(alert, "severity", rule.severity)
-        _set_state(alert, episode, fine, past, now)
+        _set_state(alert, episode, kept_rule, past, now)
         details = _latest_details(episode, new, kept, past)
         set_field(alert, "details", _ended(details, alert, key, findings, kept_rule))
         for stretch in episode.stretches:
@@ -106,9 +108,29 @@ def merge(
             changes.deleted.append(alert)
             continue
         after.append(alert)
-        if alert.state == "firing":
-            alert.state, alert.resolved_at = "resolved", now
+        if alert.state in OPEN_STATES:
+            alert.state, alert.resolved_at, alert.no_data_since = "resolved", now, None
     return after, growing
+
+
+def follow_silence(alert: Alert, silent: Window, now: datetime) -> None:
+    """Change the state of an open alert whose metric has no value since its last window, or has one again that can't be judged.
+
+    Args:
+        silent: as in `Findings`.
+    """
+    if alert.state not in OPEN_STATES or silent.end <= alert.ended_at:
+        return
+    if silent.start == silent.end:
+        if alert.no_data_since and alert.no_data_since < silent.end:
+            alert.state, alert.no_data_since = "firing", None
+        return
+    since = max(silent.start, alert.ended_at)
+    set_field(alert, "no_data_since", min(since, alert.no_data_since or since))
+    if silent.end - alert.ended_at > MAX_GAP:
+        alert.state, alert.resolved_at = "ended_without_data", now
+    else:
+        set_field(alert, "state", "no_data")
 
 
 @dataclass(frozen=True)
@@ -119,6 +141,7 @@ class _Past:
     fired_at: datetime
     ended_at: datetime
     state: str
+    no_data_since: datetime | None
     details: Mapping[str, Any]
 
 
@@ -129,14 +152,27 @@ def _started_at(episode: Episode, new: Mapping[datetime, Breach], past: Collecti
     return same or episode.start - (rule.for_windows - 1) * rule.step
 
 
-def _set_state(alert: Alert, episode: Episode, fine: datetime | None, past: Mapping[str, _Past], now: datetime) -> None:
-    """Resolve an alert once a later window was judged that broke no rule; resume it when it gains a later window."""
+def _set_state(
+    alert: Alert, episode: Episode, kept_rule: Sequence[datetime], past: Mapping[str, _Past], now: datetime
+) -> None:
+    """Resolve an alert once a later window was judged that broke no rule; resume it when it gains a later window.
+
+    Otherwise, it has the state of the alert that had its last window.
+    """
     last = [past[owner] for owner in episode.owners if past[owner].ended_at == episode.end]
-    is_over = (fine is not None and fine >= episode.end) or any(owner.state == "resolved" for owner in last)
-    if is_over and alert.state != "resolved":
-        alert.state, alert.resolved_at = "resolved", now
-    elif not is_over and alert.state != "firing":
-        alert.state, alert.resolved_at = "firing", None
+    states = {owner.state for owner in last}
+    place = bisect_left(kept_rule, episode.end)
+    is_fine = place < len(kept_rule)
+    if "ended_without_data" in states:
+        # A window long after that kept the rule says nothing about the alert, which is over.
+        is_fine = is_fine and kept_rule[place] - episode.end <= MAX_GAP
+    ordered = ("resolved", "ended_without_data", "no_data")
+    state = "resolved" if is_fine else next((state for state in ordered if state in states), "firing")
+    if state != alert.state:
+        alert.state = state
+        alert.resolved_at = None if state in OPEN_STATES else now
+    silences = [owner.no_data_since for owner in last if owner.no_data_since]
+    set_field(alert, "no_data_since", None if state in ("firing", "resolved") else min(silences, default=None))
 
 
 def _latest_details(
@@ -163,7 +199,7 @@ def _ended(
 ) -> Mapping[str, Any]:
     """The numbers of the latest window and, once the alert is over, of the first one after it that kept the rule, if known."""
     numbers = {name: value for name, value in details.items() if name != "ending"}
-    if alert.state == "firing":
+    if alert.state != "resolved":
         return numbers
     place = bisect_left(kept_rule, alert.ended_at)
     at = kept_rule[place] if place < len(kept_rule) else None

@@ -7,20 +7,23 @@ from radar_assets.alerts.rules import Against, FrozenModel, Kind, Operator, Seve
 
 KIND = "alert"
 """Kind of the deliveries whose contents are notices."""
-Reason = Literal["fired", "still_firing", "recovered", "fired_and_recovered", "test"]
+Reason = Literal["fired", "still_firing", "no_data", "recovered", "fired_and_recovered", "ended_without_data", "test"]
 
 
 class Notice(FrozenModel):
     """One announcement of one alert, with everything that is said about it. Times are naive, UTC.
 
     Attributes:
-        reason: `fired_and_recovered` for an alert that was over when it was found; `test` for messages that try out a channel.
+        reason: `no_data` and `ended_without_data` for an alert whose metric has no value any more; `fired_and_recovered` for one that
+            was over when it was found; `test` for messages that try out a channel.
         project_id, project_name: empty for platform alerts.
+        timezone: IANA name of the project's time zone, whose local time decides what is compared.
         metric, metric_title, unit: None for platform alerts.
         window_start, window_end: the latest window that broke the rule.
         usual: lowest and highest value of the same hour and weekday in the four weeks before.
         ended_value, ended_baseline: value of the window that ended the alert, and the value that it is compared with; None while
             it lasts.
+        no_data_since: since when the metric has had no value; None if it has one.
         text: what happened, for platform alerts.
         check_url: the rule's check in the UI; None if RADAR_UI_URL is not set.
     """
@@ -33,6 +36,7 @@ class Notice(FrozenModel):
     severity: Severity
     project_id: str = ""
     project_name: str = ""
+    timezone: str = "UTC"
     subject: str = ""
     metric: str | None = None
     metric_title: str | None = None
@@ -50,12 +54,18 @@ class Notice(FrozenModel):
     usual: tuple[float, float] | None = None
     ended_value: float | None = None
     ended_baseline: float | None = None
+    no_data_since: datetime | None = None
     text: str = ""
     check_url: str | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether the alert has ended."""
+        return self.is_recovered or self.reason == "ended_without_data"
+
+    @property
+    def is_recovered(self) -> bool:
+        """Whether the alert has ended because a window kept the rule."""
         return self.reason in ("recovered", "fired_and_recovered")
 
 

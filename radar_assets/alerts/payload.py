@@ -19,7 +19,8 @@ class Alert(BaseModel):
 
     id: str = Field(description="Of the alert; the same in all messages about it.")
     reason: Reason = Field(
-        description="`fired_and_recovered` for an alert that was over when it was found, instead of one message for each; "
+        description="`no_data` once the metric has no value any more, and `ended_without_data` if that lasts for three days; "
+        "`fired_and_recovered` for an alert that was over when it was found, instead of one message for each; "
         "`test` for messages that try out the channel."
     )
     headline: str = Field(description="What happened, in one line for people.")
@@ -39,6 +40,9 @@ class Alert(BaseModel):
     window_start: AwareDatetime = Field(description="Start of the latest window that broke it.")
     window_end: AwareDatetime = Field(description="End of that window.")
     ended_at: AwareDatetime | None = Field(description="When it ended; null while it lasts.")
+    no_data_since: AwareDatetime | None = Field(
+        description="Since when the metric has had no value; null if it has one."
+    )
     value: float | None = Field(description="Of the latest window that broke the rule; null if it had none.")
     operator: Operator
     against: Against = Field(
@@ -79,6 +83,7 @@ class Alert(BaseModel):
             window_start=_utc(notice.window_start),
             window_end=_utc(notice.window_end),
             ended_at=_utc(notice.ended_at) if notice.ended_at else None,
+            no_data_since=_utc(notice.no_data_since) if notice.no_data_since else None,
             value=notice.value,
             operator=notice.operator,
             against=notice.against,
@@ -108,8 +113,10 @@ class AlertBody(Body):
     type: Literal[
         "alert.fired",
         "alert.still_firing",
+        "alert.no_data",
         "alert.recovered",
         "alert.fired_and_recovered",
+        "alert.ended_without_data",
         "alert.test",
         "alerts.digest",
     ]  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from radar_assets.alerts.rendering import thread_id
 from radar_assets.store.database import Store, find_by_id
 from radar_assets.store.dialects import insert, lock
-from radar_assets.store.models import Alert, AlertBreach, AlertHour, Delivery
+from radar_assets.store.models import OPEN_STATES, Alert, AlertBreach, AlertHour, Delivery, WaitingWindow
 from radar_assets.windows import Window
 
 LOCK_KEY = 0x414C455254
@@ -55,10 +55,10 @@ def find_alert(session: Session, alert_id: str) -> Alert:
 
 
 def list_alerts(store: Store, *, with_ended: bool, project_id: str | None = None, limit: int = 50) -> list[Alert]:
-    """Alerts, the latest first: those that are firing, or all."""
+    """Alerts, the latest first: those that have not ended, or all."""
     query = sa.select(Alert).order_by(Alert.started_at.desc(), Alert.id).limit(limit)
     if not with_ended:
-        query = query.where(Alert.state == "firing")
+        query = query.where(Alert.state.in_(OPEN_STATES))
     if project_id is not None:
         query = query.where(Alert.project_id == project_id)
     with store.session(read_only=True) as session:
@@ -80,22 +80,43 @@ def describe(store: Store, alert_id: str) -> tuple[Alert, list[AlertBreach], lis
 
 
 def firing_subjects(store: Store, rule: str) -> list[str]:
-    """Subjects of the platform alerts of a rule that are firing."""
+    """Subjects of the open platform alerts of a rule."""
     with store.session(read_only=True) as session:
         return sorted(
             session.scalars(
-                sa.select(Alert.subject).where(Alert.rule == rule, Alert.project_id == "", Alert.state == "firing")
+                sa.select(Alert.subject).where(Alert.rule == rule, Alert.project_id == "", Alert.state.in_(OPEN_STATES))
             )
         )
 
 
 def firing_projects(store: Store) -> list[tuple[str, str]]:
-    """Rules and project ids of the firing alerts of projects."""
+    """Rules and project ids of the open alerts of projects."""
     with store.session(read_only=True) as session:
         query = (
-            sa.select(Alert.rule, Alert.project_id).where(Alert.state == "firing", Alert.project_id != "").distinct()
+            sa.select(Alert.rule, Alert.project_id)
+            .where(Alert.state.in_(OPEN_STATES), Alert.project_id != "")
+            .distinct()
         )
         return [(rule, project) for rule, project in session.execute(query)]
+
+
+def waiting_windows(store: Store) -> list[datetime]:
+    """Starts of the five-minute windows that could not be judged yet."""
+    with store.session(read_only=True) as session:
+        return list(session.scalars(sa.select(WaitingWindow.start).order_by(WaitingWindow.start)))
+
+
+def wait_for(store: Store, starts: Collection[datetime], known: Collection[datetime]) -> None:
+    """Replace the known waiting windows by these."""
+    gone, new = sorted(set(known).difference(starts)), sorted(set(starts).difference(known))
+    if not gone and not new:
+        return
+    with store.session() as session:
+        if gone:
+            session.execute(sa.delete(WaitingWindow).where(WaitingWindow.start.in_(gone)))
+        if new:
+            statement = insert(session, WaitingWindow).on_conflict_do_nothing(index_elements=["start"])
+            session.execute(statement, [{"start": start} for start in new])
 
 
 def mark(session: Session, moments: Collection[datetime]) -> None:

@@ -121,14 +121,16 @@ def _item(notice: Notice) -> Item:
 
 
 def _is_good(notice: Notice) -> bool:
-    return notice.is_over or notice.reason == "test"
+    return notice.is_recovered or notice.reason == "test"
 
 
 def _digest_headline(notices: Sequence[Notice]) -> str:
     counts = Counter(notice.severity for notice in notices if not notice.is_over)
-    over = sum(notice.is_over for notice in notices)
+    over = sum(notice.is_recovered for notice in notices)
+    silent = sum(notice.reason == "ended_without_data" for notice in notices)
     parts = [f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity]]
     parts += [f"{over} recovered"] if over else []
+    parts += [f"{silent} ended without data"] if silent else []
     projects = sorted({line(project(notice), 30) for notice in notices if notice.project_id})
     where = f" in {', '.join(projects[:3])}" if projects else ""
     more = f" and {len(projects) - 3} more" if len(projects) > 3 else ""

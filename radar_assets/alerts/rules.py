@@ -105,13 +105,6 @@ class FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def lag_of(operator: Operator, against: Against, window: WindowName) -> timedelta:
-    """How far before a window the one lies that it is compared with; zero without one."""
-    if operator != "change_pct":
-        return timedelta(0)
-    return WINDOWS[window] if against == "previous" else timedelta(days=7)
-
-
 class QuietHours(FrozenModel):
     """Hours in which only critical alerts are announced. Others are announced at the end of the hours if they last.
 
@@ -162,7 +155,8 @@ class Rule(FrozenModel):
         threshold: the number to compare with.
         against: for `change_pct`, the previous window or the same one a week before. If three of the last four weeks are
             known, the change from their median has to be as large too, so that an outage a week ago doesn't distort today.
-        minimum: for `change_pct`, the least value of the compared window; smaller values are not judged.
+        minimum: for `change_pct`, the least value of the compared window; smaller values are not judged. A rise from 0 to more than
+            the minimum fires, whatever the threshold.
         severity: `high` and `critical` fail the check, `low` and `medium` warn.
         for_windows: how many windows in a row have to break the rule (`for` in the file).
         renotify_every: repeat the message at this interval while the alert lasts. Off by default.
@@ -198,11 +192,6 @@ class Rule(FrozenModel):
     def step(self) -> timedelta:
         """Length of the windows."""
         return WINDOWS[self.window]
-
-    @property
-    def lag(self) -> timedelta:
-        """How far before a window the one lies that it is compared with; zero without one."""
-        return lag_of(self.operator, self.against, self.window)
 
     def judges(self, project_id: str) -> bool:
         """Whether the rule applies to a project."""

@@ -25,7 +25,7 @@ ALERTS = Table(
         Column("windows", "long", "Windows from the first to the last.", nullable=False, unit="windows"),
         Column("value", "double", "Value of the last window, in the metric's unit; null if there was none."),
         Column("threshold", "double", "Threshold that the value was compared with.", nullable=False),
-        Column("state", "string", "`firing` or `resolved`.", nullable=False),
+        Column("state", "string", "`firing`, `no_data`, `resolved` or `ended_without_data`.", nullable=False),
         Column("announced_at", "timestamp", "When it was first announced; null if it was only recorded."),
         Column("acknowledged_at", "timestamp", "When it was acknowledged."),
         Column("acknowledged_by", "string", "Who acknowledged it."),

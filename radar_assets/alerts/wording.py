@@ -35,9 +35,15 @@ class Words:
 _STATES: dict[Reason, str] = {
     "fired": "Firing",
     "still_firing": "Still firing",
+    "no_data": "No data",
     "recovered": "Recovered",
     "fired_and_recovered": "Over",
+    "ended_without_data": "Ended without data",
     "test": "Test",
+}
+_SILENCES: dict[Reason, str] = {
+    "no_data": "no data since",
+    "ended_without_data": "ended, no data since",
 }
 _RELATIONS: dict[Operator, str] = {
     "gt": "above",
@@ -132,6 +138,8 @@ def headline(notice: Notice) -> str:
         return "This is how alerts arrive here; nothing is wrong"
     if notice.metric is None:
         happened = line(notice.text) or line(notice.subject) or notice.rule
+        if notice.reason in _SILENCES:
+            return f"{happened} ({_SILENCES[notice.reason]} {_silent_since(notice)})"
         return f"{happened} (over)" if notice.is_over else happened
     metric = line(notice.metric_title or notice.metric, _MAX_NAME)
     return _placed(project(notice), _happened(notice, metric))
@@ -149,12 +157,21 @@ def _happened(notice: Notice, metric: str) -> str:
         return (
             f"{amount(notice.ended_value, metric, notice.unit)}, {broken}{_parenthesis(notice, notice.ended_baseline)}"
         )
+    if notice.reason in _SILENCES:
+        return f"{_measured(notice, metric)}; {_SILENCES[notice.reason]} {_silent_since(notice)}"
+    return _measured(notice, metric)
+
+
+def _measured(notice: Notice, metric: str) -> str:
+    """The latest value that broke the rule, with what it is compared with."""
     if notice.value is None:
         return f"no value for {_lowered(metric)}"
     value, change = amount(notice.value, metric, notice.unit), _change(notice)
     if notice.operator == "change_pct" and change is not None:
         moved = f"{'down' if change < 0 else 'up'} {_decimals(abs(change))}%"
         return f"{value}, {moved} on {_COMPARED[notice.against, notice.window]}{_parenthesis(notice, notice.baseline)}"
+    if notice.operator == "change_pct" and notice.baseline == 0:
+        return f"{value}, up from 0 {_COMPARED[notice.against, notice.window]}"
     return f"{value}, {limit(notice)}"
 
 
@@ -211,6 +228,8 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
         facts.append(("Lasted", span((notice.ended_at or notice.window_end) - notice.started_at)))
     else:
         facts.append(("When" if notice.is_over else "Since", since(notice)))
+    if notice.no_data_since is not None:
+        facts.append(("No data since", moment(notice.no_data_since)))
     if notice.metric is not None:
         if notice.window == "1d":
             latest = f"{notice.window_start:%a} {notice.window_start.day} {notice.window_start:%b %Y} (UTC)"
@@ -307,6 +326,14 @@ def _stretch(notice: Notice) -> str:
     if start.date() == end.date():
         return f"on {_date(start)} from {start:%H:%M} to {end:%H:%M}"
     return f"from {_date(start)}, {start:%H:%M} to {_date(end)}, {end:%H:%M}"
+
+
+def _silent_since(notice: Notice) -> str:
+    """Since when a metric has had no value, for a sentence."""
+    at = notice.no_data_since or notice.ended_at or notice.window_end
+    if notice.window == "1d":
+        return _date(at)
+    return f"{at:%H:%M}" if at.date() == notice.started_at.date() else f"{_date(at)}, {at:%H:%M}"
 
 
 def _date(at: datetime) -> str:

@@ -26,13 +26,18 @@ _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "d
 _STATES = {"dead": "red", "pending": "yellow", "delivered": "green", "dropped": "dim", "suppressed": "dim"}
 _STATE_COLUMN = Column("state", style=lambda state: _STATES.get(state, ""))
 SHORT_ID = 8
-_ALERT_DATA = ("kind", "project_id", "subject", "state", "ended_at", "resolved_at", "acknowledged_by", "snoozed_until")
+ENDED = {"resolved": "resolved", "ended_without_data": "ended without data"}
+"""States of alerts that have ended, in words."""
+_ALERT_DATA = (
+    *("kind", "project_id", "subject", "state", "ended_at", "no_data_since", "resolved_at"),
+    *("acknowledged_by", "snoozed_until"),
+)
 """Fields of an alert that only CSV and JSON have."""
 
 
 @alerts_app.command(name="list")
 def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 50, format: Format = "table") -> None:
-    """List firing alerts, the latest first.
+    """List alerts that have not ended, the latest first.
 
     Parameters
     ----------
@@ -111,7 +116,7 @@ def show(alert: str, /) -> None:
 def _in_words(store: "Store", alert: "Alert") -> tuple[str, str, list[tuple[str, str]]]:
     """Headline, description and facts of an alert, in the words of messages about it."""
     from radar_assets.access.projects import list_projects
-    from radar_assets.alerts.announcements import Context, notice_of
+    from radar_assets.alerts.announcements import REASONS, Context, notice_of
     from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
     from radar_assets.alerts.wording import describe, moment
@@ -130,16 +135,18 @@ def _in_words(store: "Store", alert: "Alert") -> tuple[str, str, list[tuple[str,
             ("Rule", f"{alert.rule}; it was removed"),
         ]
         return f"{alert.rule} of {alert.project_id}" if alert.project_id else alert.rule, text, [*facts, announced]
+    projects = list_projects(store)
     context = Context(
         now=utc_now(),
         max_age=timedelta(hours=settings.alert_max_age_h),
         throttle_per_hour=settings.alert_throttle_per_hour,
         ui_url=settings.ui_url or find_ui(settings),
         metrics={metric.name: metric for metric in registry(load_metrics(settings.config_file))},
-        project_names={project.id: project.name for project in list_projects(store)},
+        project_names={project.id: project.name for project in projects},
         asset=asset_of(rule),
+        zones={project.id: project.timezone for project in projects},
     )
-    words = describe(notice_of(alert, rule, "recovered" if alert.state == "resolved" else "fired", context))
+    words = describe(notice_of(alert, rule, REASONS[alert.state], context))
     links = [("Link", words.link)] if words.link else []
     return words.headline, words.description, [*words.facts, announced, *links]
 
@@ -268,9 +275,10 @@ def drop(delivery: str, /) -> None:
 
 
 def _state(alert: "Alert", now: datetime) -> str:
-    if alert.state == "resolved":
-        return f"resolved {alert.resolved_at:%Y-%m-%d %H:%M}" if alert.resolved_at else "resolved"
-    by_people = [f"acknowledged by {alert.acknowledged_by}"] if alert.acknowledged_by else []
+    if alert.state in ENDED:
+        return f"{ENDED[alert.state]} {alert.resolved_at:%Y-%m-%d %H:%M}" if alert.resolved_at else ENDED[alert.state]
+    parts = [f"no data since {alert.no_data_since:%Y-%m-%d %H:%M}"] if alert.no_data_since else []
+    parts += [f"acknowledged by {alert.acknowledged_by}"] if alert.acknowledged_by else []
     if alert.snoozed_until and alert.snoozed_until > now:
-        by_people.append(f"snoozed, {age(alert.snoozed_until - now)} left")
-    return "; ".join(by_people) or "firing"
+        parts.append(f"snoozed, {age(alert.snoozed_until - now)} left")
+    return "; ".join(parts) or "firing"

@@ -107,14 +107,14 @@ class Happenings:
         """A line for each alert that has fired or ended."""
         import sqlalchemy as sa
 
-        from radar_assets.store.models import Alert, Project
+        from radar_assets.store.models import OPEN_STATES, Alert, Project
 
         columns = Alert.id, Alert.rule, Alert.project_id, Project.name, Alert.subject, Alert.state, Alert.updated_at
         query = sa.select(*columns).outerjoin(Project, Project.id == Alert.project_id).order_by(Alert.updated_at)
         is_first = self._alerts is None
         known = self._alerts = self._alerts or {}
         if is_first:
-            query = query.where(sa.or_(Alert.state == "firing", Alert.updated_at >= self._alerts_since))
+            query = query.where(sa.or_(Alert.state.in_(OPEN_STATES), Alert.updated_at >= self._alerts_since))
         else:
             query = query.where(Alert.updated_at >= self._alerts_since)
         with store.session(read_only=True) as session:
@@ -125,8 +125,7 @@ class Happenings:
             if updated_at < self._alerts_since or state == before:
                 continue
             self._alerts_since = max(self._alerts_since, updated_at)
-            what = "fired" if state == "firing" else "recovered" if before else "fired and recovered"
-            lines.append(f"{rule} {what}: {name or project_id or subject}")
+            lines.append(f"{rule} {_change(before, state)}: {name or project_id or subject}")
         yield from lines[:MAX_LINES]
         if len(lines) > MAX_LINES:
             yield f"and {len(lines) - MAX_LINES:,} more alerts changed (radar alerts list --all)"
@@ -146,3 +145,14 @@ class Happenings:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _change(before: str | None, state: str) -> str:
+    """What happened to an alert whose state changed."""
+    if state == "firing":
+        return "has data again and is firing" if before == "no_data" else "fired"
+    if state == "no_data":
+        return "has no data"
+    if state == "ended_without_data":
+        return "ended without data"
+    return "recovered" if before else "fired and recovered"

@@ -108,8 +108,10 @@ def test(
     format
         Output format.
     """
-    from radar_assets.alerts.evaluation import evaluate, settling_time
+    from radar_assets.access.projects import list_projects
+    from radar_assets.alerts.evaluation import evaluate
     from radar_assets.alerts.rules import parse_span
+    from radar_assets.alerts.settling import settling_time
     from radar_assets.cli.metrics import missing_note
     from radar_assets.config import load_config
     from radar_assets.lakehouse.files import EPOCH
@@ -129,6 +131,7 @@ def test(
     if rule.watch:
         raise UnknownRuleError(f"{name} watches Radar itself, which has no past data to test on")
     lakehouse, now = open_lakehouse(settings), utc_now()
+    zones = {project.id: project.timezone for project in list_projects(open_projects())}
     breaches: list[Breach] = []
     judged: set[tuple[str, datetime]] = set()
     windows = unsettled = 0
@@ -136,9 +139,8 @@ def test(
     while begin < now:
         # Parts start where windows start, so that each window is evaluated in one part, with the windows it depends on.
         end = min(now, begin + MAX_WINDOWS * rule.step)
-        (judgement,) = evaluate(
-            lakehouse, [rule], registry(config.metrics), Window(begin, end), min(now, end + settling_time(lakehouse))
-        )
+        until = min(now, end + settling_time(lakehouse))
+        (judgement,) = evaluate(lakehouse, [rule], registry(config.metrics), Window(begin, end), until, zones=zones)
         inside = {window.start for window in judgement.asked if begin <= window.start < end}
         judged |= {
             (project, window.start) for (project, _), windows in judgement.findings.judged.items() for window in windows

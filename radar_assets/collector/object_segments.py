@@ -4,7 +4,7 @@ import uuid
 from contextlib import suppress
 from datetime import datetime
 
-from radar_assets.events.landing import segment_path
+from radar_assets.events.landing import COLLECTED, segment_path
 from radar_assets.object_store import ObjectPath
 
 PATIENCE_S = 10.0
@@ -23,7 +23,7 @@ class ObjectSegments:
         Raises:
             OSError: the store is unavailable or refuses. If the request arrived all the same, the lines may appear.
         """
-        path = segment_path(self._landing, hour, f"collector-{uuid.uuid4().hex}")
+        path = segment_path(self._landing, hour, f"{COLLECTED}{uuid.uuid4().hex}")
         # The name is unique, so this is the same segment, uploaded by an attempt whose response was lost.
         with suppress(FileExistsError):
             path.put_new(lines, PATIENCE_S)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from radar_assets.durability import sync_folder
-from radar_assets.events.landing import publish
+from radar_assets.events.landing import COLLECTED, publish
 from radar_assets.events.local_zone import is_file, is_folder, share
 
 FOLDER = ".open"
@@ -192,7 +192,7 @@ def _recover(landing: Path, segment: OpenFile) -> None:
 def _create_locked(folder: Path, hour: datetime) -> int:
     """Create a file and lock it, before a concurrent recovery does. Returns its handle."""
     while True:
-        path = folder / f"{hour:{_HOUR}}_collector-{uuid.uuid4().hex}.open"
+        path = folder / f"{hour:{_HOUR}}_{COLLECTED}{uuid.uuid4().hex}.open"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
         if _lock(handle, path):
             return handle

@@ -27,6 +27,8 @@ Landing = Path | ObjectPath
 _Place = TypeVar("_Place", Path, ObjectPath)
 Compression = Literal["gz", "zst"]
 
+COLLECTED = "collector-"
+"""Beginning of the names of the collector's segments, whose lines were received just before the segment was closed."""
 CHUNK_BYTES = 8 * 2**20
 _DAY, _HOUR = "dt=%Y-%m-%d", "hr=%H"
 _NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+@-]{0,199}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,11 +38,16 @@ def window(hour: int) -> Window:
 def judged(
     by: Rule, values: Mapping[int, float | None], project: str = "shop", breaching: Iterable[int] | None = None
 ) -> Findings:
-    """The findings of judging these hours, given their values. Values above the rule's threshold break it.
+    """The findings of judging these hours, given their values. Values above the rule's threshold break it; None is no value.
 
     Hours between them were requested too, but have too little data.
     """
-    over = [hour for hour, value in values.items() if value is not None and value > (by.threshold or 0)]
+    asked = [window(hour) for hour in range(min(values, default=0), max(values, default=-1) + 1)]
+    end = max(values, default=-1) + 1
+    without = takewhile(lambda hour: values[hour] is None, sorted(values, reverse=True))
+    silent = {(project, ""): Window(at(min(without, default=end)), at(end))} if values else {}
+    values = {hour: value for hour, value in values.items() if value is not None}
+    over = [hour for hour, value in values.items() if value > (by.threshold or 0)]
     return Findings(
         by,
         {(project, ""): [window(hour) for hour in sorted(values)]},
@@ -49,8 +55,9 @@ def judged(
             Breach(project, window(hour), at(hour - by.for_windows + 1), values[hour], by.threshold or 0)
             for hour in sorted(over if breaching is None else breaching)
         ],
-        [window(hour) for hour in range(min(values, default=0), max(values, default=-1) + 1)],
-        {(project, at(hour)): Kept(value) for hour, value in values.items() if value is not None and hour not in over},
+        asked,
+        {(project, at(hour)): Kept(value) for hour, value in values.items() if hour not in over},
+        silent,
     )
 
 

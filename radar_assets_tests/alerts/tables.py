@@ -75,11 +75,12 @@ def judge(
     span: Window | None = None,
     now: datetime | None = None,
     metrics: Sequence[Metric] = registry(),
+    **options: Any,
 ) -> list[Judgement]:
     """Judge rules over a span: by default the window at noon, five minutes after its end."""
     step = WINDOWS[rules[0].window]
     span = span or (Window(MONDAY, MONDAY + DAY) if step == DAY else Window(NOON, NOON + step))
-    return evaluate(lakehouse, rules, metrics, span, now or span.end + timedelta(minutes=5))
+    return evaluate(lakehouse, rules, metrics, span, now or span.end + timedelta(minutes=5), **options)
 
 
 def broken(judgement: Judgement) -> dict[str, list[datetime]]:

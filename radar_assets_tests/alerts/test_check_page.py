@@ -11,7 +11,7 @@ from radar_assets.metrics.registry import registry
 from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import Window
-from radar_assets_tests.alerts.records import rule
+from radar_assets_tests.alerts.records import context, rule
 from radar_assets_tests.alerts.tables import NOON, fill, series
 from radar_assets_tests.messaging.channels.servers import notice
 
@@ -58,7 +58,7 @@ def test_the_page_opens_with_what_happened_and_the_week(settings: Settings) -> N
     (judgement,) = evaluate(lakehouse, [above], registry(), span, span.end + timedelta(minutes=5))
     verdict = verdict_of(judgement, span, is_latest=True)
     by_name = {metric.name: metric for metric in registry()}
-    text = describe_result(lakehouse, above, verdict.decisive, verdict.trend, by_name, {"shop": "The Shop"})
+    text = describe_result(lakehouse, above, verdict.decisive, verdict.trend, by_name, context(NOON))
     sentence, fence, chart = text.partition("\n\n```\n")
     assert sentence == "The Shop\\: 90 page views, above 60"
     assert "60 ┼╌" in chart and "90 │" in chart

@@ -11,6 +11,7 @@ import time_machine
 from markdown_it import MarkdownIt
 
 from radar_assets.alerts.checks import check_key
+from radar_assets.alerts.records import waiting_windows
 from radar_assets.alerts.rules import Rule
 from radar_assets.config import Config, apply_config
 from radar_assets.settings import Settings
@@ -158,6 +159,23 @@ def test_five_minute_windows_are_judged_from_events(platform: Platform) -> None:
     found = monitor(platform, NOON + timedelta(minutes=11))["many_page_views"]
     assert not found.passed
     assert alerts(platform) == [("many_page_views", NOON, NOON + timedelta(minutes=10), "firing")]
+
+
+def test_five_minutes_are_judged_late_once_their_file_is_loaded(platform: Platform) -> None:
+    apply(platform, {**MANY, "window": "5m", "threshold": 2, "name": "five"})
+    with at(NOON + timedelta(minutes=55)):
+        land(platform, NOON - HOUR, 1)
+        platform.land(NOON, [event(f"{number}", NOON + timedelta(minutes=number)) for number in range(10)], "hour")
+    shown = monitor(platform, NOON + timedelta(minutes=61))["five"].metadata
+    assert shown["not_judged"].value == 12
+    monitor(platform, NOON + timedelta(minutes=126))
+    assert alerts(platform) == []
+    with at(NOON + timedelta(minutes=127)):
+        (request,) = platform.tick("landing_sensor")
+        run(platform, "hourly_job", request)
+    monitor(platform, NOON + timedelta(minutes=131))
+    assert alerts(platform) == [("five", NOON, NOON + timedelta(minutes=10), "resolved")]
+    assert waiting_windows(platform.store) == []
 
 
 def test_a_window_waits_until_landed_segments_are_loaded(platform: Platform) -> None:

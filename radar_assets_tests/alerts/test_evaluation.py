@@ -70,8 +70,8 @@ def test_a_change_below_the_minimum_is_not_judged_unless_the_verdict_is_certain(
     assert broken(found) == {"enough": [NOON]}
     assert judged(found) == {"enough": [NOON], "back": [NOON]}
     (found,) = judge(lakehouse, rule(operator="change_pct", threshold=50, minimum=10))
-    assert broken(found) == {}
-    assert set(judged(found)) == {"enough", "small", "still gone"}
+    assert broken(found) == {"back": [NOON]}, "from 0 to more than the minimum"
+    assert set(judged(found)) == {"enough", "small", "still gone", "back"}
 
 
 @pytest.mark.parametrize(("threshold", "a_week_ago"), [(-60, 900), (60, 10)])

@@ -21,6 +21,7 @@ from radar_assets.metrics.registry import Metric, registry
 from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import HOUR, Window
+from radar_assets_tests.alerts.records import context
 from radar_assets_tests.alerts.tables import NOON, broken, fill, judged, rule, series
 from radar_assets_tests.metrics.relations import engine, event, relation
 
@@ -90,7 +91,9 @@ def test_hostile_names_of_rules_projects_and_metrics_have_no_effect(settings: Se
     for judgement in found[:3]:
         verdict = verdict_of(judgement, span, is_latest=True)
         by_name = {metric.name: metric for metric in metrics}
-        text = describe_result(lakehouse, judgement.findings.rule, verdict.decisive, verdict.trend, by_name, {})
+        text = describe_result(
+            lakehouse, judgement.findings.rule, verdict.decisive, verdict.trend, by_name, context(NOON)
+        )
         assert not re.search(r"(?<!\\)[<`!]", text.split("\n\n```")[0]), "names are escaped"
     assert not file.exists()
     rows = lakehouse.engine.query(SqlModel("q", "select count(*) as n from rules"), {"rules": relation(EVENTS, [])})

@@ -167,13 +167,54 @@ def test_a_project_that_was_not_judged_is_unchanged(store: Store) -> None:
     assert [(alert.project_id, alert.state) for alert in alerts(store)] == [("blog", "firing"), ("shop", "firing")]
 
 
-def test_the_alert_of_a_project_without_data_ends_after_four_weeks_without_announcement(store: Store) -> None:
+def test_an_alert_that_nothing_has_judged_for_four_weeks_ends_without_data(store: Store) -> None:
     note(store, ERRORS, {8: 50}, at(9))
-    for days, state in ((28, "firing"), (29, "resolved")):
+    for days, state in ((28, "firing"), (29, "ended_without_data")):
         record(store, judged(ERRORS, {24 * days: 1}, "blog"), context(at(24 * days + 9)))
         assert [alert.state for alert in alerts(store)] == [state]
     note(store, ERRORS, {24 * 29 + 8: 1}, at(24 * 29 + 9))
+    assert [alert.state for alert in alerts(store)] == ["ended_without_data"]
+    assert announced(store) == [("fired", 8), ("ended_without_data", 8)]
+
+
+def test_late_windows_decide_what_became_of_an_alert_without_data(store: Store) -> None:
+    for late, state in ((1, "resolved"), (50, "firing")):
+        by = rule(name=f"{state}_late")
+        note(store, by, {8: 50, **dict.fromkeys(range(9, 81))}, at(81))
+        assert [alert.state for alert in alerts(store) if alert.rule == by.name] == ["no_data"]
+        note(store, by, dict.fromkeys(range(60, 82)), at(82))
+        (ended,) = (alert for alert in alerts(store) if alert.rule == by.name)
+        assert (ended.state, ended.no_data_since) == ("ended_without_data", at(9))
+        note(store, by, {79: late}, at(82.5))
+        (again,) = (alert for alert in alerts(store) if alert.rule == by.name)
+        assert (again.id, again.state, again.no_data_since) == (ended.id, state, None)
+    # Days later, it is another matter, whatever it is.
+    by = rule(name="long_after")
+    note(store, by, {8: 50, **dict.fromkeys(range(9, 82))}, at(82))
+    note(store, by, {90: 1, 91: 50}, at(92))
+    assert [alert.state for alert in alerts(store) if alert.rule == by.name] == ["ended_without_data", "firing"]
+
+
+def test_reminders_are_about_the_present(store: Store) -> None:
+    """The hours after the last one that broke the rule could not be judged."""
+    again = rule(renotify_every="PT1H")
+    note(store, again, {8: 50}, at(9))
+    note(store, again, {}, at(11))
+    note(store, again, {}, at(11.1))
+    assert announced(store) == [("fired", 8), ("still_firing", 8)]
+
+
+def test_a_retired_or_snoozed_alert_without_data(store: Store) -> None:
+    note(store, ERRORS, {8: 50}, at(9))
+    snooze(store, alerts(store)[0].id, at(12), at(9.5))
+    note(store, ERRORS, {9: None}, at(10))
     assert announced(store) == [("fired", 8)]
+    note(store, ERRORS, {9: None, 10: None, 11: None}, at(12))
+    assert announced(store) == [("fired", 8), ("no_data", 8)]
+    assert deliveries(store)[1].contents[0]["no_data_since"] == at(9).isoformat()
+    assert retire(store, [], at(13)) == 1
+    (alert,) = alerts(store)
+    assert (alert.state, alert.no_data_since) == ("resolved", None)
 
 
 def test_quiet_hours_hold_back_all_but_critical_alerts_until_they_end(store: Store) -> None:

@@ -50,6 +50,10 @@ def check_announced_once(store: Store) -> None:
         ]
         assert len({start for start, _ in fired}) == len(fired)
         assert len({alert for _, alert in fired}) == len(fired)
+        silent = [
+            notice["alert_id"] for row in deliveries(store) for notice in row.contents if notice["reason"] == "no_data"
+        ]
+        assert len(set(silent)) == len(silent)
     keys = [(row.channel, row.dedupe_key) for row in deliveries(store)]
     assert len(set(keys)) == len(keys)
 
@@ -70,10 +74,12 @@ batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_s
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    values=st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=HOURS),
+    values=st.dictionaries(hours, st.sampled_from([1, 50, None]), min_size=1, max_size=HOURS),
     order=batches,
     gaps=st.lists(st.integers(0, 30), min_size=12, max_size=12),
 )
+@example(values={9: None, 11: None, 0: 50, 4: 1, 10: 50, 7: None}, order=[{8, 9, 6, 0}], gaps=[0] * 12)
+@example(values={3: 50, 4: None, 5: 50, 6: None}, order=[{6}, {3, 4}, {5, 6}], gaps=[5] * 12)
 @example(
     # An alert loses its only window to one that was announced earlier, and keeps the start.
     values={3: 50, 4: 50, 5: 50},
@@ -86,7 +92,7 @@ batches = st.lists(st.sets(hours, min_size=1, max_size=HOURS), min_size=1, max_s
     gaps=[0] * 12,
 )
 def test_the_same_values_in_any_order_and_batching_give_the_same_episodes(
-    shared: Store, values: dict[int, int], order: list[set[int]], gaps: list[int]
+    shared: Store, values: dict[int, int | None], order: list[set[int]], gaps: list[int]
 ) -> None:
     clear(shared)
     by = rule(renotify_every="PT1H")
@@ -98,35 +104,45 @@ def test_the_same_values_in_any_order_and_batching_give_the_same_episodes(
         note(shared, by, {hour: values[hour]}, now, throttle_per_hour=1000)
     note(shared, by, values, now, throttle_per_hour=1000)
     found = [breaches(shared, alert) for alert in alerts(shared)]
-    assert [hours for hours in found if hours] == expected(values)
+    known = {hour: value for hour, value in values.items() if value is not None}
+    assert [hours for hours in found if hours] == expected(known)
     for alert in alerts(shared):
         if had := breaches(shared, alert):
             assert (alert.fired_at, alert.ended_at) == (at(had[0]), at(had[-1] + 1))
             assert alert.started_at == alert.fired_at
-            over = any(hour > had[-1] for hour, value in values.items() if value <= 10)
-            assert alert.state == ("resolved" if over else "firing")
+            over = any(hour > had[-1] for hour, value in known.items() if value <= 10)
+            silent = any(hour > had[-1] for hour in values)
+            assert alert.state == ("resolved" if over else "no_data" if silent else "firing")
+            assert (alert.no_data_since is None) is (alert.state != "no_data")
     check_announced_once(shared)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    steps=st.lists(st.dictionaries(hours, st.sampled_from([1, 50]), min_size=1, max_size=6), min_size=1, max_size=15)
+    steps=st.lists(
+        st.dictionaries(hours, st.sampled_from([1, 50, None]), min_size=1, max_size=6), min_size=1, max_size=15
+    )
 )
 @example(
     # An hour was announced by an alert that no longer contains it and that the judgement does not affect.
     steps=[*BEFORE, {4: 50, 0: 1, 3: 1}, *AFTER],
 )
 @example(
+    # The alert that has announced an hour is not affected by the judgement that could announce it again.
+    steps=[{0: 1, 1: 50, 8: 50}, {0: 1, 8: 1}, {8: 50}, {0: None}],
+)
+@example(
     # Two alerts are shifted to just after the same start.
     steps=[*BEFORE, {4: 50, 0: 1, 3: 50, 8: 1}, *AFTER],
 )
 def test_repeatedly_changed_values_end_like_the_last_ones_and_are_announced_once(
-    shared: Store, steps: list[dict[int, int]]
+    shared: Store, steps: list[dict[int, int | None]]
 ) -> None:
     clear(shared)
     last: dict[int, int] = {}
     for index, step in enumerate(steps):
-        last |= step
+        # A value that is gone says nothing, so the earlier verdict stays.
+        last |= {hour: value for hour, value in step.items() if value is not None}
         for project in PROJECTS:
             record(shared, judged(rule(), step, project), context(at(HOURS + index / 4), throttle_per_hour=1000))
         check_announced_once(shared)

@@ -86,6 +86,30 @@ def test_numbers_are_formatted_by_unit(value: float | None, unit: str | None, sh
         ),
         (VISITORS, "Pico Games: 0 visitors, down 100% on last week (47)"),
         (
+            {**VISITORS, "threshold": 200, "value": 5000, "baseline": 0},
+            "Pico Games: 5,000 visitors, up from 0 last week",
+        ),
+        (
+            {**VISITORS, "threshold": 200, "value": 1, "baseline": 0, "against": "previous"},
+            "Pico Games: 1 visitor, up from 0 the hour before",
+        ),
+        (
+            {"reason": "no_data", "no_data_since": NOON + timedelta(hours=3)},
+            "Shop: error rate 12.4%, above 5%; no data since 15:00",
+        ),
+        (
+            {"reason": "ended_without_data", "no_data_since": NOON + timedelta(hours=13), "ended_at": NOON},
+            "Shop: error rate 12.4%, above 5%; ended, no data since Wed 13 May, 01:00",
+        ),
+        (
+            {**VISITORS, "reason": "no_data", "window": "1d", "no_data_since": NOON + timedelta(hours=12)},
+            "Pico Games: 0 visitors, down 100% on last week (47); no data since Wed 13 May",
+        ),
+        (
+            {"metric": None, "project_id": "", "text": "A run failed", "reason": "ended_without_data"},
+            "A run failed (ended, no data since 15:00)",
+        ),
+        (
             {**VISITORS, "against": "previous", "window": "1d"},
             "Pico Games: 0 visitors, down 100% on the day before (47)",
         ),
@@ -222,6 +246,18 @@ def test_a_recovery_says_how_long_the_alert_lasted() -> None:
     assert "When: Tue 12 May 2026, 12:00 UTC to 15:00 UTC (3 h)" in said
     assert "snooze" not in said
     assert message(over).subject == "[recovered] Shop: error rate 2%, no longer above 5%"
+
+
+def test_a_message_about_missing_data_says_since_when_and_is_not_good_news() -> None:
+    since = NOON + timedelta(hours=3)
+    silent = message(notice(reason="no_data", no_data_since=since))
+    assert silent.subject == "[no data] Shop: error rate 12.4%, above 5%; no data since 15:00"
+    assert "No data since: Tue 12 May 2026, 15:00 UTC" in plain_text(silent)
+    assert "radar alerts snooze" in plain_text(silent)
+    over = notice(reason="ended_without_data", no_data_since=since, ended_at=since)
+    assert (silent.is_good, message(over).is_good) == (False, False)
+    assert "snooze" not in plain_text(message(over))
+    assert message(over, over, notice()).headline == "3 alerts: 1 critical, 2 ended without data in Shop"
 
 
 def test_a_digest_counts_alerts_and_lists_the_worst_first() -> None:

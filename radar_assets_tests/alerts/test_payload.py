@@ -20,6 +20,12 @@ SHIPPED = json.loads((resources.files("radar_assets.alerts") / "webhook.schema.j
         [notice()],
         [notice(reason="recovered", ended_at=NOON + timedelta(hours=3))],
         [notice(reason="fired_and_recovered", ended_at=NOON + timedelta(hours=3), ended_value=0.02)],
+        [notice(reason="no_data", no_data_since=NOON + timedelta(hours=3))],
+        [
+            notice(
+                reason="ended_without_data", ended_at=NOON + timedelta(hours=3), no_data_since=NOON + timedelta(hours=3)
+            )
+        ],
         [notice(reason="still_firing", value=None, usual=None, check_url=None)],
         [notice(reason="test")],
         [

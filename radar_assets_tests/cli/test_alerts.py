@@ -41,6 +41,24 @@ def fire(store: Store, project: str = "shop", by: Rule | None = None, **numbers:
     return alerts(store)[-1].id
 
 
+def test_an_alert_without_data_is_listed_until_it_ends(radar: Radar, store: Store) -> None:
+    id = fire(store)
+    last = Window.of_hour(HOUR)
+    for hours, listed, shown in (
+        (1, f"no data since {last.end:%Y-%m-%d %H:%M}", f"no data since {last.end:%H:%M}"),
+        (80, "No alert", "ended, no data since"),
+    ):
+        silent = {("shop", ""): Window(last.end, last.end + timedelta(hours=hours))}
+        record(store, Findings(rule(), {("shop", ""): []}, [], silent=silent), context(utc_now()))
+        assert listed in radar("alerts list").out
+        if hours == 80:
+            assert "ended without data" in radar("alerts list --all").out
+        (row,) = json.loads(radar("alerts list --all --format json").out)
+        assert row["no_data_since"].startswith(f"{last.end:%Y-%m-%d}")
+        apply_config(store, Config(rules=(rule(),)))
+        assert shown in radar(f"alerts show {id}").out
+
+
 def test_an_alert_is_listed_acknowledged_and_snoozed(radar: Radar, store: Store) -> None:
     assert "No alert is firing" in radar("alerts list").out
     id = fire(store)

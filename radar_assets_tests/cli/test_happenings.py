@@ -52,6 +52,11 @@ def test_alerts_and_failed_runs_are_shown_once(settings: Settings) -> None:
         assert seen() == []
         save("firing", 5)
         assert seen() == ["traffic_dropped fired: Pico Games"]
+        for step, (state, line) in enumerate(
+            [("no_data", "has no data"), ("firing", "has data again and is firing")], start=6
+        ):
+            save(state, step)
+            assert seen() == [f"traffic_dropped {line}: Pico Games"]
         save("resolved", 10)
         run = broken_job.execute_in_process(instance=instance, raise_on_error=False)
         assert seen() == ["traffic_dropped recovered: Pico Games", f"broken_job failed: {UI}/runs/{run.run_id}"]

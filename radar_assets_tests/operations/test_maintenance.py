@@ -12,9 +12,9 @@ import yaml
 from radar_assets.cli import main
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import unbuilt
-from radar_assets.operations.assets import POOL
 from radar_assets.operations.maintenance import clear_caches, grace_period
 from radar_assets.operations.settings import OperationsSettings
+from radar_assets.orchestration.job_kinds import MAINTENANCE
 from radar_assets.orchestration.runtime.instance import instance_yaml
 from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse
@@ -43,7 +43,7 @@ def test_the_job_maintains_all_tables_and_plots_their_files(settings: Settings, 
     with instance_of(settings) as instance:
         platform = Platform(settings, instance)
         job = platform.defs.resolve_job_def("maintenance_job")
-        assert {node.pool for node in job.graph.node_defs if isinstance(node, dg.OpDefinition)} == {POOL}
+        assert {node.pool for node in job.graph.node_defs if isinstance(node, dg.OpDefinition)} == {MAINTENANCE.pool}
         result = job.execute_in_process(instance=instance)
     found: dict[str, dict[str, Any]] = {
         materialization.asset_key.path[-1]: {name: value.value for name, value in materialization.metadata.items()}

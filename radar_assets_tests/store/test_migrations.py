@@ -221,3 +221,31 @@ def test_deliveries_survive_a_downgrade(database_url: str) -> None:
     assert (after[-1]["id"], after[-1]["state"]) == ("x", "dropped")
     migrate(engine, "head")
     assert len(all_rows(engine, deliveries_table(engine))) == len(before) + 1
+
+
+def test_alerts_and_their_windows_survive_the_migration_of_states_in_both_directions(database_url: str) -> None:
+    engine = open_engine(database_url)
+    migrate(engine, "0005")
+    known = {"rule": "errors_high", "project_id": "shop", "subject": "", "kind": "threshold", "severity": "high"}
+    known |= {"details": {}, "fired_at": MINUTES[0], "ended_at": MINUTES[1], "updated_at": MINUTES[1]}
+
+    def alerts() -> sa.Table:
+        return sa.Table("alerts", sa.MetaData(), autoload_with=engine)
+
+    former, windows = alerts(), sa.Table("alert_breaches", sa.MetaData(), autoload_with=engine)
+    with engine.begin() as connection:
+        for number, state in enumerate(("firing", "resolved")):
+            row = {**known, "id": state, "state": state, "started_at": MINUTES[number]}
+            connection.execute(former.insert().values(**row))
+            window = {"window_start": MINUTES[0], "window_end": MINUTES[1], "threshold": 1.0}
+            connection.execute(windows.insert().values(alert_id=state, **window))
+    before = all_rows(engine, former)
+    migrate(engine, "0006")
+    assert [row["state"] for row in all_rows(engine, alerts())] == ["firing", "resolved"]
+    with engine.begin() as connection:
+        for id, state in (("firing", "no_data"), ("resolved", "ended_without_data")):
+            connection.execute(sa.text(f"update alerts set state = '{state}' where id = '{id}'"))
+    migrate(engine, "0005", down=True)
+    assert all_rows(engine, former) == before
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(windows)) == 2

@@ -33,7 +33,9 @@ looked_at as (
 compared as (
     select
         *,
-        is_change and baseline > 0 and baseline >= minimum as is_comparable
+        is_change and baseline > 0 and baseline >= minimum as is_comparable,
+        -- From nothing to more than the minimum, which is infinite in percent.
+        is_change and not is_fall and baseline = 0 and value > minimum as is_rise_from_zero
     from looked_at
 ),
 
@@ -43,17 +45,20 @@ known as (
         case
             when not is_change then value
             when is_comparable then 100 * (value - baseline) / baseline
+            when is_rise_from_zero then cast('infinity' as double)
         end as held_value,
         case
-            when is_comparable and typical_value > 0 then 100 * (value - typical_value) / typical_value
+            when (is_comparable or is_rise_from_zero) and typical_value > 0
+                then 100 * (value - typical_value) / typical_value
         end as typical_change,
         -- Even if the baseline is too small to compare with, it can be certain that nothing has fallen, or risen.
         value is not null
         and (
             not is_change
             or is_comparable
+            or is_rise_from_zero
             or (is_fall and baseline is not null and value >= minimum and value > baseline)
-            or (not is_fall and baseline is not null and (value < minimum or value <= baseline))
+            or (not is_fall and baseline is not null and (value <= minimum or value <= baseline))
         ) as is_known
     from compared
 )

@@ -32,14 +32,9 @@ asked_windows as materialized (
     from plans
 ),
 
-weeks as (
-    select unnest([0, 7, 14, 21, 28]) as days
-),
-
 needed_windows as (
-    select asked_windows.window_start - to_days(weeks.days) as window_start
-    from asked_windows
-    cross join weeks
+    select unnest([window_start, week_1, week_2, week_3, week_4]) as window_start
+    from weeks_before
     union
     select window_start - to_microseconds($step_us) as window_start
     from asked_windows
@@ -126,9 +121,14 @@ seen_before as (
     from timeline
 ),
 
--- Projects that are new, or have sent nothing for long, have values only in windows with events.
+-- Projects that are new, or have sent nothing for long, have values only in windows with events. Those of earlier weeks
+-- are at the same local time, so they depend on the time zone of the project.
 alive as (
     select
+        weeks_before.week_1,
+        weeks_before.week_2,
+        weeks_before.week_3,
+        weeks_before.week_4,
         seen_before.project_id,
         seen_before.metric,
         seen_before.window_start,
@@ -140,6 +140,11 @@ alive as (
             seen_before.project_id = measured.project_id
             and seen_before.metric = measured.metric
             and seen_before.window_start = measured.window_start
+    left join project_zones on seen_before.project_id = project_zones.project_id
+    inner join weeks_before
+        on
+            coalesce(project_zones.zone, 'UTC') = weeks_before.zone
+            and seen_before.window_start = weeks_before.window_start
     where
         seen_before.last_seen_at >= seen_before.window_start - to_days($memory_days)
         or measured.value is not null
@@ -175,19 +180,19 @@ left join filled as week_1
     on
         alive.project_id = week_1.project_id
         and alive.metric = week_1.metric
-        and alive.window_start - interval 7 days = week_1.window_start
+        and alive.week_1 = week_1.window_start
 left join filled as week_2
     on
         alive.project_id = week_2.project_id
         and alive.metric = week_2.metric
-        and alive.window_start - interval 14 days = week_2.window_start
+        and alive.week_2 = week_2.window_start
 left join filled as week_3
     on
         alive.project_id = week_3.project_id
         and alive.metric = week_3.metric
-        and alive.window_start - interval 21 days = week_3.window_start
+        and alive.week_3 = week_3.window_start
 left join filled as week_4
     on
         alive.project_id = week_4.project_id
         and alive.metric = week_4.metric
-        and alive.window_start - interval 28 days = week_4.window_start
+        and alive.week_4 = week_4.window_start

@@ -1,14 +1,24 @@
 """The tables of the operational store, one module an area. Each table is a declarative class together with a migration."""
 
 from radar_assets.store.models.access import ApiKey, Project
-from radar_assets.store.models.alerts import Alert, AlertBreach, AlertHour, AlertRule
+from radar_assets.store.models.alerts import (
+    ALERT_STATES,
+    OPEN_STATES,
+    Alert,
+    AlertBreach,
+    AlertHour,
+    AlertRule,
+    WaitingWindow,
+)
 from radar_assets.store.models.base import MAX_NAME, Base, Declared, FieldError
 from radar_assets.store.models.collector import DailySalt, MonthlyUsage
 from radar_assets.store.models.home import HomeStart
 from radar_assets.store.models.messaging import Channel, Delivery, Suppression
 
 __all__ = [
+    "ALERT_STATES",
     "MAX_NAME",
+    "OPEN_STATES",
     "Alert",
     "AlertBreach",
     "AlertHour",
@@ -24,4 +34,5 @@ __all__ = [
     "MonthlyUsage",
     "Project",
     "Suppression",
+    "WaitingWindow",
 ]

@@ -8,6 +8,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from radar_assets.store.models.base import MAX_NAME, Base, Declared
 
+ALERT_STATES = ("firing", "no_data", "resolved", "ended_without_data")
+"""States of an alert. Without data are those whose metric has no value since the last window that broke the rule."""
+OPEN_STATES = ("firing", "no_data")
+"""Those of alerts that have not ended."""
+
 
 class AlertRule(Declared):
     """A rule, whose declaration is an `alerts.rules.Rule`."""
@@ -26,7 +31,7 @@ class Alert(Base):
         started_at: start of the first window that broke the rule; with rule, project and subject it is the alert's key.
         fired_at: start of the first window at which the rule had been broken for long enough.
         ended_at: end of the last such window so far.
-        state: `firing` or `resolved`.
+        state: one of `ALERT_STATES`.
         details: the numbers of its latest window, for messages (`alerts.findings.Breach`).
         announced_at: when the first announcement was put into the outbox; None if it was only recorded.
         renotified_at: when it was last announced.
@@ -34,7 +39,9 @@ class Alert(Base):
             since; None if it was only recorded. None of these windows is announced again.
         recovered_at: when its end was announced; None again if it resumes.
         acknowledged_at, acknowledged_by, snoozed_until: set by people.
-        resolved_at: when it was found to have ended.
+        no_data_since: in the states without data, since when the metric has had no value; else None.
+        no_data_announced_at: when it was first announced that the metric has no value.
+        resolved_at: when it was found to have ended, also without data.
         updated_at: when it last changed.
     """
 
@@ -54,7 +61,7 @@ class Alert(Base):
     started_at: Mapped[datetime] = mapped_column(DateTime)
     fired_at: Mapped[datetime] = mapped_column(DateTime)
     ended_at: Mapped[datetime] = mapped_column(DateTime)
-    state: Mapped[str] = mapped_column(String(8))
+    state: Mapped[str] = mapped_column(String(24))
     details: Mapped[dict[str, Any]] = mapped_column(JSON)
     announced_at: Mapped[datetime | None] = mapped_column(DateTime)
     renotified_at: Mapped[datetime | None] = mapped_column(DateTime)
@@ -64,6 +71,8 @@ class Alert(Base):
     acknowledged_at: Mapped[datetime | None] = mapped_column(DateTime)
     acknowledged_by: Mapped[str | None] = mapped_column(String(MAX_NAME))
     snoozed_until: Mapped[datetime | None] = mapped_column(DateTime)
+    no_data_since: Mapped[datetime | None] = mapped_column(DateTime)
+    no_data_announced_at: Mapped[datetime | None] = mapped_column(DateTime)
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime)
     updated_at: Mapped[datetime] = mapped_column(DateTime)
 
@@ -96,3 +105,15 @@ class AlertHour(Base):
 
     hour: Mapped[datetime] = mapped_column(DateTime, primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class WaitingWindow(Base):
+    """A window of five minutes that could not be judged yet, because segments that may have events of it were not loaded.
+
+    Attributes:
+        start: naive, UTC.
+    """
+
+    __tablename__ = "waiting_windows"
+
+    start: Mapped[datetime] = mapped_column(DateTime, primary_key=True)
