@@ -58,9 +58,9 @@ def maintain(
         rows.append(
             (name, done.compacted.merged, *(number for usage in usages for number in (usage.files, usage.size_bytes)))
         )
-    packed = pack(lakehouse, now, period, dry_run=dry_run)
     cleared = clear_caches(lakehouse, now, dry_run=dry_run)
     print_list(columns, rows, format)
+    packed = pack(lakehouse, now, period, dry_run=dry_run)
     if format != "table":
         return
     if packed.hours:

@@ -1,16 +1,20 @@
 """Files of the landing zone while they are written. They appear there complete and durable, or not at all."""
 
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from radar_assets.durability import sync_folder
-from radar_assets.events.local_zone import make_hour, share, zone_of
+from radar_assets.events.local_zone import LocalFile, make_hour, share, zone_of
 from radar_assets.object_store import ObjectPath
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
@@ -47,6 +51,15 @@ def _file(path: Path) -> Iterator[BinaryIO]:
             move_in(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path, before: datetime) -> None:
+    """Remove the drafts in the folder of an hour that killed processes have left. `before` is when they were last written, in UTC."""
+    for file in folder.glob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            written_at = datetime.fromtimestamp(file.lstat().st_mtime, UTC).replace(tzinfo=None)
+            if _TEMPORARY.fullmatch(file.name) and written_at < before:
+                LocalFile(zone_of(file), file).unlink()
 
 
 def move_in(file: Path, path: Path) -> None:

@@ -94,13 +94,17 @@ The time of an object is when its upload began, folders are read one after the o
 
 
 def list_segments(landing: Landing, hour: datetime) -> list[Segment]:
-    """The segments received in an hour, ordered by name. One that is in a pack as well is read from there."""
+    """The segments received in an hour, ordered by name.
+
+    One that is in a pack as well is read from there, because its own file may be removed, but not if the file has another size.
+    """
     segments = list_unpacked(landing, hour)
     for pack in list_packs(landing, hour):
-        segments |= {
-            name: Segment(hour, name, PackedPath(pack.path, member.file), member.size_bytes, pack.modified_ns)
-            for name, member in pack.members.items()
-        }
+        for name, member in pack.members.items():
+            packed = Segment(hour, name, PackedPath(pack.path, member.file), member.size_bytes, pack.modified_ns)
+            present = segments.get(name, packed)
+            if present.path.name != member.file or present.size_bytes == member.size_bytes:
+                segments[name] = packed
     return sorted(segments.values())
 
 
@@ -346,10 +350,14 @@ def _segment_files(folder: Path) -> dict[str, os.DirEntry[str]]:
 
 
 def _pack_files(folder: Path) -> list[os.DirEntry[str]]:
-    """The packs in the folder of an hour. Folders that are symbolic links have none."""
+    """The packs in the folder of an hour. Folders that are symbolic links have none, and packs of other users don't count."""
     if not (is_folder(folder) and is_folder(folder.parent)):
         return []
-    return [file for file in _entries(folder) if PACK_FILE.fullmatch(file.name) and file.is_file(follow_symlinks=False)]
+    files = [
+        file for file in _entries(folder) if PACK_FILE.fullmatch(file.name) and file.is_file(follow_symlinks=False)
+    ]
+    owners = {folder.parents[1].stat().st_uid, os.geteuid()}
+    return [file for file in files if file.stat(follow_symlinks=False).st_uid in owners]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from radar_assets.events.drafts import draft
+from radar_assets.events.drafts import draft, remove_abandoned
 from radar_assets.events.landing import Landing, Segment, contents, hour_folder, list_hours, list_packs, list_unpacked
 from radar_assets.events.loading import loaded_segments
 from radar_assets.events.local_zone import LocalFile, zone_of
-from radar_assets.events.packs import Pack, PackedPath, open_file
+from radar_assets.events.packs import DamagedPackError, Member, Pack, PackedPath, damage_of, open_file
 from radar_assets.lakehouse.files import EPOCH
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.object_store import ObjectPath
@@ -61,21 +61,31 @@ def pack(lakehouse: Lakehouse, now: datetime, grace: timedelta, *, dry_run: bool
         dry_run: only find out what there is to do; `after_bytes` stays 0.
 
     Raises:
-        OSError: the landing zone can't be read or written, or a pack is damaged whose segments are to be removed.
+        OSError: hours could not be packed, for example because their folder is not writable or a pack is damaged. All others are done.
     """
-    landing, done = lakehouse.settings.landing_zone, Packed()
+    landing, done, before = lakehouse.settings.landing_zone, Packed(), now - grace
+    errors: list[OSError] = []
     hours = [hour for hour in sorted(list_hours(landing)) if hour + HOUR + PACKED_AFTER <= now]
     for first in range(0, len(hours), HOURS_AT_ONCE):
         sources = {hour: _sources(landing, hour) for hour in hours[first : first + HOURS_AT_ONCE]}
         new = {hour: files for hour, files in sources.items() if _is_to_pack(*files)}
         loaded = loaded_segments(lakehouse, lakehouse.snapshot("raw_events"), sorted(new)) if new else set()
         for hour, (segments, packs) in sources.items():
-            if hour not in new:
-                _remove_packed(segments, packs, now - grace, done, dry_run=dry_run)
-            elif all((hour, name) in loaded for name in segments):
-                _pack_hour(landing, hour, segments, packs, done, dry_run=dry_run)
-            else:
-                done.kept += 1
+            try:
+                if hour not in new:
+                    _remove_packed(segments, packs, before, done, dry_run=dry_run)
+                elif all((hour, name) in loaded for name in segments):
+                    _pack_hour(landing, hour, segments, packs, done, dry_run=dry_run)
+                else:
+                    done.kept += 1
+                if isinstance(landing, Path) and not dry_run:
+                    remove_abandoned(landing / hour_folder(hour), before)
+            except OSError as error:
+                errors.append(error)
+    if errors:
+        raise OSError(
+            f"{len(errors):,} hours of the landing zone could not be packed, the first: {errors[0]}"
+        ) from errors[0]
     return done
 
 
@@ -130,18 +140,34 @@ def _write(segments: list[Segment], file: BinaryIO) -> None:
 def _remove_packed(
     segments: dict[str, Segment], packs: list[Pack], before: datetime, done: Packed, *, dry_run: bool
 ) -> None:
-    """Remove the files that the newest pack makes unnecessary, if it was written before a time."""
-    files = [(one.path, one.size_bytes) for one in (*segments.values(), *packs[:-1])]
-    if not files or EPOCH + timedelta(microseconds=packs[-1].modified_ns // 1000) > before:
+    """Remove the files that the newest pack makes unnecessary, if it was written before a time. Files with other content stay."""
+    if not packs or EPOCH + timedelta(microseconds=packs[-1].modified_ns // 1000) > before:
+        return
+    newest = packs[-1]
+    older = [pack for pack in packs[:-1] if all(newest.members.get(name) == one for name, one in pack.members.items())]
+    same = [one for name, one in segments.items() if _is_same(one, newest.members[name])]
+    if not same and not older:
         return
     if not dry_run:
-        with open_file(packs[-1].path) as file:
-            _verify(packs[-1].path, file)
-    for path, size_bytes in files:
+        with open_file(newest.path) as file:
+            _verify(newest.path, file)
+    for one in (*same, *older):
         if not dry_run:
-            _remove(path)
+            _remove(one.path)
         done.removed_files += 1
-        done.removed_bytes += size_bytes
+        done.removed_bytes += one.size_bytes
+
+
+def _is_same(segment: Segment, member: Member) -> bool:
+    """Whether the file of a segment has the content of the one in a pack."""
+    if (segment.path.name, segment.size_bytes) != (member.file, member.size_bytes):
+        return False
+    checksum = 0
+    for _, content in contents([segment]):
+        with content.open("rb") as file:
+            while block := file.read(2**20):
+                checksum = zlib.crc32(block, checksum)
+    return checksum == member.checksum
 
 
 def _remove(path: Path | ObjectPath | PackedPath) -> None:
@@ -154,9 +180,9 @@ def _remove(path: Path | ObjectPath | PackedPath) -> None:
 def _verify(path: Path | ObjectPath, file: BinaryIO) -> None:
     """Raise an `OSError` unless each segment in a pack has its checksum."""
     try:
-        with zipfile.ZipFile(file) as archive:
+        with damage_of(path.name), zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise OSError(f"{path} is damaged: {error}") from error
+    except DamagedPackError as error:
+        raise OSError(f"{path} is damaged: {error.__cause__}") from error
     if damaged:
         raise OSError(f"{path} is damaged: {damaged} has another checksum")

@@ -4,15 +4,19 @@ Segments keep their names and lines in a pack, so a line's origin stays the same
 `packing.py`.
 """
 
+import errno
+import io
 import itertools
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, BinaryIO, Literal
 
 from radar_assets.events.local_zone import LocalFile, zone_of
 from radar_assets.object_store import ObjectPath
@@ -23,12 +27,25 @@ PACK_FILE = re.compile(r"segments-[0-9a-f]{32}\.zip")
 SEGMENT_FILE = re.compile(r"([^\udc80-\udcff]+)\.ndjson(?:\.gz|\.zst)?", re.DOTALL)
 
 
+_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError, struct.error)
+"""What `zipfile` raises for damaged files. ValueError and RuntimeError come from names, methods or flags that are not valid."""
+
+
+class DamagedPackError(Exception):
+    """A segment in a pack can't be read to its end; the message describes the damage."""
+
+
 @dataclass(frozen=True, order=True)
 class PackedPath:
     """A segment in a pack."""
 
     pack: Path | ObjectPath
     file: str
+
+    @property
+    def name(self) -> str:
+        """The segment's file name."""
+        return self.file
 
     def __str__(self) -> str:
         return f"{self.pack}/{self.file}"
@@ -47,12 +64,43 @@ class PackedFile:
         return Path(self.file).suffix
 
     def open(self, _: Literal["rb"] = "rb", /) -> BinaryIO:
-        """Open the segment.
+        """Open the segment. Reading it raises a `DamagedPackError` as well.
 
         Raises:
+            DamagedPackError: the segment is damaged.
             OSError: the pack can't be read.
         """
-        return self.pack.open(self.file)  # pyright: ignore[reportReturnType] - a binary file, if not declared as such
+        with damage_of(self.file):
+            return io.BufferedReader(_Content(self.file, self.pack.open(self.file)))
+
+
+class _Content(io.RawIOBase):
+    """The content of a packed segment."""
+
+    def __init__(self, name: str, file: IO[bytes]) -> None:
+        self._name, self._file = name, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        with damage_of(self._name):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@contextmanager
+def damage_of(name: str) -> Iterator[None]:
+    """Turns what `zipfile` raises for a damaged file into a `DamagedPackError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the position of a segment in the file is impossible
+            raise
+        raise DamagedPackError(f"{name} is damaged in its pack ({error})") from error
+    except _DAMAGED as error:
+        raise DamagedPackError(f"{name} is damaged in its pack ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -90,9 +138,9 @@ def members(pack: Path | ObjectPath, modified_ns: int) -> Mapping[str, Member]:
         OSError: the pack can't be read.
     """
     try:
-        with open_pack(pack) as opened:
+        with damage_of(str(pack)), open_pack(pack) as opened:
             listed = [(SEGMENT_FILE.fullmatch(info.filename), info) for info in opened.infolist()]
-    except zipfile.BadZipFile:
+    except DamagedPackError:
         return {}
     return {name[1]: Member(info.filename, info.file_size, info.CRC) for name, info in listed if name}
 
@@ -103,7 +151,7 @@ def open_pack(pack: Path | ObjectPath) -> Iterator[zipfile.ZipFile]:
 
     Raises:
         OSError: it can't be read.
-        zipfile.BadZipFile: it is damaged.
+        Exception: it is damaged; `damage_of` catches these errors.
     """
     with open_file(pack) as file, zipfile.ZipFile(file) as opened:
         yield opened

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
 from radar_assets.events.contract import Reason
+from radar_assets.events.packs import DamagedPackError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +67,7 @@ def read_segment(path: Readable, chunk_bytes: int) -> Iterator[Chunk]:
                 lines, count = _lines(memoryview(data)[:end], number)
                 number, rows = number + count, rows + lines.num_rows
                 yield Chunk(lines, end)
-    except _CorruptError as error:
+    except (_CorruptError, DamagedPackError) as error:
         fault = f"{Reason.UNREADABLE_SEGMENT}: {error}"
     if fault:
         yield Chunk(_problem(number, carry, fault), len(carry))

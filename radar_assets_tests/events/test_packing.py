@@ -1,5 +1,8 @@
 """Packing the landing zone: hours become one compressed file each, and nothing that was read from them changes."""
 
+import gzip
+import os
+import uuid
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,8 +12,17 @@ import pyarrow as pa
 import pytest
 import time_machine
 
-from radar_assets.events.landing import Landing, list_hours, list_segments, list_strays, read_lines, write_segment
+from radar_assets.events.landing import (
+    Landing,
+    hour_folder,
+    list_hours,
+    list_segments,
+    list_strays,
+    read_lines,
+    write_segment,
+)
 from radar_assets.events.packing import Packed, pack
+from radar_assets.events.packs import PackedPath
 from radar_assets.object_store import ObjectPath
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.object_server import BUCKET
@@ -102,31 +114,98 @@ def test_segments_that_come_later_join_the_pack_once_they_are_loaded(platform: P
     assert lines_of(landing, NOON) == before
 
 
-def test_a_damaged_pack_is_named_and_nothing_is_removed_for_it(settings: Settings) -> None:
+@pytest.fixture
+def one_hour(settings: Settings) -> Iterator[Platform]:
+    """One loaded segment."""
     with instance_of(settings) as instance:
         platform = Platform(settings, instance)
         platform.land(NOON, [event("1", NOON)], "a")
         platform.settle()
-        packed(platform, NOON + 2 * DAY)
-        (file,) = settings.landing.rglob("*.zip")
-        content = bytearray(file.read_bytes())
-        content[60] ^= 1
-        file.write_bytes(content)
-        with pytest.raises(OSError, match=f"{file.name} is damaged"):
-            packed(platform, AFTER_GRACE)
-        file.write_bytes(content[:-30])
-        assert list_strays(settings.landing) == [file]
-        assert [segment.name for segment in list_segments(settings.landing, NOON)] == ["a"]
-        assert packed(platform, AFTER_GRACE).hours == 1
+        yield platform
 
 
-def test_any_program_can_read_a_pack(settings: Settings) -> None:
-    with instance_of(settings) as instance:
-        platform = Platform(settings, instance)
-        content = line(event("1", NOON))
-        platform.land(NOON, [content], "a")
-        platform.settle()
-        packed(platform, NOON + 2 * DAY)
-        (file,) = settings.landing.rglob("*.zip")
-        with zipfile.ZipFile(file) as archive:
-            assert archive.read("a.ndjson") == content
+def test_a_damaged_pack_is_named_and_nothing_is_removed_for_it(one_hour: Platform) -> None:
+    landing = one_hour.settings.landing
+    packed(one_hour, NOON + 2 * DAY)
+    (file,) = landing.rglob("*.zip")
+    content = bytearray(file.read_bytes())
+    content[60] ^= 1
+    file.write_bytes(content)
+    one_hour.land(NOON + HOUR, [event("2", NOON + HOUR)], "b")
+    one_hour.settle()
+    with pytest.raises(OSError, match=f"1 hours .*{file.name} is damaged"):
+        packed(one_hour, AFTER_GRACE)
+    assert [segment.name for segment in list_segments(landing, NOON)] == ["a"]
+    assert len([*landing.rglob("*.zip")]) == 2, "the other hour is packed"
+    file.write_bytes(content[:-30])
+    assert list_strays(landing) == [file]
+    assert packed(one_hour, AFTER_GRACE).hours == 1
+
+
+def test_a_pack_damaged_anywhere_stops_no_reader(one_hour: Platform) -> None:
+    landing = one_hour.settings.landing
+    before = lines_of(landing, NOON)
+    packed(one_hour, NOON + 2 * DAY)
+    packed(one_hour, AFTER_GRACE)
+    (file,) = landing.rglob("*.zip")
+    sound, outcomes = file.read_bytes(), set()
+    for place in range(len(sound)):
+        damaged = bytearray(sound)
+        damaged[place] ^= 0xFF
+        file.write_bytes(damaged)
+        os.utime(file, ns=(place, place))  # lists of contents are cached by this time
+        list_strays(landing)
+        segments = list_segments(landing, NOON)
+        lines = lines_of(landing, NOON) if segments else []
+        problems = [line["problem"] for line in lines if line["problem"]]
+        outcomes.add("missing" if not segments else problems[0].partition(":")[0] if problems else "same")
+        assert problems or not segments or [line["text"] for line in lines] == [line["text"] for line in before]
+    assert outcomes == {"missing", "unreadable_segment", "same"}
+
+
+def test_files_with_other_content_than_in_the_pack_stay_and_are_read(one_hour: Platform) -> None:
+    landing = one_hour.settings.landing
+    packed(one_hour, NOON + 2 * DAY)
+    (file,) = landing.rglob("a.ndjson")
+    grown = file.read_bytes() + line(event("2", NOON))
+    file.write_bytes(grown)
+    stray = file.with_suffix(".ndjson.gz")
+    stray.write_bytes(gzip.compress(line(event("3", NOON))))
+    assert packed(one_hour, AFTER_GRACE).removed_files == 0
+    assert len(lines_of(landing, NOON)) == 2
+    changed = bytearray(grown[: grown.index(b"\n") + 1])
+    changed[20] ^= 1
+    file.write_bytes(changed)
+    assert packed(one_hour, AFTER_GRACE).removed_files == 0, "of the same size"
+    assert file.exists()
+    assert stray.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
+def test_packs_of_other_users_do_not_count(one_hour: Platform) -> None:
+    packed(one_hour, NOON + 2 * DAY)
+    (file,) = one_hour.settings.landing.rglob("*.zip")
+    os.chown(file, 4242, 4242)
+    assert list_strays(one_hour.settings.landing) == [file]
+    assert [type(segment.path) for segment in list_segments(one_hour.settings.landing, NOON)] != [PackedPath]
+    done = packed(one_hour, AFTER_GRACE)
+    assert (done.hours, done.removed_files) == (1, 0)
+
+
+def test_drafts_of_killed_processes_are_removed(one_hour: Platform) -> None:
+    folder = one_hour.settings.landing / hour_folder(NOON)
+    ours, others = folder / f".{uuid.uuid4().hex}.tmp", folder / ".batch-1"
+    ours.touch()
+    others.touch()
+    packed(one_hour, NOON + 2 * DAY)
+    assert ours.exists()
+    packed(one_hour, AFTER_GRACE)
+    assert not ours.exists()
+    assert others.exists()
+
+
+def test_any_program_can_read_a_pack(one_hour: Platform) -> None:
+    packed(one_hour, NOON + 2 * DAY)
+    (file,) = one_hour.settings.landing.rglob("*.zip")
+    with zipfile.ZipFile(file) as archive:
+        assert archive.read("a.ndjson") == line(event("1", NOON))
