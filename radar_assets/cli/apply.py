@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from radar_assets.cli.terminal import err, is_terminal, out, print_facts, printable
+from radar_assets.cli.terminal import err, is_terminal, out, print_facts, printable, radar_command
 from radar_assets.cli.ui_address import find_ui
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _print_evaluations(rules: "Sequence[Rule]") -> None:
     if not rules:
         return
     found = next_evaluations([rule for rule in rules if rule.enabled], utc_now())
-    out().print("\nNext evaluation, while radar dev or the daemon runs:")
+    out().print(f"\nNext evaluation, while {radar_command()} dev or the daemon runs:")
     print_facts(
         (f"  {rule.name}", f"{found[rule.name]:%Y-%m-%d %H:%M} UTC" if rule.name in found else "never; it is disabled")
         for rule in rules

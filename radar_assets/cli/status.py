@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import age, err, out, printable, size
+from radar_assets.cli.terminal import age, err, out, printable, radar_command, size
 from radar_assets.windows import DAY_KEY, HOUR_KEY, utc_now
 
 if TYPE_CHECKING:
@@ -116,12 +116,13 @@ def status(*, format: Format = "table") -> None:
     if format == "table":
         _print_retries(waiting, now)
         _print_failed(failed, now)
+        radar = radar_command()
         if not has_projects:
             err().print(
-                "Nothing is set up yet: radar dev creates a first project and its key; radar demo simulates traffic."
+                f"Nothing is set up yet: {radar} dev creates a first project and its key; {radar} demo simulates traffic."
             )
         if not settings.config_file.exists():
-            err().print("No alert rules yet: radar init writes a radar.yaml to start from.")
+            err().print(f"No alert rules yet: {radar} init writes a radar.yaml to start from.")
 
 
 def _retry_fields(retry: Retry) -> dict[str, object]:

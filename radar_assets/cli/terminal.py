@@ -1,5 +1,6 @@
 """Shared output of the commands: consoles, progress bars, readable sizes and ages, and text made safe to print."""
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,11 @@ OPTIONS = Group("Options", sort_key=6)
 
 # Control characters would control the terminal; bidirectional ones can make text look like other text.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def radar_command() -> str:
+    """How to start Radar in this terminal, for printed commands: `uv run` sets up an environment that the shell doesn't have."""
+    return "uv run radar" if "UV_RUN_RECURSION_DEPTH" in os.environ else "radar"
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -120,6 +120,27 @@ def test_in_a_terminal_it_asks(terminal: Radar, applied: Settings) -> None:
     assert "Apply?" not in terminal("apply").out, "nothing changes"
 
 
+def test_a_mail_server_in_the_home_is_known_to_every_command(radar: Radar, settings: Settings) -> None:
+    settings.config_file.write_text("channels:\n  - {name: me, type: email, to: [me@shop.example]}\n")
+    remark = "me: no mail is sent unless RADAR_SMTP_URL and RADAR_SMTP_FROM is set where the daemon runs"
+    assert remark in radar("apply --dry-run").err
+    (settings.home / ".env").write_text("RADAR_SMTP_URL=smtp://127.0.0.1:1\nRADAR_SMTP_FROM=radar@shop.example\n")
+    assert radar("apply").err == ""
+    assert "Nothing listens on 127.0.0.1:1" in radar("channels test me").err
+
+
+def test_printed_commands_start_radar_as_it_was_started(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "run radar apply" in radar("channels list").out
+    assert "uv run" not in radar("channels list").out
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    for command in ("channels list", "rules list", "status", "project list", "key list", "init"):
+        run = radar(command)
+        assert re.search(r"uv run radar (apply|init|project|key)", run.out + run.err), command
+        assert not re.search(r"(?<!uv run )radar (apply|init|project|key|dev|demo) ", run.out + run.err), command
+
+
 def test_the_next_evaluation_is_a_tick_of_the_schedule() -> None:
     rules = [
         Rule(name="five", metric="events", window="5m", threshold=1),

@@ -52,7 +52,13 @@ class Email(ChannelSpec):
         return tuple(dict.fromkeys(to))
 
     def missing_setting(self, settings: MessagingSettings) -> str | None:
-        return "no mail is sent until RADAR_SMTP_URL is set" if settings.smtp_url is None else None
+        needed = {"RADAR_SMTP_URL": settings.smtp_url, "RADAR_SMTP_FROM": settings.smtp_from}
+        missing = " and ".join(name for name, value in needed.items() if value is None)
+        # They may be set where the daemon runs, which this process can't see.
+        return (
+            missing
+            and f"no mail is sent unless {missing} is set where the daemon runs; .env in the home is read there and here"
+        )
 
     def send(self, message: Message, transport: Transport) -> None:
         """Send a mail to all addresses at once, except suppressed ones.
@@ -63,7 +69,9 @@ class Email(ChannelSpec):
 
         smtp = transport.smtp
         if smtp.url is None or smtp.sender is None:
-            raise PermanentError("no mail server is configured; set RADAR_SMTP_URL and RADAR_SMTP_FROM")
+            raise PermanentError(
+                "no mail server is configured; set RADAR_SMTP_URL and RADAR_SMTP_FROM in .env in the home"
+            )
         suppressed = transport.suppressed(self.to, message.unsubscribe_group)
         to = [address for address in self.to if address not in suppressed]
         if not to:
