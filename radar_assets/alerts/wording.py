@@ -114,7 +114,7 @@ def describe(notice: Notice) -> Words:
     id = line(notice.alert_id, 60)[:_SHORT_ID]
     silence = (
         (f"radar alerts ack {id}", "stops the reminders"),
-        (f"radar alerts snooze {id}", "silences it for a while"),
+        (f"radar alerts snooze {id}", "silences it for 4 h"),
     )
     link = notice.check_url or ""
     return Words(
@@ -151,9 +151,9 @@ def _happened(notice: Notice, metric: str) -> str:
         )
     if notice.value is None:
         return f"no value for {_lowered(metric)}"
-    value, change = amount(notice.value, metric, notice.unit), _change(notice)
-    if notice.operator == "change_pct" and change is not None:
-        moved = f"{'down' if change < 0 else 'up'} {_decimals(abs(change))}%"
+    value, moved_by = amount(notice.value, metric, notice.unit), change(notice.value, notice.baseline)
+    if notice.operator == "change_pct" and moved_by is not None:
+        moved = f"{'down' if moved_by < 0 else 'up'} {_decimals(abs(moved_by))}%"
         return f"{value}, {moved} on {_COMPARED[notice.against, notice.window]}{_parenthesis(notice, notice.baseline)}"
     return f"{value}, {limit(notice)}"
 
@@ -274,11 +274,14 @@ def _times(ratio: float) -> str:
     return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
-def _change(notice: Notice) -> float | None:
-    """In percent of the baseline."""
-    if notice.value is None or not notice.baseline:
-        return None
-    return (notice.value - notice.baseline) / abs(notice.baseline) * 100
+def change(value: float | None, baseline: float | None) -> float | None:
+    """The change of a value from its baseline, in percent of the baseline."""
+    return None if value is None or not baseline else (value - baseline) / abs(baseline) * 100
+
+
+def percent(change: float | None) -> str:
+    """A change as people read it, signed; empty for None."""
+    return "" if change is None else f"{'−' if change < 0 else '+'}{_decimals(abs(change))}%"
 
 
 def _parenthesis(notice: Notice, baseline: float | None) -> str:

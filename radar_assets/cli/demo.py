@@ -228,7 +228,7 @@ def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
         console.print("All checks passed.", style="green")
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
-        console.print(f"{mark} {check.asset}: {check.name}", soft_wrap=True)
+        console.print(f"{mark} check {check.name} of {check.asset}", soft_wrap=True)
         if check.name == "landing_is_fresh":
             console.print(
                 "  Expected: simulated traffic ends with yesterday. It passes once events arrive.", soft_wrap=True

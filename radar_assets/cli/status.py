@@ -149,7 +149,7 @@ def _print_failed(failed: "list[FailedCheck]", now: datetime) -> None:
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
         when = f"{age(now - check.at)} ago"
-        console.print(f"{mark} {check.asset}: {check.name}, {printable(check.window)}, {when}", soft_wrap=True)
+        console.print(f"{mark} check {check.name} of {check.asset}, {printable(check.window)}, {when}", soft_wrap=True)
 
 
 def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:

@@ -44,7 +44,7 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     for step in ("radar dev", "radar init", "radar apply"):
         assert re.search(rf"^{step} ", first.out, re.MULTILINE)
     if "landing_is_fresh" in first.out:
-        assert "landing_is_fresh\n  Expected: simulated traffic ends" in first.out
+        assert "landing_is_fresh of raw_events\n  Expected: simulated traffic ends" in first.out
     assert max(map(len, first.out.splitlines())) <= 80
     assert "failed" not in first.out
 
