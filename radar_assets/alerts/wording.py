@@ -215,7 +215,7 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
         if notice.window == "1d":
             latest = f"{notice.window_start:%a} {notice.window_start.day} {notice.window_start:%b %Y} (UTC)"
         else:
-            latest = f"{_LENGTHS[notice.window]} from {moment(notice.window_start)}"
+            latest = f"{moment(notice.window_start).removesuffix(' UTC')} to {moment(notice.window_end, day=False)}"
         if notice.is_over:
             value = number(notice.value, notice.unit)
             if notice.value is not None:

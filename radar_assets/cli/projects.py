@@ -48,7 +48,7 @@ def add(
     id
         Id of the project, as senders use it in project_id.
     name
-        Display name. Default: the id.
+        Name that people see. Default: the id.
     timezone
         IANA time zone of the project, e.g. Europe/Berlin. Tables stay in UTC.
     events_per_second

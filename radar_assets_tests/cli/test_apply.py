@@ -123,7 +123,7 @@ def test_in_a_terminal_it_asks(terminal: Radar, applied: Settings) -> None:
 
 def test_a_mail_server_in_the_home_is_known_to_every_command(radar: Radar, settings: Settings) -> None:
     settings.config_file.write_text("channels:\n  - {name: me, type: email, to: [me@shop.example]}\n")
-    remark = "me: no mail is sent unless RADAR_SMTP_URL and RADAR_SMTP_FROM is set where the daemon runs"
+    remark = "me: no mail is sent without RADAR_SMTP_URL and RADAR_SMTP_FROM; set them in .env in the home"
     assert remark in radar("apply --dry-run").err
     (settings.home / ".env").write_text("RADAR_SMTP_URL=smtp://127.0.0.1:1\nRADAR_SMTP_FROM=radar@shop.example\n")
     assert radar("apply").err == ""

@@ -54,11 +54,10 @@ class Email(ChannelSpec):
     def missing_setting(self, settings: MessagingSettings) -> str | None:
         needed = {"RADAR_SMTP_URL": settings.smtp_url, "RADAR_SMTP_FROM": settings.smtp_from}
         missing = " and ".join(name for name, value in needed.items() if value is None)
+        if not missing:
+            return None
         # They may be set where the daemon runs, which this process can't see.
-        return (
-            missing
-            and f"no mail is sent unless {missing} is set where the daemon runs; .env in the home is read there and here"
-        )
+        return f"no mail is sent without {missing}; set them in .env in the home, which the daemon reads too"
 
     def send(self, message: Message, transport: Transport) -> None:
         """Send a mail to all addresses at once, except suppressed ones.
