@@ -1,13 +1,16 @@
-"""Reading settings from `RADAR_*` environment variables.
+"""Reading settings from `RADAR_*` environment variables, and from the file `.env` in the home.
 
 A layer declares its settings in `<layer>/settings.py`; the root's `settings.py` composes them.
 """
 
+import io
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Self, get_args
 
 from pydantic import SecretStr, ValidationError
@@ -15,6 +18,33 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from radar_assets.errors import UsageError
 from radar_assets.masking import masked
+
+DEFAULT_HOME = "~/.radar"
+
+
+def home_of_process() -> Path:
+    """The home, which only the environment can name: it has the file with the other variables."""
+    return Path(os.environ.get("RADAR_HOME", DEFAULT_HOME)).expanduser()
+
+
+def variables(home: Path | None = None) -> Mapping[str, str]:
+    """The environment variables, and those of the file `.env` in the home that the environment doesn't have.
+
+    All commands of a home find the same variables there, whatever the terminal or service manager that starts them has set.
+
+    Raises:
+        SettingsError: the file can't be read.
+    """
+    from dotenv import dotenv_values
+
+    file = (home or home_of_process()) / ".env"
+    try:
+        found = dotenv_values(stream=io.StringIO(file.read_text(encoding="utf-8")), interpolate=False)
+    except (FileNotFoundError, NotADirectoryError):
+        found = {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"can't read {file}: {getattr(error, 'strerror', 'not UTF-8')}") from error
+    return {**{name: value for name, value in found.items() if value is not None}, **os.environ}
 
 
 class SettingsError(UsageError):
@@ -29,7 +59,7 @@ class FormerName:
 
 
 class EnvironmentSettings(BaseSettings):
-    """Base of all settings. Each field is read from the environment variable `RADAR_<FIELD>`."""
+    """Base of all settings. Each field is read from the variable `RADAR_<FIELD>`; see `variables`."""
 
     model_config = SettingsConfigDict(
         env_prefix="RADAR_", frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True
@@ -37,7 +67,7 @@ class EnvironmentSettings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: object) -> Self:
-        """Read the settings of this class from the environment.
+        """Read the settings of this class from the environment and the home's `.env`.
 
         Args:
             overrides: values that take precedence over the environment.
@@ -45,12 +75,17 @@ class EnvironmentSettings(BaseSettings):
         Raises:
             SettingsError: a value is invalid. The message has each variable, its value unless that is secret, and what is expected.
         """
+        home = overrides.get("home")
+        given = variables(Path(str(home)).expanduser() if home else None)
         for field, info in cls.model_fields.items():
+            new = f"RADAR_{field.upper()}"
             for former in info.metadata:
-                new = f"RADAR_{field.upper()}"
-                if isinstance(former, FormerName) and former.variable in os.environ and new not in os.environ:
+                if isinstance(former, FormerName) and former.variable in given and new not in given:
                     _note_former_name(former.variable, new)
-                    overrides.setdefault(field, os.environ[former.variable])
+                    overrides.setdefault(field, given[former.variable])
+            # The environment is read by pydantic. The home has its file; it is not moved by it.
+            if new in given and new not in os.environ and field != "home":
+                overrides.setdefault(field, given[new])
         try:
             return cls(**overrides)  # pyright: ignore[reportArgumentType]
         except ValidationError as error:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from radar_assets import permissions, urls
-from radar_assets.environment import EnvironmentSettings, SettingsError
+from radar_assets.environment import DEFAULT_HOME, EnvironmentSettings, SettingsError
 from radar_assets.masking import masked
 from radar_assets.object_store import ObjectPath
 from radar_assets.urls import shown_url
@@ -46,7 +46,9 @@ LocalPath = Annotated[Path, AfterValidator(_no_url)]
 class HomeSettings(EnvironmentSettings):
     """Storage: where data is kept, and from which day on."""
 
-    home: LocalPath = Field(default=Path("~/.radar"), description="Folder for everything Radar stores on this machine.")
+    home: LocalPath = Field(
+        default=Path(DEFAULT_HOME), description="Folder for everything Radar stores on this machine."
+    )
     landing_url: Annotated[str | None, shown_url("file", "s3")] = Field(
         default=None, description="Landing zone for segments: file:// or s3://bucket/prefix. Default: <home>/landing."
     )

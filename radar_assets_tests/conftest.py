@@ -109,7 +109,8 @@ def instances_are_left_in_reverse_order() -> Iterator[None]:
 def radar_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Radar home, without other settings in the environment."""
     for name in os.environ:
-        if name.startswith(("RADAR_", "DAGSTER_")):
+        # With uv, commands would be printed as `uv run radar`.
+        if name.startswith(("RADAR_", "DAGSTER_", "UV_RUN_")):
             monkeypatch.delenv(name)
     home = tmp_path / "radar"
     monkeypatch.setenv("RADAR_HOME", str(home))

@@ -31,7 +31,7 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 PATIENCE_S = 240
-UI, COLLECTOR = "127.0.0.1:3000", "127.0.0.1:8000"
+UI, COLLECTOR, MAIL = "127.0.0.1:3000", "127.0.0.1:8000", "127.0.0.1:2525"
 HEAD = """
 set -euo pipefail
 servers=()
@@ -98,10 +98,11 @@ def name_of(page: Path) -> str:
 @pytest.fixture
 def ports() -> Iterator[dict[str, str]]:
     """Free ports in place of those that the docs use, which the machine may have in use."""
-    with socket.socket() as ui, socket.socket() as collector:
-        for probe in (ui, collector):
+    with socket.socket() as ui, socket.socket() as collector, socket.socket() as mail:
+        free = {}
+        for name, probe in ((UI, ui), (COLLECTOR, collector), (MAIL, mail)):
             probe.bind(("127.0.0.1", 0))
-        free = {UI: f"127.0.0.1:{ui.getsockname()[1]}", COLLECTOR: f"127.0.0.1:{collector.getsockname()[1]}"}
+            free[name] = f"127.0.0.1:{probe.getsockname()[1]}"
     yield free
 
 
@@ -155,7 +156,7 @@ def test_a_command_that_its_page_does_not_run_says_why_or_where_it_runs(page: Pa
     for block in blocks(page):
         if block.language != "bash":
             continue
-        assert re.fullmatch(r"|not run: \S.+|runs in \S+|background until http://\S+", block.mark), block.body
+        assert re.fullmatch(r"|not run: \S.+|runs in \S+|background until (http|smtp)://\S+", block.mark), block.body
         if block.mark.startswith("runs in "):
             where = PROJECT / block.mark.removeprefix("runs in ")
             assert any(other.runs and other.body == block.body for other in blocks(where)), block.body

@@ -3,10 +3,11 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from radar_assets.environment import EnvironmentSettings
+from radar_assets.environment import EnvironmentSettings, variables
 from radar_assets.settings import Settings, SettingsError, load_settings
 
 
@@ -43,3 +44,22 @@ def test_a_layer_loads_its_own_settings(declared: type[EnvironmentSettings], mon
 def test_each_setting_is_declared_once() -> None:
     own = [name for declared in Settings.__mro__ for name in inspect.get_annotations(declared)]
     assert sorted(name for name in own if name in Settings.model_fields) == sorted(Settings.model_fields)
+
+
+def test_the_home_has_variables_that_the_environment_lacks(radar_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    radar_home.mkdir()
+    (radar_home / ".env").write_text(
+        "# comment\nRADAR_SMTP_FROM='Radar <me@shop.example>'\nRADAR_SMTP_URL=smtp://a:p${w}@mail.example\n"
+        "RADAR_ALERT_ALLOWED_HOSTS=10.0.0.1\nRADAR_HOME=/elsewhere\nTOKEN=found\n"
+    )
+    settings = load_settings()
+    assert settings.smtp_from == "Radar <me@shop.example>"
+    assert settings.smtp_url and settings.smtp_url.get_secret_value() == "smtp://a:p${w}@mail.example"
+    assert settings.allowed_hosts == ("10.0.0.1",), "former names work too"
+    assert settings.home == radar_home, "the home has the file, so the file does not name the home"
+    assert variables()["TOKEN"] == "found"
+    monkeypatch.setenv("RADAR_SMTP_FROM", "other@shop.example")
+    assert load_settings().smtp_from == "other@shop.example"
+    (radar_home / ".env").write_text("RADAR_MEMORY=a lot\n")
+    with pytest.raises(SettingsError, match="RADAR_MEMORY=a lot"):
+        load_settings()

@@ -15,8 +15,9 @@ WIDTH = 100
 
 
 ENV_HEADER = """\
-# Settings of Radar, all of them optional. Copy this file to .env, uncomment what you change, and load it into the environment,
-# for example with systemd's EnvironmentFile= or docker run --env-file. docs/reference/settings.md describes the same settings.
+# Settings of Radar, all of them optional. Copy this file to .env in the home (~/.radar/.env) and uncomment what you change. Or
+# load it into the environment, for example with systemd's EnvironmentFile= or docker run --env-file.
+# docs/reference/settings.md describes the same settings.
 """
 
 

@@ -1,8 +1,8 @@
 """The page of a rule's check in the UI: what happened, as a sentence and a chart, then the windows that broke the rule."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,10 @@ from radar_assets.alerts.findings import Breach
 from radar_assets.alerts.measuring import history, recent
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import WINDOWS, Rule
-from radar_assets.alerts.wording import condition, headline, limit, number, usual
+from radar_assets.alerts.wording import change, condition, headline, limit, number, percent, project, usual
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape
 from radar_assets.metrics.registry import Metric
-from radar_assets.orchestration.checks import EXAMPLES
 
 if TYPE_CHECKING:
     from radar_assets.alerts.announcements import Context
@@ -36,12 +35,14 @@ def describe_result(
     trend: Sequence[tuple[datetime, float]],
     metrics: Mapping[str, Metric],
     context: "Context",
+    marked: Sequence[Breach] = (),
 ) -> str:
     """How a check's result is described, in Markdown: the sentence of the message, and the chart around the breach.
 
     Args:
         breaches: those that the check fails for. Without any, the sentence is the rule's, and the chart shows the trend.
         trend: as for `Judgement`.
+        marked: further breaches to mark in the chart.
     """
     if not breaches:
         return _joined(summary(rule, metrics), _chart_of_trend(rule, trend, metrics))
@@ -51,7 +52,7 @@ def describe_result(
     more = (
         f", and {others:,} more {'project' if rule.metric else 'subject'}{'s' if others > 1 else ''}" if others else ""
     )
-    return _joined(f"{headline(notice)}{more}", _chart_of_breach(lakehouse, notice, breaches, metrics))
+    return _joined(f"{headline(notice)}{more}", _chart_of_breach(lakehouse, notice, [*breaches, *marked], metrics))
 
 
 def _deviation(breach: Breach) -> float:
@@ -119,7 +120,8 @@ def _chart_of_breach(
         marked=marked,
         is_low_worst=is_low_worst,
     )
-    return [chart, "", f"{text_chart.MARK} {limit(notice)}", f"usual: {usual(notice)}"]
+    what = f"{notice.metric_title or notice.metric}, {project(notice)}:"
+    return [what, "", chart, "", f"{text_chart.MARK} {limit(notice)}", f"usual: {usual(notice)}"]
 
 
 def _chart_of_trend(rule: Rule, trend: Sequence[tuple[datetime, float]], metrics: Mapping[str, Metric]) -> list[str]:
@@ -133,41 +135,40 @@ def _chart_of_trend(rule: Rule, trend: Sequence[tuple[datetime, float]], metrics
     return [chart, "", "of any project, the value closest to breaking the rule"]
 
 
-def breach_table(breaches: Sequence[Breach], step: timedelta) -> dg.TableMetadataValue:
-    """The first breaches of some, each with the start of the windows in a row that it belongs to."""
-    since = _since(breaches, step)
+def breach_table(
+    rule: Rule, breaches: Sequence[Breach], since: Mapping[tuple[str, str, datetime], datetime]
+) -> dg.TableMetadataValue:
+    """Breaches of a rule, each with the start of the alert that it belongs to.
+
+    Args:
+        since: the starts by project, subject and start of the window; a breach that belongs to no alert has its own.
+    """
+    # Of rules about changes, thresholds are in percent.
+    is_change = rule.operator == "change_pct"
     columns: dict[str, str] = {"project": "string", "since": "string", "window": "string", "value": "float"}
-    columns |= {"threshold": "float", "compared_with": "float", "usual": "string", "what": "string"}
+    columns |= {"compared_with": "float", "change": "string", "threshold": "string" if is_change else "float"}
+    columns |= {"usual": "string", "what": "string"}
     records = [
         dg.TableRecord(
             {
                 "project": breach.project_id,
-                "since": f"{since[breach.project_id, breach.subject, breach.window.start]:%Y-%m-%d %H:%M}",
+                "since": f"{since.get((breach.project_id, breach.subject, breach.window.start), breach.since):%Y-%m-%d %H:%M}",
                 "window": f"{breach.window.start:%Y-%m-%d %H:%M}",
                 "value": breach.value,
-                "threshold": breach.threshold,
                 "compared_with": breach.baseline,
+                "change": percent(change(breach.value, breach.baseline)) if is_change else "",
+                "threshold": percent(breach.threshold) if is_change else breach.threshold,
                 "usual": "" if breach.usual is None else f"{breach.usual[0]:g} to {breach.usual[1]:g}",
                 "what": breach.text or breach.subject,
             }
         )
-        for breach in breaches[:EXAMPLES]
+        for breach in breaches
     ]
     used = [name for name in columns if any(record.data[name] not in ("", None) for record in records)]
     return dg.MetadataValue.table(
         [dg.TableRecord({name: record.data[name] for name in used}) for record in records],
         schema=dg.TableSchema(columns=[dg.TableColumn(name, columns[name]) for name in used]),
     )
-
-
-def _since(breaches: Iterable[Breach], step: timedelta) -> dict[tuple[str, str, datetime], datetime]:
-    """When the windows in a row began that each breach belongs to, by project, subject and start of its window."""
-    found: dict[tuple[str, str, datetime], datetime] = {}
-    for breach in sorted(breaches, key=lambda breach: breach.window):
-        place = (breach.project_id, breach.subject)
-        before = found.get((*place, breach.window.start - step))
-        found[*place, breach.window.start] = breach.since if before is None else min(before, breach.since)
-    return found
 
 
 def summary(rule: Rule, metrics: Mapping[str, Metric]) -> str:

@@ -5,7 +5,7 @@ alerts.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -29,7 +29,7 @@ from radar_assets.alerts.settling import settling_time
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape, escape_images
 from radar_assets.metrics.registry import Metric
-from radar_assets.orchestration.checks import AFTER_METRICS, checked_window
+from radar_assets.orchestration.checks import AFTER_METRICS, EXAMPLES, checked_window
 from radar_assets.store.database import Store
 from radar_assets.windows import Window, utc_now
 
@@ -112,7 +112,7 @@ def _checks_of(
         lakehouse: dg.ResourceParam[Lakehouse],
         store: dg.ResourceParam[Store],
     ) -> Iterator[dg.AssetCheckResult]:
-        from radar_assets.alerts import ledger
+        from radar_assets.alerts import ledger, records
         from radar_assets.alerts.announcements import Context
 
         selected = [by_name[key.name] for key in sorted(context.selected_asset_check_keys)]
@@ -144,8 +144,12 @@ def _checks_of(
             except Exception as error:  # the other rules are still judged, then the step fails
                 failures.append(error)
                 continue
-            shown = describe_result(lakehouse, rule, verdict.decisive, verdict.trend, registered, ledger_context)
-            yield _result(asset, rule, shown, passed=not verdict.decisive, metadata=verdict.metadata)
+            shown = describe_result(
+                lakehouse, rule, verdict.decisive, verdict.trend, registered, ledger_context, verdict.breaches
+            )
+            since = records.starts(store, rule.name, verdict.breaches[:EXAMPLES])
+            table = {"breaches": breach_table(rule, verdict.breaches[:EXAMPLES], since)} if verdict.breaches else {}
+            yield _result(asset, rule, shown, passed=not verdict.decisive, metadata={**table, **verdict.metadata})
         if failures:
             raise failures[0]
 
@@ -174,17 +178,32 @@ def _verdicts(
                 failures.append(error)
         else:
             judged.setdefault(rule.window, []).append(rule)
-    firing = records.firing_projects(store) if judged else ()
+    firing = set(records.firing_projects(store)) if judged else set[tuple[str, str]]()
     for window, of_window in judged.items():
-        span, is_latest = judged_span(context.run.tags, window, now - settling_time(lakehouse))
+        ended = now - settling_time(lakehouse)
+        span, is_latest = judged_span(context.run.tags, window, ended)
         waiting = records.waiting_windows(store) if window == "5m" else ()
         judgements = evaluate(lakehouse, of_window, metrics, span, now, firing, zones, waiting)
+        # What a run of one partition finds broken may have been broken before: if the rule is new, no one has looked.
+        latest = latest_windows(window, ended)
+        wide = Window(min(span.start, latest.start), max(span.end, latest.end))
+        found = [judgement.findings.rule for judgement in judgements if _has_begun(judgement, firing)]
+        if wide != span and span.end > latest.start and found:
+            again = evaluate(lakehouse, found, metrics, wide, now, firing, zones, waiting)
+            wider = {judgement.findings.rule.name: judgement for judgement in again}
+            judgements = [wider.get(judgement.findings.rule.name, judgement) for judgement in judgements]
         for judgement in judgements:
             yield verdict_of(judgement, span, is_latest=is_latest)
         # Only now: windows that a failure left unjudged wait on. Tables of the other lengths are judged in the run that loads them.
         if window == "5m":
             late = {start for judgement in judgements for start in judgement.waiting if start >= now - WAITING_FOR}
             records.wait_for(store, late, waiting)
+
+
+def _has_begun(judgement: Judgement, firing: Collection[tuple[str, str]]) -> bool:
+    """Whether a rule is broken for a project for which it was not firing."""
+    findings = judgement.findings
+    return any((findings.rule.name, breach.project_id) not in firing for breach in findings.breaches)
 
 
 def judged_span(tags: Mapping[str, str], window: WindowName, ended: datetime) -> tuple[Window, bool]:
@@ -216,7 +235,6 @@ def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdic
     ]
     breaches = sorted(findings.breaches, key=lambda breach: (breach.window, breach.project_id), reverse=True)
     metadata: dict[str, Any] = {
-        **({"breaches": breach_table(breaches, rule.step)} if breaches else {}),
         "window": f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC",
         # Includes the consecutive windows that `for` requires, and windows a week later that are compared with these.
         "windows_checked": len(judgement.asked) - len(judgement.unsettled),
@@ -245,7 +263,6 @@ def _watched(
         breach for breach in findings.breaches if breach.window == latest.get((breach.project_id, breach.subject))
     ]
     metadata: dict[str, Any] = {
-        **({"breaches": breach_table(findings.breaches, rule.step)} if findings.breaches else {}),
         "window": f"as of {now:%Y-%m-%d %H:%M} UTC",
         "found": len(broken),
     }

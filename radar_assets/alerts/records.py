@@ -1,11 +1,12 @@
 """Alerts in the store: finding and listing them, the lock under which they change, and what people change: acknowledge, snooze."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from radar_assets.alerts.findings import Breach
 from radar_assets.alerts.rendering import thread_id
 from radar_assets.store.database import Store, find_by_id
 from radar_assets.store.dialects import insert, lock
@@ -77,6 +78,20 @@ def describe(store: Store, alert_id: str) -> tuple[Alert, list[AlertBreach], lis
         own = Delivery.thread_id == thread_id(alert.id)
         deliveries = sa.select(Delivery).where(own).order_by(Delivery.created_at, Delivery.channel)
         return alert, list(session.scalars(breaches)), list(session.scalars(deliveries))
+
+
+def starts(store: Store, rule: str, breaches: Sequence[Breach]) -> dict[tuple[str, str, datetime], datetime]:
+    """When the alerts of a rule began that some breaches belong to, by project, subject and start of the window."""
+    if not breaches:
+        return {}
+    start = AlertBreach.window_start
+    query = (
+        sa.select(Alert.project_id, Alert.subject, start, Alert.started_at)
+        .join(AlertBreach, AlertBreach.alert_id == Alert.id)
+        .where(Alert.rule == rule, start.in_({breach.window.start for breach in breaches}))
+    )
+    with store.session(read_only=True) as session:
+        return {(project, subject, window): began for project, subject, window, began in session.execute(query)}
 
 
 def firing_subjects(store: Store, rule: str) -> list[str]:

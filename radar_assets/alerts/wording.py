@@ -120,7 +120,7 @@ def describe(notice: Notice) -> Words:
     id = line(notice.alert_id, 60)[:_SHORT_ID]
     silence = (
         (f"radar alerts ack {id}", "stops the reminders"),
-        (f"radar alerts snooze {id}", "silences it for a while"),
+        (f"radar alerts snooze {id}", "silences it for 4 h"),
     )
     link = notice.check_url or ""
     return Words(
@@ -166,9 +166,9 @@ def _measured(notice: Notice, metric: str) -> str:
     """The latest value that broke the rule, with what it is compared with."""
     if notice.value is None:
         return f"no value for {_lowered(metric)}"
-    value, change = amount(notice.value, metric, notice.unit), _change(notice)
-    if notice.operator == "change_pct" and change is not None:
-        moved = f"{'down' if change < 0 else 'up'} {_decimals(abs(change))}%"
+    value, moved_by = amount(notice.value, metric, notice.unit), change(notice.value, notice.baseline)
+    if notice.operator == "change_pct" and moved_by is not None:
+        moved = f"{'down' if moved_by < 0 else 'up'} {_decimals(abs(moved_by))}%"
         return f"{value}, {moved} on {_COMPARED[notice.against, notice.window]}{_parenthesis(notice, notice.baseline)}"
     if notice.operator == "change_pct" and notice.baseline == 0:
         return f"{value}, up from 0 {_COMPARED[notice.against, notice.window]}"
@@ -234,7 +234,7 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
         if notice.window == "1d":
             latest = f"{notice.window_start:%a} {notice.window_start.day} {notice.window_start:%b %Y} (UTC)"
         else:
-            latest = f"{_LENGTHS[notice.window]} from {moment(notice.window_start)}"
+            latest = f"{moment(notice.window_start).removesuffix(' UTC')} to {moment(notice.window_end, day=False)}"
         if notice.is_over:
             value = number(notice.value, notice.unit)
             if notice.value is not None:
@@ -293,11 +293,14 @@ def _times(ratio: float) -> str:
     return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
-def _change(notice: Notice) -> float | None:
-    """In percent of the baseline."""
-    if notice.value is None or not notice.baseline:
-        return None
-    return (notice.value - notice.baseline) / abs(notice.baseline) * 100
+def change(value: float | None, baseline: float | None) -> float | None:
+    """The change of a value from its baseline, in percent of the baseline."""
+    return None if value is None or not baseline else (value - baseline) / abs(baseline) * 100
+
+
+def percent(change: float | None) -> str:
+    """A change as people read it, signed; empty for None."""
+    return "" if change is None else f"{'−' if change < 0 else '+'}{_decimals(abs(change))}%"
 
 
 def _parenthesis(notice: Notice, baseline: float | None) -> str:

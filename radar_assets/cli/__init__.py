@@ -41,7 +41,7 @@ from radar_assets.cli.snapshots import snapshots_app
 from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
 from radar_assets.cli.suppressions import suppressions_app
-from radar_assets.cli.terminal import OPTIONS
+from radar_assets.cli.terminal import OPTIONS, err, is_terminal, print_words
 from radar_assets.cli.watch import watch
 from radar_assets.errors import UsageError
 from radar_assets.permissions import keep_private
@@ -141,7 +141,11 @@ def _report(error: Exception) -> int:
         is_usage_error or isinstance(error, OSError | ValueError) or module in ("radar_assets", "duckdb", "_duckdb")
     )
     text = str(error).strip() or type(error).__name__
-    print(f"radar: {text if is_known else f'{type(error).__name__}: {text}'}", file=sys.stderr)
+    shown = f"radar: {text if is_known else f'{type(error).__name__}: {text}'}"
+    if is_terminal(sys.stderr):
+        print_words(err(), shown)
+    else:
+        print(shown, file=sys.stderr)
     if not is_known:
         print("radar: run with --debug to see the traceback", file=sys.stderr)
     return 2 if is_usage_error else 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from radar_assets.cli.terminal import err, is_terminal, out, print_facts, printable
+from radar_assets.cli.terminal import err, is_terminal, out, print_facts, printable, radar_command
 from radar_assets.cli.ui_address import find_ui
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from radar_assets.store.declared import Change
     from radar_assets.store.models import Alert
 
-_COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
+_VERBS = {"added": ("add", "green"), "changed": ("change", "yellow"), "removed": ("remove", "red")}
 RELOAD_TIMEOUT_S = 60
 RELOAD = """
 mutation { reloadWorkspace { __typename ... on Workspace { locationEntries { name
@@ -71,6 +71,8 @@ def apply(
     path = file or settings.config_file
     config = load_config(path, required=True, allowed_hosts=settings.allowed_hosts)
     store, console = open_store(settings.database), out()
+    if not (config.rules or config.channels):
+        err().print(f"{path} declares no rules and channels.", style="yellow", markup=False, soft_wrap=True)
     with store.session(read_only=True) as session:
         planned = changes(session, config)
     ending = to_retire(store, config.rules)
@@ -100,12 +102,13 @@ def _print_plan(changes: "Sequence[Change]", ending: "Sequence[Alert]") -> None:
     console = out()
     for change in changes:
         fields = f": {', '.join(change.differences)}" if change.differences else ""
-        console.print(f"[{_COLOURS[change.how]}]{change.how:8}[/]", end=" ")
+        verb, colour = _VERBS[change.how]
+        console.print(f"[{colour}]{f'will {verb}':11}[/]", end=" ")
         console.print(printable(f"{change.what} {change.name}{fields}"), markup=False)
     for alert in ending:
         where = f" of {alert.project_id}" if alert.project_id else ""
         text = f"alert {alert.id[:8]}, {alert.rule}{where}, firing since {alert.started_at:%Y-%m-%d %H:%M}"
-        console.print(f"[red]{'ended':8}[/]", end=" ")
+        console.print(f"[red]{'will end':11}[/]", end=" ")
         console.print(printable(text), markup=False)
     if not (changes or ending):
         console.print("Rules and channels are unchanged.")
@@ -185,7 +188,7 @@ def _print_evaluations(rules: "Sequence[Rule]") -> None:
     if not rules:
         return
     found = next_evaluations([rule for rule in rules if rule.enabled], utc_now())
-    out().print("\nNext evaluation, while radar dev or the daemon runs:")
+    out().print(f"\nNext evaluation, while {radar_command()} dev or the daemon runs:")
     print_facts(
         (f"  {rule.name}", f"{found[rule.name]:%Y-%m-%d %H:%M} UTC" if rule.name in found else "never; it is disabled")
         for rule in rules

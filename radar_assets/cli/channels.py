@@ -4,13 +4,17 @@ from cyclopts import App
 
 from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.projects import open_projects
-from radar_assets.cli.terminal import OPTIONS, out, printable
+from radar_assets.cli.terminal import OPTIONS, out, printable, radar_command
 
 channels_app = App(
     name="channels", help="List and test the channels that messages are sent to.", group_parameters=OPTIONS
 )
 
-HOW_TO_DECLARE = "declare them in radar.yaml (radar init writes one to start from) and run radar apply"
+
+def how_to_declare() -> str:
+    """How to get the first channels and rules."""
+    radar = radar_command()
+    return f"declare them in radar.yaml ({radar} init writes one to start from) and run {radar} apply"
 
 
 @channels_app.command(name="list")
@@ -27,7 +31,7 @@ def list_channels(*, format: Format = "table") -> None:
     columns = [Column("name"), Column("type"), Column("where")]
     channels = load_channels(open_projects()).values()
     rows = [(channel.name, channel.type_name(), channel.where) for channel in channels]
-    print_list(columns, rows, format, empty=f"No channels yet; {HOW_TO_DECLARE}.")
+    print_list(columns, rows, format, empty=f"No channels yet; {how_to_declare()}.")
 
 
 @channels_app.command
@@ -52,6 +56,6 @@ def test(name: str, /) -> None:
     store = open_projects()
     channels = load_channels(store)
     if name not in channels:
-        raise FieldError("channel", name, "is unknown; radar channels list shows them")
+        raise FieldError("channel", name, f"is unknown; {radar_command()} channels list shows them")
     channels[name].send(trial_message(utc_now()), Transport.of(load_settings(), partial(suppressed, store)))
     out().print(f"Sent to {printable(name)}: {printable(channels[name].where)} has accepted it.", markup=False)

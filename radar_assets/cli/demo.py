@@ -1,4 +1,4 @@
-"""`radar demo`: simulates a month of traffic, runs the whole graph over it and prints the results."""
+"""`radar demo`: simulates two weeks of traffic, runs the whole graph over it and prints the results."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from radar_assets.cli.chart import columns
 from radar_assets.cli.dev import check_port, run_ui
 from radar_assets.cli.simulate import Traffic, land, simulated_names
-from radar_assets.cli.terminal import out, printable
+from radar_assets.cli.terminal import err, out, printable, radar_command
 from radar_assets.windows import DAY, Window, contiguous, utc_now
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from radar_assets.cli.sql import Connection
     from radar_assets.cli.status import FailedCheck
     from radar_assets.settings import Settings
-    from radar_assets.simulator.incidents import IncidentName
+    from radar_assets.simulator.incidents import Incident, IncidentName
 
 HOST, PORT = "127.0.0.1", 3000
 CHARTED = "visitors"
@@ -26,9 +26,9 @@ SUMMED = ("page_views", "sessions", "conversions", "revenue")
 
 def demo(
     *,
-    days: int = 30,
+    days: int = 14,
     projects: int = 3,
-    events: int = 500_000,
+    events: int = 200_000,
     seed: int = 0,
     open: bool = False,
 ) -> int:
@@ -37,7 +37,7 @@ def demo(
     Parameters
     ----------
     days
-        Number of days. Days that already have simulated traffic are kept.
+        Number of days; traffic of fewer than 14 contains no incidents. Days that already have simulated traffic are kept.
     projects
         Number of projects.
     events
@@ -63,6 +63,9 @@ def demo(
     today = utc_now().date()
     whole = Traffic(today - timedelta(days=days), days, projects, events, seed)
     plan = missing_traffic(settings, whole)
+    err().print(
+        f"Simulating {days:,} {'day' if days == 1 else 'days'} of traffic, then building every table from it ..."
+    )
     land(settings, plan)
     lakehouse = open_lakehouse(settings)
     catch_up(settings, lakehouse)
@@ -159,7 +162,7 @@ def _print_chart(console: "Console", title: str, values: Sequence[float], traffi
 
 
 def _print_lines(console: "Console", connection: "Connection") -> None:
-    """Print how many landed lines became events, copies or rejected lines."""
+    """Print how many landed lines became events, duplicates or rejected lines."""
     row = connection.execute(
         "select (select count(*) from raw_events), (select count(*) from events),"
         " (select count(*) from rejected_events)"
@@ -167,14 +170,16 @@ def _print_lines(console: "Console", connection: "Connection") -> None:
     lines, events, rejected = row or (0, 0, 0)
     console.print()
     console.print(
-        f"{lines:,} lines landed = {events:,} events + {lines - events - rejected:,} copies + {rejected:,} rejected",
+        f"{lines:,} lines landed = {events:,} events + {lines - events - rejected:,} duplicates + {rejected:,} rejected",
         soft_wrap=True,
     )
     reasons = connection.execute(
         "select reason, count(*) from rejected_events group by reason order by count(*) desc, reason"
     ).fetchall()
     if reasons:
-        console.print("Rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons))
+        # Only breaks between reasons, not within one.
+        listed = ", ".join(f"{count:,}\N{NO-BREAK SPACE}{reason}" for reason, count in reasons)
+        console.print(f"Rejected: {listed}")
 
 
 def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
@@ -190,26 +195,31 @@ def _print_incidents(console: "Console", plan: list[Traffic]) -> None:
         )
         console.print()
         console.print(f"  {incident.start:%-d %b %H:%M} to {end}", style="bold", soft_wrap=True)
-        for line in (incident.what, *_SEARCHES[incident.name].format(project=incident.project).splitlines()):
+        for line in (incident.what, *_searches(incident).splitlines()):
             console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _searches(incident: "Incident") -> str:
+    """The command that shows an incident."""
+    return f"{radar_command()} {_SEARCHES[incident.name].format(project=incident.project)}"
 
 
 _SEARCHES: "dict[IncidentName, str]" = {
     "outage": """\
-radar sql "from hourly_metrics where metric = 'errors'
+sql "from hourly_metrics where metric = 'errors'
   and project_id = '{project}' order by value desc limit 5"
 """,
     "checkout_failure": """\
-radar sql "select date_trunc('day', event_time) as day, count(*) as errors
-  from events where project_id = '{project}' and event = 'error'
+sql "select date_trunc('day', event_time) as day, count(*)
+  as errors from events where project_id = '{project}' and event = 'error'
   and browser = 'Mobile Safari' group by day order by errors desc limit 5"
 """,
     "referrer_spike": """\
-radar sql "from hourly_metrics where metric = 'visitors'
+sql "from hourly_metrics where metric = 'visitors'
   and project_id = '{project}' order by value desc limit 5"
 """,
 }
-"""The command that shows an incident, in lines that fit 80 columns."""
+"""The arguments of the command that shows an incident, in lines that fit 80 columns."""
 
 
 def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
@@ -218,7 +228,7 @@ def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
         console.print("All checks passed.", style="green")
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
-        console.print(f"{mark} {check.asset}: {check.name}", soft_wrap=True)
+        console.print(f"{mark} check {check.name} of {check.asset}", soft_wrap=True)
         if check.name == "landing_is_fresh":
             console.print(
                 "  Expected: simulated traffic ends with yesterday. It passes once events arrive.", soft_wrap=True
@@ -227,11 +237,12 @@ def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
 
 def _print_next(console: "Console") -> None:
     console.print()
+    radar = radar_command()
     for command, what in (
-        ("radar dev", "open the asset graph, send events"),
-        ("radar status", "see the state of each table"),
-        ('radar sql "from daily_metrics"', "query the tables"),
-        ("radar init", "write a radar.yaml with alert rules to edit"),
-        ("radar apply", "start the alerts in radar.yaml"),
+        ("dev", "open the asset graph, send events"),
+        ("status", "see the state of each table"),
+        ('sql "from daily_metrics"', "query the tables"),
+        ("init", "write a radar.yaml with alert rules to edit"),
+        ("apply", "start the alerts in radar.yaml"),
     ):
-        console.print(f"[bold]{command:30}[/]  {what}", soft_wrap=True)
+        console.print(f"[bold]{f'{radar} {command}':{len(radar) + 25}}[/]  {what}", soft_wrap=True)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from radar_assets.cli.signals import StopSignals
-from radar_assets.cli.terminal import err, printable
+from radar_assets.cli.terminal import err, printable, radar_command
 from radar_assets.cli.ui_address import local_url
 
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ def _run(
     # Without this variable, the launcher does not fork runs of a code server that another process has started.
     environment = {"PYTHONWARNINGS": QUIET, **os.environ, "DAGSTER_IS_DEV_CLI": "1"}
     environment["DAGSTER_HOME"] = str(prepare_instance(settings))
+    # Messages link to this UI, unless the settings name the address that people use.
+    if settings.ui_url is None:
+        environment["RADAR_UI_URL"] = local_url(host, port)
     logs = None if verbose else settings.home / "logs"
 
     def show() -> None:
@@ -132,7 +135,8 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
 
     store = open_store(settings.database)
     try:
-        projects = [project.id for project in list_projects(store)]
+        newest_first = sorted(list_projects(store), key=lambda project: project.created_at, reverse=True)
+        projects = [project.id for project in newest_first]
         if projects:
             key = None
         else:
@@ -146,16 +150,14 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
         """  -d '{"type": "page", "anonymous_id": "visitor-1",""",
         """       "properties": {"url": "https://example.com/pricing"}}'""",
     ]
-    radar = "uv run radar" if "UV" in os.environ else "radar"
     project = FIRST_PROJECT if key else printable(projects[0])
-    make_key = f"{radar} key create {shlex.quote(project)}"
+    make_key = f"{radar_command()} key create {shlex.quote(project)}"
     if key:
         facts = [("Project", FIRST_PROJECT), ("Write key", key), ("", f"not shown again; make another: {make_key}")]
         return Panel([("Collector", collector), *facts], ["Send a page view:", "", *curl])
     named = ", ".join(map(printable, projects[:MAX_NAMED]))
     more = f" and {len(projects) - MAX_NAMED:,} more" if len(projects) > MAX_NAMED else ""
     facts = [("Projects" if projects[1:] else "Project", named + more)]
-    facts.append(("Write key", "shown once when it is made; make another with the command below"))
     return Panel(
         [("Collector", collector), *facts],
         ["Create a write key and send a page view:", "", f"KEY=$({make_key})", *curl],

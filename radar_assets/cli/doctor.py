@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import age, out, printable, size
+from radar_assets.cli.terminal import age, out, printable, radar_command, size
 
 if TYPE_CHECKING:
     from radar_assets.settings import Settings
@@ -109,7 +109,7 @@ def _findings(check: "Callable[[Settings], Iterator[Finding]]", settings: "Setti
     try:
         yield from check(settings)
     except Exception as error:
-        remedy = "This check could not run. Fix the error, or find its traceback with radar status --debug."
+        remedy = f"This check could not run. Fix the error, or see its traceback with {radar_command()} status --debug."
         yield Finding("error", f"{check.__name__.strip('_')}: {type(error).__name__}: {error}", remedy)
 
 
@@ -261,10 +261,11 @@ def _dagster(settings: "Settings") -> Iterator[Finding]:
     last = max((heartbeat.timestamp for heartbeat in heartbeats), default=None)
     silence = None if last is None else utc_now() - datetime(1970, 1, 1) - timedelta(seconds=last)
     if silence is None:
-        remedy = "Start it with radar dev. Until then nothing is loaded automatically."
+        remedy = f"Start it with {radar_command()} dev. Until then nothing is loaded automatically."
         yield Finding("warning", "the daemon has never run", remedy)
     elif silence > MAX_HEARTBEAT_AGE:
-        yield Finding("warning", f"the daemon was last seen {age(silence)} ago", "Start it with radar dev.")
+        remedy = f"Start it with {radar_command()} dev."
+        yield Finding("warning", f"the daemon was last seen {age(silence)} ago", remedy)
     else:
         yield Finding("ok", f"the daemon was seen {age(silence)} ago")
     if unreachable:
@@ -322,7 +323,7 @@ def _port(settings: "Settings") -> Iterator[Finding]:
     try:
         check_port("127.0.0.1", UI_PORT)
     except PortTakenError:
-        remedy = "If another program uses it, choose another port: radar dev --port 3001."
+        remedy = f"If another program uses it, choose another port: {radar_command()} dev --port 3001."
         yield Finding("warning", f"port {UI_PORT} is in use", remedy)
     else:
         yield Finding("ok", f"port {UI_PORT} is free for the UI")
@@ -390,10 +391,10 @@ def _projects(settings: "Settings") -> Iterator[Finding]:
         )
     for project, count in unknown:
         exists = project in projects
-        remedy = "Land them again with radar replay-rejected --reason unknown_project."
+        remedy = f"Land them again with {radar_command()} replay-rejected --reason unknown_project."
         option = "" if is_plain_id(project) else " --any-id"
         yield Finding(
             "warning",
             f"{count:,} lines of project {project} were rejected because it did not exist",
-            remedy if exists else f"Add it with radar project add {project!r}{option}. {remedy}",
+            remedy if exists else f"Add it with {radar_command()} project add {project!r}{option}. {remedy}",
         )

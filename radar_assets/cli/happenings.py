@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.cli.terminal import printable
+from radar_assets.cli.terminal import printable, radar_command
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Happenings:
         for load in loads.values():
             events, rejected = load["accepted"], load["rejected"]
             if events or rejected:
-                more = f', {rejected:,} rejected (radar sql "from rejected_events")' if rejected else ""
+                more = f', {rejected:,} rejected ({radar_command()} sql "from rejected_events")' if rejected else ""
                 yield f"{_count(events, 'event')} loaded{more}"
 
     def _alert_changes(self, store: "Store") -> Iterator[str]:
@@ -128,7 +128,7 @@ class Happenings:
             lines.append(f"{rule} {_change(before, state)}: {name or project_id or subject}")
         yield from lines[:MAX_LINES]
         if len(lines) > MAX_LINES:
-            yield f"and {len(lines) - MAX_LINES:,} more alerts changed (radar alerts list --all)"
+            yield f"and {len(lines) - MAX_LINES:,} more alerts changed ({radar_command()} alerts list --all)"
 
     def _failures(self, instance: "DagsterInstance") -> Iterator[str]:
         """A line for each run that has failed."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
 
-from radar_assets.cli.terminal import out, print_facts, progress_bars
+from radar_assets.cli.terminal import out, print_facts, progress_bars, radar_command
 
 if TYPE_CHECKING:
     from radar_assets.events.importer import ImportResult
@@ -132,4 +132,5 @@ def _print_result(result: "ImportResult", added: list[str]) -> None:
     if len(result.projects) > MAX_PROJECTS_SHOWN:
         facts.append(("", f"and {len(result.projects) - MAX_PROJECTS_SHOWN:,} more projects"))
     print_facts(facts)
-    out().print("Next: radar dev loads them; radar status shows the progress.")
+    radar = radar_command()
+    out().print(f"Next: {radar} dev loads them; {radar} status shows the progress.")

@@ -2,7 +2,7 @@
 
 from importlib import resources
 
-from radar_assets.cli.terminal import out
+from radar_assets.cli.terminal import out, radar_command
 from radar_assets.errors import UsageError
 
 
@@ -26,5 +26,6 @@ def init(*, force: bool = False) -> None:
     console = out()
     console.print(f"Wrote {path}.", markup=False)
     console.print(
-        "Next: edit it, then run radar apply. radar rules test traffic_dropped shows when a rule would have fired."
+        f"Next: edit it, then run {radar_command()} apply.\n"
+        f"{radar_command()} rules test traffic_dropped shows when the rule would have fired."
     )

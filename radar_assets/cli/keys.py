@@ -1,12 +1,13 @@
 """`radar key`: the keys that authenticate senders and readers at the collector."""
 
+import sys
 from typing import Literal
 
 from cyclopts import App
 
 from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.projects import open_projects
-from radar_assets.cli.terminal import OPTIONS, err, out, printable
+from radar_assets.cli.terminal import OPTIONS, err, is_terminal, out, printable, radar_command
 
 key_app = App(name="key", help="Create, revoke and list keys of the collector.", group_parameters=OPTIONS)
 
@@ -36,7 +37,9 @@ def create(
     from radar_assets.access.keys import create_key
 
     key = create_key(open_projects(), project, kind, value=value, origins=origin or ())
-    err().print(f"New {kind} key of {printable(project)}, not shown again:", markup=False)
+    # Where the key goes into a variable or a file, this line would announce a key that does not appear.
+    if is_terminal(sys.stdout):
+        err().print(f"New {kind} key of {printable(project)}, not shown again:", markup=False)
     print(key)
 
 
@@ -75,4 +78,4 @@ def list_them(*, format: Format = "table") -> None:
         Column("revoked_at", heading="revoked", cell=lambda at: f"{at:%Y-%m-%d}" if at else ""),
     ]
     rows = ([getattr(key, column.name) for column in columns] for key in list_keys(open_projects()))
-    print_list(columns, rows, format, empty="No keys yet; create one with radar key create PROJECT.")
+    print_list(columns, rows, format, empty=f"No keys yet; create one with {radar_command()} key create PROJECT.")

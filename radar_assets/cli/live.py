@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from radar_assets.cli.chart import columns
 from radar_assets.cli.signals import StopSignals
-from radar_assets.cli.terminal import out, printable
+from radar_assets.cli.terminal import out, printable, radar_command
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ def _home(project: str, once: bool) -> "Callable[[], Counts]":
 
     ids = [each.id for each in list_projects(open_projects())]
     if project not in ids:
-        hint = f"known projects: {', '.join(map(printable, ids[:10]))}" if ids else "add it with radar project add ID"
+        hint = (
+            f"known projects: {', '.join(map(printable, ids[:10]))}"
+            if ids
+            else f"add it with {radar_command()} project add ID"
+        )
         raise UsageError(f"unknown project {printable(project)}; {hint}")
     landing = load_settings().landing_zone
     zone = Live(landing)
@@ -94,7 +98,8 @@ def _collector(url: str, key: str | None, project: str) -> "Callable[[], Counts]
         raise UsageError(f"--url {printable(url)}: not a URL; use e.g. https://collect.example")
     if not key:
         raise UsageError(
-            f"--url needs a read key in --key or RADAR_READ_KEY; radar key create {printable(project)} --kind read creates one"
+            "--url needs a read key in --key or RADAR_READ_KEY; "
+            f"{radar_command()} key create {printable(project)} --kind read creates one"
         )
     address = f"{url.rstrip('/')}/v1/live?{urllib.parse.urlencode({'project': project})}"
     request = urllib.request.Request(address, headers={"Authorization": f"Bearer {key}"})

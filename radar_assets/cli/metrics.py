@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import OPTIONS, out, printable
+from radar_assets.cli.terminal import OPTIONS, out, printable, radar_command
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _find(metrics: "Sequence[Metric]", name: str) -> "Metric":
     by_name = {metric.name: metric for metric in metrics}
     if name not in by_name:
         near = get_close_matches(name, by_name, 1)
-        hint = f"did you mean {near[0]}?" if near else "radar metrics list shows all"
+        hint = f"did you mean {near[0]}?" if near else f"{radar_command()} metrics list shows all"
         raise UnknownMetricError(f"unknown metric {printable(name)}; {hint}")
     return by_name[name]
 
@@ -136,5 +136,5 @@ def missing_note(lakehouse: "Lakehouse", metrics: "Sequence[Metric]", rule: "Rul
     return (
         f"{metric.name} has no value in {len(found.lacking):,} of {len(found.built):,} windows:"
         f" the metric {'is' if is_certain else 'may be'} newer than they are. To compute it:"
-        f" radar metrics backfill {metric.name} --since {found.lacking[0]:%Y-%m-%d}"
+        f" {radar_command()} metrics backfill {metric.name} --since {found.lacking[0]:%Y-%m-%d}"
     )

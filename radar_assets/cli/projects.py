@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import OPTIONS, out, printable
+from radar_assets.cli.terminal import OPTIONS, out, printable, radar_command
 
 if TYPE_CHECKING:
     from radar_assets.store.database import Store
@@ -48,7 +48,7 @@ def add(
     id
         Id of the project, as senders use it in project_id.
     name
-        Display name. Default: the id.
+        Name that people see. Default: the id.
     timezone
         IANA time zone of the project, e.g. Europe/Berlin. Tables stay in UTC.
     events_per_second
@@ -77,7 +77,7 @@ def _better_id(id: str) -> str:
     """Why an id is refused, and what to use instead."""
     slug = re.sub(r"[^a-z0-9._]+", "-", id.lower()).strip("-._")
     rule = "has characters other than letters, digits and . _ -, which are easily misspelt in senders and commands"
-    example = f"; use e.g. radar project add {slug} --name {shlex.quote(printable(id))}" if slug else ""
+    example = f"; use e.g. {radar_command()} project add {slug} --name {shlex.quote(printable(id))}" if slug else ""
     return f"{rule}{example}; --any-id accepts it"
 
 
@@ -125,4 +125,4 @@ def list_projects(*, format: Format = "table") -> None:
     ]
     every = projects.list_projects(open_projects())
     rows = ([getattr(project, column.name) for column in columns] for project in every)
-    print_list(columns, rows, format, empty="No projects yet; add one with radar project add ID.")
+    print_list(columns, rows, format, empty=f"No projects yet; add one with {radar_command()} project add ID.")

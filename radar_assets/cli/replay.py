@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from radar_assets.cli.listing import Column, print_list
-from radar_assets.cli.terminal import out
+from radar_assets.cli.terminal import out, radar_command
 
 
 def replay_rejected(
@@ -54,6 +54,6 @@ def replay_rejected(
         console.print("Nothing to land.")
     elif replay.is_new:
         console.print(f"Landed as {replay.segment.path}", markup=False, soft_wrap=True)
-        console.print("Next: radar dev loads it.")
+        console.print(f"Next: {radar_command()} dev loads it.")
     else:
         console.print(f"An earlier replay landed them as {replay.segment.path}", markup=False, soft_wrap=True)

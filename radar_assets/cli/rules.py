@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from radar_assets.cli.arguments import Span
 from radar_assets.cli.listing import Column, Format, print_list, readable
 from radar_assets.cli.projects import open_projects
-from radar_assets.cli.terminal import OPTIONS, err, out
+from radar_assets.cli.terminal import OPTIONS, err, out, radar_command
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def list_rules(*, format: Format = "table") -> None:
     from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
     from radar_assets.alerts.wording import condition
-    from radar_assets.cli.channels import HOW_TO_DECLARE
+    from radar_assets.cli.channels import how_to_declare
     from radar_assets.config import load_metrics
     from radar_assets.metrics.registry import registry
     from radar_assets.settings import load_settings
@@ -83,7 +83,7 @@ def list_rules(*, format: Format = "table") -> None:
         )
         for rule in load_rules(open_projects())
     )
-    print_list(columns, rows, format, empty=f"No rules yet; {HOW_TO_DECLARE}.")
+    print_list(columns, rows, format, empty=f"No rules yet; {how_to_declare()}.")
 
 
 @rules_app.command
@@ -159,7 +159,9 @@ def test(
     if missing := missing_note(lakehouse, registry(config.metrics), rule, Window(first, now)):
         err().print(missing, soft_wrap=True)
     if unsettled:
-        err().print(f"{unsettled} windows were not evaluated: landed events are not loaded yet; see radar status.")
+        err().print(
+            f"{unsettled} windows were not evaluated: landed events are not loaded yet; see {radar_command()} status."
+        )
 
 
 def _row(episode: "list[Breach]") -> tuple[object, ...]:

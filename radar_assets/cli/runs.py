@@ -1,12 +1,13 @@
 """Runs the graph in this process, for commands that can't wait for the daemon. Due partitions share runs where they are close."""
 
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from radar_assets.cli.terminal import progress_bars
+from radar_assets.cli.terminal import err, is_terminal, progress_bars, radar_command
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.staleness import unbuilt
 from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, INCREMENTAL, grid_tables
@@ -63,7 +64,7 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse") -> int:
                     definitions, start = build_defs(settings), moved
                 for window in windows:
                     progress.start()
-                    bars = _Bars(progress, assets, (window.end - window.start) // STEP[grid])
+                    bars = _Bars(progress, assets, (window.end - window.start) // STEP[grid], grid)
                     _run(definitions.resolve_job_def(job), instance, window, grid, bars, INCREMENTAL)
                     materialized += bars.materialized
     return materialized
@@ -88,7 +89,7 @@ def rebuild(settings: "Settings", table: "Table", starts: "Sequence[datetime]") 
     job = build_defs(settings).resolve_job_def(HOURLY_JOB if table.grid == "hour" else DAILY_JOB)
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance, _progress() as progress:
         progress.start()
-        bars = _Bars(progress, [table.name], len(starts))
+        bars = _Bars(progress, [table.name], len(starts), table.grid)
         for window in contiguous(starts, STEP[table.grid], LONGEST_RUN[table.grid]):
             _run(job, instance, window, table.grid, bars, {}, [AssetKey(table.name)])
 
@@ -142,12 +143,13 @@ def _spans(moments: list[datetime], unit: str) -> list[Window]:
 
 
 class _Bars:
-    """The progress bars of a run: one for its plan, which Dagster records first, and one per asset."""
+    """The progress of a run: a bar for its plan, which Dagster records first, and for each asset; without a terminal, a line."""
 
-    def __init__(self, progress: "Progress", assets: "Sequence[str]", partitions: int) -> None:
+    def __init__(self, progress: "Progress", assets: "Sequence[str]", partitions: int, grid: "Transform") -> None:
         self.materialized = 0
-        self._progress = progress
-        self._plan = progress.add_task("plan", total=partitions * len(assets))
+        self._progress, self._partitions = progress, f"{partitions:,} {grid}{'' if partitions == 1 else 's'}"
+        self._say(f"plan {grid}s")
+        self._plan = progress.add_task(f"plan {grid}s", total=partitions * len(assets))
         self._assets = {asset: progress.add_task(asset, total=partitions, start=False) for asset in assets}
 
     def follow(self, entry: "EventLogEntry") -> None:
@@ -160,12 +162,17 @@ class _Bars:
         if event.event_type == DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
             self._progress.advance(self._plan)
         elif event.event_type == DagsterEventType.STEP_START and event.step_key in self._assets:
+            self._say(event.step_key)
             self._progress.start_task(self._assets[event.step_key])
         elif event.event_type == DagsterEventType.STEP_SUCCESS and event.step_key in self._assets:
             self._progress.stop_task(self._assets[event.step_key])
         elif event.event_type == DagsterEventType.ASSET_MATERIALIZATION and event.asset_key:
             self._progress.advance(self._assets[event.asset_key.to_user_string()])
             self.materialized += 1
+
+    def _say(self, step: str) -> None:
+        if not is_terminal(sys.stderr):
+            err().print(f"{step}: {self._partitions} ...")
 
 
 def _run(
@@ -203,4 +210,6 @@ def _run(
         while error and error.cause:
             error = error.cause
         reason = " ".join((error.message if error else failed.message or "").split())
-        raise RunFailedError(f"{failed.step_key or 'the run'} failed: {reason} (run {run_id}; radar dev shows its log)")
+        raise RunFailedError(
+            f"{failed.step_key or 'the run'} failed: {reason} (run {run_id}; {radar_command()} dev shows its log)"
+        )

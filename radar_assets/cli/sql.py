@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -75,6 +75,12 @@ def sql(
             for place, (name, *_) in enumerate(cursor.description)
         ]
         rows = _rows(cursor)
+        if format == "table" and (first := next(rows, None)) is not None:
+            rows = chain([first], rows)
+        elif format == "table":
+            print_list(columns, [], format)
+            err().print("0 rows", style="dim")
+            return
         print_list(columns, rows if limit is None else islice(rows, limit), format, max_records=MAX_RECORDS)
         if next(rows, None) is not None:
             err().print(f"Only the first {limit:,} rows are shown; --limit shows more.", style="dim")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import age, err, out, printable, size
+from radar_assets.cli.terminal import age, err, out, print_words, printable, radar_command, size
 from radar_assets.windows import DAY_KEY, HOUR_KEY, utc_now
 
 if TYPE_CHECKING:
@@ -129,12 +129,13 @@ def status(*, format: Format = "table") -> None:
         _print_backfills(backfills)
         _print_retries(waiting, now)
         _print_failed(failed, now)
+        radar = radar_command()
         if not has_projects:
             err().print(
-                "Nothing is set up yet: radar dev creates a first project and its key; radar demo simulates traffic."
+                f"Nothing is set up yet: {radar} dev creates a first project and its key; {radar} demo simulates traffic."
             )
         if not settings.config_file.exists():
-            err().print("No alert rules yet: radar init writes a radar.yaml to start from.")
+            err().print(f"No alert rules yet: {radar} init writes a radar.yaml to start from.")
 
 
 def _tables_of(backfill: "Progress", definitions: "Definitions") -> set[str]:
@@ -185,7 +186,7 @@ def _print_retries(waiting: "list[Retry]", now: datetime) -> None:
         which = f"{first} and {others:,} more" if others else first
         failed = "1 attempt failed" if retry.attempts == 1 else f"{retry.attempts:,} attempts failed"
         then = f"next in {age(retry.next_at - now)}" if retry.next_at > now else "next is due"
-        console.print(f"[yellow]retry[/] {retry.table}: {which}, {failed}, {then}", soft_wrap=True)
+        print_words(console, f"{retry.table}: {which}, {failed}, {then}", "retry", "yellow")
 
 
 def _print_failed(failed: "list[FailedCheck]", now: datetime) -> None:
@@ -194,9 +195,10 @@ def _print_failed(failed: "list[FailedCheck]", now: datetime) -> None:
     if not failed:
         console.print("No failed checks.")
     for check in failed:
-        mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
+        mark, style = ("warning", "yellow") if check.is_warning else ("failed", "red")
         when = f"{age(now - check.at)} ago"
-        console.print(f"{mark} {check.asset}: {check.name}, {printable(check.window)}, {when}", soft_wrap=True)
+        text = f"check {check.name} of {check.asset}, {printable(check.window)}, {when}"
+        print_words(console, text, mark, style)
 
 
 def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:

@@ -1,10 +1,12 @@
 """Shared output of the commands: consoles, progress bars, readable sizes and ages, and text made safe to print."""
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from textwrap import wrap
 from typing import TYPE_CHECKING, TextIO
 
 from cyclopts import Group
@@ -18,6 +20,11 @@ OPTIONS = Group("Options", sort_key=6)
 
 # Control characters would control the terminal; bidirectional ones can make text look like other text.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def radar_command() -> str:
+    """How to start Radar in this terminal, for printed commands: `uv run` sets up an environment that the shell doesn't have."""
+    return "uv run radar" if "UV_RUN_RECURSION_DEPTH" in os.environ else "radar"
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -57,7 +64,6 @@ def progress_bars(*columns: "ProgressColumn") -> "Iterator[Progress]":
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print labelled values below each other. Values are made printable, and go on below themselves where they are long."""
-    from rich.table import Table
     from rich.text import Text
 
     shown = [(printable(label), printable(value)) for label, value in facts]
@@ -66,11 +72,34 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
         for label, value in shown:
             print(f"{label:{width}}  {value}")
         return
-    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(style="bold", no_wrap=True, min_width=width)
+    console = out()
     for label, value in shown:
-        table.add_row(label, Text(value, overflow="fold"))
-    out().print(table)
+        for index, line in enumerate(_wrapped(value, console.width - width - 2)):
+            console.print(Text.assemble((f"{'' if index else label:{width}}  ", "bold"), line), soft_wrap=True)
+
+
+def print_words(console: "Console", text: str, mark: str = "", style: str = "") -> None:
+    """Print a text that a terminal shows wrapped between words.
+
+    Args:
+        mark: a word before it, in a style.
+    """
+    from rich.text import Text
+
+    text = f"{mark} {text}" if mark else text
+    for index, line in enumerate([text] if console.soft_wrap else _wrapped(text, console.width)):
+        first = 0 if index else len(mark)
+        console.print(Text.assemble((line[:first], style), line[first:]), soft_wrap=True)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text. Words are not broken, so that names stay readable and URLs stay links."""
+    lines = text.splitlines() or [""]
+    return [
+        part
+        for line in lines
+        for part in wrap(line, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
+    ]
 
 
 def printable(text: str) -> str:

@@ -4,9 +4,11 @@ A 200 response must not hide lost content: a body of another protocol is refused
 are kept in the event's context. Write keys are never stored. How an event is made is for each door.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -18,6 +20,8 @@ from radar_assets.events.contract import DEFAULT_EVENTS
 
 UNKNOWN_MEMBERS = "unknown_members"
 """The member of `context` that holds what the protocol has no place for."""
+MAX_COMPARED = 50
+"""Names of a body that are compared with those they may be a misspelling of, which takes 10 µs each."""
 EMPTY = (b"null", b'""')
 """Values without content."""
 
@@ -43,6 +47,8 @@ class Shape:
         expected: what a body has to look like, for error messages.
         envelope: names of the members of a batch except keys: its events, members that are used, and members that say nothing of the
             events. All others are kept in each event, like unknown members of its own.
+        is_handwritten: whether people write these events by hand. Then a misspelt name counts as the required one, and the response
+            names it.
         within: a member whose own members count for `required` and may hold a key as well.
         unused: known members that an event doesn't use, because of its type, say; they are kept like unknown ones.
     """
@@ -52,6 +58,7 @@ class Shape:
     keys: frozenset[str]
     expected: str
     envelope: frozenset[str] = frozenset()
+    is_handwritten: bool = False
     within: str = ""
     unused: Callable[[Event, Mapping[str, msgspec.Raw]], Collection[str]] = _uses_all
 
@@ -60,7 +67,14 @@ class Shape:
         if members.keys() <= self.known | self.keys:
             return True
         names = members.keys() | members_of(members.get(self.within, msgspec.UNSET)).keys()
-        return all(not names.isdisjoint(group) for group in self.required)
+        return all(not names.isdisjoint(group) or self._is_misspelt(names, group) for group in self.required)
+
+    def _is_misspelt(self, names: Collection[str], group: Collection[str]) -> bool:
+        """Whether one of the names is close to one of a group. Names in camel case are those of another protocol."""
+        if not self.is_handwritten:
+            return False
+        compared = [name for name in itertools.islice(names, MAX_COMPARED) if name.islower() and len(name) < 30]
+        return any(get_close_matches(name, group, n=1, cutoff=0.8) for name in compared)
 
     def unknown(self, event: Event, members: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
         """The members with content that an event does not use."""

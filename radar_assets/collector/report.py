@@ -63,14 +63,14 @@ class Report(msgspec.Struct, kw_only=True, gc=False):
 
     Attributes:
         status: `accepted` if the contract rejects no event, `rejected` if it accepts none, else `partial`.
-        unchecked: events that were stored but not checked here, because too many others had to be parsed.
+        unchecked: events that were stored but not checked here, because too many others had to be parsed; left out if there are none.
         errors, warnings: the first of each.
     """
 
     status: str = "accepted"
     accepted: int = 0
     rejected: int = 0
-    unchecked: int = 0
+    unchecked: int | msgspec.UnsetType = msgspec.UNSET
     errors: Sequence[EventError] = ()
     warnings: Sequence[FieldWarning] = ()
 
@@ -119,7 +119,7 @@ def report_on(
         status="partial" if rejected and accepted else "rejected" if rejected else "accepted",
         accepted=accepted,
         rejected=len(rejected),
-        unchecked=unchecked,
+        unchecked=unchecked or msgspec.UNSET,
         errors=[_error(index, rejection) for index, rejection in rejected[:MAX_LISTED]],
         warnings=_warnings([events[index] for index in odd]),
     )
@@ -221,7 +221,7 @@ _FIXES: Mapping[Reason, str] = {
 def _fix(reason: Reason, field: str) -> str:
     kind = KINDS.get(field)
     if field == "event" and reason in (Reason.MISSING_FIELD, Reason.WRONG_TYPE):
-        return 'Send the name of the event as text, such as "event": "signup", or a type other than track.'
+        return 'Send the name of the event as text, such as "event": "signup".'
     if reason is Reason.MISSING_FIELD:
         return f"Send {field}."
     if reason is Reason.WRONG_TYPE:
@@ -251,5 +251,5 @@ def _unknown(event: Any) -> Iterator[str]:
 def _advice(name: str) -> str:
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name[:100])
     meant = get_close_matches(snake, Event.__struct_fields__, n=1, cutoff=0.8)
-    hint = f"did you mean {meant[0]}?" if meant else "send your own fields in properties"
-    return f"unknown field, kept in context.{UNKNOWN_MEMBERS}; {hint}"
+    hint = f"did you mean {meant[0]}?" if meant else "send your own fields in properties."
+    return f"unknown field {name[:100]}; {hint} It is kept in context.{UNKNOWN_MEMBERS}."

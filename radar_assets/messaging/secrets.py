@@ -1,9 +1,8 @@
-"""Secrets in the declaration of a channel: literal, or as `env:NAME`, which is read when something is sent.
+"""Secrets in the declaration of a channel: literal, or as `env:NAME`, a variable that is read when something is sent.
 
 No secret appears in a repr, an error or a log; only the JSON for the store has them, as they were declared.
 """
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, GetCoreSchemaHandler, SecretStr, ValidationError
 from pydantic_core import core_schema
 
+from radar_assets.environment import variables
 from radar_assets.messaging.failures import PermanentError
 
 _REFERENCE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
@@ -89,7 +89,7 @@ def _looked_up(value: Any) -> Any:
     reference = _REFERENCE.fullmatch(value.get_secret_value())
     if reference is None:
         return value
-    found = os.environ.get(reference[1])
+    found = variables().get(reference[1])
     if not found:
-        raise PermanentError(f"the environment variable {reference[1]} is not set")
+        raise PermanentError(f"the variable {reference[1]} is not set, in the environment or in .env in the home")
     return found

@@ -15,7 +15,8 @@ class UISettings(HomeSettings):
     ui_url: Annotated[str | None, shown_url("http", "https")] = Field(
         default=None,
         description="Public address of the UI. The UI answers only to its host and to the names of this machine. Alerts link to it, "
-        "and radar apply reloads it if no UI of this home runs on this machine. Default: none; alerts have no links.",
+        "and radar apply reloads it if no UI of this home runs on this machine. Default: under radar dev, its own address; otherwise "
+        "none, and alerts have no links.",
     )
 
 

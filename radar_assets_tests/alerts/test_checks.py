@@ -204,6 +204,23 @@ def test_a_run_of_the_current_hour_judges_the_previous_hour(platform: Platform) 
         assert not run(platform, "hourly_job", request)["many_page_views"].passed
 
 
+def test_a_new_rule_that_a_run_of_one_hour_finds_broken_begins_with_the_outage(platform: Platform) -> None:
+    with at(NOON + timedelta(minutes=61)):
+        for back in range(4):
+            land(platform, NOON - back * HOUR, 3)
+        apply(platform, {**MANY, "metric": "conversions", "operator": "lt"})
+        fresh = Platform(platform.settings, platform.instance)
+        fresh.land(NOON, [event("more", NOON)], "more")
+        (request,) = fresh.tick("landing_sensor")
+        assert request.partition_key == hour_key(NOON)
+        found = run(fresh, "hourly_job", request)["many_page_views"]
+    # The run has loaded noon; the project's first hour is not judged.
+    began = NOON - 2 * HOUR
+    assert alerts(platform) == [("many_page_views", began, NOON + HOUR, "firing")]
+    shown: Any = found.metadata
+    assert [record.data["since"] for record in shown["breaches"].records] == [f"{began:%Y-%m-%d %H:%M}"] * 3
+
+
 def test_a_disabled_rule_says_so_and_records_nothing(platform: Platform) -> None:
     apply(platform, {**MANY, "enabled": False})
     with at(NOON + timedelta(minutes=61)):

@@ -222,7 +222,7 @@ def test_a_message_says_each_fact_once() -> None:
     over = notice(**{**VISITORS, "reason": "fired_and_recovered", "ended_at": NOON + timedelta(hours=3)})
     facts = dict(describe(over).facts)
     assert facts["Lasted"] == "3 h"
-    assert facts["Last"] == "0 visitors (47 last week), hour from Tue 12 May 2026, 14:00 UTC"
+    assert facts["Last"] == "0 visitors (47 last week), Tue 12 May 2026, 14:00 to 15:00 UTC"
     assert "Since" not in facts
 
 
@@ -231,7 +231,7 @@ def test_a_message_has_all_facts() -> None:
     for part in (
         "Firing, critical: Shop: error rate 12.4%, above 5%",
         "Since: Tue 12 May 2026, 12:00 UTC (3 h)",
-        "Latest: hour from Tue 12 May 2026, 14:00 UTC",
+        "Latest: Tue 12 May 2026, 14:00 to 15:00 UTC",
         "Rule: checkout_errors_high",
         "Check: https://radar.example/assets/hourly_metrics?view=checks&checkDetail=checkout_errors_high",
         "radar alerts ack 0b54e0c4  ",

@@ -52,17 +52,17 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(radar: Radar, applied: Set
     run = radar("apply --dry-run")
     assert run.code == 0
     assert run.out.splitlines() == [
-        "changed  channel chat: token",
-        "added    rule new",
-        "changed  rule errors_high: threshold 10 -> 12.5, severity high -> low",
-        "removed  rule few_events",
+        "will change channel chat: token",
+        "will add    rule new",
+        "will change rule errors_high: threshold 10 -> 12.5, severity high -> low",
+        "will remove rule few_events",
         "Dry run: nothing was applied.",
     ]
     assert "CANARY" not in run.out + run.err
     assert stored_rules(applied.database) == before
     applied.config_file.write_text(BOTH.replace("errors_high", "other"))
-    ended = next(line for line in radar("apply --dry-run").out.splitlines() if line.startswith("ended"))
-    assert re.fullmatch(r"ended    alert \w{8}, errors_high of shop, firing since 2026-03-10 09:00", ended)
+    ended = next(line for line in radar("apply --dry-run").out.splitlines() if line.startswith("will end"))
+    assert re.fullmatch(r"will end    alert \w{8}, errors_high of shop, firing since 2026-03-10 09:00", ended)
 
 
 def test_without_a_terminal_additions_and_changes_are_applied_unasked(radar: Radar, applied: Settings) -> None:
@@ -82,7 +82,7 @@ def test_without_a_terminal_an_empty_file_needs_yes(radar: Radar, applied: Setti
     applied.config_file.write_text(text)
     run = radar("apply")
     assert (run.code, "pass --yes" in run.err) == (1, True)
-    assert "removed  rule errors_high" in run.out
+    assert "will remove rule errors_high" in run.out
     assert names(applied) == ["errors_high", "few_events"]
     run = radar("apply --yes")
     assert (run.code, "Applied 3 changes." in run.out) == (0, True)
@@ -107,10 +107,11 @@ def test_in_a_terminal_it_asks(terminal: Radar, applied: Settings) -> None:
     applied.config_file.write_text("rules: []\n")
     declined = terminal("apply", answer="n")
     assert declined.code == 1
-    assert declined.out.splitlines()[:3] == [
-        "removed  channel chat",
-        "removed  rule errors_high",
-        "removed  rule few_events",
+    assert declined.out.splitlines()[:4] == [
+        f"{applied.config_file} declares no rules and channels.",
+        "will remove channel chat",
+        "will remove rule errors_high",
+        "will remove rule few_events",
     ]
     assert declined.out.endswith("Apply? [y/N] Nothing was applied.\n")
     assert names(applied) == ["errors_high", "few_events"]
@@ -118,6 +119,27 @@ def test_in_a_terminal_it_asks(terminal: Radar, applied: Settings) -> None:
     assert terminal("apply", answer="y").code == 0
     assert names(applied) == []
     assert "Apply?" not in terminal("apply").out, "nothing changes"
+
+
+def test_a_mail_server_in_the_home_is_known_to_every_command(radar: Radar, settings: Settings) -> None:
+    settings.config_file.write_text("channels:\n  - {name: me, type: email, to: [me@shop.example]}\n")
+    remark = "me: no mail is sent without RADAR_SMTP_URL and RADAR_SMTP_FROM; set them in .env in the home"
+    assert remark in radar("apply --dry-run").err
+    (settings.home / ".env").write_text("RADAR_SMTP_URL=smtp://127.0.0.1:1\nRADAR_SMTP_FROM=radar@shop.example\n")
+    assert radar("apply").err == ""
+    assert "Nothing listens on 127.0.0.1:1" in radar("channels test me").err
+
+
+def test_printed_commands_start_radar_as_it_was_started(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "run radar apply" in radar("channels list").out
+    assert "uv run" not in radar("channels list").out
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    for command in ("channels list", "rules list", "status", "project list", "key list", "init"):
+        run = radar(command)
+        assert re.search(r"uv run radar (apply|init|project|key)", run.out + run.err), command
+        assert not re.search(r"(?<!uv run )radar (apply|init|project|key|dev|demo) ", run.out + run.err), command
 
 
 def test_the_next_evaluation_is_a_tick_of_the_schedule() -> None:
@@ -145,7 +167,7 @@ def test_the_starter_file_applies_as_it_is_and_with_its_examples(radar: Radar, s
         run = radar(command)
         assert "radar init writes" in run.out + run.err
     assert radar("init").code == 0
-    assert "added    rule traffic_dropped" in radar("apply").out
+    assert "will add    rule traffic_dropped" in radar("apply").out
     assert "radar init" not in radar("status").err
     text = settings.config_file.read_text()
     settings.config_file.write_text(re.sub(r"^#(?=  |\w+:)", "", text, flags=re.MULTILINE))

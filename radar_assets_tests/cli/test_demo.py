@@ -34,7 +34,9 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     for project in ("lumen-shop", "harbor-crm", "pico-games"):
         assert re.search(rf"^{project} +[\d,]+ +[\d,]+ +[\d,]+ ", first.out, re.MULTILINE)
         assert f"{project}: visitors per day" in first.out
-    counts = re.search(r"([\d,]+) lines landed = ([\d,]+) events \+ ([\d,]+) copies \+ ([\d,]+) rejected", first.out)
+    counts = re.search(
+        r"([\d,]+) lines landed = ([\d,]+) events \+ ([\d,]+) duplicates \+ ([\d,]+) rejected", first.out
+    )
     assert counts
     lines, events, copies, rejected = (int(count.replace(",", "")) for count in counts.groups())
     assert lines == events + copies + rejected
@@ -42,9 +44,15 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     for step in ("radar dev", "radar init", "radar apply"):
         assert re.search(rf"^{step} ", first.out, re.MULTILINE)
     if "landing_is_fresh" in first.out:
-        assert "landing_is_fresh\n  Expected: simulated traffic ends" in first.out
+        assert "landing_is_fresh of raw_events\n  Expected: simulated traffic ends" in first.out
     assert max(map(len, first.out.splitlines())) <= 80
     assert "failed" not in first.out
+
+    assert re.findall(r"^plan (\w+): (.*) \.\.\.$", first.err, re.MULTILINE) == [
+        ("hours", "48 hours"),
+        ("days", "2 days"),
+    ]
+    assert "daily_metrics: 2 days ..." in first.err, "each step says that it has begun"
 
     landed = files(settings.landing)
     second = radar("demo --days 2 --events 3000")
@@ -57,12 +65,15 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     assert {table[name][-1] for name in TABLES} == {"0"}
 
 
-def test_each_incident_is_printed_with_a_query_that_is_valid(settings: Settings) -> None:
+def test_each_incident_is_printed_with_a_query_that_is_valid(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
     console = Console(width=80, file=io.StringIO())
     _print_incidents(console, [Traffic(TODAY - timedelta(days=30), 30, 3, 1, 0)])
     printed = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     assert max(map(len, printed.splitlines())) <= 80
-    queries = re.findall(r'radar sql "([^"]+)"', printed)
+    queries = re.findall(r'  uv run radar sql "([^"]+)"', printed)
     assert len(queries) == 3
     with reading(open_lakehouse(settings)) as connection:
         assert [connection.execute(query).fetchall() for query in queries] == [[], [], []]

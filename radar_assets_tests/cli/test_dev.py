@@ -137,6 +137,9 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_after_their_r
         assert len(members(process.pid)) > 4
         command_lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in members(process.pid)]
         assert [command for command in command_lines if CANARY.encode() in command] == []
+        environments = [Path(f"/proc/{number}/environ").read_bytes() for number in members(process.pid)]
+        link = f"\0RADAR_UI_URL=http://127.0.0.1:{port}\0".encode()
+        assert len([variables for variables in environments if link in variables]) > 3, "messages link to this UI"
         with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
             head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\n"
             under_way.sendall(f"{head}Content-Length: {len(event)}\r\n\r\n{event[:5]}".encode())
@@ -216,7 +219,8 @@ def test_kill_leaves_no_process_behind_and_requests_are_answered(
     event = json.dumps({"event": "signup", "anonymous_id": "visitor-1"})
     with running(tmp_path, port, collector_port) as process:
         lines = panel(process)
-        assert "Projects   blog, shop" in lines
+        assert "Projects   blog, shop" in lines, "the newest first"
+        assert not any(line.startswith("Write key") for line in lines), "there is none to show"
         assert any(line.startswith("KEY=$(") and line.endswith("radar key create blog)") for line in lines)
         with socket.create_connection(("127.0.0.1", collector_port), timeout=PATIENCE_S) as under_way:
             head = f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"

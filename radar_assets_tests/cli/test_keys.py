@@ -22,13 +22,18 @@ def test_a_key_is_printed_alone_and_stored_as_a_hash(radar: Radar, settings: Set
     run = radar("key create shop")
     key = run.out.strip()
     assert run.code == 0
-    assert run.out == f"{key}\n"
+    assert (run.out, run.err) == (f"{key}\n", ""), "nothing announces a key that goes into a variable"
     assert grants(settings) == {hash_key(key): ("shop", "write")}
     listed = radar("key list").out
     assert "shop" in listed
     assert key not in listed
     for path in settings.home.rglob("*"):
         assert not path.is_file() or key.encode() not in path.read_bytes()
+
+
+def test_in_a_terminal_a_key_is_announced(terminal: Radar, settings: Settings) -> None:
+    terminal("project add shop")
+    assert terminal("key create shop").out.startswith("New write key of shop, not shown again:\n")
 
 
 def test_a_key_is_revoked_by_its_id_or_by_itself(radar: Radar, settings: Settings) -> None:

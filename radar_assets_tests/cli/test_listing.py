@@ -19,7 +19,7 @@ from radar_assets.alerts.records import acknowledge
 from radar_assets.cli.listing import Column, print_list
 from radar_assets.config import apply_config, load_config
 from radar_assets.messaging.suppression import suppress
-from radar_assets.settings import load_settings
+from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 from radar_assets_tests.alerts.records import alerts, at, note, rule
@@ -149,3 +149,10 @@ def test_numbers_are_separated_rounded_and_end_below_each_other(capsys: pytest.C
     ]
     print_list(columns, rows, "csv")
     assert capsys.readouterr().out.splitlines()[1] == "a,1234567,0.123456"
+
+
+def test_sentences_break_between_words_only(terminal: Radar, settings: Settings) -> None:
+    error = terminal("sql 'select 1; select 2'", columns=40).out
+    assert error.splitlines() == ["radar: radar sql is read-only; give", "exactly one select statement"]
+    error = terminal(f"live none --url not-a-url-{'x' * 60}", columns=40).out
+    assert f"not-a-url-{'x' * 60}:" in error, "long words stay whole"

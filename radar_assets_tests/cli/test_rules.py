@@ -92,8 +92,8 @@ def test_apply_stores_what_is_in_the_file_and_removes_the_rest(radar: Radar, set
     run = radar("apply")
     assert run.code == 0
     assert run.out.splitlines() == [
-        "added    rule many_events",
-        "added    rule few_events",
+        "will add    rule many_events",
+        "will add    rule few_events",
         "Applied 2 changes.",
         "No UI of this home runs on this machine; they are loaded when it starts.",
         "",
@@ -111,8 +111,8 @@ def test_apply_stores_what_is_in_the_file_and_removes_the_rest(radar: Radar, set
     assert radar("apply").out.startswith("Rules and channels are unchanged.")
     written(settings, RULES.replace("threshold: 2", "threshold: 3").split("  - name: few")[0])
     assert radar("apply").out.splitlines()[:3] == [
-        "changed  rule many_events: threshold 2 -> 3",
-        "removed  rule few_events",
+        "will change rule many_events: threshold 2 -> 3",
+        "will remove rule few_events",
         "Applied 2 changes.",
     ]
     store.close()
@@ -220,8 +220,9 @@ def test_a_mail_channel_without_a_mail_server_prints_a_warning(
 ) -> None:
     written(settings, "channels:\n  - {name: team, type: email, to: [ann@shop.example]}\n")
     run = radar("apply")
-    assert (run.code, "team: no mail is sent until RADAR_SMTP_URL is set" in run.err) == (0, True)
+    assert (run.code, "team: no mail is sent without RADAR_SMTP_URL and RADAR_SMTP_FROM;" in run.err) == (0, True)
     monkeypatch.setenv("RADAR_SMTP_URL", "smtp://mail.example")
+    monkeypatch.setenv("RADAR_SMTP_FROM", "radar@shop.example")
     assert "RADAR_SMTP_URL" not in radar("apply").err
 
 

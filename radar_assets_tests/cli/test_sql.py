@@ -154,3 +154,9 @@ def test_a_pipe_gets_plain_columns_with_full_texts(radar: Radar, monkeypatch: py
     assert header.split() == ["text", "n"]
     assert (header.index("n"), first[-2:], second[-2:]) == (len(first) - 1, " 5", "10"), "numbers end below each other"
     assert not {"\x1b", "│", "─", "…"} & {*out}
+
+
+def test_an_empty_table_says_so(radar: Radar, in_shop: Path) -> None:
+    run = radar("sql \"from events where event = 'none'\"")
+    assert (run.code, run.err) == (0, "0 rows\n")
+    assert radar("sql \"from events where event = 'none'\" --format csv").err == ""

@@ -36,7 +36,7 @@ def test_tables_are_shown_with_their_last_partition_and_rows(radar: Radar) -> No
 def test_a_failed_check_is_shown_with_its_window(radar: Radar) -> None:
     failed = [text for text in radar("status").out.splitlines() if text.startswith("warning")]
     assert len(failed) == 1
-    assert "raw_events: share_of_rejected_lines_is_within_bounds" in failed[0]
+    assert "check share_of_rejected_lines_is_within_bounds of raw_events" in failed[0]
     assert f"{HOUR:%Y-%m-%d %H:%M} to {HOUR + timedelta(hours=1):%Y-%m-%d %H:%M} UTC" in failed[0]
 
 

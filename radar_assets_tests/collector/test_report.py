@@ -52,7 +52,6 @@ def test_the_response_counts_events_and_names_reason_field_and_fix(settings: Set
             "status": "accepted",
             "accepted": 1,
             "rejected": 0,
-            "unchecked": 0,
             "errors": [],
             "warnings": [],
         }
@@ -76,6 +75,13 @@ def test_the_response_counts_events_and_names_reason_field_and_fix(settings: Set
         ]
         assert "did you mean user_id?" in mixed["warnings"][0]["detail"]
         assert send([])["accepted"] == 0
+        misspelt = send({"event": "signup", "anonymus_id": "visitor-1"})
+        assert (misspelt["status"], misspelt["errors"][0]["reason"]) == ("rejected", "no_visitor")
+        assert misspelt["warnings"][0]["detail"].startswith("unknown field anonymus_id; did you mean anonymous_id?")
+        answer = collector.request("POST", "/v1/events", b'{"evnt": "signup", "user_id": "42"}', sending)
+        assert answer.status == 200
+        assert b"did you mean event?" in answer.body
+        assert answer.body.endswith(b"}\n"), "a terminal's prompt goes on a line of its own"
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ _SHAPE = Shape(
     known=frozenset(CanonicalEvent.model_fields),
     keys=frozenset({"key"}),
     envelope=frozenset(_Envelope.__struct_fields__),
+    is_handwritten=True,
     expected='an object with event and user_id or anonymous_id, an array of them, one on each line, or {"events": [...]}',
 )
 _EVENT = msgspec.json.Decoder(_Payloads)
@@ -91,11 +92,12 @@ class RadarDoor:
         return Batch(key, recognized(events, lambda: lines, _SHAPE, is_exact=is_exact), report_on)
 
     def answer(self, request: Request, outcome: Outcome, detail: str = "") -> Answer:
-        """The status, with JSON. The response to accepted events is their report."""
+        """The status, with a line of JSON. The response to accepted events is their report."""
         if outcome is Outcome.ACCEPTED:
-            return Answer(STATUS[outcome], detail.encode() or NOTHING)
+            return Answer(STATUS[outcome], (detail.encode() or NOTHING) + b"\n")
         headers = {"WWW-Authenticate": "Bearer"} if outcome is Outcome.UNAUTHORIZED else {}
-        return Answer(STATUS[outcome], msgspec.json.encode({"error": outcome.value, "detail": detail}), headers=headers)
+        error = msgspec.json.encode({"error": outcome.value, "detail": detail})
+        return Answer(STATUS[outcome], error + b"\n", headers=headers)
 
 
 def _list(body: bytes) -> Sequence[Event | msgspec.Raw | Failed]:

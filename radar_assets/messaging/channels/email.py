@@ -52,7 +52,12 @@ class Email(ChannelSpec):
         return tuple(dict.fromkeys(to))
 
     def missing_setting(self, settings: MessagingSettings) -> str | None:
-        return "no mail is sent until RADAR_SMTP_URL is set" if settings.smtp_url is None else None
+        needed = {"RADAR_SMTP_URL": settings.smtp_url, "RADAR_SMTP_FROM": settings.smtp_from}
+        missing = " and ".join(name for name, value in needed.items() if value is None)
+        if not missing:
+            return None
+        # They may be set where the daemon runs, which this process can't see.
+        return f"no mail is sent without {missing}; set them in .env in the home, which the daemon reads too"
 
     def send(self, message: Message, transport: Transport) -> None:
         """Send a mail to all addresses at once, except suppressed ones.
@@ -63,7 +68,9 @@ class Email(ChannelSpec):
 
         smtp = transport.smtp
         if smtp.url is None or smtp.sender is None:
-            raise PermanentError("no mail server is configured; set RADAR_SMTP_URL and RADAR_SMTP_FROM")
+            raise PermanentError(
+                "no mail server is configured; set RADAR_SMTP_URL and RADAR_SMTP_FROM in .env in the home"
+            )
         suppressed = transport.suppressed(self.to, message.unsubscribe_group)
         to = [address for address in self.to if address not in suppressed]
         if not to:
