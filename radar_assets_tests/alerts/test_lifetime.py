@@ -37,6 +37,14 @@ def test_alerts_are_removed_when_they_ended_and_open_ones_stay(store: Store) -> 
     assert all(breaches(store, alert) for alert in alerts(store))
 
 
+def test_alerts_that_ended_without_data_are_removed_too(store: Store) -> None:
+    note(store, rule(), {0: 50}, at(1))
+    note(store, rule(name="same_hour"), {0: 50, 1: 0}, at(2))
+    note(store, rule(), dict.fromkeys(range(1, 80)), at(80))
+    assert [alert.state for alert in alerts(store)] == ["ended_without_data", "resolved"]
+    assert records.remove_old(store, at(81)) == 2
+
+
 def test_versions_of_hours_never_go_back(store: Store) -> None:
     note(store, rule(), {0: 50, 1: 0}, at(2))
     with store.session(read_only=True) as session:
