@@ -139,7 +139,7 @@ def _checks_of(
         for verdict in _verdicts(context, lakehouse, store, active, metrics, now, ledger_context.zones, failures):
             rule = verdict.findings.rule
             try:
-                if verdict.findings.judged:
+                if verdict.findings.judged or verdict.findings.silent:
                     ledger.record(store, verdict.findings, ledger_context)
             except Exception as error:  # the other rules are still judged, then the step fails
                 failures.append(error)

@@ -128,6 +128,28 @@ def test_a_rule_is_a_check_that_fails_and_writes_an_alert(platform: Platform) ->
     assert ending == {"window_start": (NOON + HOUR).isoformat(), "value": 0, "baseline": None}
 
 
+@pytest.mark.parametrize("window", ["5m", "1h"])
+def test_an_alert_ends_without_data_when_no_project_has_any(platform: Platform, window: str) -> None:
+    failing = {"name": "failing", "metric": "error_rate", "operator": "gte", "threshold": 0.5, "window": window}
+    apply(platform, failing)
+    with at(NOON + 61 * timedelta(minutes=1)):
+        land(platform, NOON - HOUR, 1)
+        pages = [event(f"page-{minute}", NOON + timedelta(minutes=minute)) for minute in range(60)]
+        errors = [
+            event(f"error-{minute}", NOON + timedelta(minutes=minute), type="track", event="error")
+            for minute in range(60)
+        ]
+        platform.land(NOON, [*pages, *errors], "failing")
+        (request,) = platform.tick("landing_sensor")
+        run(platform, "hourly_job", request)
+    assert not monitor(platform, NOON + timedelta(minutes=61))["failing"].passed
+    assert [(name, state) for name, _, _, state in alerts(platform)] == [("failing", "firing")]
+    assert monitor(platform, NOON + timedelta(days=2, minutes=1))["failing"].metadata["projects_checked"].value == 0
+    assert [state for _, _, _, state in alerts(platform)] == ["no_data"]
+    monitor(platform, NOON + timedelta(days=5, minutes=1))
+    assert [state for _, _, _, state in alerts(platform)] == ["ended_without_data"]
+
+
 def test_rules_run_when_their_windows_have_ended(platform: Platform) -> None:
     five = {**MANY, "name": "five", "window": "5m", "severity": "medium"}
     apply(platform, MANY, five, {**MANY, "name": "daily", "window": "1d"})
