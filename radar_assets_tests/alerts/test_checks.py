@@ -200,6 +200,53 @@ def test_five_minutes_are_judged_late_once_their_file_is_loaded(platform: Platfo
     assert waiting_windows(platform.store) == []
 
 
+def wait_and_load(platform: Platform) -> None:
+    """Apply the five-minute rules `one` and `two`, and load a segment after its windows have waited for it."""
+    five = {**MANY, "window": "5m", "threshold": 2}
+    apply(platform, {**five, "name": "one"}, {**five, "name": "two"})
+    with at(NOON + timedelta(minutes=55)):
+        land(platform, NOON - HOUR, 1)
+        platform.land(NOON, [event(f"{number}", NOON + timedelta(minutes=number)) for number in range(10)], "hour")
+    monitor(platform, NOON + timedelta(minutes=61))
+    with at(NOON + timedelta(minutes=127)):
+        (request,) = platform.tick("landing_sensor")
+        run(platform, "hourly_job", request)
+    assert len(waiting_windows(platform.store)) == 12
+
+
+def test_windows_wait_on_if_a_rule_could_not_be_recorded(platform: Platform) -> None:
+    wait_and_load(platform)
+    with platform.store.session() as session:
+        raising = "begin select raise(abort, 'database is locked'); end"
+        session.execute(sa.text(f"create trigger locked before insert on alerts when new.rule = 'one' {raising}"))
+    monitor(platform, NOON + timedelta(minutes=131))
+    assert [name for name, *_ in alerts(platform)] == ["two"]
+    with platform.store.session() as session:
+        session.execute(sa.text("drop trigger locked"))
+    monitor(platform, NOON + timedelta(minutes=136))
+    assert [name for name, *_ in alerts(platform)] == ["one", "two"]
+    assert waiting_windows(platform.store) == []
+
+
+def test_windows_wait_on_for_the_rules_that_a_run_leaves_out(platform: Platform) -> None:
+    wait_and_load(platform)
+    one = check_key(Rule.model_validate({**MANY, "window": "5m", "name": "one"}))
+    with at(NOON + timedelta(minutes=129)):
+        run(platform, "monitor_thresholds_job", dg.RunRequest(asset_check_keys=[one]))
+    assert [name for name, *_ in alerts(platform)] == ["one"]
+    monitor(platform, NOON + timedelta(minutes=131))
+    assert [name for name, *_ in alerts(platform)] == ["one", "two"]
+    assert waiting_windows(platform.store) == []
+
+
+def test_windows_wait_for_a_day_at_most(platform: Platform) -> None:
+    wait_and_load(platform)
+    one = check_key(Rule.model_validate({**MANY, "window": "5m", "name": "one"}))
+    with at(NOON + timedelta(days=1, minutes=31)):
+        run(platform, "monitor_thresholds_job", dg.RunRequest(asset_check_keys=[one]))
+    assert waiting_windows(platform.store)[0] == NOON + timedelta(minutes=35)
+
+
 def test_a_window_waits_until_landed_segments_are_loaded(platform: Platform) -> None:
     apply(platform, MANY)
     with at(NOON + timedelta(minutes=61)):
