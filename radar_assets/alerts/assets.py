@@ -44,12 +44,13 @@ def build_assets(
     def alerts(
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse], store: dg.ResourceParam[Store]
     ) -> Iterator[dg.MaterializeResult]:
-        window = partition_window(context)
-        windows = kept_windows(store, window, utc_now() - timedelta(days=settings.alerts_days))
+        window, snapshot = partition_window(context), lakehouse.snapshot("alerts")
         if INCREMENTAL_TAG in context.run.tags:
-            stale, _ = stale_hours(store, lakehouse.snapshot("alerts"))
+            stale, _ = stale_hours(store, snapshot)
             inside = [from_unit(unit, "hour") for unit in stale if unit in range(*unit_range(ALERTS, window))]
             windows = contiguous(inside, HOUR, len(inside))
+        else:
+            windows = kept_windows(store, snapshot, window)
         if windows:
             yield materialized(context, lakehouse, rebuild_alerts(lakehouse, store, windows))
 

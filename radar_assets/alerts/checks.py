@@ -135,11 +135,15 @@ def _checks_of(
                 # Not a failure of the run, which would fail and retry every run of the asset until the file is fixed.
                 why = f"Unknown metric {rule.metric}. Declare it in radar.yaml again, or remove the rule and run radar apply."
                 yield _result(asset, rule, escape(why), passed=False, metadata={})
-        active = [rule for rule in selected if rule.enabled and (rule.watch or rule.metric in registered)]
-        for verdict in _verdicts(context, lakehouse, store, active, metrics, now, ledger_context.zones, failures):
+        judgeable = {rule.name for rule in rules if rule.enabled and (rule.watch or rule.metric in registered)}
+        active = [rule for rule in selected if rule.name in judgeable]
+        is_complete = len(active) == len(judgeable)
+        for verdict in _verdicts(
+            context, lakehouse, store, active, metrics, now, ledger_context.zones, failures, is_complete=is_complete
+        ):
             rule = verdict.findings.rule
             try:
-                if verdict.findings.judged:
+                if verdict.findings.judged or verdict.findings.silent:
                     ledger.record(store, verdict.findings, ledger_context)
             except Exception as error:  # the other rules are still judged, then the step fails
                 failures.append(error)
@@ -165,8 +169,15 @@ def _verdicts(
     now: datetime,
     zones: Mapping[str, str],
     failures: list[Exception],
+    *,
+    is_complete: bool,
 ) -> Iterator[Verdict]:
-    """The verdicts on rules. Errors of platform rules are added to `failures`."""
+    """The verdicts on rules.
+
+    Args:
+        failures: errors of platform rules are added to it. The caller adds those of recording a verdict before asking for the next.
+        is_complete: whether these are all rules of the asset that can be judged.
+    """
     from radar_assets.alerts import records
 
     judged: dict[WindowName, list[Rule]] = {}
@@ -194,10 +205,12 @@ def _verdicts(
             judgements = [wider.get(judgement.findings.rule.name, judgement) for judgement in judgements]
         for judgement in judgements:
             yield verdict_of(judgement, span, is_latest=is_latest)
-        # Only now: windows that a failure left unjudged wait on. Tables of the other lengths are judged in the run that loads them.
+        # Only now that all are recorded. Windows of other lengths are judged again in the run that loads them.
         if window == "5m":
-            late = {start for judgement in judgements for start in judgement.waiting if start >= now - WAITING_FOR}
-            records.wait_for(store, late, waiting)
+            late = {start for judgement in judgements for start in judgement.waiting}
+            if failures or not is_complete:
+                late.update(waiting)  # not judged yet by the rules that failed or were not selected
+            records.wait_for(store, {start for start in late if start >= now - WAITING_FOR}, waiting)
 
 
 def _has_begun(judgement: Judgement, firing: Collection[tuple[str, str]]) -> bool:

@@ -1,14 +1,13 @@
 """The store's alerts and deliveries as relations, for the table `alerts` and for queries."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from radar_assets.alerts.tables import ALERTS
 from radar_assets.lakehouse.commits import Build, Commit
-from radar_assets.lakehouse.files import STEP, from_unit, to_unit
+from radar_assets.lakehouse.files import STEP, from_unit, to_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Lineage, load_model
@@ -68,12 +67,17 @@ def stale_hours(store: Store, alerts: Snapshot, *, newer_than: int = 0) -> tuple
     return {unit: version for unit, version in changed.items() if version > built.get(unit, 0)}, latest
 
 
-def kept_windows(store: Store, window: Window, since: datetime) -> list[Window]:
-    """The hours of a window whose alerts the store still has, if it has removed some that fired before `since`."""
+def kept_windows(store: Store, alerts: Snapshot, window: Window) -> list[Window]:
+    """The hours of a window, without those whose alerts only the table has because the store has removed them."""
+    # Hours whose alerts late data have cleared are stale.
+    stale, _ = stale_hours(store, alerts)
     with store.session(read_only=True) as session:
-        kept = set(session.scalars(sa.select(AlertHour.hour).where(AlertHour.hour < since)))
-    hours = [window.start + index * STEP["hour"] for index in range((window.end - window.start) // STEP["hour"])]
-    chosen = [hour for hour in hours if hour >= since or hour in kept]
+        fired = session.scalars(
+            sa.select(Alert.fired_at).where(Alert.fired_at >= window.start, Alert.fired_at < window.end)
+        )
+        stored = {to_unit(Window.of_hour(at).start, "hour") for at in fired}
+    only_in_table = {ref.partition[0] for ref in alerts.files(window) if ref.rows}.difference(stored, stale)
+    chosen = [from_unit(unit, "hour") for unit in range(*unit_range(ALERTS, window)) if unit not in only_in_table]
     return contiguous(chosen, STEP["hour"], len(chosen))
 
 

@@ -146,12 +146,12 @@ def mark(session: Session, moments: Collection[datetime]) -> None:
 
 
 def remove_old(store: Store, before: datetime) -> int:
-    """Remove alerts that ended and were resolved before then, with their windows. Returns how many.
+    """Remove alerts whose end lies before then and was recorded before then, with their windows. Returns how many.
 
     The table `alerts` keeps them: hours are removed as a whole, and are not built again. Hours in which an alert fired that stays
     are left alone.
     """
-    is_old = sa.and_(Alert.state == "resolved", Alert.ended_at < before, Alert.resolved_at < before)
+    is_old = sa.and_(Alert.state.not_in(OPEN_STATES), Alert.ended_at < before, Alert.resolved_at < before)
     removed = 0
     while True:
         with store.session() as session:

@@ -128,6 +128,28 @@ def test_a_rule_is_a_check_that_fails_and_writes_an_alert(platform: Platform) ->
     assert ending == {"window_start": (NOON + HOUR).isoformat(), "value": 0, "baseline": None}
 
 
+@pytest.mark.parametrize("window", ["5m", "1h"])
+def test_an_alert_ends_without_data_when_no_project_has_any(platform: Platform, window: str) -> None:
+    failing = {"name": "failing", "metric": "error_rate", "operator": "gte", "threshold": 0.5, "window": window}
+    apply(platform, failing)
+    with at(NOON + 61 * timedelta(minutes=1)):
+        land(platform, NOON - HOUR, 1)
+        pages = [event(f"page-{minute}", NOON + timedelta(minutes=minute)) for minute in range(60)]
+        errors = [
+            event(f"error-{minute}", NOON + timedelta(minutes=minute), type="track", event="error")
+            for minute in range(60)
+        ]
+        platform.land(NOON, [*pages, *errors], "failing")
+        (request,) = platform.tick("landing_sensor")
+        run(platform, "hourly_job", request)
+    assert not monitor(platform, NOON + timedelta(minutes=61))["failing"].passed
+    assert [(name, state) for name, _, _, state in alerts(platform)] == [("failing", "firing")]
+    assert monitor(platform, NOON + timedelta(days=2, minutes=1))["failing"].metadata["projects_checked"].value == 0
+    assert [state for _, _, _, state in alerts(platform)] == ["no_data"]
+    monitor(platform, NOON + timedelta(days=5, minutes=1))
+    assert [state for _, _, _, state in alerts(platform)] == ["ended_without_data"]
+
+
 def test_rules_run_when_their_windows_have_ended(platform: Platform) -> None:
     five = {**MANY, "name": "five", "window": "5m", "severity": "medium"}
     apply(platform, MANY, five, {**MANY, "name": "daily", "window": "1d"})
@@ -176,6 +198,53 @@ def test_five_minutes_are_judged_late_once_their_file_is_loaded(platform: Platfo
     monitor(platform, NOON + timedelta(minutes=131))
     assert alerts(platform) == [("five", NOON, NOON + timedelta(minutes=10), "resolved")]
     assert waiting_windows(platform.store) == []
+
+
+def wait_and_load(platform: Platform) -> None:
+    """Apply the five-minute rules `one` and `two`, and load a segment after its windows have waited for it."""
+    five = {**MANY, "window": "5m", "threshold": 2}
+    apply(platform, {**five, "name": "one"}, {**five, "name": "two"})
+    with at(NOON + timedelta(minutes=55)):
+        land(platform, NOON - HOUR, 1)
+        platform.land(NOON, [event(f"{number}", NOON + timedelta(minutes=number)) for number in range(10)], "hour")
+    monitor(platform, NOON + timedelta(minutes=61))
+    with at(NOON + timedelta(minutes=127)):
+        (request,) = platform.tick("landing_sensor")
+        run(platform, "hourly_job", request)
+    assert len(waiting_windows(platform.store)) == 12
+
+
+def test_windows_wait_on_if_a_rule_could_not_be_recorded(platform: Platform) -> None:
+    wait_and_load(platform)
+    with platform.store.session() as session:
+        raising = "begin select raise(abort, 'database is locked'); end"
+        session.execute(sa.text(f"create trigger locked before insert on alerts when new.rule = 'one' {raising}"))
+    monitor(platform, NOON + timedelta(minutes=131))
+    assert [name for name, *_ in alerts(platform)] == ["two"]
+    with platform.store.session() as session:
+        session.execute(sa.text("drop trigger locked"))
+    monitor(platform, NOON + timedelta(minutes=136))
+    assert [name for name, *_ in alerts(platform)] == ["one", "two"]
+    assert waiting_windows(platform.store) == []
+
+
+def test_windows_wait_on_for_the_rules_that_a_run_leaves_out(platform: Platform) -> None:
+    wait_and_load(platform)
+    one = check_key(Rule.model_validate({**MANY, "window": "5m", "name": "one"}))
+    with at(NOON + timedelta(minutes=129)):
+        run(platform, "monitor_thresholds_job", dg.RunRequest(asset_check_keys=[one]))
+    assert [name for name, *_ in alerts(platform)] == ["one"]
+    monitor(platform, NOON + timedelta(minutes=131))
+    assert [name for name, *_ in alerts(platform)] == ["one", "two"]
+    assert waiting_windows(platform.store) == []
+
+
+def test_windows_wait_for_a_day_at_most(platform: Platform) -> None:
+    wait_and_load(platform)
+    one = check_key(Rule.model_validate({**MANY, "window": "5m", "name": "one"}))
+    with at(NOON + timedelta(days=1, minutes=31)):
+        run(platform, "monitor_thresholds_job", dg.RunRequest(asset_check_keys=[one]))
+    assert waiting_windows(platform.store)[0] == NOON + timedelta(minutes=35)
 
 
 def test_a_window_waits_until_landed_segments_are_loaded(platform: Platform) -> None:

@@ -37,6 +37,14 @@ def test_alerts_are_removed_when_they_ended_and_open_ones_stay(store: Store) -> 
     assert all(breaches(store, alert) for alert in alerts(store))
 
 
+def test_alerts_that_ended_without_data_are_removed_too(store: Store) -> None:
+    note(store, rule(), {0: 50}, at(1))
+    note(store, rule(name="same_hour"), {0: 50, 1: 0}, at(2))
+    note(store, rule(), dict.fromkeys(range(1, 80)), at(80))
+    assert [alert.state for alert in alerts(store)] == ["ended_without_data", "resolved"]
+    assert records.remove_old(store, at(81)) == 2
+
+
 def test_versions_of_hours_never_go_back(store: Store) -> None:
     note(store, rule(), {0: 50, 1: 0}, at(2))
     with store.session(read_only=True) as session:
@@ -52,14 +60,25 @@ def platform(settings: Settings) -> Iterator[Platform]:
         yield Platform(settings, instance)
 
 
-def test_the_table_keeps_alerts_that_the_store_has_removed(platform: Platform) -> None:
+@pytest.mark.parametrize("removed", [1, 2])
+def test_the_table_keeps_alerts_that_the_store_has_removed(platform: Platform, removed: int) -> None:
     note(platform.store, rule(), {0: 50, 1: 0}, at(2))
     note(platform.store, rule(), {2: 0, 3: 50, 4: 0}, at(5))
     platform.rebuild("alerts_job", *HOURS)
     before = platform.rows("alerts")
     assert len(before) == 2
-    assert records.remove_old(platform.store, at(2.5)) == 1
-    late = Platform(platform.settings.model_copy(update={"alerts_days": 1}), platform.instance)
+    assert records.remove_old(platform.store, at({1: 2.5, 2: 24}[removed])) == removed
+    # The store is to keep alerts for longer now, so that it might have those of these hours.
+    longer = Platform(platform.settings.model_copy(update={"alerts_days": 10_000}), platform.instance)
     for tags in (INCREMENTAL, {}):
-        late.rebuild("alerts_job", *HOURS, tags=tags)
-        assert late.rows("alerts") == before
+        longer.rebuild("alerts_job", *HOURS, tags=tags)
+        assert longer.rows("alerts") == before
+
+
+def test_a_rebuild_drops_alerts_that_late_data_have_cleared(platform: Platform) -> None:
+    note(platform.store, rule(channels=()), {0: 50, 1: 0}, at(2))
+    platform.rebuild("alerts_job", *HOURS)
+    assert len(platform.rows("alerts")) == 1
+    note(platform.store, rule(channels=()), {0: 0, 1: 0}, at(3))
+    platform.rebuild("alerts_job", *HOURS)
+    assert platform.rows("alerts") == []
