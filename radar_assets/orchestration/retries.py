@@ -5,8 +5,9 @@ retries are disabled, because they follow within seconds and leave out the runs 
 completed once they are queued.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,10 +17,13 @@ from radar_assets.orchestration.job_kinds import AGGREGATION, KIND_TAG, KINDS, J
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
     from dagster._core.storage.dagster_run import DagsterRun
 
 RETRY_TAG, RETRIED_RUN_TAG = "radar/retry", "radar/retried_run"
 """Tags of retries: how many times in a row, from 1, and the id of the failed run."""
+NOT_RETRIED_TAG = "radar/not_retried"
+"""Tag of failed runs that can't be retried: the reason."""
 FAILED_WITHIN = timedelta(hours=24)
 """How long after it failed a run is retried, in case Radar was stopped meanwhile."""
 RETRIES_A_TICK = 20
@@ -39,8 +43,8 @@ def kind_of(run: "DagsterRun") -> JobKind:
 
 def is_retried(run: "DagsterRun") -> bool:
     """Whether a failed run is retried. Runs in the foreground of a command are not: whoever started it sees the failure."""
-    is_requested_again = ATTEMPT_TAG in run.tags
-    return run.remote_job_origin is not None and not is_requested_again and _retry(run) < kind_of(run).retries
+    is_left_alone = ATTEMPT_TAG in run.tags or NOT_RETRIED_TAG in run.tags
+    return run.remote_job_origin is not None and not is_left_alone and _retry(run) < kind_of(run).retries
 
 
 def retried_at(record: "dg.RunRecord") -> datetime:
@@ -102,28 +106,61 @@ def build_retry_sensor(jobs: Sequence[Any]) -> dg.SensorDefinition:
         description="Retries failed runs after a pause, also those of backfills.",
     )
     def retry_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        now = utc_now()
-        due = [record.dagster_run for record in waiting_for_retry(context.instance) if retried_at(record) <= now]
+        now, repository = utc_now(), context.repository_def
+        assert repository
+        known = repository.asset_graph
+        graphs = {job.name: repository.get_job(job.name).asset_layer.asset_graph for job in jobs}
+        is_canceled = cache(lambda backfill: _is_canceled(context.instance, backfill))
         found = []
-        for run in due[:RETRIES_A_TICK]:
-            if job := _job_for(run, context.repository_def, [job.name for job in jobs]):
-                found.append(_request(run, job))
-        return dg.SensorResult(run_requests=found)
+        for record in waiting_for_retry(context.instance):
+            run = record.dagster_run
+            # Dagster fails the whole tick if a request names an asset or check that is gone.
+            assets = run.asset_selection and run.asset_selection & known.executable_asset_keys
+            checks = run.asset_check_selection and run.asset_check_selection & known.asset_check_keys
+            job = _job_for(run, assets, checks, graphs)
+            if is_canceled(run.tags.get("dagster/backfill")):
+                context.instance.add_run_tags(run.run_id, {NOT_RETRIED_TAG: "the backfill was canceled"})
+            elif job is None:
+                context.instance.add_run_tags(run.run_id, {NOT_RETRIED_TAG: "no job has all of its assets and checks"})
+            elif retried_at(record) <= now:
+                found.append(_request(run, job, assets, checks))
+        return dg.SensorResult(run_requests=found[:RETRIES_A_TICK])
 
     return retry_sensor
 
 
-def _job_for(run: "DagsterRun", repository: dg.RepositoryDefinition | None, jobs: Sequence[str]) -> str | None:
-    """The job to retry a run with: its own, or for a selection of assets in the UI, the first job that has all of them."""
-    if run.job_name in jobs:
-        return run.job_name
-    if not repository or not run.asset_selection:
+def _is_canceled(instance: dg.DagsterInstance, backfill_id: str | None) -> bool:
+    from dagster._core.execution.backfill import BulkActionStatus
+
+    backfill = instance.get_backfill(backfill_id) if backfill_id else None
+    return backfill is not None and backfill.status in (BulkActionStatus.CANCELING, BulkActionStatus.CANCELED)
+
+
+def _job_for(
+    run: "DagsterRun",
+    assets: Set[dg.AssetKey] | None,
+    checks: Set[dg.AssetCheckKey] | None,
+    graphs: Mapping[str, "AssetGraph"],
+) -> str | None:
+    """The job to retry a run with: its own, or for a selection in the UI, the first job that has all of it.
+
+    Args:
+        assets, checks: what is left of the selection of the run.
+        graphs: assets and checks by job.
+    """
+    if (run.asset_selection or run.asset_check_selection) and not (assets or checks):
         return None
-    keys = {name: set(repository.get_job(name).asset_layer.executable_asset_keys) for name in jobs}
-    return next((name for name in jobs if run.asset_selection <= keys[name]), None)
+    if run.job_name in graphs:
+        return run.job_name
+    if assets:
+        # Dagster adds the checks of the selection, whatever the job.
+        return next((name for name, graph in graphs.items() if assets <= graph.executable_asset_keys), None)
+    return next((name for name, graph in graphs.items() if checks and checks <= graph.asset_check_keys), None)
 
 
-def _request(run: "DagsterRun", job: str) -> dg.RunRequest:
+def _request(
+    run: "DagsterRun", job: str, assets: Set[dg.AssetKey] | None, checks: Set[dg.AssetCheckKey] | None
+) -> dg.RunRequest:
     own = {
         tag: value
         for tag, value in run.tags.items()
@@ -135,6 +172,6 @@ def _request(run: "DagsterRun", job: str) -> dg.RunRequest:
         run_config=run.run_config,
         # The partitions are in the tags.
         tags={**own, RETRY_TAG: str(_retry(run) + 1), RETRIED_RUN_TAG: run.run_id},
-        asset_selection=sorted(run.asset_selection) if run.asset_selection else None,
-        asset_check_keys=None if run.asset_check_selection is None else sorted(run.asset_check_selection),
+        asset_selection=sorted(assets) if assets else None,
+        asset_check_keys=None if checks is None else sorted(checks),
     )

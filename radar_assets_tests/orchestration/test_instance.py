@@ -74,21 +74,59 @@ def test_the_log_of_a_run_can_be_followed(any_settings: Settings) -> None:
             assert seen.get(timeout=20) == message
 
 
+def earlier_release(settings: Settings, instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """The instance with the event log of an earlier release, which has a file for each run."""
+    storage = DagsterSqliteStorage.from_local(str(dagster_home(settings) / "storage"))
+    instance._event_storage = storage.event_log_storage  # pyright: ignore[reportAttributeAccessIssue]
+    instance._event_storage.register_instance(instance)
+    return instance
+
+
+def messages(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Counter[str]:
+    return Counter(entry.message or entry.user_message for entry in instance.all_logs(run.run_id))
+
+
 def test_the_log_that_an_earlier_release_wrote_is_kept(settings: Settings) -> None:
     """Also for a run that was waiting while Radar was upgraded, and goes on in the new log."""
+    folder = dagster_home(settings) / "storage/history/runs"
     with instance_of(settings) as instance:
-        storage = dagster_home(settings) / "storage"
-        instance._event_storage = DagsterSqliteStorage.from_local(str(storage)).event_log_storage  # pyright: ignore[reportAttributeAccessIssue]
-        instance._event_storage.register_instance(instance)
-        run = dg.materialize([small], instance=instance).dagster_run
-        before = Counter(entry.message or entry.user_message for entry in instance.all_logs(run.run_id))
-    assert files(storage / "history/runs") == {"index.db", f"{run.run_id}.db"}
+        run = dg.materialize([small], instance=earlier_release(settings, instance)).dagster_run
+        before = messages(instance, run)
+    log = folder / f"{run.run_id}.db"
+    assert files(folder) == {"index.db", log.name}
+    copy = log.read_bytes()
     with instance_of(settings) as instance:
         instance.report_engine_event("a retry", run)
-        after = Counter(entry.message or entry.user_message for entry in instance.all_logs(run.run_id))
-    assert after - before == {"a retry": 1}
-    assert before - after == {}
-    assert files(storage / "history/runs") == {"index.db"}
+        after = messages(instance, run)
+        assert after - before == {"a retry": 1}
+        assert before - after == {}
+        assert log.exists(), "its process may write a last line"
+        for _ in range(2):
+            # The second time as after a crash between the commit and the removal of the file.
+            log.write_bytes(copy)
+            os.utime(log, (0, 0))
+            assert messages(instance, run) == after
+            assert not log.exists()
+    assert files(folder) == {"index.db"}
+
+
+def test_a_run_that_an_earlier_release_still_executes_keeps_its_file_and_all_of_its_log_is_visible(
+    settings: Settings,
+) -> None:
+    job = dg.Definitions([small], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    with instance_of(settings) as writer, instance_of(settings) as reader:
+        earlier_release(settings, writer)
+        run = writer.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        log = dagster_home(settings) / f"storage/history/runs/{run.run_id}.db"
+        for number in range(3):
+            writer.report_engine_event(f"event {number}", run)
+            os.utime(log, (0, 0))
+            assert messages(reader, run) == messages(writer, run)
+        writer.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, "job"), run.run_id)
+        before = messages(writer, run)
+        os.utime(log, (0, 0))
+        assert messages(reader, run) == before
+        assert not log.exists()
 
 
 def test_on_postgres_dagster_and_the_store_share_the_database_and_leave_the_home_empty(

@@ -196,3 +196,16 @@ def test_log_files_of_an_earlier_release_go_unless_their_run_failed(settings: Se
         assert {path.name for path in folder.glob("*.db")} == {"index.db", f"{failed}.db"}
         Storage(instance, settings).prune(RUNS_OLD)
         assert {path.name for path in folder.glob("*.db")} == {"index.db", f"{failed}.db"}, "the last run is kept"
+
+
+def test_files_that_disappear_meanwhile_are_left_out(settings: Settings) -> None:
+    """SQLite removes the write-ahead log with its last connection, and another process may move the log of a run."""
+    with instance_of(settings) as instance:
+        run(instance, total)
+        history = dagster_home(settings) / "storage/history"
+        before = DagsterDatabase(instance).size().files
+        # As listed, but gone when it is looked at.
+        for name in ("runs.db-gone", f"runs/{make_new_run_id()}.db"):
+            (history / name).symlink_to("gone")
+        assert DagsterDatabase(instance).size().files == before
+        assert Storage(instance, settings).prune(LOGS_OLD).files == before

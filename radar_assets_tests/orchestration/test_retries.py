@@ -7,10 +7,17 @@ from types import MappingProxyType
 import dagster as dg
 import pytest
 import time_machine
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.orchestration.backfills import Progress, backfills_in_progress, progress
-from radar_assets.orchestration.retries import RETRIED_RUN_TAG, RETRY_TAG
+from radar_assets.orchestration.retries import (
+    NOT_RETRIED_TAG,
+    RETRIED_RUN_TAG,
+    RETRY_TAG,
+    is_retried,
+    waiting_for_retry,
+)
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.platform import Platform, instance_of, remote_origin
 
@@ -27,16 +34,22 @@ def platform(request: pytest.FixtureRequest, settings: Settings, monkeypatch: py
 
 
 def start(
-    platform: Platform, job: str, tags: Mapping[str, str] = MappingProxyType({}), assets: list[str] | None = None
+    platform: Platform,
+    job: str,
+    tags: Mapping[str, str] = MappingProxyType({}),
+    assets: list[str] | None = None,
+    checks: list[dg.AssetCheckKey] | None = None,
 ) -> dg.DagsterRun:
     """A run in progress, as the daemon has started it."""
     definition = platform.defs.resolve_job_def(job)
-    run = platform.instance.create_run_for_job(
-        definition,
+    run = dg.DagsterRun(
+        job,
         tags={**definition.tags, **tags},
         remote_job_origin=remote_origin(job),
         asset_selection=frozenset(map(dg.AssetKey, assets)) if assets else None,
+        asset_check_selection=None if checks is None else frozenset(checks),
     )
+    platform.instance.add_run(run)
     for kind in (dg.DagsterEventType.RUN_STARTING, dg.DagsterEventType.RUN_START):
         platform.instance.report_dagster_event(dg.DagsterEvent(kind.value, job), run.run_id)
     return run
@@ -84,6 +97,64 @@ def test_a_selection_of_assets_that_the_ui_started_is_retried_by_the_job_that_ha
         clock.shift(timedelta(minutes=1))
         (request,) = platform.tick("retry_sensor")
         assert (request.job_name, request.asset_selection) == ("daily_job", [dg.AssetKey("sessions")])
+
+
+def check(asset: str, name: str) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey(asset), name)
+
+
+def test_checks_that_the_ui_started_are_retried_by_the_job_that_has_them(platform: Platform) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        of_days = [check("sessions", "files_are_intact")]
+        end(platform, start(platform, "__ASSET_JOB", checks=of_days), failed=True)
+        clock.shift(timedelta(minutes=1))
+        (request,) = platform.tick("retry_sensor")
+        assert (request.job_name, request.asset_selection) == ("daily_job", None)
+        assert request.asset_check_keys == of_days
+
+
+def test_runs_that_no_job_can_retry_are_final_and_do_not_hold_up_others(platform: Platform) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        mixed = [start(platform, "__ASSET_JOB", BACKFILL, assets=["events", "alerts"]) for _ in range(20)]
+        other = start(platform, "hourly_job")
+        for run in (*mixed, other):
+            end(platform, run, failed=True)
+        assert len(waiting_for_retry(platform.instance)) == 21
+        clock.shift(timedelta(minutes=1))
+        (request,) = platform.tick("retry_sensor")
+        assert request.tags[RETRIED_RUN_TAG] == other.run_id
+        assert [record.dagster_run.run_id for record in waiting_for_retry(platform.instance)] == [other.run_id]
+        failed = [platform.instance.get_run_by_id(run.run_id) for run in mixed]
+        assert {run.tags[NOT_RETRIED_TAG] for run in failed if run} == {"no job has all of its assets and checks"}
+
+
+def test_a_retry_leaves_out_assets_and_checks_that_are_gone(platform: Platform) -> None:
+    kept, gone = check("events", "files_are_intact"), check("events", "removed_rule")
+    with time_machine.travel(NOON, tick=False) as clock:
+        end(platform, start(platform, "hourly_job", assets=["events", "gone"], checks=[kept, gone]), failed=True)
+        nothing_left = start(platform, "hourly_job", checks=[gone])
+        end(platform, nothing_left, failed=True)
+        clock.shift(timedelta(minutes=1))
+        (request,) = platform.tick("retry_sensor")
+        assert (request.asset_selection, request.asset_check_keys) == ([dg.AssetKey("events")], [kept])
+        run = platform.instance.get_run_by_id(nothing_left.run_id)
+        assert run and not is_retried(run)
+
+
+@pytest.mark.parametrize("status", [BulkActionStatus.CANCELING, BulkActionStatus.CANCELED])
+def test_failed_runs_of_a_canceled_backfill_are_not_retried(platform: Platform, status: BulkActionStatus) -> None:
+    instance = platform.instance
+    with time_machine.travel(NOON, tick=False) as clock:
+        backfill = PartitionBackfill("bf", BulkActionStatus.REQUESTED, False, {}, NOON.timestamp())
+        instance.add_backfill(backfill)
+        run = start(platform, "hourly_job", {**BACKFILL, "radar/prune": "true"})
+        end(platform, run, failed=True)
+        assert platform.tick("retry_sensor") == []
+        assert len(waiting_for_retry(instance)) == 1
+        instance.update_backfill(backfill.with_status(status))
+        clock.shift(timedelta(minutes=1))
+        assert platform.tick("retry_sensor") == []
+        assert waiting_for_retry(instance) == []
 
 
 def test_runs_that_are_requested_again_or_were_canceled_or_run_in_a_command_are_not_retried(platform: Platform) -> None:

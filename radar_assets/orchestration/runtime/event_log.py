@@ -1,8 +1,10 @@
 """Dagster's event log in SQLite, in one file for all runs."""
 
+import fcntl
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cached_property
@@ -19,6 +21,8 @@ from radar_assets.store.database import PATIENCE_S
 
 IN_INDEX = {kind.value for kind in (ASSET_EVENTS | ASSET_CHECK_EVENTS | EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys())}
 """Types of events that Dagster's own event log writes to the index as well as to the file of the run."""
+QUIET_S = 60
+"""How long the process of a run may still log after the run has ended, in seconds."""
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -57,7 +61,7 @@ class EventLog(SqliteEventLogStorage):
     def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
         """A connection to the log, with the events of a run."""
         if run_id and _RUN_ID.fullmatch(run_id) and (file := self.file_of(run_id)).exists():
-            self._move(file)
+            self._take_over(run_id, file)
         return self.index_connection()
 
     def file_of(self, run_id: str) -> Path:
@@ -69,21 +73,33 @@ class EventLog(SqliteEventLogStorage):
         del run_id
         return super().path_for_shard(INDEX_SHARD_NAME)
 
-    def _move(self, file: Path) -> None:
-        """Move the log of a run that an earlier release has written into the common file."""
+    def _take_over(self, run_id: str, file: Path) -> None:
+        """Copy what an earlier release has logged of a run and is not in the common file yet. The file of the run is deleted once no
+        process writes to it any more.
+        """
         columns = [column.name for column in SqlEventLogStorageTable.columns if column.name != "id"]
-        with self.index_connection() as connection:
-            connection.exec_driver_sql("begin immediate")  # another process may be moving the same file
+        kind, body = columns.index("dagster_event_type"), columns.index("event")
+        quoted, places = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
+        with _locked(file.parent):
             if not file.exists():
                 return
-            quoted = ", ".join(f'"{name}"' for name in columns)
+            is_written = self._is_written(run_id, file)
             with closing(sqlite3.connect(file, timeout=PATIENCE_S)) as log:
                 rows = log.execute(f"select {quoted} from event_logs order by id").fetchall()
-            kind = columns.index("dagster_event_type")
-            if moved := [row for row in rows if row[kind] not in IN_INDEX]:
-                places = ", ".join("?" * len(columns))
-                connection.exec_driver_sql(f"insert into event_logs ({quoted}) values ({places})", moved)
-            file.unlink()
+            with self.index_connection() as connection:
+                of_run = connection.exec_driver_sql("select event from event_logs where run_id = ?", (run_id,))
+                known = set(of_run.scalars())
+                if new := [row for row in rows if row[kind] not in IN_INDEX and row[body] not in known]:
+                    connection.exec_driver_sql(f"insert into event_logs ({quoted}) values ({places})", new)
+            if not is_written:
+                file.unlink()
+
+    def _is_written(self, run_id: str, file: Path) -> bool:
+        """Whether a process of an earlier release may still write to the log of a run."""
+        if not self.has_instance or time.time() - file.stat().st_mtime < QUIET_S:
+            return True
+        run = self._instance.get_run_by_id(run_id)
+        return run is not None and not run.is_finished
 
     def has_table(self, table_name: str) -> bool:
         """Whether the log has a table. Cached, because only an upgrade of Dagster changes it."""
@@ -98,6 +114,17 @@ class EventLog(SqliteEventLogStorage):
         super().dispose()
         with self._db_lock:
             self._engine.dispose()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait for the lock of a folder. The system unlocks it when the process ends, however it ends."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def log_files(event_log: Any) -> dict[str, Path]:

@@ -5,7 +5,7 @@ the same on SQLite and Postgres. They delete in small transactions, so that runs
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,7 +92,12 @@ class DagsterDatabase:
             with connect() as connection:
                 database = Path(connection.engine.url.database or "")
             files += [database, *database.parent.glob(f"{database.name}-*")]
-        return StorageSize(sum(file.stat().st_size for file in files), len(files), runs, events)
+        sizes = []
+        for file in files:
+            # SQLite removes the write-ahead log with its last connection, and logs of an earlier release are moved.
+            with suppress(FileNotFoundError):
+                sizes.append(file.stat().st_size)
+        return StorageSize(sum(sizes), len(sizes), runs, events)
 
     def prune(self, settings: RunSettings, now: datetime) -> None:
         """Remove what is older than its lifetime, except what a partition or check shows as its latest state.
@@ -239,7 +244,9 @@ class DagsterDatabase:
     def _remove_log_files(self, before: datetime) -> None:
         """Remove the logs that an earlier release wrote to files."""
         for run_id, file in log_files(self._event_log).items():
-            is_old = file.stat().st_mtime < before.replace(tzinfo=UTC).timestamp()
+            is_old = False
+            with suppress(FileNotFoundError):  # moved meanwhile
+                is_old = file.stat().st_mtime < before.replace(tzinfo=UTC).timestamp()
             if is_old and not self._kept_runs([run_id]):
                 for suffix in ("", "-wal", "-shm"):
                     file.with_name(f"{file.name}{suffix}").unlink(missing_ok=True)
