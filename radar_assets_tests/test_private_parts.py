@@ -64,6 +64,12 @@ METHODS = {
     CHAT: {"apprise:NotifyBase.throttle": ("last_io", "wait")},
     "lakehouse/durable_catalog.py": {
         "pyiceberg.catalog.sql:SqlCatalog._convert_orm_to_iceberg": ("orm_table",),
+        "pyiceberg.catalog.sql:SqlCatalog._update_and_stage_table": (
+            "current_table",
+            "table_identifier",
+            "requirements",
+            "updates",
+        ),
     },
     "lakehouse/replacement.py": {
         f"{PRODUCER}._existing_manifests": (),
@@ -74,10 +80,12 @@ METHODS = {
     "orchestration/checks.py": {
         "dagster:AssetCheckResult._get_unpartitioned_target_materialization_data": ("step_context", "asset_key"),
     },
-    "orchestration/runtime/instance.py": {
+    "orchestration/runtime/event_log.py": {
         f"{EVENT_LOG}._connect": ("shard",),
         f"{EVENT_LOG}._initdb": ("engine", "for_index_shard"),
         f"{EVENT_LOG}.has_table": ("table_name",),
+        f"{EVENT_LOG}.run_connection": ("run_id",),
+        f"{EVENT_LOG}.index_connection": (),
     },
     "orchestration/runtime/launcher.py": {
         f"{LAUNCHER}.launch_run": ("context",),
@@ -100,7 +108,12 @@ NAMES = {
         "dagster_webserver.version:__version__",
     ],
     "cli/apply.py": ["dagster._core.storage.runs:SqlRunStorage"],
-    "cli/services.py": ["dagster._cli:main", "dagster._daemon.cli:main"],
+    "cli/services.py": [
+        "dagster._cli:main",
+        "dagster._core.errors:DagsterUserCodeUnreachableError",
+        "dagster._daemon.cli:main",
+        "dagster._grpc.client:DagsterGrpcClient",
+    ],
     HTTP: [
         "urllib3.connection:HTTPConnection._dns_host",
         "urllib3:HTTPConnectionPool.ConnectionCls",
@@ -125,12 +138,56 @@ NAMES = {
         "dagster._core.definitions.asset_checks.asset_check_evaluation:AssetCheckEvaluationTargetMaterializationData",
         "dagster._core.execution.context.system:StepExecutionContext",
     ],
-    "orchestration/runtime/instance.py": [
-        "dagster._core.storage.base_storage:DagsterStorage",
+    "orchestration/backfills.py": [
+        "dagster._core.execution.backfill:BulkActionsFilter",
+        "dagster._core.execution.backfill:BulkActionStatus",
+        "dagster._core.execution.backfill:PartitionBackfill",
+        "dagster._core.execution.job_backfill:create_backfill_run",
+        "dagster._core.storage.dagster_run:NOT_FINISHED_STATUSES",
+        "dagster._core.utils:make_new_backfill_id",
+        "dagster._core.workspace.context:WorkspaceProcessContext",
+        "dagster._core.workspace.load_target:ModuleTarget",
+    ],
+    "orchestration/code_location.py": [
+        "dagster._core.definitions.run_request:InstigatorType",
+        "dagster._core.scheduler.instigation:TickStatus",
+    ],
+    "orchestration/retries.py": [
+        "dagster._core.definitions.assets.graph.asset_graph:AssetGraph",
+        "dagster._core.execution.backfill:BulkActionStatus",
+    ],
+    "orchestration/runtime/event_log.py": [
+        "dagster._core.events:ASSET_CHECK_EVENTS",
+        "dagster._core.events:ASSET_EVENTS",
+        "dagster._core.events:EVENT_TYPE_TO_PIPELINE_RUN_STATUS",
+        "dagster._core.storage.event_log:SqlEventLogStorage",
         EVENT_LOG,
+        f"{EVENT_LOG}._base_dir",
         f"{EVENT_LOG}._db_lock",
-        f"{EVENT_LOG}._initialized_dbs",
+        f"{EVENT_LOG}._instance",
+        "dagster._core.storage.event_log.schema:SqlEventLogStorageTable",
         "dagster._core.storage.event_log.sqlite.sqlite_event_log:INDEX_SHARD_NAME",
+    ],
+    "orchestration/runtime/pruning.py": [
+        "dagster._core.execution.backfill:BULK_ACTION_TERMINAL_STATUSES",
+        "dagster._core.storage.asset_check_execution_record:AssetCheckExecutionRecordStatus",
+        "dagster._core.storage.asset_check_execution_record:COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
+        "dagster._core.storage.dagster_run:FINISHED_STATUSES",
+        "dagster._core.storage.event_log.schema:AssetCheckExecutionsTable",
+        "dagster._core.storage.event_log.schema:AssetEventTagsTable",
+        "dagster._core.storage.event_log.schema:SqlEventLogStorageMetadata",
+        "dagster._core.storage.event_log.schema:SqlEventLogStorageTable",
+        "dagster._core.storage.runs.schema:BackfillTagsTable",
+        "dagster._core.storage.runs.schema:BulkActionsTable",
+        "dagster._core.storage.runs.schema:RunsTable",
+        "dagster._core.storage.runs.schema:RunStorageSqlMetadata",
+        "dagster._core.storage.runs.schema:RunTagsTable",
+        "dagster._core.storage.schedules.schema:JobTickTable",
+        "dagster._core.storage.schedules.schema:ScheduleStorageSqlMetadata",
+    ],
+    "orchestration/runtime/instance.py": [
+        "dagster._core.run_coordinator:QueuedRunCoordinator",
+        "dagster._core.storage.base_storage:DagsterStorage",
         "dagster._core.storage.root:LocalArtifactStorage",
         "dagster._core.storage.sqlite_storage:DagsterSqliteStorage",
         "dagster._core.storage.sqlite_storage:DagsterSqliteStorage._event_log_storage",

@@ -17,8 +17,8 @@ from radar_assets.orchestration.job_kinds import AGGREGATION, KIND_TAG, KINDS, J
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
+    from dagster import DagsterRun
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-    from dagster._core.storage.dagster_run import DagsterRun
 
 RETRY_TAG, RETRIED_RUN_TAG = "radar/retry", "radar/retried_run"
 """Tags of retries: how many times in a row, from 1, and the id of the failed run."""

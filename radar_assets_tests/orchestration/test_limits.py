@@ -37,11 +37,13 @@ def test_each_job_declares_its_kind_and_each_table_the_pool(settings: Settings) 
     assert jobs == {
         **dict.fromkeys(("hourly_job", "daily_job", "alerts_job"), "aggregation"),
         "deliver_alerts_job": "notifications",
+        "maintenance_job": "maintenance",
     }
     pools = {node.name: node.pool for node in tables if isinstance(node, dg.OpDefinition)}
     assert pools["events"] == pools["hourly_metrics"] == AGGREGATION.pool
     retries = {kind.name: kind.retries for kind in KINDS.values() if kind.name != "test"}
-    assert retries == {"aggregation": 3, "ai": 2, "reports": 3, "notifications": 3, "feedback": 2, "monitors": 1}
+    others = {"monitors": 1, "maintenance": 1}
+    assert retries == {"aggregation": 3, "ai": 2, "reports": 3, "notifications": 3, "feedback": 2, **others}
 
 
 @pytest.mark.parametrize(("kind", "max_runs", "limit"), [("pool", 7, 5), ("any", 3, 3)])
