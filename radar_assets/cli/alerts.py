@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from radar_assets.cli.arguments import Span
-from radar_assets.cli.listing import Column, Format, print_list
+from radar_assets.cli.listing import Column, Format, print_list, readable
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, age, out, print_facts, printable
 from radar_assets.windows import utc_now
@@ -88,6 +88,8 @@ def show(alert: str, /) -> None:
         Its id, or the start of it.
     """
     from radar_assets.alerts.records import describe
+    from radar_assets.alerts.rules import load_rules
+    from radar_assets.alerts.wording import percent
 
     store = open_projects()
     found, breaches, deliveries = describe(store, alert)
@@ -98,7 +100,9 @@ def show(alert: str, /) -> None:
     console.print()
     print_facts([("Id", found.id), ("State", _state(found, utc_now())), ("Severity", found.severity), *facts])
     console.print()
-    columns = [Column("window"), Column("value"), Column("threshold")]
+    # Of rules about changes, the threshold is a change in percent.
+    is_change = any(rule.name == found.rule and rule.operator == "change_pct" for rule in load_rules(store))
+    columns = [Column("window"), Column("value"), Column("threshold", cell=percent if is_change else readable)]
     print_list(columns, [(breach.window_start, breach.value, breach.threshold) for breach in breaches])
     if not deliveries:
         return

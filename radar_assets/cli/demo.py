@@ -63,10 +63,8 @@ def demo(
     today = utc_now().date()
     whole = Traffic(today - timedelta(days=days), days, projects, events, seed)
     plan = missing_traffic(settings, whole)
-    err().print(
-        f"Simulating {days:,} {'day' if days == 1 else 'days'} of traffic, then building every table from it ..."
-    )
     land(settings, plan)
+    err().print("Simulated the traffic; now building every table from it ...")
     lakehouse = open_lakehouse(settings)
     catch_up(settings, lakehouse)
     console = out()

@@ -98,6 +98,7 @@ def test_an_alert_is_shown_with_the_texts_of_its_messages(
         "50",
         "50 errors, up 150% on last week (20)",
         "errors_doubled, 10% or more above last week",
+        "+10%",
         "high",
         "18 to 24 at the same hour and weekday",
         f"{HOUR:%Y-%m-%d %H:%M}",
