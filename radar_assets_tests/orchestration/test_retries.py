@@ -160,7 +160,11 @@ def test_failed_runs_of_a_canceled_backfill_are_not_retried(platform: Platform, 
 
 
 def test_dagsters_own_retries_stay_off_if_the_operator_enables_them(settings: Settings) -> None:
-    own = instance_yaml().read_text().replace("run_retries: {enabled: false}", "run_retries: {enabled: true, max_retries: 3}")
+    own = (
+        instance_yaml()
+        .read_text()
+        .replace("run_retries: {enabled: false}", "run_retries: {enabled: true, max_retries: 3}")
+    )
     (prepare_instance(settings) / "dagster.yaml").write_text(own)
     with instance_of(settings) as instance:
         assert instance.run_retries_enabled
