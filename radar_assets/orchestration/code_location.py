@@ -14,7 +14,7 @@ SILENT_AFTER = timedelta(minutes=3)
 
 
 def problem(instance: "DagsterInstance", now: datetime) -> str | None:
-    """What is wrong if no sensor has ticked successfully of late although the daemon is running.
+    """What is wrong if no sensor has ticked successfully for some time in which the daemon was running.
 
     The daemon itself sends heartbeats in that case, and reports nothing.
 
@@ -27,6 +27,8 @@ def problem(instance: "DagsterInstance", now: datetime) -> str | None:
     from dagster._core.definitions.run_request import InstigatorType
     from dagster._core.scheduler.instigation import TickStatus
 
+    from radar_assets.orchestration.runtime.instance import DAEMON_STARTED
+
     beats = [_moment(beat.timestamp) for beat in instance.get_daemon_heartbeats().values()]
     if not beats or now - max(beats) > DAEMON_GONE_AFTER:
         return None
@@ -38,7 +40,9 @@ def problem(instance: "DagsterInstance", now: datetime) -> str | None:
     fine = {TickStatus.SUCCESS, TickStatus.SKIPPED}
     ticks = [tick for ids in sensors for tick in instance.get_ticks(*ids, limit=1, statuses=list(fine))]
     last = _moment(max((tick.timestamp for tick in ticks), default=0))
-    if not ticks or now - last <= SILENT_AFTER:
+    started = instance.run_storage.get_cursor_values({DAEMON_STARTED}).get(DAEMON_STARTED, "0")
+    # By the last heartbeat rather than the clock, because a daemon that has just been stopped no longer ticks.
+    if not ticks or max(beats) - max(last, _moment(float(started))) <= SILENT_AFTER:
         return None
     latest = [tick for ids in sensors for tick in instance.get_ticks(*ids, limit=1)]
     errors = [tick.error.message for tick in sorted(latest, key=lambda tick: -tick.timestamp) if tick.error]

@@ -28,7 +28,8 @@ class JobKind(NamedTuple):
 
     def tags(self) -> Mapping[str, str]:
         """The tags that declare it on a job."""
-        return {KIND_TAG: self.name}
+        # A `dagster.yaml` of the operator may enable Dagster's own retries, which would retry each run a second time.
+        return {KIND_TAG: self.name, "dagster/max_retries": "0"}
 
 
 AGGREGATION = JobKind("aggregation", "aggregation", 3, timedelta(seconds=30))

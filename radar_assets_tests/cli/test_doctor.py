@@ -7,7 +7,6 @@ import shutil
 import socket
 from datetime import datetime, timedelta
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import dagster as dg
@@ -20,6 +19,7 @@ from radar_assets.lakehouse.files import local_path_of
 from radar_assets.orchestration import code_location
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import open_lakehouse
+from radar_assets.windows import utc_now
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.daemons import daemon, eventually, monitored_instance
 
@@ -185,7 +185,7 @@ def test_definitions_that_the_daemon_can_not_load_are_an_error(
             eventually(lambda: [state for state in instance.all_instigator_state() if ticks(instance, state, ticked)])
             assert "can't be loaded" not in radar("doctor").out
         with daemon(instance, tmp_path, [{"module_name": "radar_assets_tests.no_such_module"}]) as process:
-            sleep(15)
+            eventually(lambda: code_location.problem(instance, utc_now()))
             assert process.poll() is None
             (problem,) = [what for what in findings(radar("doctor").out)["error"] if "the daemon runs, but" in what]
             assert "the code location can't be loaded or reached" in problem

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 import time_machine
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.orchestration.backfills import Progress, backfills_in_progress, progress
@@ -18,6 +19,7 @@ from radar_assets.orchestration.retries import (
     is_retried,
     waiting_for_retry,
 )
+from radar_assets.orchestration.runtime.instance import instance_yaml, prepare_instance
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.platform import Platform, instance_of, remote_origin
 
@@ -155,6 +157,24 @@ def test_failed_runs_of_a_canceled_backfill_are_not_retried(platform: Platform, 
         clock.shift(timedelta(minutes=1))
         assert platform.tick("retry_sensor") == []
         assert waiting_for_retry(instance) == []
+
+
+def test_dagsters_own_retries_stay_off_if_the_operator_enables_them(settings: Settings) -> None:
+    own = (
+        instance_yaml()
+        .read_text()
+        .replace("run_retries: {enabled: false}", "run_retries: {enabled: true, max_retries: 3}")
+    )
+    (prepare_instance(settings) / "dagster.yaml").write_text(own)
+    with instance_of(settings) as instance:
+        assert instance.run_retries_enabled
+        platform = Platform(settings, instance)
+        for job in ("hourly_job", "daily_job", "alerts_job", "deliver_alerts_job", "maintenance_job"):
+            run = start(platform, job)
+            end(platform, run, failed=True)
+            failed = instance.get_run_by_id(run.run_id)
+            assert failed and failed.tags[WILL_RETRY_TAG] == "false", job
+            assert is_retried(failed), job
 
 
 def test_runs_that_are_requested_again_or_were_canceled_or_run_in_a_command_are_not_retried(platform: Platform) -> None:

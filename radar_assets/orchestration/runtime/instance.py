@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dagster import DagsterInstance, Field, Map
 from dagster._core.run_coordinator import QueuedRunCoordinator
@@ -27,8 +27,13 @@ from radar_assets.orchestration.runtime.event_log import EventLog
 from radar_assets.orchestration.settings import RunSettings
 from radar_assets.store.database import startup_lock
 
+if TYPE_CHECKING:
+    from dagster._daemon.types import DaemonHeartbeat
+
 POOLS_APPLIED = "radar/pools"
 """Key under which the instance stores the pool limits of the `dagster.yaml` that were applied last."""
+DAEMON_STARTED = "radar/daemon_started"
+"""Key under which it stores when the daemon was started, in seconds since 1970."""
 MOVED = {
     "radar_assets.instance": "radar_assets.orchestration.runtime.instance",
     "radar_assets.launcher": "radar_assets.orchestration.runtime.launcher",
@@ -65,6 +70,7 @@ class RadarStorage(DagsterStorage, ConfigurableClass):
         with startup_lock(settings.database):
             storage = _postgres(settings.database, inst_data) if settings.on_postgres else _sqlite(settings, inst_data)
             _apply_pool_limits(storage, config_value["pools"])
+            _record_daemon_starts(storage.run_storage)
         return storage
 
 
@@ -187,6 +193,19 @@ def _sqlite(settings: HomeSettings, inst_data: ConfigurableClassData | None) -> 
         DagsterSqliteStorage.from_local(str(unfinished)).dispose()
         unfinished.rename(folder)
     return _SqliteStorage.from_local(str(folder), inst_data)
+
+
+def _record_daemon_starts(runs: Any) -> None:
+    """Record the first heartbeat of each daemon. Dagster keeps only the last one, which doesn't tell a restart from a long silence."""
+    add = runs.add_daemon_heartbeat
+
+    def add_daemon_heartbeat(beat: "DaemonHeartbeat") -> None:
+        before = runs.get_daemon_heartbeats().get(beat.daemon_type)
+        if before is None or before.daemon_id != beat.daemon_id:
+            runs.set_cursor_values({DAEMON_STARTED: str(beat.timestamp)})
+        add(beat)
+
+    runs.add_daemon_heartbeat = add_daemon_heartbeat
 
 
 def _apply_pool_limits(storage: DagsterStorage, pools: Mapping[str, int]) -> None:
