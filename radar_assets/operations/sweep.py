@@ -115,8 +115,9 @@ def sweep(lakehouse: Lakehouse, name: str, now: datetime, grace: timedelta, *, d
             swept.kept.add(file.size_bytes)
         else:
             first_seen = known.get(path, now)
-            last_reached = reach.since if reach.since <= now - grace else first_seen
-            if max(file.written_at, last_reached) <= now - grace:
+            # No state that has expired reached a file that was written since then. Others may have been reached until now.
+            unused_since = file.written_at if file.written_at >= reach.since else max(file.written_at, first_seen)
+            if unused_since <= now - grace:
                 deleted.append(path)
                 swept.deleted.add(file.size_bytes)
             else:
