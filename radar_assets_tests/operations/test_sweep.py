@@ -1,5 +1,6 @@
 """The sweep deletes what no snapshot has reached for the grace period, and nothing else."""
 
+import json
 import logging
 import os
 import shutil
@@ -7,6 +8,7 @@ import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pyiceberg.table import StaticTable
@@ -17,6 +19,7 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.pins import list_pins, pin, unpin
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.operations import sweep as sweeping
+from radar_assets.operations.maintenance import maintain
 from radar_assets.operations.sweep import SweepError, sweep
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import open_lakehouse
@@ -234,18 +237,53 @@ def test_a_restored_old_catalog_still_opens_the_newest_state(settings: Settings,
     assert {value for _, _, value in read(open_lakehouse(settings))} == {COMMITS - 1}
 
 
-def test_the_files_of_a_table_that_the_catalog_has_lost_are_not_deleted(
-    rebuilt: Lakehouse, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As after a start with an empty database beside a restored warehouse."""
-    settings, before = rebuilt.settings, files_of(rebuilt)
+def lose_catalog(lakehouse: Lakehouse) -> Lakehouse:
+    """Start with an empty database beside a restored warehouse."""
     for name in ("radar.db", "radar.db-wal", "radar.db-shm"):
-        (settings.home / name).unlink(missing_ok=True)
-    (folder_of(rebuilt) / "metadata" / "version-hint.text").unlink()
-    fresh = open_lakehouse(settings)
-    with caplog.at_level(logging.CRITICAL), pytest.raises(SweepError, match="newer metadata than the catalog"):
-        sweep(fresh, "hourly_metrics", utc_now() + timedelta(days=30), NOTHING)
-    assert files_of(fresh) >= before - {folder_of(rebuilt) / "metadata" / "version-hint.text"}
+        (lakehouse.settings.home / name).unlink(missing_ok=True)
+    (folder_of(lakehouse) / "metadata" / "version-hint.text").unlink()
+    return open_lakehouse(lakehouse.settings)
+
+
+@pytest.mark.parametrize(
+    ("commits", "message"),
+    [
+        (0, "newer metadata than the catalog"),
+        (COMMITS // 2, "newer metadata than the catalog"),
+        (COMMITS, "metadata of another table"),
+    ],
+)
+def test_the_files_of_a_table_that_the_catalog_has_lost_are_not_deleted(
+    rebuilt: Lakehouse, commits: int, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = files_of(rebuilt) - {folder_of(rebuilt) / "metadata" / "version-hint.text"}
+    fresh = lose_catalog(rebuilt)
+    for value in range(commits):
+        write(fresh, WINDOW, value)
+    with caplog.at_level(logging.CRITICAL):
+        for clean in (maintain, sweep):
+            with pytest.raises(SweepError, match=message):
+                clean(fresh, "hourly_metrics", later(), NOTHING)
+            assert files_of(fresh) >= before
+
+
+def test_metadata_of_another_table_that_holds_nothing_or_was_given_up_is_deleted(lakehouse: Lakehouse) -> None:
+    """As left by two processes that created the table at once, and by a table that was started over."""
+    write(lakehouse, WINDOW, 1)
+    metadata = folder_of(lakehouse) / "metadata"
+    created = next(metadata.glob("00000-*.metadata.json"))
+    other = json.loads(created.read_text()) | {"table-uuid": str(uuid4())}
+    (metadata / "00000-other.metadata.json").write_text(json.dumps(other))
+    assert sweep(lakehouse, "hourly_metrics", later(), NOTHING).deleted.files == 1
+
+    created.unlink()
+    for path in metadata.glob("*.avro"):
+        path.unlink()
+    fresh = open_lakehouse(lakehouse.settings)
+    assert fresh.catalog.recover("hourly_metrics", start_over=True)
+    write(fresh, WINDOW, 2)
+    assert sweep(fresh, "hourly_metrics", later(), NOTHING).deleted.files == 5
+    assert {value for _, _, value in read(fresh)} == {2}
 
 
 def test_a_moved_home_is_swept_by_what_its_old_paths_reach(rebuilt: Lakehouse) -> None:
