@@ -239,15 +239,16 @@ def expired_metadata(lakehouse: "Lakehouse", table: "Table", now: datetime) -> l
     """
     head = lakehouse.snapshot(table.name).iceberg.metadata_location
     found = [*states(head)]
-    kept = {state.location for state in _kept(found, now, lakehouse.settings)}
+    kept = {_name(state) for state in _kept(found, now, lakehouse.settings)}
     floor = version_of(found[: METADATA_KEPT + 1][-1].location)
-    folder = head.rpartition("/")[0]
-    history = {state.location for state in found}
-    old = [f"{folder}/{name}" for version, name in _metadata_files(head) if version < floor]
+    folder = Path(local_path_of(head)).parent
+    # By name, since the folder may have been moved or be linked since.
+    history = {_name(state) for state in found}
+    old = [name for version, name in _metadata_files(head) if version < floor]
     # What is not history goes first. `states` could take it for history once the files that don't name it are gone.
-    uncommitted = [location for location in old if location not in history]
-    expired = [location for location in old if location in history - kept]
-    return [Path(local_path_of(location)) for location in chain(uncommitted, expired)]
+    uncommitted = [name for name in old if name not in history]
+    expired = [name for name in old if name in history - kept]
+    return [folder / name for name in chain(uncommitted, expired)]
 
 
 def expirable(metadata: "TableMetadata") -> list[int]:
@@ -273,6 +274,10 @@ def _kept(found: Iterable[State], now: datetime, settings: "HistorySettings") ->
             kept.append(state)
         until = state.committed_at
     return kept
+
+
+def _name(state: State) -> str:
+    return state.location.rpartition("/")[2]
 
 
 def _hour(moment: datetime) -> datetime:

@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from radar_assets.errors import UsageError
-from radar_assets.lakehouse.history import expirable, to_moment
-from radar_assets.lakehouse.snapshot import committed_at
+from radar_assets.lakehouse.history import SnapshotExpiredError, expirable, to_moment
+from radar_assets.lakehouse.snapshot import committed_at, is_sound, list_files
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def pin(
 
     Raises:
         PinError: the name is invalid or in use, the pin would expire in the past, or all tables were empty.
-        SnapshotExpiredError: the history of a table does not reach back to that moment.
+        SnapshotExpiredError: the history of a table does not reach back to that moment, or files of that snapshot are gone.
         UnknownPinError: a table doesn't have the other pin.
     """
     if not _NAME.fullmatch(name) or name == "main" or _SPAN.fullmatch(name) or to_moment(name) != name:
@@ -93,6 +93,7 @@ def pin(
         for table, snapshot in chosen.items():
             lakehouse.catalog.amend(table, partial(_tagged, name=name, snapshot=snapshot, expires_at=expires_at))
             done.append(table)
+            _check_files(lakehouse, table, snapshot)
     except BaseException:
         unpin(lakehouse, name, done)
         raise
@@ -134,6 +135,26 @@ def _pins(metadata: "TableMetadata") -> dict[str, int]:
 
 def _snapshot(metadata: "TableMetadata", number: int | None) -> "IcebergSnapshot":
     return next(one for one in metadata.snapshots if one.snapshot_id == number)
+
+
+def _check_files(lakehouse: "Lakehouse", table: str, snapshot: "IcebergSnapshot") -> None:
+    """Check that all files of a pinned snapshot exist. It may have expired before it was pinned.
+
+    Raises:
+        SnapshotExpiredError: they don't.
+    """
+    from pyiceberg.manifest import read_manifest_list
+
+    io = lakehouse.snapshot(table).iceberg.io
+    try:
+        # Without the caches for manifests, which outlive their files.
+        manifests = read_manifest_list(io.new_input(snapshot.manifest_list))
+        is_complete = all(is_sound(ref) for manifest in manifests for ref in list_files(manifest, io))
+    except FileNotFoundError:
+        is_complete = False
+    if not is_complete:
+        at = committed_at(snapshot).isoformat(timespec="milliseconds")
+        raise SnapshotExpiredError(f"files of {table} as of {at} UTC are missing or damaged; choose a later time")
 
 
 def _tagged(

@@ -14,7 +14,7 @@ from radar_assets.lakehouse.history import expire_history
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.operations.compaction import Compacted, compact
 from radar_assets.operations.settings import OperationsSettings
-from radar_assets.operations.sweep import Swept, Usage, sweep
+from radar_assets.operations.sweep import Swept, Usage, check_metadata, sweep
 from radar_assets.scratch import ENGINE, owned_folder
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def maintain(lakehouse: Lakehouse, name: str, now: datetime, grace: timedelta, *
     """
     lakehouse.snapshot(name)
     with _alone(lakehouse.catalog.data_folder(lakehouse.tables[name]).parent):
+        check_metadata(lakehouse, name)
         compacted = compact(lakehouse, name, now, dry_run=dry_run)
         if not dry_run:
             expire_history(lakehouse, lakehouse.tables[name], now)

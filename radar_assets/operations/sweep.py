@@ -6,7 +6,7 @@ The grace period protects the files of runs that have not committed yet, and tho
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from radar_assets.durability import sync_folder
 from radar_assets.lakehouse.catalog import NAMESPACE
 from radar_assets.lakehouse.files import EPOCH, local_path_of
-from radar_assets.lakehouse.history import State, kept_metadata
+from radar_assets.lakehouse.history import State, kept_metadata, read_state, states, version_of
 from radar_assets.lakehouse.lakehouse import Lakehouse
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ def sweep(lakehouse: Lakehouse, name: str, now: datetime, grace: timedelta, *, d
     Raises:
         SweepError: the files in the folder are not those of the table in the catalog.
     """
+    check_metadata(lakehouse, name)
     folder = lakehouse.catalog.data_folder(lakehouse.tables[name]).parent
     # Before the snapshots are read: what is committed from now on is written later, or in the current snapshot.
     files, folders = _listed(folder)
     reach = _reached(lakehouse, name, now)
-    _check(files, reach, name)
     swept = Swept(snapshots=reach.snapshots, manifests=reach.manifests)
     recovered_at = lakehouse.snapshot(name).recovered_at
     known, unreached, deleted = _read_unreached(folder, recovered_at), dict[str, datetime](), list[str]()
@@ -115,8 +115,9 @@ def sweep(lakehouse: Lakehouse, name: str, now: datetime, grace: timedelta, *, d
             swept.kept.add(file.size_bytes)
         else:
             first_seen = known.get(path, now)
-            last_reached = reach.since if reach.since <= now - grace else first_seen
-            if max(file.written_at, last_reached) <= now - grace:
+            # No state that has expired reached a file that was written since then. Others may have been reached until now.
+            unused_since = file.written_at if file.written_at >= reach.since else max(file.written_at, first_seen)
+            if unused_since <= now - grace:
                 deleted.append(path)
                 swept.deleted.add(file.size_bytes)
             else:
@@ -127,6 +128,37 @@ def sweep(lakehouse: Lakehouse, name: str, now: datetime, grace: timedelta, *, d
         _delete(folder, deleted)
         _remove_empty(folder, [path for path, changed_at in folders.items() if changed_at <= now - grace])
     return swept
+
+
+def check_metadata(lakehouse: Lakehouse, name: str) -> None:
+    """Check that the metadata in the folder of a table is its own, and not that of one that the catalog has lost.
+
+    Raises:
+        SweepError: it isn't.
+    """
+    folder = lakehouse.catalog.data_folder(lakehouse.tables[name]).parent / "metadata"
+    # Before the head is read, which commits move.
+    found = [*folder.glob(f"*{METADATA}")]
+    head = lakehouse.snapshot(name)
+    current = head.iceberg.metadata_location
+    # A commit that failed leaves the next version.
+    if max((version_of(path.name) for path in found), default=0) > version_of(current) + 1:
+        raise SweepError(
+            f"{name}: its folder has newer metadata than the catalog; run radar doctor --repair to open it, "
+            "or move it away if the table was started over"
+        )
+    history = {state.location.rpartition("/")[2] for state in states(current)}
+    for path in found:
+        other = None if path.name in history else read_state(str(path))
+        # Without a snapshot, it was left by a process that created the table at the same moment as another.
+        if other is None or not other.snapshot or other.document["table-uuid"] == str(head.iceberg.metadata.table_uuid):
+            continue
+        # Otherwise a later recovery has given it up.
+        if other.committed_at.isoformat(timespec="milliseconds") > head.recovered_at:
+            raise SweepError(
+                f"{name}: its folder has metadata of another table, e.g. {path.name}; "
+                "find out which table is needed, and move the metadata of the other elsewhere"
+            )
 
 
 def _listed(folder: Path) -> tuple[dict[str, _File], dict[str, datetime]]:
@@ -219,27 +251,6 @@ def _relative(location: str, name: str) -> str:
     if not found:
         raise SweepError(f"{name}: {location} is outside the folder of the table; it can't be swept")
     return path
-
-
-def _check(files: Collection[str], reach: _Reach, name: str) -> None:
-    """Check that the files are those of the table, and not those of one that the catalog has lost.
-
-    Raises:
-        SweepError: they aren't.
-    """
-    remedy = "run radar doctor --repair to open them, or move them away if the table was started over"
-    versions = [_version(path) for path in files if path.endswith(METADATA)]
-    current = max(_version(path) for path in reach.live if path.endswith(METADATA))
-    # A commit that failed leaves the next version.
-    if max(versions, default=0) > current + 1:
-        raise SweepError(f"{name}: its folder has newer metadata than the catalog; {remedy}")
-    if files and not any(path in reach.live or path in reach.kept for path in files):
-        raise SweepError(f"{name}: its folder has only files that the catalog doesn't know; {remedy}")
-
-
-def _version(path: str) -> int:
-    number = path.rpartition("/")[2].partition("-")[0]
-    return int(number) if number.isdecimal() else 0
 
 
 def _read_unreached(folder: Path, recovered_at: str) -> dict[str, datetime]:

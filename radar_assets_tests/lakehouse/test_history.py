@@ -174,6 +174,20 @@ def test_what_a_recovery_gave_up_is_not_history(lakehouse: Lakehouse, clock: tim
     assert [value_at(after, at) for at in (kept_at, lost_at)] == [written[kept_at]] * 2
 
 
+def test_kept_states_stay_after_a_recovery_in_a_moved_home(lakehouse: Lakehouse, clock: time_machine.Traveller) -> None:
+    """The recovery names earlier metadata by its new path, while new metadata goes to the path that the table has recorded."""
+    fill(lakehouse, clock, 1, 5)
+    old = lakehouse.settings.home
+    new = old.rename(old.with_name("elsewhere"))
+    old.symlink_to(new)
+    for version in (4, 5):
+        next((new / "warehouse").rglob(f"{version:05d}-*.metadata.json")).unlink()
+    moved = open_lakehouse(load_settings(home=new, history_hours=2, history_days=1).prepare())
+    fill(moved, clock, 1, 45)
+    assert len(moved.snapshot(TABLE).recoveries) == 1
+    assert expire(moved) == []
+
+
 def test_a_past_whose_files_are_damaged_is_an_error_and_leaves_the_table_alone(
     lakehouse: Lakehouse, clock: time_machine.Traveller
 ) -> None:

@@ -1,20 +1,25 @@
 """The sweep deletes what no snapshot has reached for the grace period, and nothing else."""
 
+import json
 import logging
 import os
 import shutil
 import sqlite3
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from pyiceberg.table import StaticTable
 
 from radar_assets.lakehouse.commits import Build
-from radar_assets.lakehouse.history import kept_metadata
+from radar_assets.lakehouse.history import SnapshotExpiredError, kept_metadata
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.pins import list_pins, pin, unpin
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.operations import sweep as sweeping
+from radar_assets.operations.maintenance import maintain
 from radar_assets.operations.sweep import SweepError, sweep
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import open_lakehouse
@@ -39,6 +44,11 @@ def rebuilt(lakehouse: Lakehouse) -> Lakehouse:
     return lakehouse
 
 
+def later() -> datetime:
+    """A time when the settings keep only the latest states of what was committed until now."""
+    return utc_now() + timedelta(days=30)
+
+
 def folder_of(lakehouse: Lakehouse) -> Path:
     return lakehouse.catalog.data_folder(lakehouse.tables["hourly_metrics"]).parent
 
@@ -48,12 +58,12 @@ def files_of(lakehouse: Lakehouse) -> set[Path]:
 
 
 def reached(lakehouse: Lakehouse) -> set[Path]:
-    """The files that the current snapshot and those of kept metadata reach, as pyiceberg finds them."""
+    """The files that the snapshots of the current metadata reach, and the latest ones of kept metadata, as pyiceberg finds them."""
     found: set[Path] = set()
-    for location in kept_metadata(lakehouse, lakehouse.tables["hourly_metrics"], utc_now()):
+    for index, location in enumerate(kept_metadata(lakehouse, lakehouse.tables["hourly_metrics"], later())):
         table = StaticTable.from_metadata(location)
         found.add(Path(location.removeprefix("file://")))
-        for snapshot in table.snapshots():
+        for snapshot in table.snapshots()[-1 if index else 0 :]:
             found.add(Path(snapshot.manifest_list.removeprefix("file://")))
             for manifest in snapshot.manifests(table.io):
                 found.add(Path(manifest.manifest_path.removeprefix("file://")))
@@ -67,9 +77,9 @@ def test_what_remains_is_what_snapshots_reach(rebuilt: Lakehouse) -> None:
     assert len(before) > len(expected) + COMMITS
     rows = read(rebuilt)
 
-    planned = sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING, dry_run=True)
+    planned = sweep(rebuilt, "hourly_metrics", later(), NOTHING, dry_run=True)
     assert files_of(rebuilt) == before
-    swept = sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING)
+    swept = sweep(rebuilt, "hourly_metrics", later(), NOTHING)
     remaining = files_of(rebuilt)
     assert swept == planned
     folder = folder_of(rebuilt)
@@ -87,7 +97,7 @@ def test_what_remains_is_what_snapshots_reach(rebuilt: Lakehouse) -> None:
 
 def test_files_stay_for_the_grace_period_after_they_were_last_reached(rebuilt: Lakehouse) -> None:
     """The age of a file alone would not do: an old file may have been replaced just now, and still be read."""
-    before, now = files_of(rebuilt), utc_now()
+    before, now = files_of(rebuilt), later()
     for path in before:
         os.utime(path, (0, 0))
     first = sweep(rebuilt, "hourly_metrics", now, GRACE)
@@ -99,6 +109,39 @@ def test_files_stay_for_the_grace_period_after_they_were_last_reached(rebuilt: L
     assert files_of(rebuilt) >= {path for path in before if not path.name.endswith(".metadata.json")}
     last = sweep(rebuilt, "hourly_metrics", now + timedelta(hours=24), GRACE)
     assert last.deleted.files >= first.unreached.files
+
+
+def test_the_files_of_a_pin_stay_for_the_grace_period_after_it_is_removed(rebuilt: Lakehouse) -> None:
+    at, now = rebuilt.snapshot("hourly_metrics").committed_at, later()
+    pin(rebuilt, "reading", ["hourly_metrics"], at)
+    for value in range(COMMITS):
+        write(rebuilt, WINDOW, -value)
+    sweep(rebuilt, "hourly_metrics", now, GRACE)
+    sweep(rebuilt, "hourly_metrics", now + 2 * GRACE, GRACE)
+    reading = rebuilt.catalog.snapshot("hourly_metrics", "reading")
+    unpin(rebuilt, "reading", ["hourly_metrics"])
+    for hours in (0, 23):
+        sweep(rebuilt, "hourly_metrics", now + 2 * GRACE + hours * HOUR, GRACE)
+        assert {value for _, _, value in read(rebuilt, reading)} == {COMMITS - 1}
+    assert sweep(rebuilt, "hourly_metrics", now + 3 * GRACE, GRACE).deleted.files > 0
+
+
+def test_a_snapshot_whose_files_are_deleted_before_it_is_pinned_gets_no_pin(
+    rebuilt: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = rebuilt.snapshot("hourly_metrics").committed_at
+    for value in range(COMMITS):
+        write(rebuilt, WINDOW, -value)
+    amend = rebuilt.catalog.amend
+
+    def sweep_first(*given: Any) -> None:
+        sweep(open_lakehouse(rebuilt.settings), "hourly_metrics", later(), NOTHING)
+        amend(*given)
+
+    monkeypatch.setattr(rebuilt.catalog, "amend", sweep_first)
+    with pytest.raises(SnapshotExpiredError, match="missing or damaged"):
+        pin(rebuilt, "late", ["hourly_metrics"], at)
+    assert list_pins(rebuilt, ["hourly_metrics"]) == []
 
 
 def test_if_all_states_of_the_grace_period_are_kept_the_age_of_a_file_decides(lakehouse: Lakehouse) -> None:
@@ -138,7 +181,7 @@ def test_a_commit_whose_files_were_deleted_fails_and_leaves_the_table_as_it_was(
 
 
 def test_what_kept_metadata_reaches_stays(rebuilt: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    (location, *_) = kept_metadata(rebuilt, rebuilt.tables["hourly_metrics"], utc_now())
+    (location, *_) = kept_metadata(rebuilt, rebuilt.tables["hourly_metrics"], later())
     expected = read(rebuilt)
     # A copy, because commits delete the metadata that recovery no longer needs.
     pinned = folder_of(rebuilt) / "metadata" / "00000-pinned.metadata.json"
@@ -146,7 +189,7 @@ def test_what_kept_metadata_reaches_stays(rebuilt: Lakehouse, monkeypatch: pytes
     for value in range(COMMITS):
         write(rebuilt, WINDOW, value)
     monkeypatch.setattr(sweeping, "kept_metadata", lambda *given: [*kept_metadata(*given), f"file://{pinned}"])
-    assert sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING).deleted.files > COMMITS
+    assert sweep(rebuilt, "hourly_metrics", later(), NOTHING).deleted.files > COMMITS
 
     table = rebuilt.snapshot("hourly_metrics")
     state = StaticTable.from_metadata(f"file://{pinned}")
@@ -171,10 +214,12 @@ def test_an_interrupted_sweep_leaves_no_metadata_whose_files_are_gone(
     with monkeypatch.context() as patched:
         patched.setattr(sweeping, "sync_folder", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING)
+            sweep(rebuilt, "hourly_metrics", later(), NOTHING)
     assert stages == [False]
-    assert before - files_of(rebuilt) == {old}
-    assert sweep(rebuilt, "hourly_metrics", utc_now(), NOTHING).deleted.files > COMMITS
+    deleted = before - files_of(rebuilt)
+    assert old in deleted
+    assert all(path.name.endswith(".metadata.json") for path in deleted)
+    assert sweep(rebuilt, "hourly_metrics", later(), NOTHING).deleted.files > COMMITS
 
 
 def test_a_restored_old_catalog_still_opens_the_newest_state(settings: Settings, tmp_path: Path) -> None:
@@ -185,25 +230,60 @@ def test_a_restored_old_catalog_still_opens_the_newest_state(settings: Settings,
         source.backup(target)
     for value in range(COMMITS):
         write(lakehouse, WINDOW, value)
-    sweep(lakehouse, "hourly_metrics", utc_now(), NOTHING)
+    sweep(lakehouse, "hourly_metrics", later(), NOTHING)
     for name in ("radar.db-wal", "radar.db-shm"):
         (settings.home / name).unlink(missing_ok=True)
     shutil.copy(backup, settings.home / "radar.db")
     assert {value for _, _, value in read(open_lakehouse(settings))} == {COMMITS - 1}
 
 
-def test_the_files_of_a_table_that_the_catalog_has_lost_are_not_deleted(
-    rebuilt: Lakehouse, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As after a start with an empty database beside a restored warehouse."""
-    settings, before = rebuilt.settings, files_of(rebuilt)
+def lose_catalog(lakehouse: Lakehouse) -> Lakehouse:
+    """Start with an empty database beside a restored warehouse."""
     for name in ("radar.db", "radar.db-wal", "radar.db-shm"):
-        (settings.home / name).unlink(missing_ok=True)
-    (folder_of(rebuilt) / "metadata" / "version-hint.text").unlink()
-    fresh = open_lakehouse(settings)
-    with caplog.at_level(logging.CRITICAL), pytest.raises(SweepError, match="newer metadata than the catalog"):
-        sweep(fresh, "hourly_metrics", utc_now() + timedelta(days=30), NOTHING)
-    assert files_of(fresh) >= before - {folder_of(rebuilt) / "metadata" / "version-hint.text"}
+        (lakehouse.settings.home / name).unlink(missing_ok=True)
+    (folder_of(lakehouse) / "metadata" / "version-hint.text").unlink()
+    return open_lakehouse(lakehouse.settings)
+
+
+@pytest.mark.parametrize(
+    ("commits", "message"),
+    [
+        (0, "newer metadata than the catalog"),
+        (COMMITS // 2, "newer metadata than the catalog"),
+        (COMMITS, "metadata of another table"),
+    ],
+)
+def test_the_files_of_a_table_that_the_catalog_has_lost_are_not_deleted(
+    rebuilt: Lakehouse, commits: int, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = files_of(rebuilt) - {folder_of(rebuilt) / "metadata" / "version-hint.text"}
+    fresh = lose_catalog(rebuilt)
+    for value in range(commits):
+        write(fresh, WINDOW, value)
+    with caplog.at_level(logging.CRITICAL):
+        for clean in (maintain, sweep):
+            with pytest.raises(SweepError, match=message):
+                clean(fresh, "hourly_metrics", later(), NOTHING)
+            assert files_of(fresh) >= before
+
+
+def test_metadata_of_another_table_that_holds_nothing_or_was_given_up_is_deleted(lakehouse: Lakehouse) -> None:
+    """As left by two processes that created the table at once, and by a table that was started over."""
+    write(lakehouse, WINDOW, 1)
+    metadata = folder_of(lakehouse) / "metadata"
+    created = next(metadata.glob("00000-*.metadata.json"))
+    other = json.loads(created.read_text()) | {"table-uuid": str(uuid4())}
+    (metadata / "00000-other.metadata.json").write_text(json.dumps(other))
+    assert sweep(lakehouse, "hourly_metrics", later(), NOTHING).deleted.files == 1
+
+    created.unlink()
+    for path in metadata.glob("*.avro"):
+        path.unlink()
+    fresh = open_lakehouse(lakehouse.settings)
+    assert fresh.catalog.recover("hourly_metrics", start_over=True)
+    write(fresh, WINDOW, 2)
+    assert sweep(fresh, "hourly_metrics", later(), NOTHING).deleted.files == 5
+    assert {value for _, _, value in read(fresh)} == {2}
 
 
 def test_a_moved_home_is_swept_by_what_its_old_paths_reach(rebuilt: Lakehouse) -> None:
@@ -212,5 +292,5 @@ def test_a_moved_home_is_swept_by_what_its_old_paths_reach(rebuilt: Lakehouse) -
     old.symlink_to(new)
     moved = open_lakehouse(load_settings(home=new))
     rows = read(moved)
-    assert sweep(moved, "hourly_metrics", utc_now(), NOTHING).deleted.files > COMMITS
+    assert sweep(moved, "hourly_metrics", later(), NOTHING).deleted.files > COMMITS
     assert read(open_lakehouse(load_settings(home=new))) == rows
