@@ -187,6 +187,7 @@ NAMES = {
     ],
     "orchestration/runtime/instance.py": [
         "dagster._core.run_coordinator:QueuedRunCoordinator",
+        "dagster._daemon.types:DaemonHeartbeat",
         "dagster._core.storage.base_storage:DagsterStorage",
         "dagster._core.storage.root:LocalArtifactStorage",
         "dagster._core.storage.sqlite_storage:DagsterSqliteStorage",
