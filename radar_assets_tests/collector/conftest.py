@@ -113,7 +113,8 @@ def serving(settings: Settings, doors: Sequence[Door] = DOORS) -> Iterator[Colle
         yield collector
     finally:
         server.should_exit = True
-        thread.join(PATIENCE_S)
+        # Closing waits for the disk, which other workers keep busy while they delete the data of their servers.
+        thread.join(4 * PATIENCE_S)
         listener.close()
         store.close()
         assert not thread.is_alive()
