@@ -1,6 +1,7 @@
 """Fixtures for all tests. Each test has its own home, so that none uses the developer's."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ from radar_assets_tests.postgres import postgres_server, postgres_url
 # The duration of an example depends on the machine rather than on the code.
 hypothesis.settings.register_profile("radar", deadline=None)
 hypothesis.settings.load_profile("radar")
+
+# Shells ignore SIGINT in the background of a script, and the processes that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST = (
     "orchestration/test_triggers.py",
