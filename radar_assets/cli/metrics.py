@@ -39,7 +39,7 @@ def list_metrics(*, format: Format = "table") -> None:
 
     columns = [
         Column("name"),
-        Column("title", rank=2),
+        Column("title", rank=2, ellipsis=True),
         Column("unit", rank=3),
         Column("grains", heading="per", rank=4),
         Column("declared_in", heading="from", rank=1),
