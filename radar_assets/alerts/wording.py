@@ -192,6 +192,13 @@ def limit(notice: Notice) -> str:
     return _limit(notice.operator, notice.threshold, notice.unit, compared)
 
 
+def threshold(notice: Notice) -> str:
+    """The threshold of the rule, such as `5%` or `60% below last week`."""
+    if notice.operator != "change_pct":
+        return number(notice.threshold, notice.unit)
+    return limit(notice).replace(" or more", "", 1)
+
+
 def condition(rule: Rule, metrics: Mapping[str, Metric]) -> str:
     """When a rule fires, such as `visitors an hour are 60% or more below the same hour last week`."""
     if rule.watch:

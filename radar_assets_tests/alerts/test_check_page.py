@@ -48,6 +48,16 @@ def test_the_history_of_a_change_has_what_it_is_compared_with(settings: Settings
     assert [at for at, _ in recent(notice(**facts), values)] == [NOON - place * HOUR for place in reversed(range(192))]
 
 
+def test_the_history_of_an_alert_leads_up_to_it_and_ends_with_its_recovery(settings: Settings) -> None:
+    lakehouse = open_lakehouse(settings)
+    fill(lakehouse, "1h", series({"shop": {NOON: 5.0, NOON + HOUR: 0.0, NOON + 2 * HOUR: 1.0}}))
+    facts = {"metric": "page_views", "started_at": NOON, "window_start": NOON, "window_end": NOON + HOUR}
+    lead = [(NOON - place * HOUR, 0.0) for place in reversed(range(1, 13))]
+    assert history(lakehouse, notice(**facts), registry()) == [*lead, (NOON, 5.0)]
+    recovered = notice(**facts, reason="recovered", ended_at=NOON + HOUR, ended_value=0)
+    assert history(lakehouse, recovered, registry()) == [*lead, (NOON, 5.0), (NOON + HOUR, 0.0)]
+
+
 def test_the_page_opens_with_what_happened_and_the_week(settings: Settings) -> None:
     lakehouse = open_lakehouse(settings)
     hours = [*range(1, 192), *(168 * place for place in range(1, 5))]
