@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from math import ceil, floor
 from typing import Any
 
-from radar_assets.alerts.measuring import notice_compared, recent
+from radar_assets.alerts.measuring import recent, thresholds, values_compared
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import WINDOWS, WindowName
 from radar_assets.alerts.wording import threshold
@@ -43,13 +43,11 @@ def specification(notice: Notice, history: Sequence[tuple[datetime, float]]) -> 
         values = [(at, value) for at, value in values if at >= notice.started_at - _AROUND[notice.window]]
     if notice.metric is None or len(values) < 2:
         return None
-    by_start = dict(history)
-    compared = ((at, notice_compared(notice, at)) for at, _ in values)
-    before = {at: by_start[earlier] for at, earlier in compared if earlier and earlier in by_start}
+    before = values_compared(notice, values, history)
     import altair as alt
 
     step = WINDOWS[notice.window]
-    limits = _limits(notice, values, before)
+    limits = thresholds(notice, values, before)
     bottom, top = _extent([*(value for _, value in values), *before.values(), *limits.values()])
     is_count = notice.unit not in ("ratio", "s", "currency") and all(value == round(value) for _, value in values)
     time = alt.X("at:T", title=None, scale=alt.Scale(type="utc"), axis=_time_axis(notice.window))
@@ -114,15 +112,6 @@ def _extent(values: Sequence[float]) -> tuple[float, float]:
     return bottom - room if bottom < 0 else 0, top + room if top > 0 or bottom == 0 else 0
 
 
-def _limits(
-    notice: Notice, values: Sequence[tuple[datetime, float]], before: Mapping[datetime, float]
-) -> dict[datetime, float]:
-    """The threshold in each window. For rules about changes, it follows the values compared with."""
-    if notice.operator == "change_pct":
-        return {at: before[at] * (1 + notice.threshold / 100) for at, _ in values if at in before}
-    return {at: notice.threshold for at, _ in values}
-
-
 def _shade(
     notice: Notice,
     broken: Sequence[tuple[datetime, float]],
@@ -182,7 +171,9 @@ def _curves(
         for at, one in _with_gaps(curve, step)
     ]
     names = [name for name, *_ in curves]
-    scales = [alt.Scale(domain=names, range=[curve[place] for curve in curves]) for place in (1, 2, 3)]
+    colours = alt.Scale(domain=names, range=[colour for _, colour, _, _, _ in curves])
+    dashes = alt.Scale(domain=names, range=[dash for _, _, dash, _, _ in curves])
+    widths = alt.Scale(domain=names, range=[width for _, _, _, width, _ in curves])
     legend = alt.Legend(
         orient="top",
         title=None,
@@ -202,9 +193,9 @@ def _curves(
         .encode(
             time,
             value,
-            alt.Color("name:N", scale=scales[0], legend=legend),
-            alt.StrokeDash("name:N", scale=scales[1], legend=legend),
-            alt.StrokeWidth("name:N", scale=scales[2], legend=None),
+            alt.Color("name:N", scale=colours, legend=legend),
+            alt.StrokeDash("name:N", scale=dashes, legend=legend),
+            alt.StrokeWidth("name:N", scale=widths, legend=None),
         )
     )
 

@@ -1,6 +1,6 @@
 """The values that rules are judged by: metrics of windows, from tables or from events, and earlier values of the projects."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,24 @@ def notice_compared(notice: "Notice", start: datetime) -> datetime | None:
 def recent(notice: "Notice", values: Iterable[tuple[datetime, float]]) -> list[tuple[datetime, float]]:
     """The values that a chart shows, without those that are only compared with."""
     return [(at, value) for at, value in values if at >= notice.shown_until - CHART[notice.window]]
+
+
+def values_compared(
+    notice: "Notice", values: Iterable[tuple[datetime, float]], history: Iterable[tuple[datetime, float]]
+) -> dict[datetime, float]:
+    """The values that those of a chart are compared with, by the start of the window compared; from `history`."""
+    by_start = dict(history)
+    compared = ((at, notice_compared(notice, at)) for at, _ in values)
+    return {at: by_start[earlier] for at, earlier in compared if earlier and earlier in by_start}
+
+
+def thresholds(
+    notice: "Notice", values: Iterable[tuple[datetime, float]], before: Mapping[datetime, float]
+) -> dict[datetime, float]:
+    """The threshold in each window of a chart. For rules about changes, it follows the values compared with."""
+    if notice.operator == "change_pct":
+        return {at: before[at] * (1 + notice.threshold / 100) for at, _ in values if at in before}
+    return {at: notice.threshold for at, _ in values}
 
 
 def measure(
