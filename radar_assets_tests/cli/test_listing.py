@@ -17,6 +17,7 @@ from radar_assets.access.keys import create_key
 from radar_assets.access.projects import add_project
 from radar_assets.alerts.records import acknowledge
 from radar_assets.cli.listing import Column, print_list
+from radar_assets.cli.terminal import counted
 from radar_assets.config import apply_config, load_config
 from radar_assets.messaging.suppression import suppress
 from radar_assets.settings import Settings, load_settings
@@ -175,3 +176,17 @@ def test_sentences_break_between_words_only(terminal: Radar, settings: Settings)
     assert error.splitlines() == ["radar: radar sql is read-only; give", "exactly one select statement"]
     error = terminal(f"live none --url not-a-url-{'x' * 60}", columns=40).out
     assert f"not-a-url-{'x' * 60}:" in error, "long words stay whole"
+
+
+@pytest.mark.parametrize(
+    ("count", "names", "shown"),
+    [
+        (1, ("visitor",), "1 visitor"),
+        (0, ("visitor",), "0 visitors"),
+        (1200, ("event",), "1,200 events"),
+        (1, ("alert is", "alerts are"), "1 alert is"),
+        (2, ("alert is", "alerts are"), "2 alerts are"),
+    ],
+)
+def test_one_thing_is_singular(count: int, names: tuple[str, ...], shown: str) -> None:
+    assert counted(count, *names) == shown
