@@ -166,8 +166,8 @@ def _curves(
         curves.append((f"threshold: {threshold(notice)}", _BREACH, [5, 4], 1.3, list(limits.items())))
     rows = [
         {"at": _instant(at), "value": one, "name": name}
-        for name, _, _, _, curve in curves
-        # Missing values make a gap, not a line across it.
+        for name, _, _, _, curve in reversed(curves)
+        # The values are drawn last, above the others. Missing ones make a gap, not a line across it.
         for at, one in _with_gaps(curve, step)
     ]
     names = [name for name, *_ in curves]
