@@ -100,7 +100,7 @@ def test_a_home_of_an_earlier_release_keeps_everything_and_delivers_waiting_mess
     mails: list[EmailMessage] = [mail for _, mail in inbox.mails]
     sent = [*hook.ids, *(str(mail["Message-ID"]).split("@")[0].strip("<") for mail in mails)]
     assert sorted(sent) == sorted(row["id"] for row in waiting), "each once, under the id that it had"
-    assert [mail["Subject"] for mail in mails] == ["[recovered] Shop: errors no longer above 10"]
+    assert [mail["Subject"] for mail in mails] == ["[recovered] Shop recovered after 1 h: errors no longer above 10"]
     bodies = dict(hook.received)
     for row in waiting:
         if row["channel"] == "hook":

@@ -278,6 +278,7 @@ def notice_of(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Not
             "ended_value": ending.get("value"),
             "ended_baseline": ending.get("baseline"),
             "text": details.get("text") or "",
+            "is_reminded": rule.renotify_every is not None,
             "check_url": f"{context.ui_url.rstrip('/')}{check}" if context.ui_url else None,
         }
     )

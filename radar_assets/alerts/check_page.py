@@ -11,7 +11,7 @@ import dagster as dg
 from radar_assets.alerts import text_chart
 from radar_assets.alerts.evaluation import is_about_rises
 from radar_assets.alerts.findings import Breach
-from radar_assets.alerts.measuring import history, recent
+from radar_assets.alerts.measuring import history, recent, thresholds, values_compared
 from radar_assets.alerts.notices import Notice
 from radar_assets.alerts.rules import WINDOWS, Rule
 from radar_assets.alerts.wording import change, condition, headline, limit, number, percent, project, usual
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MIN_POINTS = 3
-"""Values that a chart needs."""
+"""Values that a chart needs; without an alert, values other than 0."""
 
 
 def describe_result(
@@ -99,17 +99,17 @@ def _chart_of_breach(
 ) -> list[str]:
     """The values of the project up to the breach, with the threshold in the metric's unit."""
     try:
-        values = recent(notice, history(lakehouse, notice, list(metrics.values())))
+        known = history(lakehouse, notice, list(metrics.values()))
     except Exception:
         # The result is worth recording without its chart.
         logger.exception("The values around the breach of %s could not be read", notice.rule)
         return []
+    values = recent(notice, known)
     if len(values) < MIN_POINTS:
         return []
     threshold = notice.threshold
     if notice.operator == "change_pct":
-        # From 0, any rise breaks the rule.
-        threshold = notice.baseline * (1 + notice.threshold / 100) if notice.baseline else None
+        threshold = thresholds(notice, values, values_compared(notice, values, known))
     marked = [breach.window.start for breach in breaches if breach.project_id == notice.project_id]
     is_low_worst = notice.operator in ("lt", "lte") or (notice.operator == "change_pct" and notice.threshold < 0)
     chart = text_chart.draw(
@@ -127,7 +127,7 @@ def _chart_of_breach(
 def _chart_of_trend(rule: Rule, trend: Sequence[tuple[datetime, float]], metrics: Mapping[str, Metric]) -> list[str]:
     """For each window, the value that is closest to breaking the rule, of any project."""
     # Changes go up and down from 0, which columns don't show.
-    if len(trend) < MIN_POINTS or rule.operator == "change_pct":
+    if rule.operator == "change_pct" or sum(value != 0 for _, value in trend) < MIN_POINTS:
         return []
     metric = metrics.get(rule.metric or "")
     show = partial(number, unit=metric.unit if metric else None)

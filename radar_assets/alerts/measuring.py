@@ -1,6 +1,6 @@
 """The values that rules are judged by: metrics of windows, from tables or from events, and earlier values of the projects."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +31,16 @@ MEMORY = timedelta(days=28)
 CHART: dict[WindowName, timedelta] = {"5m": timedelta(hours=6), "1h": timedelta(days=8), "1d": timedelta(days=60)}
 """How far back the chart of a breach goes. For hours, it includes the same weekday a week earlier."""
 
+LEAD = 12
+"""Windows without events that charts show before the first value."""
+
 
 def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -> list[tuple[datetime, float]]:
-    """The values for the chart of a notice, by start of window, up to the latest window of the alert.
+    """The values for the chart of a notice, by start of window, up to the window that ended the alert, or its latest.
 
-    For rules about changes, these include the values compared with; `recent` leaves out those before the chart. From the first value
-    on, windows without events have the metric's value over no events. An unknown metric has no values.
+    For rules about changes, these include the values compared with; `recent` leaves out those before the chart. Windows without
+    events have the metric's value over no events, from `LEAD` windows before the first value on, so that a first event stands out.
+    An unknown metric has no values.
     """
     registered = {metric.name: metric for metric in metrics}
     metric = registered.get(notice.metric or "")
@@ -44,7 +48,7 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
         return []
     step = WINDOWS[notice.window]
     count = CHART[notice.window] // step
-    starts = [notice.window_end - offset * step for offset in range(count, 0, -1)]
+    starts = [notice.shown_until - offset * step for offset in range(count, 0, -1)]
     starts = sorted({*starts, *filter(None, (notice_compared(notice, start) for start in starts))})
     snapshot = lakehouse.snapshot(TABLE[notice.window])
     wanted = [metric] if metric.name == "events" else [metric, registered["events"]]
@@ -56,7 +60,7 @@ def history(lakehouse: Lakehouse, notice: "Notice", metrics: Sequence[Metric]) -
     points = []
     for start in starts:
         value = values.get(start)
-        if value is None and first is not None and start > first and start not in present:
+        if value is None and first is not None and start >= first - LEAD * step and start not in present:
             value = metric.empty_value
         if value is not None:
             points.append((start, value))
@@ -70,7 +74,25 @@ def notice_compared(notice: "Notice", start: datetime) -> datetime | None:
 
 def recent(notice: "Notice", values: Iterable[tuple[datetime, float]]) -> list[tuple[datetime, float]]:
     """The values that a chart shows, without those that are only compared with."""
-    return [(at, value) for at, value in values if at >= notice.window_end - CHART[notice.window]]
+    return [(at, value) for at, value in values if at >= notice.shown_until - CHART[notice.window]]
+
+
+def values_compared(
+    notice: "Notice", values: Iterable[tuple[datetime, float]], history: Iterable[tuple[datetime, float]]
+) -> dict[datetime, float]:
+    """The values that those of a chart are compared with, by the start of the window compared; from `history`."""
+    by_start = dict(history)
+    compared = ((at, notice_compared(notice, at)) for at, _ in values)
+    return {at: by_start[earlier] for at, earlier in compared if earlier and earlier in by_start}
+
+
+def thresholds(
+    notice: "Notice", values: Iterable[tuple[datetime, float]], before: Mapping[datetime, float]
+) -> dict[datetime, float]:
+    """The threshold in each window of a chart. For rules about changes, it follows the values compared with."""
+    if notice.operator == "change_pct":
+        return {at: before[at] * (1 + notice.threshold / 100) for at, _ in values if at in before}
+    return {at: notice.threshold for at, _ in values}
 
 
 def measure(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from radar_assets.alerts.rules import Against, FrozenModel, Kind, Operator, Severity, WindowName
+from radar_assets.alerts.rules import WINDOWS, Against, FrozenModel, Kind, Operator, Severity, WindowName
 
 KIND = "alert"
 """Kind of the deliveries whose contents are notices."""
@@ -25,6 +25,7 @@ class Notice(FrozenModel):
             it lasts.
         no_data_since: since when the metric has had no value; None if it has one.
         text: what happened, for platform alerts.
+        is_reminded: whether the rule sends reminders while the alert lasts.
         check_url: the rule's check in the UI; None if RADAR_UI_URL is not set.
     """
 
@@ -56,6 +57,7 @@ class Notice(FrozenModel):
     ended_baseline: float | None = None
     no_data_since: datetime | None = None
     text: str = ""
+    is_reminded: bool = True
     check_url: str | None = None
 
     @property
@@ -67,6 +69,11 @@ class Notice(FrozenModel):
     def is_recovered(self) -> bool:
         """Whether the alert has ended because a window kept the rule."""
         return self.reason in ("recovered", "fired_and_recovered")
+
+    @property
+    def shown_until(self) -> datetime:
+        """End of the last window that charts show: the one that ended the alert, or else the latest one that broke the rule."""
+        return self.window_end + WINDOWS[self.window] if self.ended_value is not None else self.window_end
 
 
 def trial_notice(now: datetime) -> Notice:

@@ -3,7 +3,7 @@
 The chart of mails, a picture, is in `chart.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 COLUMNS = 96
@@ -18,7 +18,7 @@ def draw(
     step: timedelta,
     show: Callable[[float], str],
     *,
-    threshold: float | None = None,
+    threshold: float | Mapping[datetime, float] | None = None,
     marked: Sequence[datetime] = (),
     is_low_worst: bool = False,
 ) -> str:
@@ -29,7 +29,7 @@ def draw(
         step: length of a window. If there are more than `COLUMNS` windows, a column stands for several: for their largest value, or
             for the smallest if `is_low_worst`.
         show: writes a value for the axis.
-        threshold: drawn as a dashed line.
+        threshold: drawn as a dashed line; by window if it moves. Where a column stands for several windows, it has that of the worst.
         marked: starts of the windows to mark below the axis.
     """
     first = min(at for at, _ in values)
@@ -37,24 +37,33 @@ def draw(
     width = ((max(at for at, _ in values) - first) // step) // per_column + 1
     worst = min if is_low_worst else max
     columns: dict[int, float] = {}
+    limits: dict[int, float] = {}
     for at, value in values:
         place = (at - first) // step // per_column
-        columns[place] = worst(columns[place], value) if place in columns else value
-    top = max(*columns.values(), threshold or 0, 0)
-    bottom = min(*columns.values(), threshold or 0, 0)
+        if place in columns and worst(columns[place], value) != value:
+            continue
+        columns[place] = value
+        limit = threshold.get(at) if isinstance(threshold, Mapping) else threshold
+        if limit is not None:
+            limits[place] = limit
+    top = max(*columns.values(), *limits.values(), 0)
+    bottom = min(*columns.values(), *limits.values(), 0)
     unit = (top - bottom or 1) / ROWS
     labels = {ROWS - 1: show(top), 0: show(bottom)}
-    dashed = None
-    if threshold is not None:
-        dashed = min(int((threshold - bottom) / unit), ROWS - 1)
-        labels[dashed] = show(threshold)
+    dashed = {place: min(int((limit - bottom) / unit), ROWS - 1) for place, limit in limits.items()}
+    last = dashed.get(max(dashed, default=0))
+    level = None if isinstance(threshold, Mapping) else last
+    if level is not None:
+        labels[level] = show(limits[max(limits)])
     margin = max(len(label) for label in labels.values())
     lines = []
     for row in reversed(range(ROWS)):
-        empty = "╌" if row == dashed else " "
-        cells = [_cell(columns.get(place), bottom, unit, row, empty) for place in range(width)]
-        note = " threshold" if row == dashed else ""
-        lines.append(f"{labels.get(row, ''):>{margin}} {'┼' if row == dashed else '│'}{''.join(cells)}{note}".rstrip())
+        cells = [
+            _cell(columns.get(place), bottom, unit, row, "╌" if row == dashed.get(place, level) else " ")
+            for place in range(width)
+        ]
+        tick, note = "┼" if row == level else "│", " threshold" if row == last else ""
+        lines.append(f"{labels.get(row, ''):>{margin}} {tick}{''.join(cells)}{note}".rstrip())
     lines.append(f"{'':{margin}} └{'─' * width}")
     lines.append(f"{'':{margin}}  {_axis(first, step * per_column, width)}".rstrip())
     if places := {(at - first) // step // per_column for at in marked}:

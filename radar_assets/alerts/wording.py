@@ -119,14 +119,17 @@ def describe(notice: Notice) -> Words:
     """The words of a notice."""
     id = line(notice.alert_id, 60)[:_SHORT_ID]
     silence = (
-        (f"radar alerts ack {id}", "stops the reminders"),
+        (
+            f"radar alerts ack {id}",
+            "stops the reminders" if notice.is_reminded else "acknowledges the alert",
+        ),
         (f"radar alerts snooze {id}", "silences it for 4 h"),
     )
     link = notice.check_url or ""
     return Words(
         state=_STATES[notice.reason],
         headline=headline(notice),
-        description=line(notice.description),
+        description="" if notice.is_recovered else line(notice.description),
         facts=tuple(_facts(notice)),
         link=link if re.fullmatch(r"https?://[!-~]{1,2000}", link) else "",
         silence=() if notice.is_over or notice.reason == "test" else silence,
@@ -142,6 +145,8 @@ def headline(notice: Notice) -> str:
             return f"{happened} ({_SILENCES[notice.reason]} {_silent_since(notice)})"
         return f"{happened} (over)" if notice.is_over else happened
     metric = line(notice.metric_title or notice.metric, _MAX_NAME)
+    if notice.reason == "recovered":
+        return _recovered(notice, metric)
     return _placed(project(notice), _happened(notice, metric))
 
 
@@ -150,16 +155,20 @@ def _happened(notice: Notice, metric: str) -> str:
     if notice.reason == "fired_and_recovered":
         verb = "were" if _is_counted(metric, notice.unit) else "was"
         return f"{_lowered(metric)} {verb} {limit(notice)} {_stretch(notice)}"
-    if notice.reason == "recovered":
-        broken = f"no longer {limit(notice)}"
-        if notice.ended_value is None:
-            return f"{_lowered(metric)} {broken}"
-        return (
-            f"{amount(notice.ended_value, metric, notice.unit)}, {broken}{_parenthesis(notice, notice.ended_baseline)}"
-        )
     if notice.reason in _SILENCES:
         return f"{_measured(notice, metric)}; {_SILENCES[notice.reason]} {_silent_since(notice)}"
     return _measured(notice, metric)
+
+
+def _recovered(notice: Notice, metric: str) -> str:
+    """The end of an alert, such as `Shop recovered after 3 h: 44 visitors (50 last week)`."""
+    lasted = span((notice.ended_at or notice.window_end) - notice.started_at)
+    if notice.ended_value is None:
+        now = f"{_lowered(metric)} no longer {limit(notice)}"
+    else:
+        now = f"{amount(notice.ended_value, metric, notice.unit)}{_compared_with(notice, notice.ended_baseline)}"
+    where = project(notice)
+    return f"{f'{where} recovered' if where else 'Recovered'} after {lasted}: {now}"
 
 
 def _measured(notice: Notice, metric: str) -> str:
@@ -172,6 +181,8 @@ def _measured(notice: Notice, metric: str) -> str:
         return f"{value}, {moved} on {_COMPARED[notice.against, notice.window]}{_parenthesis(notice, notice.baseline)}"
     if notice.operator == "change_pct" and notice.baseline == 0:
         return f"{value}, up from 0 {_COMPARED[notice.against, notice.window]}"
+    if notice.operator in ("gte", "lte") and _is_counted(metric, notice.unit):
+        return f"{value} {_IN[notice.window]} (threshold {number(notice.threshold, notice.unit)})"
     return f"{value}, {limit(notice)}"
 
 
@@ -179,6 +190,13 @@ def limit(notice: Notice) -> str:
     """The condition of the rule, such as `above 5%` or `60% or more below last week`."""
     compared = _COMPARED[notice.against, notice.window]
     return _limit(notice.operator, notice.threshold, notice.unit, compared)
+
+
+def threshold(notice: Notice) -> str:
+    """The threshold of the rule, such as `5%` or `60% below last week`."""
+    if notice.operator != "change_pct":
+        return number(notice.threshold, notice.unit)
+    return limit(notice).replace(" or more", "", 1)
 
 
 def condition(rule: Rule, metrics: Mapping[str, Metric]) -> str:
@@ -238,17 +256,18 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
         if notice.is_over:
             value = number(notice.value, notice.unit)
             if notice.value is not None:
-                value = with_unit(notice.value, notice.metric_title or notice.metric, notice.unit)
-            if notice.operator == "change_pct" and notice.baseline is not None:
-                compared = _COMPARED[notice.against, notice.window]
-                value = f"{value} ({number(notice.baseline, notice.unit)} {compared})"
-            facts.append(("Last", f"{value}, {latest}"))
+                title = line(notice.metric_title or notice.metric, _MAX_NAME)
+                is_counted = _is_counted(title, notice.unit)
+                value = (amount if is_counted else with_unit)(notice.value, title, notice.unit)
+            facts.append(("Last", f"{value}{_compared_with(notice, notice.baseline)}, {latest}"))
         elif notice.window_start != notice.started_at:
             facts.append(("Latest", latest))
         facts.append(("Usual", usual(notice)))
     rule = line(notice.rule, _MAX_NAME)
     # Of other rules, the headline says the condition.
     is_said = notice.metric is None or notice.operator != "change_pct" or notice.is_over
+    if notice.reason == "recovered" and notice.metric is not None:
+        is_said = notice.ended_value is None
     facts.append(("Rule", rule if is_said else f"{rule}, {limit(notice)}"))
     return facts
 
@@ -306,6 +325,13 @@ def percent(change: float | None) -> str:
 def _parenthesis(notice: Notice, baseline: float | None) -> str:
     """The value compared with, such as ` (47)`; empty without one."""
     return f" ({number(baseline, notice.unit)})" if notice.operator == "change_pct" and baseline is not None else ""
+
+
+def _compared_with(notice: Notice, baseline: float | None) -> str:
+    """The value compared with and when it was, such as ` (47 last week)`; empty without one."""
+    if notice.operator != "change_pct" or baseline is None:
+        return ""
+    return f" ({number(baseline, notice.unit)} {_COMPARED[notice.against, notice.window]})"
 
 
 def _limit(operator: Operator, threshold: float, unit: str | None, compared: str) -> str:

@@ -227,7 +227,7 @@ def list_deliveries(
         Column("alerts", rank=3),
         Column("attempts", rank=2),
         Column("created_at", heading="since", rank=1),
-        Column("error", heading="why"),
+        Column("error", heading="why", optional=True),
         Column("delivered_at", only="data"),
         Column("next_attempt_at", only="data"),
     ]

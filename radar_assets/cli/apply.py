@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from radar_assets.cli.terminal import err, is_terminal, out, print_facts, printable, radar_command
+from radar_assets.cli.terminal import counted, err, is_terminal, out, print_facts, printable, radar_command
 from radar_assets.cli.ui_address import find_ui
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def apply(
     apply_config(store, config)
     ended = retire(store, config.rules, utc_now())
     if planned or ended:
-        alerts = f", and ended {_counted(ended, 'alert')}" if ended else ""
-        console.print(f"Applied {_counted(len(planned), 'change')}{alerts}.", markup=False)
+        alerts = f", and ended {counted(ended, 'alert')}" if ended else ""
+        console.print(f"Applied {counted(len(planned), 'change')}{alerts}.", markup=False)
     _reload_uis(settings)
     _print_evaluations(config.rules)
     return 0
@@ -156,13 +156,9 @@ def _check_removals(store: "Store", config: "Config", path: Path, changes: "Sequ
         )
     if firing := len(list_alerts(store, with_ended=False, limit=1000)):
         raise NotConfirmedError(
-            f"nothing was applied, because {_counted(removed, 'rule or channel', 'rules or channels')} would be removed "
-            f"while {_counted(firing, 'alert is', 'alerts are')} firing; pass --yes to do that"
+            f"nothing was applied, because {counted(removed, 'rule or channel', 'rules or channels')} would be removed "
+            f"while {counted(firing, 'alert is', 'alerts are')} firing; pass --yes to do that"
         )
-
-
-def _counted(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def _reload_uis(settings: "Settings") -> None:

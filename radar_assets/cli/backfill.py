@@ -5,7 +5,7 @@ import time
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from radar_assets.cli.terminal import age, err, is_terminal, out, progress_bars
+from radar_assets.cli.terminal import age, counted, err, is_terminal, out, progress_bars
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def backfill(
     unit = GRIDS[job]
     starts = window.hours() if unit == "hour" else [datetime(*day.timetuple()[:3]) for day in window.days()]
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        err().print(f"Queueing {len(starts):,} partitions of {job} ...")
+        err().print(f"Queueing {counted(len(starts), 'partition')} of {job} ...")
         id = queue_backfill(
             instance, "radar_assets.definitions", job, starts, unit, {"radar/prune": "true"} if prune else {}
         )
@@ -87,7 +87,9 @@ def backfill(
         if not is_running:
             err().print("The daemon is not running. The backfill starts once it does: radar dev.", style="yellow")
         if detach or not is_running:
-            out().print(f"Queued backfill {id} of {job}, {len(starts):,} partitions. radar status shows its progress.")
+            out().print(
+                f"Queued backfill {id} of {job}, {counted(len(starts), 'partition')}. radar status shows its progress."
+            )
             return 0
         try:
             ended = _follow(instance, id)
@@ -101,7 +103,7 @@ def backfill(
 def described(progress: "Progress") -> str:
     """The progress of a backfill in words."""
     failed = f", {progress.failed:,} failed" if progress.failed else ""
-    text = f"{progress.done:,} of {progress.total:,} partitions{failed}, {age(progress.elapsed)} elapsed"
+    text = f"{progress.done:,} of {counted(progress.total, 'partition')}{failed}, {age(progress.elapsed)} elapsed"
     if progress.is_over:
         return text
     return f"{text}, {f'about {age(progress.left)}' if progress.left is not None else 'unknown time'} left"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from radar_assets.cli.terminal import out, printable, size
+from radar_assets.cli.terminal import counted, out, printable, size
 
 
 def backup(folder: Path, /) -> None:
@@ -20,7 +20,7 @@ def backup(folder: Path, /) -> None:
 
     files = back_up(load_settings().prepare(), folder.absolute())
     total = size(sum(file.stat().st_size for file in files))
-    out().print(f"Backed up {len(files):,} files, {total}, to {folder}.", markup=False, soft_wrap=True)
+    out().print(f"Backed up {counted(len(files), 'file')}, {total}, to {folder}.", markup=False, soft_wrap=True)
 
 
 def restore(folder: Path, /) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from radar_assets.cli.chart import columns
 from radar_assets.cli.dev import check_port, run_ui
 from radar_assets.cli.simulate import Traffic, land, simulated_names
-from radar_assets.cli.terminal import err, out, printable, radar_command
+from radar_assets.cli.terminal import counted, err, out, printable, radar_command
 from radar_assets.windows import DAY, Window, contiguous, utc_now
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ def _print_lines(console: "Console", connection: "Connection") -> None:
     lines, events, rejected = row or (0, 0, 0)
     console.print()
     console.print(
-        f"{lines:,} lines landed = {events:,} events + {lines - events - rejected:,} duplicates + {rejected:,} rejected",
+        f"{counted(lines, 'line')} landed = {counted(events, 'event')}"
+        f" + {counted(lines - events - rejected, 'duplicate')} + {rejected:,} rejected",
         soft_wrap=True,
     )
     reasons = connection.execute(

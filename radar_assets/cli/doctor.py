@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import age, out, printable, radar_command, size
+from radar_assets.cli.terminal import age, counted, out, printable, radar_command, size
 
 if TYPE_CHECKING:
     from radar_assets.settings import Settings
@@ -338,11 +338,9 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
     if latest is None:
         yield Finding("ok", "the landing zone is empty")
     else:
-        count = len(list_segments(settings.landing_zone, latest))
-        yield Finding(
-            "ok",
-            f"the landing zone has {len(hours):,} hours; the latest is {latest:%Y-%m-%d %H:%M} with {count} segments",
-        )
+        held = counted(len(list_segments(settings.landing_zone, latest)), "segment")
+        latest_hour = f"{latest:%Y-%m-%d %H:%M} with {held}"
+        yield Finding("ok", f"the landing zone has {counted(len(hours), 'hour')}; the latest is {latest_hour}")
     early = sorted(hour for hour in hours if hour.date() < settings.start_date)
     if early:
         remedy = f"To load them, set RADAR_START_DATE={early[0]:%Y-%m-%d}."
@@ -355,7 +353,8 @@ def _landing(settings: "Settings") -> Iterator[Finding]:
     linked = [path for path in segments if isinstance(path, Path) and path.lstat().st_nlink > 1]
     if linked:
         remedy = "They are read, because backups often use hard links. Remove any that you don't expect."
-        yield Finding("warning", f"{len(linked):,} segments have additional hard links, e.g. {linked[0]}", remedy)
+        found = counted(len(linked), "segment has", "segments have")
+        yield Finding("warning", f"{found} additional hard links, e.g. {linked[0]}", remedy)
     for stray in list_strays(settings.landing_zone)[:MAX_LISTED]:
         if isinstance(stray, Path) and (kind := oddity(stray)):
             remedy = "Only regular files in regular folders are read. Copy its content there, or remove it."
@@ -382,7 +381,9 @@ def _projects(settings: "Settings") -> Iterator[Finding]:
     if not projects:
         yield Finding("warning", "no projects yet", "Add one with radar project add ID, or try radar demo.")
     elif projects & seen:
-        yield Finding("ok", f"{len(projects & seen):,} of {len(projects):,} projects have events")
+        yield Finding(
+            "ok", f"{len(projects & seen):,} of {counted(len(projects), 'project has', 'projects have')} events"
+        )
     for project in sorted(projects - seen)[:MAX_LISTED]:
         yield Finding(
             "warning",
@@ -390,11 +391,9 @@ def _projects(settings: "Settings") -> Iterator[Finding]:
             f"Check that its senders use project_id {project!r}, or a key of this project.",
         )
     for project, count in unknown:
-        exists = project in projects
         remedy = f"Land them again with {radar_command()} replay-rejected --reason unknown_project."
         option = "" if is_plain_id(project) else " --any-id"
-        yield Finding(
-            "warning",
-            f"{count:,} lines of project {project} were rejected because it did not exist",
-            remedy if exists else f"Add it with {radar_command()} project add {project!r}{option}. {remedy}",
-        )
+        if project not in projects:
+            remedy = f"Add it with {radar_command()} project add {project!r}{option}. {remedy}"
+        lines = counted(count, f"line of project {project} was", f"lines of project {project} were")
+        yield Finding("warning", f"{lines} rejected because it did not exist", remedy)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from radar_assets.cli.terminal import printable, radar_command
+from radar_assets.cli.terminal import counted, printable, radar_command
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Happenings:
             events, rejected = load["accepted"], load["rejected"]
             if events or rejected:
                 more = f', {rejected:,} rejected ({radar_command()} sql "from rejected_events")' if rejected else ""
-                yield f"{_count(events, 'event')} loaded{more}"
+                yield f"{counted(events, 'event')} loaded{more}"
 
     def _alert_changes(self, store: "Store") -> Iterator[str]:
         """A line for each alert that has fired or ended."""
@@ -128,7 +128,7 @@ class Happenings:
             lines.append(f"{rule} {_change(before, state)}: {name or project_id or subject}")
         yield from lines[:MAX_LINES]
         if len(lines) > MAX_LINES:
-            yield f"and {len(lines) - MAX_LINES:,} more alerts changed ({radar_command()} alerts list --all)"
+            yield f"and {counted(len(lines) - MAX_LINES, 'more alert')} changed ({radar_command()} alerts list --all)"
 
     def _failures(self, instance: "DagsterInstance") -> Iterator[str]:
         """A line for each run that has failed."""
@@ -141,10 +141,6 @@ class Happenings:
             if run.run_id not in self._failed:
                 self._failed.add(run.run_id)
                 yield f"{run.job_name} failed: {self._ui}/runs/{run.run_id}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _change(before: str | None, state: str) -> str:

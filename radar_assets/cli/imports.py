@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
 
-from radar_assets.cli.terminal import out, print_facts, progress_bars, radar_command
+from radar_assets.cli.terminal import counted, out, print_facts, progress_bars, radar_command
 
 if TYPE_CHECKING:
     from radar_assets.events.importer import ImportResult
@@ -117,20 +117,20 @@ def _register(store: "Store", ids: Iterable[str]) -> list[str]:
 def _print_result(result: "ImportResult", added: list[str]) -> None:
     facts = [("events", f"{result.events:,}")]
     if result.unreadable:
-        facts.append(("unreadable", f"{result.unreadable:,} of {result.lines:,} lines; they will be rejected"))
+        facts.append(("unreadable", f"{result.unreadable:,} of {counted(result.lines, 'line')}; they will be rejected"))
     skipped = f", {result.segments_there:,} imported before" if result.segments_there else ""
     facts.append(("segments", f"{result.segments:,} new{skipped}"))
     if result.hours:
         first, last = result.hours[0], result.hours[-1]
-        span = f"{first:%Y-%m-%d %H:00} to {last:%Y-%m-%d %H:59} UTC, {len(result.hours):,} hours"
+        span = f"{first:%Y-%m-%d %H:00} to {last:%Y-%m-%d %H:59} UTC, {counted(len(result.hours), 'hour')}"
         facts.append(("received", span))
     for name, count in list(result.projects.items())[:MAX_PROJECTS_SHOWN]:
         if name is None:
-            facts.append(("no project", f"{count:,} events, which will be rejected; use --project"))
+            facts.append(("no project", f"{counted(count, 'event')}, which will be rejected; use --project"))
         else:
-            facts.append(("project", f"{name}: {count:,} events{' (new)' if name in added else ''}"))
+            facts.append(("project", f"{name}: {counted(count, 'event')}{' (new)' if name in added else ''}"))
     if len(result.projects) > MAX_PROJECTS_SHOWN:
-        facts.append(("", f"and {len(result.projects) - MAX_PROJECTS_SHOWN:,} more projects"))
+        facts.append(("", f"and {counted(len(result.projects) - MAX_PROJECTS_SHOWN, 'more project')}"))
     print_facts(facts)
     radar = radar_command()
     out().print(f"Next: {radar} dev loads them; {radar} status shows the progress.")

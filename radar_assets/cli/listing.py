@@ -28,6 +28,9 @@ MAX_CELL = 120
 MIN_TEXT = 24
 """Words longer than this may be broken to make a table fit."""
 
+MIN_SHORTENED = 12
+"""Characters that are left of a text with an ellipsis."""
+
 
 def readable(value: Any) -> str:
     """A value as tables show it: rounded, with thousands separators, times in minutes. None is empty."""
@@ -58,6 +61,8 @@ class Column:
         style: the style of a value in tables, by its colour or weight.
         only: whether only tables have it, or only data formats (CSV and JSON).
         short: how many characters of a text the tables of a terminal show, as for ids; 0 for no such limit.
+        ellipsis: whether a text that is too wide is cut, with an ellipsis, rather than wrapped.
+        optional: whether tables leave the column out if all its values are empty.
     """
 
     name: str
@@ -67,6 +72,8 @@ class Column:
     style: Callable[[Any], str] = lambda _: ""
     only: Literal["", "table", "data"] = ""
     short: int = 0
+    ellipsis: bool = False
+    optional: bool = False
 
 
 def print_list(
@@ -89,6 +96,12 @@ def print_list(
         _print_json(columns, rows)
     else:
         shown = list(rows)
+        used = [
+            place
+            for place, column in enumerate(columns)
+            if not column.optional or any(row[place] not in (None, "") for row in shown)
+        ]
+        columns, shown = [columns[place] for place in used], [[row[place] for place in used] for row in shown]
         if not shown and empty:
             out().print(empty, markup=False)
         elif is_terminal(sys.stdout):
@@ -139,10 +152,13 @@ def _print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], max_r
 
     console = out()
     cells = {index: [_shortened(column, row[index]) for row in rows] for index, column in enumerate(columns)}
+    natural = {index: max(map(cell_len, [_heading(columns[index]), *texts])) for index, texts in cells.items()}
     least = {
-        index: max([_least_width(_heading(columns[index]))] + [_least_width(cell) for cell in texts])
-        if not _is_numeric(rows, index)
-        else max(map(cell_len, [_heading(columns[index]), *texts]))
+        index: natural[index]
+        if _is_numeric(rows, index)
+        else max(_least_width(_heading(columns[index])), min(natural[index], MIN_SHORTENED))
+        if columns[index].ellipsis
+        else max(map(_least_width, [_heading(columns[index]), *texts]))
         for index, texts in cells.items()
     }
     kept = _fitting(columns, least, console.width)
@@ -150,14 +166,14 @@ def _print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], max_r
         _print_records(console, columns, rows)
         return
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    widths = _widths(columns, {index: natural[index] for index in kept}, least, console.width)
     for index in kept:
-        is_number = _is_numeric(rows, index)
         table.add_column(
             Text(_heading(columns[index])),
-            justify="right" if is_number else "left",
-            min_width=min(least[index], console.width),
-            no_wrap=is_number,
-            overflow="fold",
+            justify="right" if _is_numeric(rows, index) else "left",
+            width=widths[index],
+            no_wrap=columns[index].ellipsis,
+            overflow="ellipsis" if columns[index].ellipsis else "fold",
         )
     for place, row in enumerate(rows):
         table.add_row(*(Text(cells[index][place], style=columns[index].style(row[index])) for index in kept))
@@ -189,6 +205,21 @@ def _fitting(columns: Sequence[Column], least: dict[int, int], width: int) -> li
             break
         kept.remove(dropped)
     return kept
+
+
+def _widths(columns: Sequence[Column], natural: dict[int, int], least: dict[int, int], width: int) -> dict[int, int]:
+    """The widths of columns that together fit into a width: those with an ellipsis give way first, then the widest.
+
+    Words are broken only if the columns don't fit otherwise.
+    """
+    widths = dict(natural)
+    for floor in (least, dict.fromkeys(least, 1)):
+        while sum(widths.values()) + GAP * (len(widths) - 1) > width:
+            wide = [index for index in widths if widths[index] > floor[index]]
+            if not wide:
+                break
+            widths[max(wide, key=lambda index: (columns[index].ellipsis, widths[index]))] -= 1
+    return widths
 
 
 def _least_width(text: str) -> int:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from radar_assets.cli.chart import columns
 from radar_assets.cli.signals import StopSignals
-from radar_assets.cli.terminal import out, printable, radar_command
+from radar_assets.cli.terminal import counted, out, printable, radar_command
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ def picture(counts: "Counts", problem: str | None = None) -> "RenderableType":
     first, last = (f"{minute.at:%H:%M}" for minute in (counts.minutes[0], counts.minutes[-1]))
     head = Text.assemble((printable(counts.project), "bold"), f" at {counts.at:%H:%M:%S} UTC, last 5 minutes:")
     figures = Text("   ").join(
-        Text.assemble((f"{number:,}", "bold green"), f" {what}")
+        Text.assemble((f"{number:,}", "bold green"), counted(number, what).removeprefix(f"{number:,}"))
         for number, what in (
-            (counts.visitors, "visitors"),
-            (counts.page_views, "page views"),
-            (counts.events, "events"),
+            (counts.visitors, "visitor"),
+            (counts.page_views, "page view"),
+            (counts.events, "event"),
         )
     )
     chart = [Text("\nevents per minute", style="bold")]

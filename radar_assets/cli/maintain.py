@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import out, size
+from radar_assets.cli.terminal import counted, out, size
 
 
 def maintain(
@@ -66,7 +66,7 @@ def maintain(
     if packed.hours:
         verb = "Would pack" if dry_run else "Packed"
         sizes = size(packed.before_bytes) + ("" if dry_run else f" into {size(packed.after_bytes)}")
-        text = f"{verb} {packed.segments:,} segments of {packed.hours:,} hours of the landing zone, {sizes}."
+        text = f"{verb} {counted(packed.segments, 'segment')} of {counted(packed.hours, 'hour')} of the landing zone, {sizes}."
         out().print(text, markup=False)
     files, size_bytes = cleared.files + packed.removed_files, cleared.size_bytes + packed.removed_bytes
     if files:

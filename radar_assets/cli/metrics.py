@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import OPTIONS, out, printable, radar_command
+from radar_assets.cli.terminal import OPTIONS, counted, out, printable, radar_command
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def list_metrics(*, format: Format = "table") -> None:
 
     columns = [
         Column("name"),
-        Column("title", rank=2),
+        Column("title", rank=2, ellipsis=True),
         Column("unit", rank=3),
         Column("grains", heading="per", rank=4),
         Column("declared_in", heading="from", rank=1),
@@ -91,9 +91,9 @@ def backfill(name: str, /, *, since: date, all: bool = False) -> None:
         due = before.built if all else before.lacking
         rebuild(settings, TABLES[grain], due)
         left = len(coverage(lakehouse, metric, grain, window).lacking)
-        console.print(f"{TABLES[grain].name}: rebuilt {len(due):,} of {_counted(len(before.built), grain)}.")
+        console.print(f"{TABLES[grain].name}: rebuilt {len(due):,} of {counted(len(before.built), grain)}.")
         if left:
-            console.print(f"No value in {_counted(left, grain)}: the expression gives none for their events.")
+            console.print(f"No value in {counted(left, grain)}: the expression gives none for their events.")
 
 
 def _registered(settings: "Settings") -> "Sequence[Metric]":
@@ -112,10 +112,6 @@ def _find(metrics: "Sequence[Metric]", name: str) -> "Metric":
         hint = f"did you mean {near[0]}?" if near else f"{radar_command()} metrics list shows all"
         raise UnknownMetricError(f"unknown metric {printable(name)}; {hint}")
     return by_name[name]
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
 def missing_note(lakehouse: "Lakehouse", metrics: "Sequence[Metric]", rule: "Rule", span: "Window") -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from radar_assets.cli.terminal import out, progress_bars, radar_command
+from radar_assets.cli.terminal import counted, out, progress_bars, radar_command
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def simulate(
     settings = load_settings().prepare()
     written, lines = land(settings, [traffic])
     console = out()
-    console.print(f"Wrote {written:,} new segments with {lines:,} lines to {settings.landing_zone}", markup=False)
+    console.print(
+        f"Wrote {counted(written, 'new segment')} with {counted(lines, 'line')} to {settings.landing_zone}",
+        markup=False,
+    )
     radar = radar_command()
     console.print(f"Next: {radar} dev loads them; {radar} status shows the progress.", markup=False)
 

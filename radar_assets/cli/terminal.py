@@ -107,6 +107,15 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number of things, e.g. `1 visitor` or `1,200 visitors`.
+
+    Args:
+        many: the plural, unless it is `one` with an s.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def size(count: float) -> str:
     """A number of bytes in words, e.g. `1.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

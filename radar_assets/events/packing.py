@@ -84,7 +84,7 @@ def pack(lakehouse: Lakehouse, now: datetime, grace: timedelta, *, dry_run: bool
                 errors.append(error)
     if errors:
         raise OSError(
-            f"{len(errors):,} hours of the landing zone could not be packed, the first: {errors[0]}"
+            f"{len(errors):,} hour{'s' if errors[1:] else ''} of the landing zone could not be packed, the first: {errors[0]}"
         ) from errors[0]
     return done
 

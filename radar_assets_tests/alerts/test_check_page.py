@@ -31,6 +31,25 @@ def test_a_chart_has_axes_a_threshold_and_marks() -> None:
     assert max(map(len, lines)) <= 48 + 4 + len(" threshold")
 
 
+def test_the_threshold_of_a_change_follows_the_values_compared_with() -> None:
+    values = [(DAYS + place * HOUR, 2.0) for place in range(8)]
+    limits = {at: 8.0 if place < 4 else 4.0 for place, (at, _) in enumerate(values)}
+    lines = draw(values, HOUR, lambda value: f"{value:g}", threshold=limits).splitlines()
+    assert lines[0] == "8 │╌╌╌╌"
+    assert lines[3] == "  │    ╌╌╌╌ threshold"
+    assert all("threshold" not in line for line in draw(values, HOUR, str, threshold={}).splitlines())
+
+
+def test_the_page_of_a_rule_that_is_kept_has_no_chart_of_a_single_value(settings: Settings) -> None:
+    lakehouse, above = open_lakehouse(settings), rule(metric="page_views", operator="gte", threshold=1)
+    by_name = {metric.name: metric for metric in registry()}
+    trend = [(NOON + place * HOUR, float(place == 5)) for place in range(12)]
+    page = describe_result(lakehouse, above, [], trend, by_name, context(NOON))
+    assert page == "Fires when page views an hour are at or above 1."
+    busy = [(at, value + 1) for at, value in trend]
+    assert "closest to breaking the rule" in describe_result(lakehouse, above, [], busy, by_name, context(NOON))
+
+
 def test_a_long_chart_keeps_the_worst_value_of_each_column() -> None:
     values = [(DAYS + place * HOUR, 0.0 if place == 101 else 8.0) for place in range(192)]
     lowest = draw(values, HOUR, str, is_low_worst=True).splitlines()
@@ -46,6 +65,16 @@ def test_the_history_of_a_change_has_what_it_is_compared_with(settings: Settings
     values = history(lakehouse, notice(**facts), registry())
     assert (NOON - 14 * 24 * HOUR, 336.0) in values
     assert [at for at, _ in recent(notice(**facts), values)] == [NOON - place * HOUR for place in reversed(range(192))]
+
+
+def test_the_history_of_an_alert_leads_up_to_it_and_ends_with_its_recovery(settings: Settings) -> None:
+    lakehouse = open_lakehouse(settings)
+    fill(lakehouse, "1h", series({"shop": {NOON: 5.0, NOON + HOUR: 0.0, NOON + 2 * HOUR: 1.0}}))
+    facts = {"metric": "page_views", "started_at": NOON, "window_start": NOON, "window_end": NOON + HOUR}
+    lead = [(NOON - place * HOUR, 0.0) for place in reversed(range(1, 13))]
+    assert history(lakehouse, notice(**facts), registry()) == [*lead, (NOON, 5.0)]
+    recovered = notice(**facts, reason="recovered", ended_at=NOON + HOUR, ended_value=0)
+    assert history(lakehouse, recovered, registry()) == [*lead, (NOON, 5.0), (NOON + HOUR, 0.0)]
 
 
 def test_the_page_opens_with_what_happened_and_the_week(settings: Settings) -> None:

@@ -202,6 +202,9 @@ def test_reminders_are_about_the_present(store: Store) -> None:
     note(store, again, {}, at(11))
     note(store, again, {}, at(11.1))
     assert announced(store) == [("fired", 8), ("still_firing", 8)]
+    note(store, rule(name="once"), {8: 50}, at(9))
+    reminded = {row.contents[0]["rule"]: row.contents[0]["is_reminded"] for row in deliveries(store)}
+    assert reminded == {again.name: True, "once": False}
 
 
 def test_a_retired_or_snoozed_alert_without_data(store: Store) -> None:

@@ -22,6 +22,15 @@ VISITORS = {
     "baseline": 47,
 }
 
+SIGNUPS = {
+    "metric": "signups",
+    "metric_title": "Sign-ups",
+    "unit": "events",
+    "window": "5m",
+    "operator": "gte",
+    "threshold": 1,
+}
+
 
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
@@ -55,9 +64,20 @@ def test_numbers_are_formatted_by_unit(value: float | None, unit: str | None, sh
     [
         ({}, "Shop: error rate 12.4%, above 5%"),
         ({"operator": "gte"}, "Shop: error rate 12.4%, at or above 5%"),
+        ({**SIGNUPS, "value": 1}, "Shop: 1 sign-up in 5 minutes (threshold 1)"),
+        ({**SIGNUPS, "operator": "lte", "value": 0, "window": "1h"}, "Shop: 0 sign-ups in an hour (threshold 1)"),
+        ({**SIGNUPS, "operator": "gt", "value": 2}, "Shop: 2 sign-ups, above 1"),
+        (
+            {**SIGNUPS, "reason": "recovered", "ended_value": 0, "ended_at": NOON + timedelta(minutes=10)},
+            "Shop recovered after 10 min: 0 sign-ups",
+        ),
+        (
+            {**SIGNUPS, "reason": "recovered", "ended_value": 0, "project_id": "", "project_name": ""},
+            "Recovered after 3 h: 0 sign-ups",
+        ),
         ({"project_name": ""}, "shop: error rate 12.4%, above 5%"),
         ({"value": None, "operator": "lt"}, "Shop: no value for error rate"),
-        ({"reason": "recovered"}, "Shop: error rate no longer above 5%"),
+        ({"reason": "recovered"}, "Shop recovered after 3 h: error rate no longer above 5%"),
         (
             {
                 "operator": "change_pct",
@@ -82,7 +102,7 @@ def test_numbers_are_formatted_by_unit(value: float | None, unit: str | None, sh
         ),
         (
             {"operator": "change_pct", "threshold": -50, "reason": "recovered"},
-            "Shop: error rate no longer 50% or more below last week",
+            "Shop recovered after 3 h: error rate no longer 50% or more below last week",
         ),
         (VISITORS, "Pico Games: 0 visitors, down 100% on last week (47)"),
         (
@@ -115,7 +135,7 @@ def test_numbers_are_formatted_by_unit(value: float | None, unit: str | None, sh
         ),
         (
             {**VISITORS, "reason": "recovered", "ended_value": 44, "ended_baseline": 50},
-            "Pico Games: 44 visitors, no longer 60% or more below last week (50)",
+            "Pico Games recovered after 3 h: 44 visitors (50 last week)",
         ),
         (
             {**VISITORS, "reason": "fired_and_recovered", "ended_at": NOON + timedelta(hours=10)},
@@ -240,12 +260,25 @@ def test_a_message_has_all_facts() -> None:
         assert part in said
 
 
+def test_a_recovery_names_what_the_metric_counts() -> None:
+    facts = dict(describe(notice(**SIGNUPS, value=1, reason="recovered", ended_value=0)).facts)
+    assert facts["Last"].startswith("1 sign-up, ")
+
+
+def test_an_acknowledgement_is_not_said_to_stop_reminders_that_are_not_sent() -> None:
+    assert "stops the reminders" in plain_text(message())
+    said = plain_text(message(notice(is_reminded=False)))
+    assert "acknowledges the alert" in said and "reminders" not in said
+
+
 def test_a_recovery_says_how_long_the_alert_lasted() -> None:
     over = notice(reason="recovered", ended_at=NOON + timedelta(hours=3), ended_value=0.02)
     said = plain_text(message(over))
     assert "When: Tue 12 May 2026, 12:00 UTC to 15:00 UTC (3 h)" in said
     assert "snooze" not in said
-    assert message(over).subject == "[recovered] Shop: error rate 2%, no longer above 5%"
+    assert message(over).subject == "[recovered] Shop recovered after 3 h: error rate 2%"
+    assert "Errors at checkout" not in said, "the description is about alerts that last"
+    assert "Rule: checkout_errors_high, above 5%" in said
 
 
 def test_a_message_about_missing_data_says_since_when_and_is_not_good_news() -> None:

@@ -79,7 +79,7 @@ def test_findings_are_data_on_request(radar: Radar, in_shop: Path) -> None:
 
 def test_rejected_lines_of_unknown_projects_are_found(radar: Radar, in_shop: Path) -> None:
     out = radar("doctor").out
-    assert any(what.startswith("1 lines of project blog were rejected") for what in findings(out)["warning"])
+    assert any(what.startswith("1 line of project blog was rejected") for what in findings(out)["warning"])
     assert "radar project add 'blog'" in out
     assert "radar replay-rejected --reason unknown_project" in out
 
@@ -124,7 +124,7 @@ def test_links_and_pipes_in_the_landing_zone_are_named(radar: Radar, settings: S
     assert f"{segment.parent / 'link.ndjson'} is a symbolic link and is not read" in warnings
     assert f"{settings.landing / 'dt=2026-03-02'} is a symbolic link and is not read" in warnings
     assert f"{segment.parent / 'pipe.ndjson'} is a named pipe and is not read" in warnings
-    assert f"1 segments have additional hard links, e.g. {segment}" in warnings
+    assert f"1 segment has additional hard links, e.g. {segment}" in warnings
 
 
 def test_a_port_in_use_and_another_dagster_home_are_found(

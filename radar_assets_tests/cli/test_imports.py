@@ -32,7 +32,7 @@ def test_columns_become_fields_and_new_projects_are_added(radar: Radar, settings
         " --map timestamp=at --map received_at=at --map context.country=geo --set event=order"
     )
     assert run.code == 0, run.err
-    assert "shop: 1 events (new)" in run.out
+    assert "shop: 1 event (new)" in run.out
     assert "2026-05-01 10:00 to 2026-05-01 11:59 UTC" in run.out
     assert [project.id for project in list_projects(open_store(settings.database))] == ["blog", "shop"]
     events = landed(settings)

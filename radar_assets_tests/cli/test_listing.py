@@ -17,6 +17,7 @@ from radar_assets.access.keys import create_key
 from radar_assets.access.projects import add_project
 from radar_assets.alerts.records import acknowledge
 from radar_assets.cli.listing import Column, print_list
+from radar_assets.cli.terminal import counted
 from radar_assets.config import apply_config, load_config
 from radar_assets.messaging.suppression import suppress
 from radar_assets.settings import Settings, load_settings
@@ -137,6 +138,25 @@ def test_columns_are_left_out_by_rank(terminal: Radar, radar: Radar) -> None:
     assert "Not shown: time zone." in out
 
 
+def test_a_title_gives_way_to_the_columns_beside_it(terminal: Radar) -> None:
+    for columns in (80, 72):
+        lines = terminal("metrics list", columns).out.splitlines()
+        row = next(line for line in lines if line.startswith("session_duration_avg_s"))
+        assert "Average ses" in row and "… " in row and row.split()[-1] == "standard", row
+        assert max(map(cell_len, lines)) <= columns
+    assert "Average session duration " in terminal("metrics list", 100).out
+
+
+def test_an_optional_column_is_left_out_of_tables_without_values(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = [Column("name"), Column("error", heading="why", optional=True)]
+    print_list(columns, [("a", None), ("b", "")])
+    assert capsys.readouterr().out.split() == ["name", "a", "b"]
+    print_list(columns, [("a", None), ("b", "refused")])
+    assert capsys.readouterr().out.split() == ["name", "why", "a", "b", "refused"]
+    print_list(columns, [("a", None)], "csv")
+    assert capsys.readouterr().out.splitlines() == ["name,error", "a,"]
+
+
 def test_numbers_are_separated_rounded_and_end_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     columns = [Column("name"), Column("count"), Column("value")]
     rows = [("a", 1234567, 0.123456), ("b", 8, 1234.5), ("c", None, None)]
@@ -156,3 +176,17 @@ def test_sentences_break_between_words_only(terminal: Radar, settings: Settings)
     assert error.splitlines() == ["radar: radar sql is read-only; give", "exactly one select statement"]
     error = terminal(f"live none --url not-a-url-{'x' * 60}", columns=40).out
     assert f"not-a-url-{'x' * 60}:" in error, "long words stay whole"
+
+
+@pytest.mark.parametrize(
+    ("count", "names", "shown"),
+    [
+        (1, ("visitor",), "1 visitor"),
+        (0, ("visitor",), "0 visitors"),
+        (1200, ("event",), "1,200 events"),
+        (1, ("alert is", "alerts are"), "1 alert is"),
+        (2, ("alert is", "alerts are"), "2 alerts are"),
+    ],
+)
+def test_one_thing_is_singular(count: int, names: tuple[str, ...], shown: str) -> None:
+    assert counted(count, *names) == shown

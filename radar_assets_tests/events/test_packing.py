@@ -133,7 +133,7 @@ def test_a_damaged_pack_is_named_and_nothing_is_removed_for_it(one_hour: Platfor
     file.write_bytes(content)
     one_hour.land(NOON + HOUR, [event("2", NOON + HOUR)], "b")
     one_hour.settle()
-    with pytest.raises(OSError, match=f"1 hours .*{file.name} is damaged"):
+    with pytest.raises(OSError, match=f"1 hour .*{file.name} is damaged"):
         packed(one_hour, AFTER_GRACE)
     assert [segment.name for segment in list_segments(landing, NOON)] == ["a"]
     assert len([*landing.rglob("*.zip")]) == 2, "the other hour is packed"

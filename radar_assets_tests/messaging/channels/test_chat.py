@@ -96,7 +96,7 @@ def test_a_chat_gets_the_message_at_its_own_host(kind: str, tls_server: Server) 
 @KINDS
 def test_a_recovery_and_a_digest_are_rendered(kind: str, tls_server: Server) -> None:
     over = notice(reason="recovered", ended_at=notice().window_end)
-    assert "no longer above 5%" in sent(tls_server, kind, over)
+    assert "Shop recovered after" in sent(tls_server, kind, over)
     digest = sent(tls_server, kind, *(notice(project_name=f"{'Shop' * 20} {number}") for number in range(50)), over)
     assert "51 alerts: 50 critical, 1 recovered" in digest
     assert re.search(r"and \d+ more", digest)
