@@ -94,7 +94,9 @@ def _sources(landing: Landing, hour: datetime) -> tuple[dict[str, Segment], list
 
 
 def _is_to_pack(segments: dict[str, Segment], packs: list[Pack]) -> bool:
-    """Whether the newest pack lacks a segment."""
+    """Whether the newest pack lacks a segment. A single compressed segment gains nothing from a pack."""
+    if not packs and len(segments) == 1 and not next(iter(segments.values())).path.name.endswith(".ndjson"):
+        return False
     names = set(segments).union(*(pack.members for pack in packs))
     return bool(names.difference(packs[-1].members if packs else ()))
 

@@ -181,6 +181,14 @@ def test_files_with_other_content_than_in_the_pack_stay_and_are_read(one_hour: P
     assert stray.exists()
 
 
+def test_a_single_compressed_segment_stays_as_it_is(one_hour: Platform) -> None:
+    landing = one_hour.settings.landing
+    write_segment(landing, NOON + HOUR, "b", [line(event("2", NOON + HOUR))], "zst")
+    one_hour.settle()
+    assert packed(one_hour, NOON + 2 * DAY).hours == 1
+    assert [path.name for path in (landing / hour_folder(NOON + HOUR)).iterdir()] == ["b.ndjson.zst"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
 def test_packs_of_other_users_do_not_count(one_hour: Platform) -> None:
     packed(one_hour, NOON + 2 * DAY)
