@@ -115,7 +115,7 @@ def test_the_same_arguments_write_the_same_segments_once(radar: Radar, settings:
     hour = min(list_hours(settings.landing))
     (segment,) = list_segments(settings.landing, hour)
     segment.local_path.unlink()
-    assert radar(command).out.startswith("Wrote 1 new segments")
+    assert radar(command).out.startswith("Wrote 1 new segment ")
     assert files(settings.landing) == landed
 
     assert radar(f"{command} --seed 1").code == 0
