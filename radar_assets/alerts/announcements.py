@@ -152,7 +152,7 @@ def _due(
 
 
 def _has_data_again(alert: Alert) -> bool:
-    """Whether the last announcement of a firing alert is that there are no data."""
+    """Whether the last announcement of a firing alert is that there is no data."""
     return alert.no_data_announced_at is not None and alert.renotified_at == alert.no_data_announced_at
 
 

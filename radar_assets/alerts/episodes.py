@@ -21,7 +21,7 @@ class Stretch:
 
     Attributes:
         owner: id of the alert; None for a new breach.
-        is_open: whether its alert is firing, so that no window after its end is known to have kept the rule.
+        is_open: whether its alert has not recovered, so that no window after its end is known to have kept the rule.
     """
 
     start: datetime

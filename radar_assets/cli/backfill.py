@@ -5,7 +5,7 @@ import time
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from radar_assets.cli.terminal import age, counted, err, is_terminal, out, progress_bars
+from radar_assets.cli.terminal import age, counted, err, is_terminal, out, progress_bars, radar_command
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,16 +85,19 @@ def backfill(
         )
         is_running = _daemon_runs(instance, now)
         if not is_running:
-            err().print("The daemon is not running. The backfill starts once it does: radar dev.", style="yellow")
+            err().print(
+                f"The daemon is not running. The backfill starts once it does: {radar_command()} dev.", style="yellow"
+            )
         if detach or not is_running:
             out().print(
-                f"Queued backfill {id} of {job}, {counted(len(starts), 'partition')}. radar status shows its progress."
+                f"Queued backfill {id} of {job}, {counted(len(starts), 'partition')}. "
+                f"{radar_command()} status shows its progress."
             )
             return 0
         try:
             ended = _follow(instance, id)
         except KeyboardInterrupt:
-            err().print("The backfill goes on in the daemon. radar status shows its progress.")
+            err().print(f"The backfill goes on in the daemon. {radar_command()} status shows its progress.")
             return INTERRUPTED
     out().print(f"{job}: {described(ended)}.", markup=False)
     return int(ended.failed > 0)
@@ -145,7 +148,7 @@ def _is_confirmed(lakehouse: "Lakehouse", window: "Window", *, yes: bool) -> boo
     """Warn of what `--prune` deletes, and ask.
 
     Raises:
-        NotPrunedError: there is no terminal to ask in.
+        NotPrunedError: there is no terminal to ask for a confirmation.
     """
     from radar_assets.events.loading import gone_segments
 

@@ -269,7 +269,7 @@ def _dagster(settings: "Settings") -> Iterator[Finding]:
     else:
         yield Finding("ok", f"the daemon was seen {age(silence)} ago")
     if unreachable:
-        remedy = "See Deployment in the UI, fix what it shows, and restart radar dev or the daemon."
+        remedy = f"See Deployment in the UI, fix what it shows, and restart {radar_command()} dev or the daemon."
         yield Finding("error", f"the daemon runs, but {unreachable}", remedy)
     for heartbeat in heartbeats:
         for error in heartbeat.errors or []:
@@ -379,7 +379,11 @@ def _projects(settings: "Settings") -> Iterator[Finding]:
             f" group by project_id order by count(*) desc limit {MAX_LISTED}"
         ).fetchall()
     if not projects:
-        yield Finding("warning", "no projects yet", "Add one with radar project add ID, or try radar demo.")
+        yield Finding(
+            "warning",
+            "no projects yet",
+            f"Add one with {radar_command()} project add ID, or try {radar_command()} demo.",
+        )
     elif projects & seen:
         yield Finding(
             "ok", f"{len(projects & seen):,} of {counted(len(projects), 'project has', 'projects have')} events"

@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from radar_assets.cli.arguments import Moment, Span, moment_of
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import OPTIONS, out, printable
+from radar_assets.cli.terminal import OPTIONS, out, printable, radar_command
 from radar_assets.errors import UsageError
 from radar_assets.windows import utc_now
 
@@ -51,7 +51,12 @@ def list_snapshots(table: str = "", /, *, limit: int = 20, format: Format = "tab
             Column("snapshot_id", only="data"),
         ]
         rows = ([getattr(one, column.name) for column in columns] for one in pins)
-        print_list(columns, rows, format, empty="No pins. radar snapshots list TABLE shows the snapshots of a table.")
+        print_list(
+            columns,
+            rows,
+            format,
+            empty=f"No pins. {radar_command()} snapshots list TABLE shows the snapshots of a table.",
+        )
         return
     names: dict[int, list[str]] = {}
     for one in pins:
@@ -124,7 +129,9 @@ def unpin(name: str, /, *tables: str) -> None:
     lakehouse = open_lakehouse(load_settings().prepare())
     had = unpin_tables(lakehouse, name, _known(lakehouse.tables, tables))
     if not had:
-        raise UnknownPinError(f"no table has a pin {printable(name)!r}; radar snapshots list shows the pins")
+        raise UnknownPinError(
+            f"no table has a pin {printable(name)!r}; {radar_command()} snapshots list shows the pins"
+        )
     out().print(f"Removed the pin {name} from {', '.join(had)}.", markup=False)
 
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from radar_assets.cli.arguments import Moment, moment_of
 from radar_assets.cli.listing import Column, Format, print_list, readable
-from radar_assets.cli.terminal import err
+from radar_assets.cli.terminal import err, radar_command
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def reading(
     """A connection with a view of each table and of the outbox. No statement can read files outside the warehouse.
 
     Args:
-        as_of: a time in UTC or the name of a pin. There is no view of the outbox then.
-        missing: receives, by table, why there is no view of a table that has no snapshot of that moment.
+        as_of: a time in UTC or the name of a pin. The outbox has no history, and so no view then.
+        missing: is filled with the reason for each table that has no snapshot of that moment, and so no view.
 
     Raises:
         UnknownPinError: no table has the pin.
@@ -115,7 +115,7 @@ def reading(
         except (SnapshotExpiredError, UnknownPinError) as error:
             missing[name] = error
     if isinstance(as_of, str) and not tables:
-        raise UnknownPinError(f"no table has a pin {as_of!r}; radar snapshots list shows the pins")
+        raise UnknownPinError(f"no table has a pin {as_of!r}; {radar_command()} snapshots list shows the pins")
     if as_of is None:
         tables["alert_deliveries"] = _deliveries(lakehouse)
     with engine.connect(tables, alone=True) as connection:

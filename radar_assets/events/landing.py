@@ -1,6 +1,7 @@
 """The landing zone: folders of NDJSON segments by received hour. Readers see a segment completely or not at all.
 
-Writing, finding and reading segments belongs here; the contract validates their lines.
+Writing, finding and reading segments belongs here. The format of packs is in `packs.py`, making them in `packing.py`, and how a file
+appears durably in `drafts.py`; the contract validates lines.
 """
 
 import os
