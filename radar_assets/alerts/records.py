@@ -1,5 +1,5 @@
-"""Alerts in the store: finding and listing them, the lock under which they change, what people change (acknowledge, snooze), the windows
-that wait for data, and the removal of old alerts.
+"""Alerts in the store: finding and listing them, the lock under which they change, what people change (acknowledge, snooze), the
+windows that wait for data, and the removal of old alerts.
 """
 
 from collections.abc import Collection, Sequence

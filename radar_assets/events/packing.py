@@ -64,7 +64,7 @@ def pack(lakehouse: Lakehouse, now: datetime, grace: timedelta, *, dry_run: bool
         OSError: hours could not be packed, for example because their folder is not writable or a pack is damaged. All others are done.
     """
     landing, done, before = lakehouse.settings.landing_zone, Packed(), now - grace
-    errors: list[OSError] = []
+    errors: list[tuple[datetime, Exception]] = []
     hours = [hour for hour in sorted(list_hours(landing)) if hour + HOUR + PACKED_AFTER <= now]
     for first in range(0, len(hours), HOURS_AT_ONCE):
         sources = {hour: _sources(landing, hour) for hour in hours[first : first + HOURS_AT_ONCE]}
@@ -80,12 +80,12 @@ def pack(lakehouse: Lakehouse, now: datetime, grace: timedelta, *, dry_run: bool
                     done.kept += 1
                 if isinstance(landing, Path) and not dry_run:
                     remove_abandoned(landing / hour_folder(hour), before)
-            except OSError as error:
-                errors.append(error)
+            except (OSError, DamagedPackError) as error:
+                errors.append((hour, error))
     if errors:
-        raise OSError(
-            f"{len(errors):,} hour{'s' if errors[1:] else ''} of the landing zone could not be packed, the first: {errors[0]}"
-        ) from errors[0]
+        (hour, first_error), count = errors[0], f"{len(errors):,} hour{'s' if errors[1:] else ''}"
+        text = f"{count} of the landing zone could not be packed, the first {hour:%Y-%m-%d %H:%M} UTC: {first_error}"
+        raise OSError(text) from first_error
     return done
 
 
@@ -111,11 +111,11 @@ def _pack_hour(
     dry_run: bool,
 ) -> None:
     """Write all segments of an hour to one pack."""
-    for pack in packs:
-        segments = segments | {
-            name: Segment(hour, name, PackedPath(pack.path, member.file), member.size_bytes)
-            for name, member in pack.members.items()
-        }
+    # Files of their own come first: they are the originals.
+    segments = dict(segments)
+    for name, path, member in ((name, pack.path, one) for pack in packs for name, one in pack.members.items()):
+        if name not in segments or segments[name].path.name != member.file:
+            segments[name] = Segment(hour, name, PackedPath(path, member.file), member.size_bytes)
     done.hours += 1
     done.segments += len(segments)
     done.before_bytes += sum(segment.size_bytes for segment in segments.values())

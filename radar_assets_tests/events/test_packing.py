@@ -142,6 +142,32 @@ def test_a_damaged_pack_is_named_and_nothing_is_removed_for_it(one_hour: Platfor
     assert packed(one_hour, AFTER_GRACE).hours == 1
 
 
+@pytest.mark.parametrize("has_originals", [True, False])
+def test_a_damaged_pack_is_replaced_from_the_originals_or_holds_up_only_its_hour(
+    one_hour: Platform, has_originals: bool
+) -> None:
+    landing = one_hour.settings.landing
+    packed(one_hour, NOON + 2 * DAY)
+    if not has_originals:
+        packed(one_hour, AFTER_GRACE)
+    (file,) = landing.rglob("*.zip")
+    content = bytearray(file.read_bytes())
+    content[60] ^= 1
+    file.write_bytes(content)
+    for hour in (NOON, NOON + HOUR):
+        one_hour.land(hour, [event(f"late {hour}", hour)], "late")
+    one_hour.settle()
+    if not has_originals:
+        with pytest.raises(OSError, match=r"1 hour .* 2026-03-10 12:00 UTC: a.ndjson is damaged"):
+            packed(one_hour, NOON + 2 * DAY)
+        assert len([*(landing / hour_folder(NOON + HOUR)).glob("*.zip")]) == 1
+        return
+    assert packed(one_hour, NOON + 2 * DAY).hours == 2
+    packed(one_hour, AFTER_GRACE)
+    assert [path.suffix for path in (landing / hour_folder(NOON)).iterdir()] == [".zip"]
+    assert [line["problem"] for line in lines_of(landing, NOON)] == [None, None]
+
+
 def test_a_pack_damaged_anywhere_stops_no_reader(one_hour: Platform) -> None:
     landing = one_hour.settings.landing
     before = lines_of(landing, NOON)
