@@ -1,9 +1,11 @@
 """A real collector on loopback: uvicorn in a thread, with its own home."""
 
 import asyncio
+import faulthandler
 import http.client
 import json
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,7 +107,13 @@ def serving(settings: Settings, doors: Sequence[Door] = DOORS) -> Iterator[Colle
         make_app(settings, doors), http=BoundedProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),), name="collector")
+    loops = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        await server.serve([listener])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="collector")
     thread.start()
     try:
         _wait_until(lambda: server.started or not thread.is_alive())
@@ -113,8 +121,11 @@ def serving(settings: Settings, doors: Sequence[Door] = DOORS) -> Iterator[Colle
         yield collector
     finally:
         server.should_exit = True
-        # Closing waits for the disk, which other workers keep busy while they delete the data of their servers.
         thread.join(4 * PATIENCE_S)
+        if thread.is_alive():
+            faulthandler.dump_traceback(sys.stderr.fileno())
+            for task in asyncio.all_tasks(loops[0]):
+                task.print_stack()
         listener.close()
         store.close()
         assert not thread.is_alive()
