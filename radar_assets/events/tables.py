@@ -20,6 +20,17 @@ _ORIGIN = (
     ),
 )
 
+_AS_SENT = (
+    Column(
+        "sequence", "int", "Position of the event in its request, from 0; it decides the order of events of one time."
+    ),
+    Column(
+        "warnings",
+        "string",
+        "What was unusable and was dropped or cut: `field: kind`, separated by commas; null if nothing.",
+    ),
+)
+
 RAW_EVENTS = Table(
     name="raw_events",
     description="Every landed line, once, with the contract's verdict.",
@@ -44,6 +55,7 @@ RAW_EVENTS = Table(
         Column("properties", "string", "JSON object with the properties of the event."),
         Column("context", "string", "JSON object with the context, such as page, campaign and user agent."),
         Column("protocol", "string", "Name of the door that received the event, such as `segment`."),
+        *_AS_SENT,
     ),
     partition_by=(("received_hour", "hour"), ("event_time", "hour")),
     key=("received_hour", "segment", "line_number"),
@@ -122,6 +134,21 @@ EVENTS = Table(
         Column("context", "string", "JSON object with the context, such as page, campaign and user agent."),
         Column("protocol", "string", "Name of the door that received the event, such as `segment`."),
         *_ORIGIN,
+        *_AS_SENT,
+        Column(
+            "is_interactive",
+            "boolean",
+            "Whether somebody did something; passive events start no visit and end no bounce.",
+        ),
+        Column(
+            "is_internal", "boolean", "Whether the event is internal traffic by `radar.yaml`; metrics leave it out."
+        ),
+        Column(
+            "is_from_server", "boolean", "Whether a server sent the event, without the context of a browser or app."
+        ),
+        Column("order_id", "string", "The sender's id of the order, of events about orders."),
+        Column("order_event", "string", "`purchase`, `refund` or `cancellation`, of events about orders that count."),
+        Column("refund", "decimal(18,4)", "Refunded amount, in the sender's currency.", unit="currency"),
     ),
     partition_by=(("event_time", "hour"),),
     key=("project_id", "event_id"),
@@ -160,6 +187,9 @@ SESSIONS = Table(
         *_CHANNEL,
         *_CLIENT,
         Column("revenue", "decimal(18,4)", "Revenue of the session.", nullable=False, unit="currency"),
+        Column("interactions", "long", "Interactive events in the session.", unit="events"),
+        Column("orders", "long", "Orders in the session.", unit="orders"),
+        Column("refunds", "decimal(18,4)", "Refunds in the session.", unit="currency"),
     ),
     partition_by=(("started_at", "day"),),
     key=("project_id", "session_id"),

@@ -337,6 +337,20 @@ select
     -- the original line
     sources.received_hour,
     sources.segment,
-    sources.line_number
+    sources.line_number,
+
+    -- as sent
+    sources.sequence,
+    sources.warnings,
+
+    -- who and what
+    true as is_interactive,
+    false as is_internal,
+    false as is_from_server,
+
+    -- orders
+    cast(null as varchar) as order_id,
+    cast(null as varchar) as order_event,
+    cast(null as decimal(18, 4)) as refund
 from sources
 left join user_agents on sources.user_agent = user_agents.user_agent

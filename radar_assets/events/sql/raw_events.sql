@@ -256,7 +256,9 @@ decided as (
                     'received_at': received_at,
                     'properties': properties::varchar,
                     'context': context::varchar,
-                    'protocol': protocol
+                    'protocol': protocol,
+                    'sequence': cast(null as integer),
+                    'warnings': cast(null as varchar)
                 }
         end as accepted
     from judged
@@ -288,5 +290,9 @@ select
     accepted.received_at,
     accepted.properties,
     accepted.context,
-    accepted.protocol
+    accepted.protocol,
+
+    -- as sent
+    accepted.sequence,
+    accepted.warnings
 from decided

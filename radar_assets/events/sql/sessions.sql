@@ -19,6 +19,10 @@ activity as (
         path,
         is_bot,
         revenue,
+        is_interactive,
+        order_id,
+        order_event,
+        refund,
         lag(event_time) over visit as previous_at,
         row_number() over visit as event_number
     from events
@@ -76,6 +80,9 @@ visits as (
         arg_min(user_id, event_number) filter (where user_id is not null) as user_id,
         bool_or(is_bot) as is_bot,
         coalesce(sum(revenue), 0) as revenue,
+        count(*) filter (where is_interactive) as interactions,
+        count(distinct order_id) filter (where order_event = 'purchase') as orders,
+        coalesce(sum(refund), 0) as refunds,
         arg_min(path, event_number) filter (where is_page_view) as entry_page,
         arg_max(path, event_number) filter (where is_page_view) as exit_page,
         -- A session spans at most two days, and one of two consecutive days is even.
@@ -144,7 +151,10 @@ rebuilt as (
         device_type,
         country,
         is_bot,
-        revenue
+        revenue,
+        interactions,
+        orders,
+        refunds
     from landed
 ),
 
@@ -239,7 +249,10 @@ either as (
         device_type,
         country,
         is_bot,
-        revenue
+        revenue,
+        interactions,
+        orders,
+        refunds
     from sessions
     where
         date_trunc('day', started_at) in (select day from changed_days)
@@ -275,7 +288,10 @@ select
     either.device_type,
     either.country,
     either.is_bot,
-    either.revenue
+    either.revenue,
+    either.interactions,
+    either.orders,
+    either.refunds
 from either
 inner join newness
     on
