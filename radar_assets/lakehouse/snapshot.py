@@ -1,11 +1,11 @@
 """A table at one moment: the files of each window, and when each partition last changed."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse import omissions, recoveries
@@ -138,7 +138,7 @@ def read_manifest(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
     Raises:
         DamagedFilesError: a data file is missing or truncated.
     """
-    path, now = manifest.manifest_path, time.monotonic()
+    path, now = manifest.manifest_path, monotonic()
     with _lock:
         _, refs = _manifests.get(path, (now, None))
     if refs is None:
