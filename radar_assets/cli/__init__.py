@@ -42,6 +42,7 @@ from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
 from radar_assets.cli.suppressions import suppressions_app
 from radar_assets.cli.terminal import OPTIONS, err, is_terminal, print_words
+from radar_assets.cli.upgrade import upgrade
 from radar_assets.cli.watch import watch
 from radar_assets.errors import UsageError
 from radar_assets.permissions import keep_private
@@ -75,7 +76,7 @@ for group, commands in {
     EVENTS: [collect, import_, simulate, replay_rejected],
     INSPECT: [live, sql, diff, status, doctor],
     CONFIGURATION: [init, apply, schema, watch],
-    OPERATIONS: [backfill, maintain, backup, restore],
+    OPERATIONS: [backfill, upgrade, maintain, backup, restore],
 }.items():
     for position, command in enumerate(commands):
         app.command(command, group=group, sort_key=position)

@@ -9,10 +9,13 @@ from radar_assets.cli.terminal import age, counted, err, is_terminal, out, progr
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from dagster import DagsterInstance
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.orchestration.backfills import Progress
+    from radar_assets.settings import Settings
     from radar_assets.windows import Window
 
 GRIDS = {"hourly_job": "hour", "daily_job": "day", "alerts_job": "hour"}
@@ -56,10 +59,6 @@ def backfill(
     yes
         Prune without asking.
     """
-    from dagster import DagsterInstance
-
-    from radar_assets.orchestration.backfills import queue_backfill
-    from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
     from radar_assets.store.first_day import first_day
     from radar_assets.tables import open_lakehouse
@@ -78,12 +77,29 @@ def backfill(
         return 1
     unit = GRIDS[job]
     starts = window.hours() if unit == "hour" else [datetime(*day.timetuple()[:3]) for day in window.days()]
+    return run_backfill(settings, job, starts, {"radar/prune": "true"} if prune else {}, detach=detach)
+
+
+def run_backfill(
+    settings: "Settings", job: str, starts: "Sequence[datetime]", tags: "Mapping[str, str]", *, detach: bool
+) -> int:
+    """Queue a backfill in the daemon and show its progress until it is over. Returns the exit code: 1 if partitions failed.
+
+    Args:
+        starts: of the hours or days to build.
+        tags: further tags of the runs.
+        detach: return once the runs are queued.
+    """
+    from dagster import DagsterInstance
+
+    from radar_assets.orchestration.backfills import queue_backfill
+    from radar_assets.orchestration.runtime.instance import prepare_instance
+    from radar_assets.windows import utc_now
+
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         err().print(f"Queueing {counted(len(starts), 'partition')} of {job} ...")
-        id = queue_backfill(
-            instance, "radar_assets.definitions", job, starts, unit, {"radar/prune": "true"} if prune else {}
-        )
-        is_running = _daemon_runs(instance, now)
+        id = queue_backfill(instance, "radar_assets.definitions", job, starts, GRIDS[job], tags)
+        is_running = _daemon_runs(instance, utc_now())
         if not is_running:
             err().print(
                 f"The daemon is not running. The backfill starts once it does: {radar_command()} dev.", style="yellow"

@@ -241,6 +241,12 @@ def _tables(settings: "Settings") -> Iterator[Finding]:
                 lost = max(0, recovery.last - recovery.first + 1)
                 what = f"table {name} was recovered at {recovery.at[:19]} UTC, {lost} commits lost: {recovery.reason}"
                 yield Finding("warning", what, "What was lost is built again. Check the disk if this happens again.")
+    from radar_assets.cli.upgrade import outdated_partitions
+
+    if not is_any_damaged and (outdated := outdated_partitions(lakehouse)):
+        partitions = counted(sum(map(len, outdated.values())), "partition")
+        what = f"{partitions} of {', '.join(outdated)} were built by an earlier definition"
+        yield Finding("warning", what, f"Rebuild them with {radar_command()} upgrade.")
     if not is_any_damaged:
         yield Finding("ok", f"the files of {len(lakehouse.tables)} tables are complete")
 

@@ -231,7 +231,7 @@ class Catalog:
         import pyarrow.parquet as pq
         from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-        path = self.data_folder(head.table) / "empty" / f"{file_stem(built_from)}.parquet"
+        path = self.data_folder(head.table) / "empty" / f"{file_stem(head.table, built_from)}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         schema: pa.Schema = schema_to_pyarrow(head.iceberg.schema())
         pq.write_table(schema.empty_table(), path)

@@ -23,6 +23,7 @@ class FileRef:
     Attributes:
         sequence_number: sequence number of the commit that added the file.
         built_from: sequence number of the input that the file was built from, 0 if not recorded.
+        version: version of the table's definition that it was built with.
     """
 
     path: str
@@ -31,6 +32,7 @@ class FileRef:
     rows: int
     size_bytes: int
     built_from: int = 0
+    version: int = 1
 
     @property
     def local_path(self) -> str:
@@ -79,12 +81,12 @@ def unit_range(table: Table, window: Window, index: int = 0) -> tuple[int, int]:
     return (window.start - EPOCH) // step, -((EPOCH - window.end) // step)
 
 
-def file_stem(built_from: int) -> str:
-    """Name, without its ending, of a new data file that is built from this sequence number of the input."""
-    return f"from-{built_from}-{uuid.uuid4().hex}"
+def file_stem(table: Table, built_from: int) -> str:
+    """Name, without its ending, of a new data file of a table that is built from this sequence number of the input."""
+    return f"from-{built_from}-v{table.version}-{uuid.uuid4().hex}"
 
 
-def built_from(path: str) -> int:
-    """The input's sequence number in the name of a data file, or 0."""
-    match = re.match(r"from-(\d+)-", path.rsplit("/", 1)[-1])
-    return int(match[1]) if match else 0
+def origin(path: str) -> tuple[int, int]:
+    """The input's sequence number (or 0) and the table's version (or 1) in the name of a data file."""
+    match = re.match(r"from-(\d+)-(?:v(\d+)-)?", path.rsplit("/", 1)[-1])
+    return (int(match[1]), int(match[2] or 1)) if match else (0, 1)

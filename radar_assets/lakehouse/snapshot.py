@@ -1,15 +1,15 @@
 """A table at one moment: the files of each window, and when each partition last changed."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse import omissions, recoveries
-from radar_assets.lakehouse.files import EPOCH, FileRef, PartitionKey, built_from, unit_range
+from radar_assets.lakehouse.files import EPOCH, FileRef, PartitionKey, origin, unit_range
 from radar_assets.lakehouse.recoveries import DamagedFilesError, Recovery
 from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
@@ -138,7 +138,7 @@ def read_manifest(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
     Raises:
         DamagedFilesError: a data file is missing or truncated.
     """
-    path, now = manifest.manifest_path, time.monotonic()
+    path, now = manifest.manifest_path, monotonic()
     with _lock:
         _, refs = _manifests.get(path, (now, None))
     if refs is None:
@@ -161,17 +161,21 @@ def has_files(manifest: "ManifestFile") -> bool:
 
 def list_files(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
     """The live files of a manifest, damaged or not."""
-    return [
-        FileRef(
-            path=entry.data_file.file_path,
-            partition=partition_key(entry.data_file.partition),
-            sequence_number=entry.sequence_number or manifest.sequence_number,
-            rows=entry.data_file.record_count,
-            size_bytes=entry.data_file.file_size_in_bytes,
-            built_from=built_from(entry.data_file.file_path),
+    refs: list[FileRef] = []
+    for entry in manifest.fetch_manifest_entry(io, discard_deleted=True):
+        built_from, version = origin(entry.data_file.file_path)
+        refs.append(
+            FileRef(
+                path=entry.data_file.file_path,
+                partition=partition_key(entry.data_file.partition),
+                sequence_number=entry.sequence_number or manifest.sequence_number,
+                rows=entry.data_file.record_count,
+                size_bytes=entry.data_file.file_size_in_bytes,
+                built_from=built_from,
+                version=version,
+            )
         )
-        for entry in manifest.fetch_manifest_entry(io, discard_deleted=True)
-    ]
+    return refs
 
 
 def is_sound(ref: FileRef) -> bool:

@@ -98,6 +98,13 @@ def outdated(table: Snapshot, definitions: Collection[str], within: Window | Non
     return found if within is None else found & set(range(*unit_range(table.table, within)))
 
 
+def of_earlier_versions(table: Snapshot) -> set[int]:
+    """The partitions that were built with an earlier version of the table's definition, by hour or day since 1970."""
+    return {
+        ref.partition[0] for ref in table.files() if ref.version < table.table.version and ref.partition[0] is not None
+    }
+
+
 def stale_windows(parent: Snapshot, child: Snapshot, within: Window, definitions: Collection[str] = ()) -> list[Window]:
     """The stale and outdated partitions of the child in a window, with adjacent ones joined. Both tables have the same grid."""
     unit = child.table.grid

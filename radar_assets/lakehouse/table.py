@@ -73,6 +73,7 @@ class Table:
         input_time: the partition column of the first input that matches this table's partitions, if it is not the input's window
             column.
         headline: the numbers that each materialization shows first.
+        version: version of what its rows mean, raised with each change of it. `radar upgrade` rebuilds partitions of earlier ones.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Table:
     inputs: "tuple[Table, ...]" = ()
     input_time: str | None = None
     headline: Headline | None = None
+    version: int = 1
 
     @property
     def grid(self) -> Transform:

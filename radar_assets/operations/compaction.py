@@ -6,7 +6,7 @@ is loaded again, and no build conflicts with it.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from radar_assets.lakehouse.commits import Rewrite, discard
@@ -79,8 +79,8 @@ def small_files(lakehouse: Lakehouse, table: Snapshot, now: datetime) -> list[li
         group
         for partition, refs in sorted(partitions.items(), key=str)
         if from_unit(partition[0] or 0, unit) + STEP[unit] + CLOSED_AFTER <= now
-        # The merged file has one name, and so one state of the input.
-        and len({ref.built_from for ref in refs}) == 1
+        # The merged file has one name, and so one state of the input and one version of the table.
+        and len({(ref.built_from, ref.version) for ref in refs}) == 1
         for group in _split(sorted(refs, key=lambda ref: ref.sequence_number))
     ]
 
@@ -99,17 +99,17 @@ def _split(refs: Iterable[FileRef]) -> Iterator[list[FileRef]]:
 
 
 def _batches(groups: Iterable[list[FileRef]], partitions: int) -> Iterator[list[list[FileRef]]]:
-    """Split groups into batches for one statement each: of a number of different partitions, and one state of the input."""
+    """Split groups into batches for one statement each: of a number of different partitions, one input state and one version."""
     batch: dict[PartitionKey, list[FileRef]] = {}
-    size_bytes, built_from = 0, 0
+    size_bytes, origin = 0, (0, 1)
     for group in groups:
         added = sum(ref.size_bytes for ref in group)
         is_full = len(batch) == partitions or size_bytes + added > MAX_BYTES
-        if batch and (is_full or group[0].partition in batch or group[0].built_from != built_from):
+        if batch and (is_full or group[0].partition in batch or (group[0].built_from, group[0].version) != origin):
             yield list(batch.values())
             batch, size_bytes = {}, 0
         batch[group[0].partition] = group
-        size_bytes, built_from = size_bytes + added, group[0].built_from
+        size_bytes, origin = size_bytes + added, (group[0].built_from, group[0].version)
     if batch:
         yield list(batch.values())
 
@@ -123,7 +123,9 @@ def _merge(lakehouse: Lakehouse, name: str, groups: Sequence[list[FileRef]]) -> 
     if paths:
         inputs = {name: Files(table.table, paths, table.evolved)}
         folder = lakehouse.catalog.data_folder(table.table)
-        written = lakehouse.engine.write(model, inputs, {}, table.table, folder, groups[0][0].built_from)
+        merged = groups[0][0]
+        declared = replace(table.table, version=merged.version)
+        written = lakehouse.engine.write(model, inputs, {}, declared, folder, merged.built_from)
     files = defaultdict[PartitionKey, list[NewFile]](list)
     for file in written:
         files[file.partition].append(file)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.commits import Build
 from radar_assets.lakehouse.files import NewFile, PartitionKey, file_stem, to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -46,7 +47,7 @@ def _load_hour(lakehouse: Lakehouse, hour: datetime, per_hour: int) -> None:
     (first,) = [_write(lakehouse, "raw_events", rows, (unit, unit), 0)]
     files = [first]
     for _ in range(per_hour - 1):
-        path = Path(first.path).with_name(f"{file_stem(0)}.parquet")
+        path = Path(first.path).with_name(f"{file_stem(RAW_EVENTS, 0)}.parquet")
         os.link(first.path, path)
         files.append(NewFile(str(path), first.partition, first.rows, first.size_bytes))
     lakehouse.catalog.commit("raw_events", lambda _: Build(files, {Window.of_hour(hour): 0}), replace=False)
@@ -72,7 +73,7 @@ def _write(
 
     table = lakehouse.snapshot(name)
     written = pa.Table.from_pylist(list(rows), schema_to_pyarrow(table.iceberg.schema()))
-    path = lakehouse.catalog.data_folder(table.table) / "loads" / f"{file_stem(built_from)}.parquet"
+    path = lakehouse.catalog.data_folder(table.table) / "loads" / f"{file_stem(table.table, built_from)}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(written, path)
     return NewFile(str(path), partition, written.num_rows, path.stat().st_size)

@@ -133,7 +133,7 @@ class DuckDBEngine(Engine):
             to '{_quoted(batch)}'
             (
                 format parquet, compression zstd, row_group_size {ROW_GROUP}, partition_by ({", ".join(names)}),
-                filename_pattern '{file_stem(built_from)}-{{i}}', return_stats true, field_ids {{{field_ids}}}
+                filename_pattern '{file_stem(table, built_from)}-{{i}}', return_stats true, field_ids {{{field_ids}}}
             )
         """
         batch.mkdir(parents=True)
