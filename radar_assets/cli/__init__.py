@@ -27,6 +27,7 @@ from radar_assets.cli.doctor import doctor
 from radar_assets.cli.help import HelpFormatter
 from radar_assets.cli.imports import import_
 from radar_assets.cli.init import init
+from radar_assets.cli.inspect import inspect
 from radar_assets.cli.keys import key_app
 from radar_assets.cli.live import live
 from radar_assets.cli.maintain import maintain
@@ -74,7 +75,7 @@ app.command(show_completion, name="--show-completion", group=OPTIONS, sort_key=2
 for group, commands in {
     START: [demo, dev, serve],
     EVENTS: [collect, import_, simulate, replay_rejected],
-    INSPECT: [live, sql, diff, status, doctor],
+    INSPECT: [live, sql, inspect, diff, status, doctor],
     CONFIGURATION: [init, apply, schema, watch],
     OPERATIONS: [backfill, upgrade, maintain, backup, restore],
 }.items():

@@ -14,7 +14,7 @@ from radar_assets_tests.cli.conftest import Radar, in_a_process
 COMMANDS = ["demo", "dev", "serve", "import", "simulate", "replay-rejected"]
 COMMANDS += ["init", "apply", "schema", "rules", "channels", "alerts", "deliveries", "suppressions", "watch"]
 COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
-COMMANDS += ["metrics", "snapshots", "diff", "backfill", "upgrade", "maintain", "backup", "restore"]
+COMMANDS += ["metrics", "snapshots", "diff", "inspect", "backfill", "upgrade", "maintain", "backup", "restore"]
 
 
 def test_help_lists_every_command_with_what_it_does(radar: Radar) -> None:
