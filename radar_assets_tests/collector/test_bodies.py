@@ -27,10 +27,8 @@ from radar_assets.collector.bodies import (
     SlowError,
     TooLargeError,
     inflate,
-    repair_constants,
-    repair_depth,
-    repair_surrogates,
 )
+from radar_assets.collector.repairs import repair_constants, repair_depth, repair_strings
 
 MB = 1_000_000
 at_any_speed = settings(database=None)
@@ -130,9 +128,7 @@ def test_repair_replaces_only_lone_surrogates(pieces: list[str]) -> None:
     text = "".join(pieces)
     # Adjacent halves form a pair in JSON.
     whole = json.loads(json.dumps(text))
-    assert msgspec.json.decode(repair_surrogates(json.dumps(text).encode())) == re.sub(
-        "[\ud800-\udfff]", "\ufffd", whole
-    )
+    assert msgspec.json.decode(repair_strings(json.dumps(text).encode())) == re.sub("[\ud800-\udfff]", "\ufffd", whole)
 
 
 WITH_CONSTANTS = st.recursive(
