@@ -5,7 +5,7 @@ HTTP belongs to `app.py`, and protocols to their doors.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -168,7 +168,7 @@ class Intake:
             return Verdict(Outcome.UNAUTHORIZED, "the write key is not for this origin", len(events))
         if not events:
             return Verdict(Outcome.ACCEPTED)
-        if self._settings.respect_do_not_track and asks_not_to_be_tracked(request):
+        if self._settings.respect_do_not_track and asks_not_to_be_tracked(request.headers):
             self._telemetry.dropped.labels(door.name, "do_not_track").inc(len(events))
             return Verdict(Outcome.ACCEPTED)
         wait_s = await self._limits.retry_after_s(grant, len(events), request.received_at)
@@ -269,6 +269,6 @@ def sending_origin(request: Request) -> Origin | None:
     return origin_of_url(request.headers.get("referer", ""))
 
 
-def asks_not_to_be_tracked(request: Request) -> bool:
-    """Whether a browser sends Do Not Track or Global Privacy Control."""
-    return request.headers.get("dnt") == "1" or request.headers.get("sec-gpc") == "1"
+def asks_not_to_be_tracked(headers: Mapping[str, str]) -> bool:
+    """Whether a browser sends Do Not Track or Global Privacy Control. Names of headers are in lower case."""
+    return headers.get("dnt") == "1" or headers.get("sec-gpc") == "1"

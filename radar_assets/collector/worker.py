@@ -12,6 +12,7 @@ from radar_assets.collector.bodies import Bodies
 from radar_assets.collector.intake import Intake
 from radar_assets.collector.journal import Journal, open_journal
 from radar_assets.collector.live import Live
+from radar_assets.collector.recent import Recent
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.telemetry import Telemetry
@@ -33,6 +34,7 @@ class Worker:
         self.live = Live(settings.landing_zone, pause_s=0.001)
         # In its own thread, since the first read may take seconds, and concurrent requests wait for it.
         self.live_thread = ThreadPoolExecutor(1, "live")
+        self.recent = Recent(settings.home / "recent-senders")
         self._journal = journal
         journal.on_durable = self.telemetry.stored
         self._refused_at = float("-inf")
@@ -54,12 +56,13 @@ async def open_worker(settings: CollectorSettings) -> AsyncIterator[Worker]:
 
     Raises:
         StoreError: the operational store can't be used.
-        OSError: the landing zone can't be written to.
+        OSError: the landing zone or the home can't be written to.
     """
     async with AsyncExitStack() as stack:
         store = open_store(settings.database)
         stack.callback(store.close)
         worker = Worker(settings, store, await stack.enter_async_context(open_journal(settings)))
+        stack.callback(worker.recent.close)
         stack.callback(worker.intake.close)
         stack.callback(worker.live_thread.shutdown)
         await worker.keys.refresh()
