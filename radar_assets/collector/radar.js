@@ -1,7 +1,7 @@
-// Radar's tag: sends page views, including those of single-page apps, and the events that the page tracks.
+// Radar's tag: sends page views, including those of single-page apps, and events that the page tracks.
 //   <script defer src="https://collect.example/radar.js" data-key="WRITE KEY"></script>
-// data-host names the collector if another server has the script. data-hash is for apps whose pages differ in the fragment. Visitors who opted out, and browsers that send Do Not
-// Track or Global Privacy Control, are not tracked: nothing is stored or sent.
+// data-host names the collector if another server has the script; data-hash is for apps whose pages differ in the fragment.
+// Visitors who opted out, and browsers with Do Not Track or Global Privacy Control, are not tracked: nothing is stored or sent.
 (() => {
   const { document: page, navigator: browser, location, history } = window;
   const tag = page.currentScript || page.querySelector("script[data-key]");
@@ -10,8 +10,8 @@
   if (!key) return console.error("radar.js: its script tag needs a write key as data-key");
   const target = (host || new URL(tag.src).origin).replace(/\/+$/, "") + "/v1/events";
 
-  // What scripts write where there is no user. The contract of events treats them as absent, too.
-  const NOBODY = /^(|undefined|null|none|nil|nan|true|false|[0-]+|\[object .*|anonymous|guest|unknown|id|email|distinct_?id|not_authenticated)$/i;
+  // What pages write for "no user".
+  const NOBODY = /^\s*([0-]*|undefined|null|none|nan|true|false|\[object.*|anonymous|guest|unknown)\s*$/i;
   const IDLE_MS = 18e5, BATCH = 10, PAUSE_MS = 300;
   const memory = {};
   let queue = [], timer, shown, referrer = page.referrer;
@@ -42,7 +42,7 @@
     return name;
   };
 
-  const known = (user) => (NOBODY.test(("" + user).trim()) ? undefined : "" + user);
+  const known = (user) => (NOBODY.test(user) ? undefined : "" + user);
   // A page is its address without the fragment, which may hold a token.
   const here = () => (hash == null ? location.href.split("#")[0] : location.href);
 
@@ -74,7 +74,7 @@
         locale: browser.language,
         screen: { width: screen.width, height: screen.height },
         page: hash == null ? undefined : { hash_routing: true },
-        interactive: options && options.interactive,
+        interactive: options?.interactive,
       },
     });
     if (queue.length >= BATCH) flush();
@@ -107,7 +107,7 @@
     identify: (user, traits) => {
       if (isOff()) return;
       if (known(user)) write("user", known(user));
-      else console.warn(`radar.js: "${user}" is not a user id`);
+      else console.warn("radar.js: not a user id: " + user);
       send("identify", "identify", { traits });
     },
     // For when someone else will use this browser.
