@@ -16,7 +16,7 @@ from radar_assets.collector.doors.snowplow import SnowplowDoor
 from radar_assets.collector.doors.umami import UmamiDoor
 from radar_assets.collector.recent import Recent
 from radar_assets.settings import Settings
-from radar_assets_tests.collector.wire import events, request
+from radar_assets_tests.collector.wire import ADDRESS, events, request
 from radar_assets_tests.truth.traffic import received, requests_of
 
 MIDNIGHT = datetime(2026, 11, 29)
@@ -43,12 +43,12 @@ def recent(tmp_path: Path) -> Iterator[Recent]:
     opened.close()
 
 
-def at(minutes: float, door: tuple[Door, str, object], recent: Recent | None, **options: str) -> str | None:
+def at(minutes: float, door: tuple[Door, str, object], recent: Recent | None, address: str = ADDRESS) -> str | None:
     """The visitor of an event that is received some minutes after midnight, negative before it."""
     when = MIDNIGHT + timedelta(minutes=minutes)
     salts = tuple(f"of {(when - timedelta(days=ago)).date()}".encode() for ago in (0, 1))
     kind, path, body = door
-    sent: Request = request(path, body, at=when, salts=(salts[0], salts[1]), recent=recent, **options)
+    sent: Request = request(path, body, at=when, salts=(salts[0], salts[1]), recent=recent, address=address)
     (event,) = events(kind, sent)
     return event.anonymous_id
 

@@ -302,7 +302,7 @@ def _has(payload: Payload, name: bytes) -> bool:
 
 def _session_id(context: Payload) -> Any:
     """RudderStack's session id, which is a number."""
-    if not _has(context, b'"sessionId"'):
+    if context is msgspec.UNSET or b'"sessionId"' not in bytes(context):
         return None
     try:
         return identifier(_SESSION.decode(context).session_id)
