@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -25,7 +26,7 @@ from radar_assets.collector.addresses import kept_address
 from radar_assets.collector.bodies import BusyError, DisconnectedError, SlowError, TooLargeError
 from radar_assets.collector.door import Answer, Door, Outcome, Request, Sender
 from radar_assets.collector.doors import DOORS
-from radar_assets.collector.intake import RETRY_S, Verdict
+from radar_assets.collector.intake import RETRY_S, Verdict, asks_not_to_be_tracked
 from radar_assets.collector.operator_routes import PRIVATE, operator_routes
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.unknown_paths import unknown_path
@@ -144,6 +145,8 @@ def _request(scope: Scope, worker: Worker) -> Request:
     query = scope["query_string"]
     address = scope["client"][0] if scope["client"] else ""
     received_at = utc_now()
+    salts = worker.salts.of(received_at.date()), worker.salts.of(received_at.date() - timedelta(days=1))
+    is_untracked = worker.settings.respect_do_not_track and asks_not_to_be_tracked(headers)
     return Request(
         method=scope["method"],
         path=scope["path"],
@@ -151,7 +154,9 @@ def _request(scope: Scope, worker: Worker) -> Request:
         headers=headers,
         body=b"",
         received_at=received_at,
-        sender=Sender(worker.salts.of(received_at.date()), address, headers.get("user-agent", "")),
+        sender=Sender(
+            salts, address, headers.get("user-agent", ""), received_at, None if is_untracked else worker.recent
+        ),
         address=kept_address(address, worker.settings.client_address),
     )
 

@@ -4,13 +4,10 @@ Their content belongs to the doors.
 """
 
 import asyncio
-import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import msgspec
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -154,60 +151,3 @@ def _inflater(body: bytes, encoding: str) -> Any:
         # The name means zlib's format, but some clients send raw deflate.
         return zlib.decompressobj(wbits=15 if int.from_bytes(body[:2]) % 31 == 0 else -15)
     raise CorruptError("the compressed body has trailing data")
-
-
-_ESCAPES = re.compile(
-    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
-
-
-_CONSTANTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(-?(?:NaN|Infinity))', re.DOTALL)
-"""Constants that are not JSON. Strings match so that they are skipped, also without an end, or each quote would be tried."""
-
-
-def repair(body: bytes) -> bytes:
-    """JSON with known defects of SDKs repaired, for which a strict decoder refuses the whole batch."""
-    return repair_depth(repair_constants(repair_surrogates(body)))
-
-
-_MAX_DEPTH = 100
-"""More than the contract allows, so that it still rejects these events."""
-_BRACKETS = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+([\[{]++|[\]}]++|\Z)', re.DOTALL)
-"""A run of opening or closing brackets and the text before it. It also matches the end, or each byte would restart the search."""
-
-
-def repair_depth(body: bytes) -> bytes:
-    """JSON in which values nested too deeply are replaced by their text, since decoders would refuse the whole body."""
-    if not _MAX_DEPTH < body.count(b"[") + body.count(b"{") <= MAX_PARTS:
-        return body
-    parts, kept_to, depth, cut = [], 0, 0, None
-    for found in _BRACKETS.finditer(body):
-        start, end = found.span(1)
-        if body[start:end].startswith((b"[", b"{")):
-            depth += end - start
-            if cut is None and depth > _MAX_DEPTH:
-                cut = end - (depth - _MAX_DEPTH)
-        else:
-            depth -= end - start
-            if cut is not None and depth <= _MAX_DEPTH:
-                stop = end - (_MAX_DEPTH - depth)
-                parts += [body[kept_to:cut], msgspec.json.encode(body[cut:stop].decode(errors="replace"))]
-                kept_to, cut = stop, None
-    return b"".join([*parts, body[kept_to:]])
-
-
-def repair_constants(body: bytes) -> bytes:
-    """JSON with null in place of NaN and infinities, which Python's encoder writes."""
-    if b"NaN" not in body and b"Infinity" not in body:
-        return body
-    return _CONSTANTS.sub(lambda found: b"null" if found[1] else found[0], body)
-
-
-def repair_surrogates(body: bytes) -> bytes:
-    """JSON with U+FFFD in place of each lone escaped surrogate.
-
-    Browsers write one when a script cuts an emoji in two.
-    """
-    if b"\\ud" not in body and b"\\uD" not in body:
-        return body
-    return _ESCAPES.sub(lambda found: rb"\ufffd" if found[2] else found[0], body)

@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from radar_assets.collector.recent import Recent
 from radar_assets.events.user_agents import LOOKED_AT
 
 MAX_EVENTS = 5_000
@@ -26,23 +27,35 @@ class Sender:
     """The sender of a request, for protocols whose events name no visitor. It must not be stored or logged.
 
     Attributes:
-        salt: at most 64 bytes; the secret of the day, the same in all workers and deleted some days later.
+        salts: at most 64 bytes each; the secrets of the day and of the day before, the same in all workers and deleted some days
+            later.
         address: the whole IP address.
+        received_at: naive, UTC.
+        recent: what this machine has seen before; `None` to remember nothing of this sender.
     """
 
-    salt: bytes = field(repr=False)
+    salts: tuple[bytes, bytes] = field(repr=False)
     address: str = field(repr=False)
     user_agent: str = field(repr=False)
+    received_at: datetime
+    recent: Recent | None = None
 
     def visitor_id(self, site: str, address: str = "", user_agent: str = "") -> str:
-        """An id that is stable on a site for a day and can't be traced back to an address.
+        """An id that is stable on a site for a day, or until a visit across midnight ends, and can't be traced back to an address.
 
         Args:
             address, user_agent: those of the visitor, if a server sends on behalf of others.
         """
         # Only the part of the user agent that is used elsewhere, since thousands of events of a body may need it.
         words = "\0".join((site, address or self.address, (user_agent or self.user_agent)[:LOOKED_AT]))
-        return blake2b(words.encode(errors="surrogatepass"), key=self.salt, digest_size=16).hexdigest()
+        today, yesterday = (
+            blake2b(words.encode(errors="surrogatepass"), key=salt, digest_size=16).hexdigest() for salt in self.salts
+        )
+        return self.recent.visitor(today, yesterday, self.received_at) if self.recent else today
+
+    def first_sent(self, content: str, within: timedelta) -> datetime:
+        """When this sender first sent this content, a hash in hexadecimal, less than `within` ago; else now."""
+        return self.recent.first_sent(content, self.received_at, within) if self.recent else self.received_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ HTTP belongs to `app.py`, and protocols to their doors.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,7 +27,6 @@ from radar_assets.collector.bodies import (
     TooLargeError,
     inflate,
     is_packed,
-    repair,
 )
 from radar_assets.collector.door import (
     MAX_EVENTS,
@@ -40,6 +39,7 @@ from radar_assets.collector.door import (
 )
 from radar_assets.collector.journal import Journal, JournalError
 from radar_assets.collector.lines import encode_lines
+from radar_assets.collector.repairs import as_utf8, repair, set_apart
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.telemetry import Telemetry
 from radar_assets.collector.unknown_paths import OTHER, hint, product_of
@@ -115,7 +115,7 @@ class Intake:
         packed = is_packed(sent, encoding)
         small = _inflated_if_small(sent, encoding) if packed else sent
         if small is not None and len(small) <= SMALL_BYTES:
-            batch = _read(door, replace(request, body=small))
+            batch = read_batch(door, replace(request, body=small))
             return await self._lines(door, request, batch, is_small=True)
         try:
             batch = await self._read_large(door, request, sent, encoding)
@@ -144,7 +144,7 @@ class Intake:
                 body = sent
                 if is_packed(sent, encoding):
                     body = await self._in_thread(inflate, sent, encoding, MAX_INFLATED_BYTES)
-                return await self._in_thread(_read, door, replace(request, body=body))
+                return await self._in_thread(read_batch, door, replace(request, body=body))
         finally:
             self._large_waiting -= 1
 
@@ -168,7 +168,7 @@ class Intake:
             return Verdict(Outcome.UNAUTHORIZED, "the write key is not for this origin", len(events))
         if not events:
             return Verdict(Outcome.ACCEPTED)
-        if self._settings.respect_do_not_track and asks_not_to_be_tracked(request):
+        if self._settings.respect_do_not_track and asks_not_to_be_tracked(request.headers):
             self._telemetry.dropped.labels(door.name, "do_not_track").inc(len(events))
             return Verdict(Outcome.ACCEPTED)
         wait_s = await self._limits.retry_after_s(grant, len(events), request.received_at)
@@ -217,21 +217,31 @@ def _inflated_if_small(body: bytes, encoding: str) -> bytes | None:
         return None
 
 
-def _read(door: Door, request: Request) -> Batch:
-    """The batch of a request. If the body can't be read, known defects are repaired and it is read again."""
-    body = request.body
-    if len(body) > SMALL_BYTES and body.count(b",") + body.count(b"\n") > MAX_PARTS:
+def read_batch(door: Door, request: Request) -> Batch:
+    """The batch of a request. If the body can't be read, defects are repaired, and then set apart, and it is read again."""
+    if len(request.body) > SMALL_BYTES and request.body.count(b",") + request.body.count(b"\n") > MAX_PARTS:
         raise TooLargeError(f"the body has more than {MAX_PARTS} values and lines")
+    body = as_utf8(request.body)
     try:
-        batch = _read_once(door, request)
-    except MalformedRequestError:
-        body = repair(request.body)
-        if body == request.body:
-            raise
-        batch = _read_once(door, replace(request, body=body))
+        batch = _read_once(door, request if body is request.body else replace(request, body=body))
+    except MalformedRequestError as error:
+        batch = _read_repaired(door, replace(request, body=body), error)
     if len(batch.events) > MAX_EVENTS:
         raise TooLargeError(f"the request has more than {MAX_EVENTS} events")
     return batch
+
+
+def _read_repaired(door: Door, request: Request, error: MalformedRequestError) -> Batch:
+    body = request.body
+    for mend in (repair, set_apart):
+        mended = mend(body)
+        if mended != body:
+            body = mended
+            try:
+                return _read_once(door, replace(request, body=body))
+            except MalformedRequestError as another:
+                error = another
+    raise error
 
 
 def _read_once(door: Door, request: Request) -> Batch:
@@ -259,6 +269,6 @@ def sending_origin(request: Request) -> Origin | None:
     return origin_of_url(request.headers.get("referer", ""))
 
 
-def asks_not_to_be_tracked(request: Request) -> bool:
-    """Whether a browser sends Do Not Track or Global Privacy Control."""
-    return request.headers.get("dnt") == "1" or request.headers.get("sec-gpc") == "1"
+def asks_not_to_be_tracked(headers: Mapping[str, str]) -> bool:
+    """Whether a browser sends Do Not Track or Global Privacy Control. Names of headers are in lower case."""
+    return headers.get("dnt") == "1" or headers.get("sec-gpc") == "1"

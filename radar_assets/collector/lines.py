@@ -29,7 +29,7 @@ def encode_lines(
     limit_bytes: int = MAX_INFLATED_BYTES,
     on_failure: Callable[[Exception], object] = lambda _: None,
 ) -> bytes:
-    """The lines of one request, each with its line feed.
+    """The lines of one request, each with its line feed. If it has several events, `sequence` is their position in it from 0.
 
     Args:
         received_at: naive, UTC.
@@ -46,9 +46,15 @@ def encode_lines(
     parts, size = [], 0
     for first in range(0, len(events), _AT_ONCE):
         block = events[first : first + _AT_ONCE]
-        part = _lines_at_once(block, start, received, kept)
+        sequences = [b'"sequence":%d,' % position for position in range(first, first + len(block))]
+        if len(events) == 1:
+            sequences = [b""]
+        part = _lines_at_once(block, start, sequences, received, kept)
         if part is None:
-            part = b"".join(_line(event, start, kept, on_failure) for event in block)
+            part = b"".join(
+                _line(event, start + sequence, kept, on_failure)
+                for event, sequence in zip(block, sequences, strict=True)
+            )
         size += len(part)
         if size > limit_bytes:
             raise TooLargeError(f"the lines of the request have more than {limit_bytes} bytes")
@@ -56,7 +62,9 @@ def encode_lines(
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _lines_at_once(events: Sequence[Any], start: bytes, received: str, kept: Kept) -> bytes | None:
+def _lines_at_once(
+    events: Sequence[Any], start: bytes, sequences: Sequence[bytes], received: str, kept: Kept
+) -> bytes | None:
     """The lines of ordinary events; `None` if each has to be written by itself."""
     is_ordinary = True
     for event in events:
@@ -76,8 +84,8 @@ def _lines_at_once(events: Sequence[Any], start: bytes, received: str, kept: Kep
     # A payload may span several lines.
     if len(separate) != len(events):
         return None
-    lines = start + (b"\n" + start).join([line[1:] for line in separate]) + b"\n"
-    return without_addresses(lines, kept)
+    lines = [start + sequence + line[1:] for sequence, line in zip(sequences, separate, strict=True)]
+    return without_addresses(b"\n".join(lines) + b"\n", kept)
 
 
 def _line(

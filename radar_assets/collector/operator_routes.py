@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,9 @@ from radar_assets.origins import parse_origin
 if TYPE_CHECKING:
     from radar_assets.collector.worker import Worker
 
-SCRIPT = Path(__file__).parent / "radar.js"
+_SCRIPT = Path(__file__).parent / "radar.js"
+_COMMENTS = re.compile(rb"^ *//.*\n", re.MULTILINE)
+"""Lines of the script that browsers need not load."""
 _SCRIPT_HEADERS = {
     "Cache-Control": "public, max-age=3600",
     "Cross-Origin-Resource-Policy": "cross-origin",
@@ -34,7 +37,7 @@ PRIVATE = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 def operator_routes(doors: Sequence[Door]) -> list[Route]:
     """The routes that no door has."""
     document = msgspec.json.encode(describe(doors))
-    script = SCRIPT.read_bytes()
+    script = _COMMENTS.sub(b"", _SCRIPT.read_bytes())
     packed = gzip.compress(script, mtime=0)
     tag = f'"{hashlib.sha256(script).hexdigest()[:16]}"'
 

@@ -1,15 +1,17 @@
-// Radar's tag: sends page views, including those of single-page apps, and the events that the page tracks.
+// Radar's tag: sends page views, including those of single-page apps, and events that the page tracks.
 //   <script defer src="https://collect.example/radar.js" data-key="WRITE KEY"></script>
-// data-host names the collector if another server has the script. Visitors who opted out, and browsers that send Do Not
-// Track or Global Privacy Control, are not tracked: nothing is stored or sent.
+// data-host names the collector if another server has the script; data-hash is for apps whose pages differ in the fragment.
+// Visitors who opted out, and browsers with Do Not Track or Global Privacy Control, are not tracked: nothing is stored or sent.
 (() => {
   const { document: page, navigator: browser, location, history } = window;
   const tag = page.currentScript || page.querySelector("script[data-key]");
   if (!tag || window.radar) return;
-  const { key, host } = tag.dataset;
+  const { key, host, hash } = tag.dataset;
   if (!key) return console.error("radar.js: its script tag needs a write key as data-key");
   const target = (host || new URL(tag.src).origin).replace(/\/+$/, "") + "/v1/events";
 
+  // What pages write for "no user".
+  const NOBODY = /^\s*([0-]*|undefined|null|none|nan|true|false|\[object.*|anonymous|guest|unknown)\s*$/i;
   const IDLE_MS = 18e5, BATCH = 10, PAUSE_MS = 300;
   const memory = {};
   let queue = [], timer, shown, referrer = page.referrer;
@@ -40,8 +42,9 @@
     return name;
   };
 
+  const known = (user) => (NOBODY.test(user) ? undefined : "" + user);
   // A page is its address without the fragment, which may hold a token.
-  const here = () => location.href.split("#")[0];
+  const here = () => (hash == null ? location.href.split("#")[0] : location.href);
 
   const flush = () => {
     clearTimeout(timer);
@@ -55,14 +58,14 @@
     } catch {}
     fetch(target, { method: "POST", body, keepalive: new Blob([body]).size < 6e4, credentials: "omit" }).catch(() => {});
   };
-  const send = (type, event, properties) => {
+  const send = (type, event, properties, options) => {
     if (isOff()) return;
     queue.push({
       event_id: id(),
       type,
       event,
       anonymous_id: read("visitor") || write("visitor", id()),
-      user_id: read("user") || undefined,
+      user_id: known(read("user")),
       session_id: session(),
       timestamp: new Date(),
       properties: { url: here(), title: page.title, ...properties },
@@ -70,6 +73,8 @@
         userAgent: browser.userAgent,
         locale: browser.language,
         screen: { width: screen.width, height: screen.height },
+        page: hash == null ? undefined : { hash_routing: true },
+        interactive: options?.interactive,
       },
     });
     if (queue.length >= BATCH) flush();
@@ -98,10 +103,11 @@
   page.addEventListener("visibilitychange", () => page.visibilityState === "hidden" && flush());
 
   window.radar = {
-    track: (name, properties) => send("track", name, properties),
+    track: (name, properties, options) => send("track", name, properties, options),
     identify: (user, traits) => {
       if (isOff()) return;
-      write("user", "" + user);
+      if (known(user)) write("user", known(user));
+      else console.warn("radar.js: not a user id: " + user);
       send("identify", "identify", { traits });
     },
     // For when someone else will use this browser.

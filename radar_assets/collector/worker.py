@@ -1,10 +1,12 @@
 """The resources of one worker process, opened in order and closed in reverse."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 
 from radar_assets.access.keys import KeyRing
 from radar_assets.access.limits import Limits
@@ -12,10 +14,13 @@ from radar_assets.collector.bodies import Bodies
 from radar_assets.collector.intake import Intake
 from radar_assets.collector.journal import Journal, open_journal
 from radar_assets.collector.live import Live
+from radar_assets.collector.recent import Recent
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.telemetry import Telemetry
 from radar_assets.store.database import Store, open_store
+
+_LOG = logging.getLogger(__name__)
 
 PROBE_S = 5.0
 """How long after a failure of the journal requests are accepted again: only they show whether it works."""
@@ -33,6 +38,7 @@ class Worker:
         self.live = Live(settings.landing_zone, pause_s=0.001)
         # In its own thread, since the first read may take seconds, and concurrent requests wait for it.
         self.live_thread = ThreadPoolExecutor(1, "live")
+        self.recent = _recent(settings.home / "recent-senders")
         self._journal = journal
         journal.on_durable = self.telemetry.stored
         self._refused_at = float("-inf")
@@ -60,6 +66,8 @@ async def open_worker(settings: CollectorSettings) -> AsyncIterator[Worker]:
         store = open_store(settings.database)
         stack.callback(store.close)
         worker = Worker(settings, store, await stack.enter_async_context(open_journal(settings)))
+        if worker.recent:
+            stack.callback(worker.recent.close)
         stack.callback(worker.intake.close)
         stack.callback(worker.live_thread.shutdown)
         await worker.keys.refresh()
@@ -71,6 +79,14 @@ async def open_worker(settings: CollectorSettings) -> AsyncIterator[Worker]:
         for part in (worker.keys, worker.limits, worker.salts):
             stack.push_async_callback(_cancel, asyncio.create_task(part.keep_fresh()))
         yield worker
+
+
+def _recent(path: Path) -> Recent | None:
+    try:
+        return Recent(path)
+    except OSError as error:
+        _LOG.warning("%s can't be opened, so copies of requests without id are counted: %s", path, error.strerror)
+        return None
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -27,9 +27,14 @@ from radar_assets.collector.bodies import (
     SlowError,
     TooLargeError,
     inflate,
+)
+from radar_assets.collector.repairs import (
+    as_utf8,
+    repair,
     repair_constants,
     repair_depth,
-    repair_surrogates,
+    repair_strings,
+    set_apart,
 )
 
 MB = 1_000_000
@@ -130,9 +135,7 @@ def test_repair_replaces_only_lone_surrogates(pieces: list[str]) -> None:
     text = "".join(pieces)
     # Adjacent halves form a pair in JSON.
     whole = json.loads(json.dumps(text))
-    assert msgspec.json.decode(repair_surrogates(json.dumps(text).encode())) == re.sub(
-        "[\ud800-\udfff]", "\ufffd", whole
-    )
+    assert msgspec.json.decode(repair_strings(json.dumps(text).encode())) == re.sub("[\ud800-\udfff]", "\ufffd", whole)
 
 
 WITH_CONSTANTS = st.recursive(
@@ -153,6 +156,16 @@ def test_repair_replaces_invalid_numbers_but_no_text(value: Any) -> None:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     assert msgspec.json.decode(repair_constants(json.dumps(value).encode())) == repaired(value)
+
+
+@at_any_speed
+@given(WITH_CONSTANTS.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity" not in json.dumps(value)))
+def test_repairs_change_nothing_that_is_valid(value: Any) -> None:
+    for indent in (None, 1):
+        body = json.dumps([value, "\t\x00\u1234/"], indent=indent, ensure_ascii=False).encode()
+        assert as_utf8(body) is body
+        assert set_apart(body) is body
+        assert msgspec.json.decode(repair(body)) == msgspec.json.decode(body)
 
 
 @pytest.mark.parametrize("text", [b'"' + b'\\"' * MB, b'"' * MB, b'"\\', b"-" * MB, b'"a' * MB + b"\\"])
@@ -212,7 +225,8 @@ def test_repair_replaces_values_nested_too_deeply_by_their_text(opening: bytes, 
     ],
     ids=range(5),
 )
-def test_repair_of_deep_nesting_takes_linear_time(text: bytes) -> None:
-    began = time.process_time()
-    repair_depth(text)
-    assert time.process_time() - began < 1
+def test_repairs_take_linear_time(text: bytes) -> None:
+    for mend in (repair_depth, repair_strings, set_apart):
+        began = time.process_time()
+        mend(text)
+        assert time.process_time() - began < 1

@@ -12,6 +12,7 @@ import pytest
 
 from radar_assets.collector.door import Door, Request, Sender
 from radar_assets.collector.lines import encode_lines
+from radar_assets.collector.recent import Recent
 from radar_assets.events.contract import CanonicalEvent, Rejection, parse
 from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import list_hours
@@ -36,8 +37,9 @@ def request(
     headers: Mapping[str, str] | None = None,
     *,
     at: datetime = NOON,
-    salt: bytes = SALT,
+    salts: tuple[bytes, bytes] = (SALT, b"of the day before"),
     address: str = ADDRESS,
+    recent: Recent | None = None,
 ) -> Request:
     """A request of a browser. A body other than bytes is sent as JSON; without a body it is a GET."""
     path, _, query = path.partition("?")
@@ -48,7 +50,7 @@ def request(
         headers={"user-agent": BROWSER, **(headers or {})},
         body=body if isinstance(body, bytes) else json.dumps(body).encode(),
         received_at=at,
-        sender=Sender(salt, address, (headers or {}).get("user-agent", BROWSER)),
+        sender=Sender(salts, address, (headers or {}).get("user-agent", BROWSER), at, recent),
         address="203.0.113.0",
     )
 

@@ -1,6 +1,6 @@
 """Plausible's tracker and events API. They use no cookies; visitors are distinguished by address and browser.
 
-Requests have no id, so identical requests of a visitor within some seconds count once.
+Requests have no id, so identical requests of a visitor within two seconds count once, page views within one.
 """
 
 from collections.abc import Collection, Mapping
@@ -46,12 +46,15 @@ class _Sent(msgspec.Struct):
     i: Any = None
     e: Any = None
     sd: Any = None
+    h: Any = None
 
 
 _KEYS = frozenset({"d", "domain"})
 _ALIASES = (("n", "name"), ("u", "url"), ("r", "referrer"), ("w", "screen_width"), ("i", "interactive"))
 _PROPS, _REVENUE = ("p", "props", "m", "meta"), ("$", "revenue")
 """If several names mean the same, the first one with a value is used."""
+_ON, _OFF = (1, "1", "true"), (0, "0", "false")
+"""Values of flags; `True` equals 1."""
 
 
 def _unused(_event: Event, members: Mapping[str, msgspec.Raw]) -> Collection[str]:
@@ -66,8 +69,8 @@ def _unused(_event: Event, members: Mapping[str, msgspec.Raw]) -> Collection[str
 
 _SHAPE = Shape(
     required=(frozenset({"n", "name"}), frozenset({"d", "domain"})),
-    # The version of the script, and whether the page's address has its hash.
-    known=frozenset({*_Sent.__struct_encode_fields__, "v", "h"}) - _KEYS,
+    # The version of the script.
+    known=frozenset({*_Sent.__struct_encode_fields__, "v"}) - _KEYS,
     keys=_KEYS,
     unused=_unused,
     expected="an object with n or name, u or url, and d or domain",
@@ -114,10 +117,16 @@ def _event(request: Request, site: str, sent: _Sent) -> Event:
             # Of an `engagement`, which the tracker sends when a page is left.
             "engagement_ms": sent.e,
             "scroll_depth_percent": sent.sd,
-            "interactive": sent.i if sent.i is not None else sent.interactive,
         },
         context={"screen": {"width": width} if width is not None else None},
+        interactive=_interactive(sent.i if sent.i is not None else sent.interactive),
+        hash_routing=sent.h in _ON,
     )
+
+
+def _interactive(flag: Any) -> Any:
+    """Whether the visitor did something, if the sender says so; other values stay as they are."""
+    return False if flag in _OFF else True if flag in _ON else flag
 
 
 def _properties(sent: _Sent) -> Payload:

@@ -27,6 +27,7 @@ from radar_assets.collector.door import (
 )
 from radar_assets.collector.payloads import Payload, decode_either, is_object, rfc3339, shared_time, with_members
 from radar_assets.collector.recognition import Shape, recognized
+from radar_assets.collector.repairs import as_utf8, repair
 from radar_assets.events.single_events import GROUP_PREFIX
 
 _CAPTURES = ("/batch", "/capture", "/e", "/i/v0/e", "/i/v0/ai/batch")
@@ -202,7 +203,7 @@ def _body(request: Request) -> bytes:
     if "base64" not in (request.query.get("compression"), *form.get("compression", ())):
         return data
     try:
-        return base64.b64decode(data.replace(b" ", b"+"), validate=True)
+        return repair(as_utf8(base64.b64decode(data.replace(b" ", b"+"), validate=True)))
     except binascii.Error as error:
         raise MalformedRequestError(f"data is not base64: {error}") from error
 

@@ -146,21 +146,19 @@ def _envelope(body: bytes) -> _Envelope | None:
 
 
 def _documents(body: bytes) -> list[msgspec.Raw]:
-    """The one object of a body, which may span lines, or its lines, of which the first must be JSON."""
+    """The one object of a body, which may span lines, or its lines, one of whose first two must be an object."""
     try:
         _ANY.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        first, newline, _ = body.partition(b"\n")
-        if not newline or not _is_json(first):
+        if b"\n" not in body or not any(map(_is_object, body.split(b"\n", 2)[:2])):
             raise MalformedRequestError(f"the body is not JSON: {error}") from error
         lines = (line.strip() for line in io.BytesIO(body))
         return [msgspec.Raw(line) for line in itertools.islice(filter(None, lines), MAX_EVENTS + 1)]
     return [msgspec.Raw(body)]
 
 
-def _is_json(text: bytes) -> bool:
+def _is_object(text: bytes) -> bool:
     try:
-        _ANY.decode(text)
+        return _ANY.decode(text) is not None and text.lstrip().startswith(b"{")
     except (msgspec.DecodeError, RecursionError):
         return False
-    return True

@@ -33,8 +33,12 @@ from radar_assets.collector.payloads import (
 from radar_assets.collector.recognition import Shape, recognized
 
 _KINDS = ("track", "identify", "page", "screen", "group", "alias")
+_DEFAULTED = _KINDS[1:]
+"""Types whose events have the name of the type. RudderStack's mobile SDKs set `event` to that of the screen, or to the type."""
 _SHORT = {kind[0]: kind for kind in _KINDS}
 _BATCHES = ("batch", "b")
+_SET = (b"true", b"1", b'"true"', b'"1"')
+"""Values of a flag that is set."""
 
 
 class _Message(msgspec.Struct, rename="camel"):
@@ -110,8 +114,15 @@ _USED_BY = {
 
 def _unused(event: Event, members: Mapping[str, msgspec.Raw]) -> Collection[str]:
     if not is_object(members.get("properties", msgspec.UNSET)):
-        return _USED_BY.keys()
-    return [name for name, types in _USED_BY.items() if event.type not in types]
+        return [*_USED_BY, "event"] if event.type in _DEFAULTED else _USED_BY.keys()
+    unused = [name for name, types in _USED_BY.items() if event.type not in types]
+    name, sent = (msgspec.json.decode(members.get(member, b"null")) for member in ("name", "event"))
+    return unused if _uses_event(event.type, name, sent) else [*unused, "event"]
+
+
+def _uses_event(kind: Any, name: Any, event: Any) -> bool:
+    """Whether nothing of a message's `event` is lost: it is the name of the event, of the page or screen, or says nothing new."""
+    return not event or kind not in _DEFAULTED or event == kind or (kind in _USED_BY["name"] and name in (None, event))
 
 
 def _uses_all(message: _Message) -> bool:
@@ -121,6 +132,7 @@ def _uses_all(message: _Message) -> bool:
         and (message.traits is msgspec.UNSET or kind in _USED_BY["traits"])
         and (message.previous_id is None or kind in _USED_BY["previousId"])
         and (message.group_id is None or kind in _USED_BY["groupId"])
+        and _uses_event(kind, message.name, message.event)
         and is_object(message.properties)
     )
 
@@ -224,7 +236,7 @@ def _event(message: _Message, shared: _Shared) -> Event:
     return Event(
         event_id=message.message_id,
         type=message.type,
-        event=message.event,
+        event=None if message.type in _DEFAULTED else message.event,
         category=message.category,
         user_id=identifier(message.user_id),
         anonymous_id=identifier(message.anonymous_id),
@@ -233,15 +245,15 @@ def _event(message: _Message, shared: _Shared) -> Event:
         timestamp=message.timestamp or message.original_timestamp,
         sent_at=message.sent_at or shared.sent_at,
         properties=_properties(message),
-        context=_context(message.context, shared),
+        context=_context(message, shared),
     )
 
 
 def _properties(message: _Message) -> Any:
     """The properties and members that have no field. Traits stay nested, so that none is taken for a title or revenue."""
     match message.type:
-        case "page" | "screen" if message.name is not None:
-            return with_members(message.properties, {"name": message.name, "title": message.name})
+        case "page" | "screen" if (name := _name_of_page(message)) is not None:
+            return with_members(message.properties, {"name": name, "title": name})
         case "identify":
             return with_members(message.properties, {"traits": _traits(message)})
         case "group":
@@ -253,16 +265,39 @@ def _properties(message: _Message) -> Any:
     return with_members(message.properties, {})
 
 
+def _name_of_page(message: _Message) -> Any:
+    """The name of a page or screen, if it has one. SDKs of RudderStack send it as `event` or among the properties."""
+    if message.name is not None or message.event:
+        return message.event if message.name is None else message.name
+    is_in_properties = message.type == "screen" and _has(message.properties, b'"name"')
+    return members_of(message.properties).get("name") if is_in_properties else None
+
+
 def _traits(message: _Message) -> Any:
     """The traits of an identify call, which RudderStack's Python SDK sends only in the context."""
     return members_of(message.context).get("traits") if message.traits is msgspec.UNSET else message.traits
 
 
-def _context(sent: Payload, shared: _Shared) -> Any:
-    """The context of a message, over that of its batch."""
-    if sent is msgspec.UNSET:
+def _context(message: _Message, shared: _Shared) -> Any:
+    """The context of a message, over that of its batch; with `interactive` if the message is marked as passive."""
+    flags = _flags(message.properties)
+    if message.context is msgspec.UNSET and not flags:
         return None if shared.context is msgspec.UNSET else shared.context
-    return over(sent, shared.members) if shared.members else sent
+    members = {**shared.members, **flags}
+    if message.context is msgspec.UNSET:
+        return members
+    return over(message.context, members) if members else message.context
+
+
+def _flags(properties: Payload) -> dict[str, Any]:
+    """The flag of a passive event, which SDKs pass on to Google Analytics."""
+    if not _has(properties, b'"nonInteraction"'):
+        return {}
+    return {"interactive": False} if bytes(members_of(properties).get("nonInteraction", b"")) in _SET else {}
+
+
+def _has(payload: Payload, name: bytes) -> bool:
+    return payload is not msgspec.UNSET and name in bytes(payload)
 
 
 def _session_id(context: Payload) -> Any:

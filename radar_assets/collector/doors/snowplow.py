@@ -25,6 +25,7 @@ from radar_assets.collector.door import (
 )
 from radar_assets.collector.payloads import decode_either, number, rfc3339, size
 from radar_assets.collector.recognition import Shape, recognized
+from radar_assets.collector.repairs import as_utf8
 from radar_assets.events.user_agents import LOOKED_AT
 
 _PIXEL = base64.b64decode("R0lGODlhAQABAPAAAAAAAAAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
@@ -270,8 +271,8 @@ def _described(fields: Mapping[str, Any], plain: str, packed: str) -> Any:
     if not isinstance(text, str):
         return text
     try:
-        json = text if fields.get(plain) else base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        return _DESCRIBED.decode(json).data
+        json = text.encode() if fields.get(plain) else base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        return _DESCRIBED.decode(as_utf8(json)).data
     except (binascii.Error, ValueError, RecursionError):
         return text
 

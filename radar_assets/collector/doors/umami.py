@@ -1,6 +1,6 @@
 """Umami's tracker and SDK. They use no cookies; visitors are distinguished by address and browser.
 
-Requests have no id, so identical requests of a visitor within some seconds count once.
+Requests have no id, so identical requests of a visitor within two seconds count once, page views within one.
 """
 
 from typing import Any

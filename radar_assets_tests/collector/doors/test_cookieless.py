@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from radar_assets.collector.door import Door, MalformedRequestError, Outcome, Request
-from radar_assets.collector.doors.cookieless import RESEND_S
+from radar_assets.collector.doors.cookieless import RESEND, VIEW_RESEND
 from radar_assets.collector.doors.plausible import PlausibleDoor
 from radar_assets.collector.doors.umami import UmamiDoor
 from radar_assets.collector.lines import encode_lines
+from radar_assets.collector.recent import Recent
 from radar_assets.events.contract import CanonicalEvent, Reason, Rejection
 from radar_assets_tests.collector.wire import ADDRESS, BROWSER, NOON, events, request, verdicts
 
@@ -112,7 +113,7 @@ class TestVisitor:
     def test_differs_by_day_site_address_and_browser(self, door: Door, path: str, body: bytes) -> None:
         sent = [
             request(path, body),
-            request(path, body, salt=b"of the next day"),
+            request(path, body, salts=(b"of the next day", b"of the day")),
             request(path, body.replace(SITE.encode(), b"other").replace(b'"d": "a.', b'"d": "b.')),
             request(path, body, address="203.0.113.78"),
             request(path, body, {"user-agent": "another"}),
@@ -125,12 +126,22 @@ class TestVisitor:
         assert ADDRESS not in repr(sent)
 
     def test_counts_a_retried_request_once(self, door: Door, path: str, body: bytes) -> None:
-        first, again, later, other = (
-            one(door, request(path, body, at=NOON + timedelta(seconds=seconds), address=address)).event_id
-            for seconds, address in ((0, ADDRESS), (RESEND_S - 1, ADDRESS), (RESEND_S, ADDRESS), (0, "203.0.113.78"))
-        )
-        assert first == again
-        assert len({first, later, other}) == 3
+        named = json.loads(body)
+        named.get("payload", named).update(name="click", n="click")
+        for sent, within in ((body, VIEW_RESEND), (json.dumps(named).encode(), RESEND)):
+            recent, just = Recent(), timedelta(microseconds=1)
+            first, again, other, later, afterwards = (
+                one(door, request(path, sent, at=NOON + after, address=address, recent=recent)).event_id
+                for after, address in (
+                    (timedelta(), ADDRESS),
+                    (within - just, ADDRESS),
+                    (timedelta(), "203.0.113.78"),
+                    (within, ADDRESS),
+                    (2 * within - just, ADDRESS),
+                )
+            )
+            assert (first, later) == (again, afterwards)
+            assert len({first, later, other}) == 3
 
 
 def test_umamis_visitor_is_the_one_that_a_server_sends_for() -> None:
