@@ -152,13 +152,17 @@ def _visits(rows: Sequence[Row], is_of_device: bool) -> list[list[Row]]:
         part = half_day if half_day - began >= LONG_IDLE else began
         if part != cut:
             cut, is_open = part, False
-        if not is_open and row["is_interactive"] and not row["is_from_server"]:
+        if not is_open and any(other["event_time"] == at and _is_start(other) for other in rows):
             visits.append([])
             is_open = True
         if is_open:
             visits[-1].append(row)
         previous = at
     return visits
+
+
+def _is_start(row: Row) -> bool:
+    return row["is_interactive"] and not row["is_from_server"]
 
 
 def _people(visit: Sequence[Row]) -> tuple[str, str | None, frozenset[str]]:

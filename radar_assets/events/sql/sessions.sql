@@ -7,7 +7,7 @@
 -- A run of activity ends when a thread is idle for more than 30 minutes, or for more than 12 hours if it has a session
 -- id. A run is cut at every 06:00 and 18:00 UTC that is 12 hours or more after its start, so that no session lasts 24
 -- hours. So only the 36 hours before an event decide its session, in whatever order events arrived, and an event may
--- move cuts in the 36 hours after it. Each part of a run starts with its first interactive event; what comes before
+-- move cuts in the 36 hours after it. Each part of a run starts with its first interactive event; what happened before
 -- belongs to no session.
 --
 -- The 30 days before decide whether a visitor is new; later days in which this changes are included.
@@ -98,8 +98,8 @@ runs as (
     from ordered
     window so_far as (
         partition by project_id, thread, kind
-        order by event_number
-        rows between unbounded preceding and current row
+        order by event_time
+        range between unbounded preceding and current row
     )
 ),
 
@@ -111,7 +111,12 @@ cut as (
             else run_started_at
         end as cut_at,
         -- The first page view defines the origin of the visit, or else its first event.
-        case when is_page_view then event_number else event_number + 1000000000000 end as landing_rank
+        event_number
+        + case
+            when is_page_view then 0
+            when is_start then 1000000000000
+            else 2000000000000
+        end as landing_rank
     from runs
 ),
 
