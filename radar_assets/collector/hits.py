@@ -22,6 +22,7 @@ from radar_assets.events.contract import (
     lengths,
     parse,
 )
+from radar_assets.events.interaction import is_from_server, is_interactive
 from radar_assets.events.single_events import is_bot, is_of_group, page_path
 
 
@@ -33,6 +34,7 @@ class Hit(NamedTuple):
         visitor_id: the anonymous id, else the user id, as in the table `events`.
         page: path of the page that it happened on, if any.
         is_bot: whether it was not sent by a person, as in the table `events`.
+        is_visit: whether it shows that somebody is there: interactive, and not from a server.
     """
 
     project_id: str
@@ -41,8 +43,10 @@ class Hit(NamedTuple):
     at: datetime
     visitor_id: str
     user_id: str | None
+    session_id: str | None
     page: str | None
     is_bot: bool
+    is_visit: bool
 
 
 def read_hit(line: bytes) -> Hit | None:
@@ -143,6 +147,7 @@ def _any(line: bytes) -> CanonicalEvent | None:
 
 def _hit(event: Any) -> Hit:
     properties, context = event.properties or {}, event.context or {}
+    page = page_path(properties, context)
     return Hit(
         project_id=event.project_id,
         event_id=event.event_id,
@@ -150,7 +155,10 @@ def _hit(event: Any) -> Hit:
         at=min(event.event_time, event.received_at).replace(tzinfo=None),
         visitor_id=event.anonymous_id or event.user_id or "",
         user_id=event.user_id,
-        page=page_path(properties, context),
+        session_id=event.session_id,
+        page=page,
         is_bot=is_bot(properties, context)
         or is_of_group(event.type, event.protocol, event.user_id, event.anonymous_id),
+        is_visit=is_interactive(event.type, event.event or "", event.protocol, properties, context)
+        and not is_from_server(event.session_id, event.type, event.event or "", page, properties, context),
     )

@@ -49,9 +49,10 @@ _HIT = np.dtype(
         ("at", "i8"),
         ("visitor_id", "i8"),
         ("user_id", "i8"),
+        ("session_id", "i8"),
         ("event", "i4"),
         ("page", "i4"),
-        ("is_bot", "?"),
+        ("is_visit", "?"),
     ]
 )
 """Ids as hashes of 64 bits, 0 if absent; texts as their number in `_Texts`, -1 as the page of an event that is not a page view;
@@ -180,18 +181,19 @@ class Live:
             if self._pause_s and number % _BETWEEN_PAUSES == 0:
                 time.sleep(self._pause_s)
             hit = read_hit(line) if line else None
-            if hit is None or not self._kept_since <= (at := (hit.at - _EPOCH) // _MICROSECOND) <= last:
+            if hit is None or hit.is_bot or not self._kept_since <= (at := (hit.at - _EPOCH) // _MICROSECOND) <= last:
                 continue
-            is_view = hit.event == "page_view" and not hit.is_bot
+            is_view = hit.event == "page_view"
             yield (
                 hash((hit.project_id, hit.event_id)),
                 self._texts.number(hit.project_id, share=1),
                 at,
                 hash(hit.visitor_id),
                 hash(hit.user_id) if hit.user_id else 0,
+                hash(hit.session_id) if hit.session_id else 0,
                 self._texts.number(hit.event),
                 self._texts.number(hit.page or NO_PAGE) if is_view else -1,
-                hit.is_bot,
+                hit.is_visit,
             )
 
     def _keep(self, since: int) -> None:
@@ -241,15 +243,17 @@ def _page_views(hits: np.ndarray) -> int:
 
 
 def _visitors(hits: np.ndarray) -> int:
-    """Distinct visitors; a visitor with a user id among the hits counts as that user."""
-    signed_in = hits[hits["user_id"] != 0]
-    known, where = np.unique(signed_in["visitor_id"], return_index=True)
-    people = hits[~hits["is_bot"]]
-    ids, is_anonymous = people["visitor_id"], people["user_id"] == 0
-    places = np.searchsorted(known, ids)
-    is_known = np.append(known, 0)[places] == ids
-    users = np.append(signed_in["user_id"][where], 0)[places]
-    return len(np.unique(np.where(is_anonymous, np.where(is_known, users, ids), people["user_id"])))
+    """Distinct visitors; one whose device or session has a user id among the hits counts as that user."""
+    signed_in, people = hits[hits["user_id"] != 0], hits[hits["is_visit"]]
+    found = people["user_id"]
+    for column in ("visitor_id", "session_id"):
+        of_users = signed_in[signed_in[column] != 0]
+        known, where = np.unique(of_users[column], return_index=True)
+        places = np.searchsorted(known, people[column])
+        is_known = np.append(known, 0)[places] == people[column]
+        users = np.append(of_users["user_id"][where], 0)[places]
+        found = np.where((found == 0) & is_known, users, found)
+    return len(np.unique(np.where(found == 0, people["visitor_id"], found)))
 
 
 class _Texts:

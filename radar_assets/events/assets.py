@@ -7,8 +7,9 @@ import dagster as dg
 
 from radar_assets.access.projects import list_projects
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
+from radar_assets.events.interaction import events_model
 from radar_assets.events.loading import load_raw_events, touched_hours
-from radar_assets.events.sessionization import amended_days, rebuild_sessions
+from radar_assets.events.sessionization import SESSION_RELATIONS, amended_days, rebuild_sessions
 from radar_assets.events.tables import EVENTS, LAYER, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
 from radar_assets.lakehouse.files import FileRef, NewFile, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -32,8 +33,8 @@ PRUNE_TAG = "radar/prune"
 
 def build_assets(grids: Grids, lakehouse: Lakehouse) -> list[dg.AssetsDefinition]:
     """Assets of the layer, on the given grids."""
-    lineage_of_events = lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS)
-    lineage_of_sessions = lakehouse.lineage(load_model(LAYER, "sessions"), active_visitors=("visitor_hash",))
+    lineage_of_events = lakehouse.lineage(events_model(), **ENRICHMENT_RELATIONS)
+    lineage_of_sessions = lakehouse.lineage(load_model(LAYER, "sessions"), **SESSION_RELATIONS)
 
     @dg.asset(**table_options(RAW_EVENTS, LAYER, grids, {}))
     def raw_events(

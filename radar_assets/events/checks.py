@@ -83,7 +83,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
             [
                 TableCheck(
                     "sessions_account_for_every_event",
-                    "For each project and day, sessions and events have the same number of events.",
+                    "For each project and day, every event is in a session, or is automatic or from a server and outside all.",
                     _events_outside_sessions,
                     source="events",
                     spills_over=True,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from radar_assets.events.interaction import events_model
 from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -36,4 +37,4 @@ def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
             "referrer_sources": referrer_sources(),
         }
 
-    return lakehouse.rebuild(load_model(LAYER, "events"), windows, inputs)
+    return lakehouse.rebuild(events_model(), windows, inputs)

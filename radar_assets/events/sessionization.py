@@ -15,10 +15,18 @@ from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.windows import DAY, Window
+from radar_assets.windows import DAY, HOUR, Window
 
 LAYER = "radar_assets.events"
 NEW_VISITOR_DAYS = 30
+SESSION_RELATIONS = {
+    "active_threads": ("thread_hash",),
+    "joining_events": (
+        *("project_id", "thread", "is_of_device", "visitor_id", "event_id", "event_time", "received_at", "sequence"),
+        *("user_id", "path", "is_bot", "is_internal", "revenue", "is_interactive", "order_id", "order_event", "refund"),
+    ),
+}
+"""Relations that `sessions.sql` reads besides the tables."""
 
 
 def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
@@ -33,11 +41,16 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
 
     def build(base: Snapshot) -> Build:
         events = lakehouse.snapshot("events")
-        present = {"events": Files.of(events, window), "sessions": Files.of(base, window.widen(DAY))}
-        with engine.staged(load_model(LAYER, "active_visitors"), present, parameters) as visitors:
+        present = {"events": Files.of(events, window.widen(HOUR)), "sessions": Files.of(base, window.widen(DAY))}
+        around = Files.of(events, window.widen(3 * DAY))
+        with (
+            engine.staged(load_model(LAYER, "active_threads"), present, parameters) as threads,
+            engine.staged(load_model(LAYER, "joining_events"), {"events": around}, parameters) as joining,
+        ):
             inputs: Inputs = {
-                "active_visitors": visitors,
-                "events": Files.of(events, window.widen(3 * DAY)),
+                "active_threads": threads,
+                "joining_events": joining,
+                "events": around,
                 "sessions": Files.of(base, reach),
             }
             model = load_model(LAYER, "sessions")
@@ -46,7 +59,7 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
             beside = [file for file in rebuilt if file.partition[0] not in days]
             try:
                 inputs = {
-                    "active_visitors": visitors,
+                    "active_threads": threads,
                     "rebuilt_sessions": Files(SESSIONS, [file.path for file in beside]),
                     "sessions": Files.of(base, window.widen(DAY, 2 * DAY)),
                 }
@@ -58,7 +71,7 @@ def rebuild_sessions(lakehouse: Lakehouse, window: Window) -> Commit:
                     files += engine.write(
                         load_model(LAYER, "amended_sessions"),
                         {**inputs, "sessions": Files.of(base, day)},
-                        {"start": day.start, "end": day.end},
+                        {"start": day.start, "end": day.end, "rebuilt_until": window.end + 2 * DAY},
                         SESSIONS,
                         folder,
                         state,

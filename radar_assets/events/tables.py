@@ -190,6 +190,8 @@ SESSIONS = Table(
         Column("interactions", "long", "Interactive events in the session.", unit="events"),
         Column("orders", "long", "Orders in the session.", unit="orders"),
         Column("refunds", "decimal(18,4)", "Refunds in the session.", unit="currency"),
+        Column("is_internal", "boolean", "Whether the session is internal traffic; metrics leave it out."),
+        Column("other_user_ids", "string", "JSON array of further users in the session, as at a shared computer."),
     ),
     partition_by=(("started_at", "day"),),
     key=("project_id", "session_id"),

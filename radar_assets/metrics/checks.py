@@ -21,15 +21,27 @@ _KEYS = {"hour": HOUR_KEY, "day": DAY_KEY}
 def build_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of the layer's tables."""
     return [
-        checks_of(HOURLY_METRICS, [_completeness(HOURLY_METRICS)]),
+        checks_of(
+            HOURLY_METRICS,
+            [
+                _completeness(HOURLY_METRICS),
+                TableCheck(
+                    "hourly_equals_recount_of_events",
+                    "Events and page views of each project and hour equal a recount of the events, and so add up to those of "
+                    "the day.",
+                    lambda view: _compared(view, "differing_hours", "events", "hourly_metrics"),
+                    source="events",
+                ),
+            ],
+        ),
         checks_of(
             DAILY_METRICS,
             [
                 _completeness(DAILY_METRICS),
                 TableCheck(
                     "daily_equals_recount_of_events",
-                    "Events, page views and users of each project and day equal a recount of the events.",
-                    lambda view: _compared(view, "differing_days", "daily_metrics"),
+                    "Events, page views, users and sessions of each project and day equal a recount of events and sessions.",
+                    lambda view: _compared(view, "differing_days", "events", "sessions", "daily_metrics"),
                     source="events",
                 ),
             ],
@@ -39,8 +51,8 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
             [
                 TableCheck(
                     "breakdowns_add_up_to_events",
-                    "The values of each dimension of events add up to the events of the project and day.",
-                    lambda view: _compared(view, "differing_breakdowns", "daily_breakdowns"),
+                    "The values of each dimension add up to the events or sessions of the project and day.",
+                    lambda view: _compared(view, "differing_breakdowns", "events", "sessions", "daily_breakdowns"),
                     source="events",
                 )
             ],
@@ -78,5 +90,5 @@ def _completeness(table: Table) -> TableCheck:
     )
 
 
-def _compared(view: View, model: str, table: str) -> "pa.Table":
-    return view.query(load_model(LAYER, model), **{name: [view.window] for name in ("events", table)})
+def _compared(view: View, model: str, *tables: str) -> "pa.Table":
+    return view.query(load_model(LAYER, model), **{name: [view.window] for name in tables})

@@ -56,8 +56,7 @@ def _compose(model: SqlModel, metrics: tuple[Metric, ...], time_column: str) -> 
         relation = f"of_{metric.source}"
         rows = expressions[relation]
         table = rows.args["from_"].this.name
-        present = "session_id" if metric.source == "sessions" else None
-        made = computation(metric.expression, metric.source, metric.name, table, present=present)
+        made = computation(metric.expression, metric.source, metric.name, table)
         for column, aggregate in made.aggregates.items():
             rows.select(exp.alias_(aggregate, column, quoted=True), copy=False)
         branches.append(

@@ -5,6 +5,7 @@ nothing else. `safe_sql.py` makes expressions safe on any row; `composition.py` 
 """
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
 
@@ -14,7 +15,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from radar_assets.lakehouse.engines.probe import Probe, ProbeError
 from radar_assets.metrics.safe_sql import AGGREGATES, FIRST_DATE, LAST_DATE, Computation, make_safe
-from radar_assets.metrics.sources import COLUMNS, JSON_COLUMNS, Source
+from radar_assets.metrics.sources import COLUMNS, COUNTED, FLAGS, JSON_COLUMNS, Source
 
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 40
@@ -159,15 +160,31 @@ def check(text: str, source: Source) -> None:
         raise ExpressionError(text, 0, f"the expression returns {kind.lower()}; a metric must return a number")
 
 
-def computation(text: str, source: Source, name: str, table: str, *, present: str | None = None) -> Computation:
-    """How to compute an expression so that no row makes it fail; see `safe_sql.make_safe`."""
-    return make_safe(parse(text), name, table, COLUMNS[source], present=present)
+def computation(text: str, source: Source, name: str, table: str) -> Computation:
+    """How to compute an expression over people, so that no row makes it fail; see `safe_sql.make_safe`.
+
+    An expression that names `is_bot` or `is_internal` decides itself which events to count.
+    """
+    tree = parse(text)
+    named = {column.name.lower() for column in tree.find_all(exp.Column)}
+    of_people = [flag for column, flag in FLAGS.items() if column not in named]
+    of_events = of_people if len(of_people) < len(FLAGS) else [COUNTED]
+
+    def counted(aggregate: exp.Expr) -> Sequence[str]:
+        if source == "events":
+            return of_events
+        # Rows of further users of a session only count as visitors.
+        values = aggregate.this
+        is_of_visitors = isinstance(values, exp.Distinct) and values.expressions[0].name.lower() == "visitor"
+        return [] if is_of_visitors else [COUNTED]
+
+    return make_safe(tree, name, table, COLUMNS[source], counted=counted)
 
 
 @cache
 def over_nothing(text: str, source: Source) -> float | None:
     """The value of an expression over no rows: 0 for counts and sums, None for ratios and averages."""
-    made = computation(text, source, "part", source)
+    made = make_safe(parse(text), "part", source, COLUMNS[source])
     nothing = _aggregated(made, f"(from {source} where false) as {source}")
     return _PROBE.value_of(f"cast({_sql(made.value)} as double)", nothing)
 

@@ -21,8 +21,8 @@ class Metric(BaseModel):
 
     Attributes:
         name: snake case; the value of the column `metric`.
-        source: the table to aggregate: all events, or the sessions that are not from bots. Metrics of sessions have daily
-            values only.
+        source: the table to aggregate, without bots and internal traffic. An expression over events that names `is_bot` or
+            `is_internal` decides about these itself. Metrics of sessions have daily values only.
         expression: SQL aggregate over the columns of the source and `visitor` (the user id seen for the visitor within the
             hour or day, else `visitor_id`); for events also `event_name` (`event` in lower case, with underscores for spaces
             and dashes).
@@ -87,30 +87,31 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="events",
         title="Events",
-        description="All events, including those of bots.",
+        description="All events, including automatic ones and those from servers.",
         expression="count(*)",
         unit="events",
     ),
     Metric(
         name="page_views",
         title="Page views",
-        description="Events named `page_view`, without bots.",
-        expression="count(*) filter (where event = 'page_view' and not is_bot)",
+        description="Events named `page_view`.",
+        expression="count(*) filter (where event = 'page_view')",
         unit="page views",
         good="up",
     ),
     Metric(
         name="visitors",
         title="Visitors",
-        description="Distinct visitors without bots. A visitor seen with a user id within the hour or day counts as that user.",
-        expression="count(distinct visitor) filter (where not is_bot)",
+        description="Distinct visitors who did something in a browser or app. A visitor seen with a user id within the hour or "
+        "day counts as that user.",
+        expression="count(distinct visitor) filter (where is_interactive and not is_from_server)",
         unit="visitors",
         good="up",
     ),
     Metric(
         name="users",
         title="Users",
-        description="Distinct user ids.",
+        description="Distinct user ids, including those in events from servers.",
         expression="count(distinct user_id)",
         unit="users",
         good="up",
@@ -158,7 +159,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="sessions",
         title="Sessions",
-        description="Sessions that start on the day, without bots.",
+        description="Sessions that start on the day.",
         source="sessions",
         expression="count(*)",
         unit="sessions",
@@ -167,16 +168,17 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="new_visitors",
         title="New visitors",
-        description="Distinct visitors of the day who had no session in the 30 days before, without bots.",
+        description="Visitors of the day's sessions who had no session in the 30 days before.",
         source="sessions",
-        expression="count(distinct visitor) filter (where is_new_visitor)",
+        # A visitor is known if any session of the day says so, such as the one in which they signed in on a new device.
+        expression="count(distinct visitor) - count(distinct visitor) filter (where not is_new_visitor)",
         unit="visitors",
         good="up",
     ),
     Metric(
         name="bounce_rate",
         title="Bounce rate",
-        description="Sessions that are one page view and no other event, as a share of all sessions, from 0 to 1.",
+        description="Sessions with one page view and no other interactive event, as a share of all sessions, from 0 to 1.",
         source="sessions",
         expression="count(*) filter (where is_bounce) / count(*)",
         unit="ratio",

@@ -4,7 +4,7 @@ A value that can't be computed becomes null: text that is not a number, an overf
 `expressions.py` decides which expressions are valid.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -40,6 +40,10 @@ _NEVER_NULL = "project_id"
 """A column without nulls that every relation has."""
 
 
+def _all(_: exp.Expr) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Computation:
     """A safe expression, in two steps, because DuckDB doesn't allow aggregates inside `try`.
@@ -54,7 +58,12 @@ class Computation:
 
 
 def make_safe(
-    tree: exp.Expr, name: str, table: str, types: Mapping[str, str], *, present: str | None = None
+    tree: exp.Expr,
+    name: str,
+    table: str,
+    types: Mapping[str, str],
+    *,
+    counted: Callable[[exp.Expr], Sequence[str]] = _all,
 ) -> Computation:
     """Make an expression safe. A sum over no rows is 0, like a count.
 
@@ -63,7 +72,7 @@ def make_safe(
         name: prefix of the column names.
         table: name of the relation in the statement.
         types: types of the relation's columns.
-        present: a column that is null in rows to ignore.
+        counted: returns the boolean columns that are true in the rows that an aggregate counts.
     """
     root = exp.Paren(this=tree)
     aggregates: dict[str, exp.Expr] = {}
@@ -71,21 +80,21 @@ def make_safe(
         whole = node.parent if isinstance(node.parent, exp.Filter) else node
         column = f"{name}_{len(aggregates) + 1}"
         whole.replace(exp.column(column, quoted=True))
-        aggregates[column] = _aggregate(node, whole, table, types, present)
+        aggregates[column] = _aggregate(node, whole, table, types, counted(node))
     _widen(root)
     return Computation(aggregates, _protect(root, {}))
 
 
-def _aggregate(node: exp.Expr, whole: exp.Expr, table: str, types: Mapping[str, str], present: str | None) -> exp.Expr:
+def _aggregate(
+    node: exp.Expr, whole: exp.Expr, table: str, types: Mapping[str, str], counted: Sequence[str]
+) -> exp.Expr:
     """An aggregate with a safe argument and, if it has one, a safe filter."""
     for column in list(whole.find_all(exp.Column)):
         column.replace(exp.column(column.name.lower(), table=table, quoted=True))
     values = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
     if not isinstance(values, exp.Star):
         _protect(_wrap(values, exp.Paren()), types, table)
-    conditions: list[exp.Expr] = []
-    if present:
-        conditions.append(exp.column(present, table=table, quoted=True).is_(exp.null()).not_())
+    conditions: list[exp.Expr] = [exp.column(name, table=table, quoted=True) for name in counted]
     if whole is not node:
         conditions.append(_protect(exp.Paren(this=whole.expression.this), types, table))
     aggregate = exp.Filter(this=node, expression=exp.Where(this=exp.and_(*conditions))) if conditions else node

@@ -14,5 +14,9 @@ COLUMNS: dict[Source, dict[str, str]] = {
 }
 """Columns with their types, by table. The SQL of the metrics adds `visitor` and `event_name`."""
 
+COUNTED = "is_counted"
+"""A column that the SQL adds: whether the row counts for expressions that say nothing of bots and internal traffic."""
+FLAGS = {"is_bot": "is_human", "is_internal": "is_external"}
+"""The columns that mark events to leave out, and their opposites, which the SQL adds."""
 JSON_COLUMNS = ("properties", "context")
 """Columns whose text is JSON."""

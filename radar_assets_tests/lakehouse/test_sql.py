@@ -4,13 +4,14 @@ import pytest
 
 from radar_assets.alerts.export import alerts_lineage
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS
+from radar_assets.events.sessionization import SESSION_RELATIONS
 from radar_assets.lakehouse.sql import Lineage, SqlModel, column_lineage, load_model
 from radar_assets.metrics.composition import compose
 from radar_assets.metrics.registry import registry
 from radar_assets.settings import Settings
 from radar_assets.tables import TABLES, open_lakehouse
 
-RELATIONS = {"rejected_events": {}, "events": ENRICHMENT_RELATIONS, "sessions": {"active_visitors": ("visitor_hash",)}}
+RELATIONS = {"rejected_events": {}, "events": ENRICHMENT_RELATIONS, "sessions": SESSION_RELATIONS}
 """Relations other than tables that the models of the event layer read."""
 
 

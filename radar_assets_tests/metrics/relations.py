@@ -27,6 +27,7 @@ Row = dict[str, Any]
 _ARROW = {
     "string": pa.string(),
     "long": pa.int64(),
+    "int": pa.int32(),
     "double": pa.float64(),
     "boolean": pa.bool_(),
     "timestamp": pa.timestamp("us"),
@@ -46,6 +47,9 @@ def event(visitor: str = "v1", at: datetime = NOON, **columns: Any) -> Row:
         "event_time": at,
         "received_at": at,
         "is_bot": False,
+        "is_internal": False,
+        "is_interactive": True,
+        "is_from_server": False,
         "properties": "{}",
         "context": "{}",
         **columns,
@@ -67,6 +71,7 @@ def session(visitor: str = "v1", at: datetime = NOON, duration_s: float = 0, **c
         "is_bounce": True,
         "is_new_visitor": False,
         "is_bot": False,
+        "is_internal": False,
         "revenue": Decimal(0),
         **columns,
     }

@@ -1,9 +1,11 @@
 """Daily breakdowns: given events and sessions, expected rows."""
 
+import json
 from collections import defaultdict
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,11 +73,31 @@ def test_missing_and_empty_values_are_none() -> None:
     assert of_dimension("browser", [], [session(browser=None), session("b", browser="")]) == {"(none)": (2, 2, 2, 2)}
 
 
-def test_bots_count_only_as_events() -> None:
-    events = [event("a", path="/"), event("bot", path="/", is_bot=True)]
-    assert of_dimension("page", events) == {"/": (2, 1, 1, None)}
-    sessions = [session("a", device_type="desktop"), session("bot", device_type="bot", events=4, is_bot=True)]
-    assert of_dimension("device", [], sessions) == {"desktop": (1, 1, 1, 1), "bot": (4, 0, 0, 0)}
+@pytest.mark.parametrize("flag", ["is_bot", "is_internal"])
+def test_bots_and_internal_traffic_are_left_out(flag: str) -> None:
+    events = [event("a", path="/"), event("x", path="/", **{flag: True})]
+    assert of_dimension("page", events) == {"/": (1, 1, 1, None)}
+    sessions = [session("a", device_type="desktop"), session("x", device_type="bot", events=4, **{flag: True})]
+    assert of_dimension("device", [], sessions) == {"desktop": (1, 1, 1, 1)}
+
+
+def test_all_users_of_one_computer_are_visitors_by_every_dimension() -> None:
+    users = [f"u{number}" for number in range(10)]
+    events = [event("computer", user_id=user, path="/") for user in users]
+    first = session("computer", user_id="u0", other_user_ids=json.dumps(users[1:]), channel="Direct", events=10)
+    sessions = [first, session("phone", user_id="u1", channel="Direct")]
+    assert of_dimension("page", events)["/"] == (10, 10, 10, None)
+    assert of_dimension("channel", events, sessions) == {"Direct": (11, 2, 10, 2)}
+
+
+def test_who_only_appears_in_automatic_events_or_those_of_servers_is_no_visitor() -> None:
+    events = [event("a"), event("a", event="$pageleave", is_interactive=False)]
+    events += [event("b", event="$pageleave", is_interactive=False), event("c", event="paid", is_from_server=True)]
+    assert of_dimension("event", events) == {
+        "page_view": (1, 1, 1, None),
+        "$pageleave": (2, 0, 1, None),
+        "paid": (1, 0, 0, None),
+    }
 
 
 def test_visitors_seen_with_a_user_id_count_as_that_user() -> None:
@@ -98,13 +120,8 @@ def test_the_first_1000_values_are_listed_and_the_rest_are_other() -> None:
 
 def test_visitors_of_the_rest_are_distinct() -> None:
     events = [event(path=f"/{number:04}", event=name) for number in range(1000) for name in ("page_view", "click")]
-    events += [
-        event("a", path="/x"),
-        event("a", path="/y"),
-        event("b", path="/z"),
-        event("bot", path="/q", is_bot=True),
-    ]
-    assert of_dimension("page", events)["(other)"] == (4, 3, 2, None)
+    events += [event("a", path="/x"), event("a", path="/y"), event("b", path="/z")]
+    assert of_dimension("page", events)["(other)"] == (3, 3, 2, None)
     sessions = [session(entry_page=f"/{number:04}", events=2) for number in range(1000)]
     sessions += [session("a", entry_page="/x"), session("a", entry_page="/y"), session("b", entry_page="/z")]
     assert of_dimension("entry_page", [], sessions)["(other)"] == (3, 3, 2, 3)
@@ -134,26 +151,42 @@ def test_rows_outside_the_window_are_left_out() -> None:
 
 def broken_down(events: list[Row], sessions: list[Row], window: Window) -> dict[tuple[str, date, str, str], Any]:
     """The breakdowns, recounted row by row; for fewer than 1,000 values."""
+    events, sessions = (
+        [row for row in rows if not row["is_bot"] and not row["is_internal"]] for rows in (events, sessions)
+    )
     users: dict[Any, str] = {}
     for row in events:
-        if row["user_id"] and window.start <= row["event_time"] < window.end:
-            key = (row["project_id"], row["event_time"].date(), row["visitor_id"])
-            users[key] = min(row["user_id"], users.get(key, row["user_id"]))
+        for name in (row["visitor_id"], ("session", row["session_id"])):
+            if row["user_id"] and window.start <= row["event_time"] < window.end and name != ("session", None):
+                key = (row["project_id"], row["event_time"].date(), name)
+                users[key] = min(row["user_id"], users.get(key, row["user_id"]))
+
+    def person(row: Row, day: Any) -> str:
+        visit = ("session", row["session_id"]) if "event_time" in row else None
+        return row["user_id"] or users.get((*day, row["visitor_id"])) or users.get((*day, visit), row["visitor_id"])
+
+    visitors = {
+        (row["project_id"], row["event_time"].date(), person(row, (row["project_id"], row["event_time"].date())))
+        for row in events
+        if row["is_interactive"] and not row["is_from_server"]
+    }
+    for row in sessions:
+        day = (row["project_id"], row["started_at"].date())
+        visitors |= {(*day, who) for who in (person(row, day), *json.loads(row["other_user_ids"] or "[]"))}
     found: dict[Any, Any] = defaultdict(lambda: [0, 0, set(), 0])
     for rows, time, dimensions in ((events, "event_time", OF_EVENTS), (sessions, "started_at", OF_SESSIONS)):
         for row in rows:
             if not window.start <= row[time] < window.end:
                 continue
             day = (row["project_id"], row[time].date())
-            visitor = row["user_id"] or users.get((*day, row["visitor_id"]), row["visitor_id"])
+            people = {person(row, day), *json.loads(row.get("other_user_ids") or "[]")}
             of_event = time == "event_time"
             for dimension, column in dimensions.items():
                 total = found[(*day, dimension, row.get(column) or "(none)")]
                 total[0] += 1 if of_event else row["events"]
-                if not row["is_bot"]:
-                    total[1] += row["event"] == "page_view" if of_event else row["page_views"]
-                    total[2].add(visitor)
-                    total[3] += 1
+                total[1] += row["event"] == "page_view" if of_event else row["page_views"]
+                total[2] |= {who for who in people if (*day, who) in visitors}
+                total[3] += 1
     return {
         key: (events, views, len(visitors), None if key[2] in OF_EVENTS else count)
         for key, (events, views, visitors, count) in found.items()
@@ -190,10 +223,12 @@ def test_each_dimension_adds_up_to_all_events_or_sessions_of_the_day() -> None:
             sums[dimension][index] += number
     events = [row for row in events if window.start <= row["event_time"] < window.end]
     sessions = [row for row in sessions if window.start <= row["started_at"] < window.end]
-    views = sum(row["event"] == "page_view" and not row["is_bot"] for row in events)
-    people = [row for row in sessions if not row["is_bot"]]
+    events, people = (
+        [row for row in rows if not row["is_bot"] and not row["is_internal"]] for rows in (events, sessions)
+    )
+    views = sum(row["event"] == "page_view" for row in events)
     assert sums == {dimension: [len(events), views, 0] for dimension in OF_EVENTS} | {
-        dimension: [sum(row["events"] for row in sessions), sum(row["page_views"] for row in people), len(people)]
+        dimension: [sum(row["events"] for row in people), sum(row["page_views"] for row in people), len(people)]
         for dimension in OF_SESSIONS
     }
 

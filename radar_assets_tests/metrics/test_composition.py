@@ -17,7 +17,9 @@ EVENTS = [
     event("a", event="search", properties='{"price": "free", "quantity": "9223372036854775807"}', user_id="u"),
     event("b", event="Buy Now", revenue=Decimal("10.0000"), path="/shop/1", at=NOON + timedelta(minutes=30)),
     event("b", event="Buy Now", revenue=Decimal("20.5000"), path="/shop/2", properties='{"price": 7.25}', country="DE"),
-    event("c", event="search", properties='{"price": "1e999", "quantity": -9223372036854775808}', is_bot=True),
+    event("c", event="search", properties='{"price": "1e999", "quantity": -9223372036854775808}'),
+    event("d", event="crawl", is_bot=True),
+    event("e", event="crawl", is_internal=True),
 ]
 
 SESSIONS = [
@@ -35,6 +37,8 @@ def custom(expression: str, source: Source = "events") -> CustomMetric:
     "expression, value",
     [
         ("count(*)", 5),
+        ("count(*) filter (where is_bot or not is_bot)", 6),
+        ("count(*) filter (where is_internal or is_bot)", 2),
         ("count(*) filter (where event = 'search')", 3),
         ("COUNT(*) FILTER (WHERE Event_Name = 'buy_now')", 2),
         ("count(distinct visitor)", 3),
@@ -46,7 +50,7 @@ def custom(expression: str, source: Source = "events") -> CustomMetric:
         ("max(revenue) - min(revenue)", 10.5),
         ("median(revenue)", 15.25),
         ("quantile_cont(revenue, 0.25)", 12.625),
-        ("round(100.0 * count(*) filter (where not is_bot) / count(*), 1)", 80),
+        ("round(100.0 * count(*) filter (where not is_bot) / count(*), 1)", 83.3),
         ("sum(case when path like '/shop/%' then 2 else 1 end)", 7),
         ("sum(try_cast(properties ->> '$.price' as decimal(18, 4)))", 19.75),
         ("sum(cast(json_extract_string(properties, '$.price') as decimal(18, 4)))", 19.75),

@@ -1,5 +1,6 @@
 """The standard metrics: given events and sessions, expected numbers."""
 
+import json
 import random
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def test_metrics_of_sessions_have_no_hourly_values() -> None:
 def test_without_sessions_counts_and_sums_are_zero_and_averages_have_no_row() -> None:
     found = of_day([event(event="scroll", is_bot=True)])
     assert found == {
-        "events": 1,
+        "events": 0,
         "page_views": 0,
         "visitors": 0,
         "users": 0,
@@ -79,7 +80,6 @@ def test_without_sessions_counts_and_sums_are_zero_and_averages_have_no_row() ->
         "conversions": 0,
         "revenue": 0,
         "errors": 0,
-        "error_rate": 0,
         "sessions": 0,
         "new_visitors": 0,
     }
@@ -90,13 +90,47 @@ def test_without_events_there_are_no_rows() -> None:
     assert of_hour([event(at=NOON - timedelta(microseconds=1)), event(at=NOON + HOUR)]) == {}
 
 
-def test_bots_are_in_events_and_errors_but_not_in_traffic() -> None:
-    found = of_day(
-        [event("bot", is_bot=True), event("bot", event="error", is_bot=True), event("a")],
-        [session("bot", is_bot=True, is_new_visitor=True), session("a")],
-    )
-    names = ("events", "errors", "page_views", "visitors", "sessions", "new_visitors")
-    assert [found[name] for name in names] == [3, 1, 1, 1, 1, 0]
+@pytest.mark.parametrize("flag", ["is_bot", "is_internal"])
+def test_bots_and_internal_traffic_are_in_no_metric(flag: str) -> None:
+    others = [event("x", **{flag: True}), event("x", event="error", user_id="u", revenue=Decimal(1), **{flag: True})]
+    other_session = session("x", is_new_visitor=True, **{flag: True})
+    assert of_day([*others, event("a")], [other_session, session("a")]) == of_day([event("a")], [session("a")])
+
+
+def test_visitors_did_something_in_a_browser_or_app() -> None:
+    events = [event("a"), event("passive", is_interactive=False), event("server", user_id="u", is_from_server=True)]
+    found = of_hour(events)
+    assert (found["visitors"], found["users"], found["events"]) == (1, 1, 3)
+
+
+def test_events_of_files_written_before_the_flags_existed_count() -> None:
+    row = event("a", is_interactive=None, is_from_server=None, is_internal=None)
+    assert of_hour([row]) == of_hour([event("a")])
+
+
+def test_a_visit_joins_the_ids_that_are_sent_with_its_session_id() -> None:
+    events = [event("anonymous", session_id="s"), event("u", session_id="s", user_id="u"), event("other")]
+    assert of_hour(events)["visitors"] == 2
+
+
+def test_a_known_user_on_a_new_device_is_not_new() -> None:
+    events = [event("tablet"), event("tablet", user_id="u")]
+    sessions = [
+        session("tablet", is_new_visitor=True),
+        session("tablet", user_id="u"),
+        session("b", is_new_visitor=True),
+    ]
+    found = of_day(events, sessions)
+    assert (found["visitors"], found["new_visitors"], found["sessions"]) == (1, 1, 3)
+
+
+def test_all_users_of_one_computer_are_visitors_and_new() -> None:
+    users = [f"u{number}" for number in range(10)]
+    others = json.dumps(users[1:])
+    visit = session("computer", user_id="u0", other_user_ids=others, is_new_visitor=True, events=10, page_views=10)
+    found = of_day([event("computer", user_id=user) for user in users], [visit])
+    assert (found["visitors"], found["new_visitors"], found["sessions"]) == (10, 10, 1)
+    assert found["pages_per_session"] == 10
 
 
 @pytest.mark.parametrize("metric, names", [("signups", SIGNUPS), ("conversions", CONVERSIONS), ("errors", ERRORS)])
@@ -167,6 +201,10 @@ def some_traffic(seed: int, days: int) -> tuple[list[Row], list[Row]]:
             user_id=draw.choice([None, None, "u1", "u2", "u3"]),
             event=draw.choice(["page_view", "page_view", "Sign Up", "purchase", "error", "click"]),
             is_bot=draw.random() < 0.1,
+            is_internal=draw.random() < 0.1,
+            is_interactive=draw.random() < 0.8,
+            is_from_server=draw.random() < 0.2,
+            session_id=draw.choice([None, None, "s1", "s2"]),
             revenue=draw.choice([None, Decimal(draw.randrange(10**9)).scaleb(-4)]),
             path=draw.choice([None, "", "/", "/a", "/b"]),
         )
@@ -180,6 +218,8 @@ def some_traffic(seed: int, days: int) -> tuple[list[Row], list[Row]]:
             project_id=f"p{draw.randrange(3)}",
             user_id=draw.choice([None, "u1", "u2"]),
             is_bot=draw.random() < 0.1,
+            is_internal=draw.random() < 0.1,
+            other_user_ids=draw.choice([None, None, None, '["u8"]', '["u1", "u9"]']),
             page_views=draw.randrange(5),
             is_bounce=draw.random() < 0.4,
             is_new_visitor=draw.random() < 0.4,
@@ -198,22 +238,26 @@ def recounted(events: list[Row], window: Window, step: timedelta) -> dict[tuple[
             groups[row["project_id"], MONDAY + (row["event_time"] - MONDAY) // step * step].append(row)
     found: dict[tuple[str, datetime, str], float] = {}
     for (project, start), rows in groups.items():
-        users: dict[str, Any] = {}
+        users: dict[Any, Any] = {}
+        rows = [row for row in rows if not row["is_bot"] and not row["is_internal"]]
         for row in rows:
-            if row["user_id"]:
-                users[row["visitor_id"]] = min(row["user_id"], users.get(row["visitor_id"], row["user_id"]))
+            for key in (row["visitor_id"], ("session", row["session_id"])):
+                if row["user_id"] and key != ("session", None):
+                    users[key] = min(row["user_id"], users.get(key, row["user_id"]))
         named = [{**row, "name": row["event"].lower().replace(" ", "_")} for row in rows]
         errors = sum(row["name"] == "error" for row in named)
         found |= {
             (project, start, name): value
             for name, value in {
                 "events": len(rows),
-                "page_views": sum(row["event"] == "page_view" and not row["is_bot"] for row in rows),
+                "page_views": sum(row["event"] == "page_view" for row in rows),
                 "visitors": len(
                     {
-                        row["user_id"] or users.get(row["visitor_id"], row["visitor_id"])
+                        row["user_id"]
+                        or users.get(row["visitor_id"])
+                        or users.get(("session", row["session_id"]), row["visitor_id"])
                         for row in rows
-                        if not row["is_bot"]
+                        if row["is_interactive"] and not row["is_from_server"]
                     }
                 ),
                 "users": len({row["user_id"] for row in rows} - {None}),
@@ -221,8 +265,9 @@ def recounted(events: list[Row], window: Window, step: timedelta) -> dict[tuple[
                 "conversions": sum(row["name"] == "purchase" for row in named),
                 "revenue": float(sum(row["revenue"] or 0 for row in rows)),
                 "errors": errors,
-                "error_rate": errors / len(rows),
+                "error_rate": errors / len(rows) if rows else None,
             }.items()
+            if value is not None
         }
     return found
 

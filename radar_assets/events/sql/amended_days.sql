@@ -20,7 +20,9 @@ there_before as (
             (started_at >= $start - interval 1 day and started_at < $start)
             or (started_at >= $end and started_at < $end + interval 2 days)
         )
-        and hash(project_id, visitor_id) in (select visitor_hash from active_visitors)
+        and hash(project_id, coalesce(sender_session_id, visitor_id), sender_session_id is null) in (
+            select thread_hash from active_threads
+        )
 ),
 
 differing as (

@@ -1,5 +1,5 @@
--- The sessions of a day [$start, $end) outside the rebuilt window: rebuilt for the active visitors, unchanged for all
--- others.
+-- The sessions of a day [$start, $end) outside the rebuilt window: those that were computed again, and all others. Sessions
+-- of active threads were computed again until $rebuilt_until.
 select *
 from rebuilt_sessions
 where started_at >= $start and started_at < $end
@@ -9,4 +9,13 @@ from sessions
 where
     started_at >= $start
     and started_at < $end
-    and hash(project_id, visitor_id) not in (select visitor_hash from active_visitors)
+    and (project_id, session_id) not in (
+        select (rebuilt_sessions.project_id, rebuilt_sessions.session_id)
+        from rebuilt_sessions
+    )
+    and (
+        started_at >= $rebuilt_until
+        or hash(project_id, coalesce(sender_session_id, visitor_id), sender_session_id is null) not in (
+            select thread_hash from active_threads
+        )
+    )

@@ -344,9 +344,38 @@ select
     sources.warnings,
 
     -- who and what
-    true as is_interactive,
+    not coalesce(
+        sources.type in ($passive_types)
+        or lower(sources.event) in ($passive_events)
+        -- Few events have these fields, so most payloads are searched rather than parsed.
+        or (contains(sources.context, '"interactive"') and json_extract_string(sources.context, '$.interactive') in ('false', '0'))
+        or (
+            sources.protocol = 'plausible'
+            and contains(sources.properties, '"interactive"')
+            and json_extract_string(sources.properties, '$.interactive') in ('false', '0')
+        )
+        or (
+            contains(sources.properties, 'nteraction"')
+            and (
+                json_extract_string(sources.properties, '$.nonInteraction') in ('true', '1')
+                or json_extract_string(sources.properties, '$.non_interaction') in ('true', '1')
+            )
+        ),
+        false
+    ) as is_interactive,
     false as is_internal,
-    false as is_from_server,
+    case
+        when
+            sources.session_id is not null
+            or sources.path is not null
+            or sources.user_agent is not null
+            or sources.type in ($views)
+            or sources.event in ($views)
+            then false
+        else
+            $client_field is null
+            and coalesce(json_extract_string(sources.context, '$.platform') not in ($client_platforms), true)
+    end as is_from_server,
 
     -- orders
     cast(null as varchar) as order_id,

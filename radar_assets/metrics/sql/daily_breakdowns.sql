@@ -1,7 +1,8 @@
 -- The top 1,000 values of each project, day and dimension by their events; the others together are `(other)`.
 --
--- `page` and `event` are dimensions of single events. The other dimensions are those of sessions, which count with all
--- their events on the day of their start. `events` includes bots; page views, visitors and sessions leave them out.
+-- `page` and `event` are dimensions of single events, which count on the day on which they happen. The other dimensions
+-- are those of sessions, which count with all their events on the day on which they start. Bots and internal traffic are
+-- left out.
 with
 
 hits as not materialized (
@@ -10,11 +11,16 @@ hits as not materialized (
         cast(event_time as date) as date,
         visitor_id,
         user_id,
+        session_id,
         path,
         event,
-        is_bot
+        coalesce(is_interactive and not is_from_server, true) as is_visit
     from events
-    where event_time >= $start and event_time < $end
+    where
+        event_time >= $start
+        and event_time < $end
+        and not is_bot
+        and is_internal is not true
 ),
 
 visits as not materialized (
@@ -22,7 +28,11 @@ visits as not materialized (
         *,
         cast(started_at as date) as date
     from sessions
-    where started_at >= $start and started_at < $end
+    where
+        started_at >= $start
+        and started_at < $end
+        and not is_bot
+        and is_internal is not true
 ),
 
 -- Users that visitors were seen as within the day.
@@ -37,21 +47,39 @@ identities as materialized (
     group by project_id, date, visitor_id
 ),
 
+-- The same by the sender's session id, for visits that change their anonymous id or stop sending it.
+visit_identities as materialized (
+    select
+        project_id,
+        date,
+        session_id,
+        min(user_id) as user_id
+    from hits
+    where user_id is not null and session_id is not null
+    group by project_id, date, session_id
+),
+
 named_hits as not materialized (
     select
         hits.*,
-        coalesce(hits.user_id, identities.user_id, hits.visitor_id) as visitor
+        coalesce(hits.user_id, identities.user_id, visit_identities.user_id, hits.visitor_id) as visitor
     from hits
     left join identities
         on
             hits.project_id = identities.project_id
             and hits.date = identities.date
             and hits.visitor_id = identities.visitor_id
+    left join visit_identities
+        on
+            hits.project_id = visit_identities.project_id
+            and hits.date = visit_identities.date
+            and hits.session_id = visit_identities.session_id
 ),
 
 named_visits as not materialized (
     select
         visits.*,
+        1 as sessions,
         coalesce(visits.user_id, identities.user_id, visits.visitor_id) as visitor
     from visits
     left join identities
@@ -59,6 +87,14 @@ named_visits as not materialized (
             visits.project_id = identities.project_id
             and visits.date = identities.date
             and visits.visitor_id = identities.visitor_id
+    union all
+    -- Further users of a visit, as at a shared computer, count as visitors only.
+    select
+        visits.* replace (0 as events, 0 as page_views),
+        0 as sessions,
+        unnest(json_extract_string(visits.other_user_ids, '$[*]')) as visitor
+    from visits
+    where visits.other_user_ids is not null
 ),
 
 appearances as (
@@ -66,23 +102,28 @@ appearances as (
         project_id,
         date,
         visitor,
-        0 as sessions
+        0 as sessions,
+        is_visit
     from named_hits
     union all
     select
         project_id,
         date,
         visitor,
-        case when is_bot then 0 else 1 end as sessions
+        -- Who appears beside others is counted like visitors with several sessions.
+        case when sessions = 0 then 2 else 1 end as sessions,
+        true as is_visit
     from named_visits
 ),
 
+-- People who only appear in automatic events or those of servers are not visitors.
 visitors as (
     select
         project_id,
         date,
         visitor,
-        sum(sessions) as sessions
+        sum(sessions) as sessions,
+        bool_or(is_visit) as is_visitor
     from appearances
     group by project_id, date, visitor
 ),
@@ -94,6 +135,7 @@ numbered_visitors as materialized (
         date,
         visitor,
         sessions,
+        is_visitor,
         cast(dense_rank() over (order by project_id, date) as integer) as day_number,
         cast(row_number() over (order by project_id, date, visitor) as integer) as visitor_number
     from visitors
@@ -112,8 +154,8 @@ numbered_hits as materialized (
         numbered_visitors.day_number,
         coalesce(nullif(named_hits.path, ''), '(none)') as page,
         named_hits.event,
-        case when named_hits.event = 'page_view' and not named_hits.is_bot then 1 else 0 end as page_views,
-        case when not named_hits.is_bot then numbered_visitors.visitor_number end as visitor
+        case when named_hits.event = 'page_view' then 1 else 0 end as page_views,
+        case when numbered_visitors.is_visitor then numbered_visitors.visitor_number end as visitor
     from named_hits
     inner join numbered_visitors
         on
@@ -138,12 +180,10 @@ numbered_visits as materialized (
         coalesce(nullif(named_visits.device_type, ''), '(none)') as device,
         coalesce(nullif(named_visits.country, ''), '(none)') as country,
         named_visits.events,
-        case when named_visits.is_bot then 0 else named_visits.page_views end as page_views,
-        case when named_visits.is_bot then 0 else 1 end as sessions,
-        case when not named_visits.is_bot and numbered_visitors.sessions = 1 then 1 else 0 end as single_visitors,
-        case
-            when not named_visits.is_bot and numbered_visitors.sessions > 1 then numbered_visitors.visitor_number
-        end as visitor
+        named_visits.page_views,
+        named_visits.sessions,
+        case when numbered_visitors.sessions = 1 then 1 else 0 end as single_visitors,
+        case when numbered_visitors.sessions > 1 then numbered_visitors.visitor_number end as visitor
     from named_visits
     inner join numbered_visitors
         on

@@ -1,13 +1,13 @@
--- Project days whose daily metrics differ from a recount of the events.
+-- Project days whose daily metrics differ from a recount of events and sessions.
 with
 
-visits as (
+hits as (
     select
         project_id,
         cast(event_time as date) as date,
         event,
         user_id,
-        is_bot
+        not is_bot and is_internal is not true as is_counted
     from events
     where event_time >= $start and event_time < $end
 ),
@@ -17,25 +17,47 @@ recounted as (
         project_id,
         date,
         'events' as metric,
-        count(*) as value
-    from visits
+        count(case when is_counted then 1 end) as value
+    from hits
     group by project_id, date
     union all
     select
         project_id,
         date,
         'page_views' as metric,
-        count(case when event = 'page_view' and not is_bot then 1 end) as value
-    from visits
+        count(case when event = 'page_view' and is_counted then 1 end) as value
+    from hits
     group by project_id, date
     union all
     select
         project_id,
         date,
         'users' as metric,
-        count(distinct user_id) as value
-    from visits
+        count(distinct case when is_counted then user_id end) as value
+    from hits
     group by project_id, date
+    union all
+    -- Sessions have a value on days with events, which may be 0.
+    select
+        days.project_id,
+        days.date,
+        'sessions' as metric,
+        count(visits.session_id) as value
+    from (select distinct project_id, date from hits) as days
+    left join (
+        select
+            project_id,
+            cast(started_at as date) as date,
+            session_id
+        from sessions
+        where
+            started_at >= $start
+            and started_at < $end
+            and not is_bot
+            and is_internal is not true
+    ) as visits
+        on days.project_id = visits.project_id and days.date = visits.date
+    group by days.project_id, days.date
 ),
 
 stored as (
@@ -48,7 +70,7 @@ stored as (
     where
         date >= cast($start as date)
         and date < cast($end as date)
-        and metric in ('events', 'page_views', 'users')
+        and metric in ('events', 'page_views', 'users', 'sessions')
 )
 
 select
