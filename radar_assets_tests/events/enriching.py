@@ -17,7 +17,13 @@ from radar_assets.lakehouse.sql import load_model
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 3, 1, 12)
-ARROW = {"string": pa.string(), "timestamp": pa.timestamp("us"), "long": pa.int64(), "binary": pa.binary()}
+ARROW = {
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us"),
+    "long": pa.int64(),
+    "int": pa.int32(),
+    "binary": pa.binary(),
+}
 SCHEMA = pa.schema([(column.name, ARROW[column.type]) for column in RAW_EVENTS.columns])
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
@@ -47,7 +53,10 @@ def raw_row(properties: dict | None = None, context: dict | None = None, **colum
 
 
 def enrich(
-    rows: Iterable[dict[str, Any]], start: datetime = NOON - 12 * HOUR, end: datetime = NOON + 12 * HOUR
+    rows: Iterable[dict[str, Any]],
+    start: datetime = NOON - 12 * HOUR,
+    end: datetime = NOON + 12 * HOUR,
+    dedupe_days: int = 7,
 ) -> list[dict[str, Any]]:
     """The rows of `events` for rows of `raw_events`."""
     engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))
@@ -58,10 +67,11 @@ def enrich(
         load_model("radar_assets.events", "events"),
         {
             "raw_events": raw_events,
+            "related_rows": raw_events.slice(0, 0),
             "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
             "referrer_sources": referrer_sources(),
         },
-        window,
+        window | {"dedupe_days": dedupe_days},
     )
     assert events.column_names == list(EVENTS.column_names)
     return events.to_pylist()
