@@ -63,25 +63,29 @@ def dedupe_days(lakehouse: Lakehouse) -> int:
     return (settings if isinstance(settings, EventSettings) else EventSettings.load(home=settings.home)).dedupe_days
 
 
-def related_rows(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[Window]) -> "pa.Table | Files":
-    """The accepted rows outside of windows of event hours that decide about rows inside.
+def related_keys(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[Window]) -> "pa.Table | None":
+    """The hashes of ids that rows inside and outside of windows of event hours have in common, with the hours of the rows outside.
 
-    They have an event id or an order id in common with one of these and were received within `RADAR_DEDUPE_DAYS` of it, or happened at
-    most an hour away from it.
+    Of these rows, those count that were received within `RADAR_DEDUPE_DAYS` of a row inside, or happened at most an hour away from it.
     """
     import pyarrow as pa
 
     hours = {hour for window in windows for hour in range(*unit_range(RAW_EVENTS, window, 1))}
     index = _index(lakehouse, raw_events, hours, ())
     if not index:
-        return Files(RAW_EVENTS, [])
+        return None
     wanted = pa.table({"event_hour": pa.array([from_unit(hour, "hour") for hour in sorted(hours)], pa.timestamp("us"))})
-    keys = lakehouse.engine.query(
+    return lakehouse.engine.query(
         load_model(LAYER, "related_keys"),
         {"event_keys": Files(EVENT_KEYS, index), "wanted": wanted},
         {"dedupe_days": dedupe_days(lakehouse)},
     )
-    if not keys.num_rows:
+
+
+def related_rows(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[Window]) -> "pa.Table | Files":
+    """The rows outside of windows of event hours that have ids in common with rows inside; see `related_keys`."""
+    keys = related_keys(lakehouse, raw_events, windows)
+    if keys is None or not keys.num_rows:
         return Files(RAW_EVENTS, [])
     partitions = {
         (to_unit(row["received_hour"], "hour"), to_unit(row["event_hour"], "hour"))

@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 
+from radar_assets.events import checks
 from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import list_hours, write_segment
 from radar_assets.events.loading import load_raw_events
+from radar_assets.events.tables import RAW_EVENTS
+from radar_assets.events.traffic_sources import referrer_sources
+from radar_assets.events.user_agents import describe_user_agents
 from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import SqlModel
+from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.lakehouse.staleness import stale
+from radar_assets.orchestration.checks import View
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import DAY, HOUR, Window
@@ -120,3 +125,69 @@ def test_only_hours_whose_rows_change_are_rebuilt(tmp_path: Path) -> None:
     assert build(lakehouse, [again], "again") == {NOON + 5 * HOUR}, "the first one counts as before"
     before = resend(FIRST, -HOUR)
     assert build(lakehouse, [before], "before") == {NOON - HOUR, NOON, NOON + 5 * HOUR}
+
+
+def checked(lakehouse: Lakehouse, name: str, window: Window) -> list[dict[str, Any]]:
+    """The rows that a check of `events` finds at fault."""
+    tables = {table: lakehouse.snapshot(table) for table in ("events", "raw_events")}
+    find: Any = getattr(checks, f"_{name}")
+    return find(View(lakehouse, tables, window)).to_pylist()
+
+
+def test_checks_know_copies_of_other_hours(tmp_path: Path) -> None:
+    lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
+    build(lakehouse, [FIRST, event("y", NOON + 5 * HOUR)], "first")
+    build(lakehouse, [resend(FIRST, 5 * HOUR)], "again")
+    later, both = Window.of_hour(NOON + 5 * HOUR), Window(NOON, NOON + 6 * HOUR)
+    for name, window in itertools.product(
+        ("unaccounted_events", "repeated_events", "copies_that_differ"), (later, both)
+    ):
+        assert checked(lakehouse, name, window) == [], name
+
+    # Built without a look at other hours, the copy counts.
+    model = load_model("radar_assets.events", "events").with_fragments(dedupe_days="7")
+
+    def alone(tables: Any, windows: Any) -> Any:
+        return {
+            "raw_events": Files.within(tables["raw_events"], windows, by=1),
+            "related_rows": Files(RAW_EVENTS, []),
+            "user_agents": describe_user_agents([]),
+            "referrer_sources": referrer_sources(),
+        }
+
+    lakehouse.rebuild(model, [later], alone)
+    fault = {"hour": later.start, "accepted": 2, "events": 2, "copies": 1}
+    assert checked(lakehouse, "unaccounted_events", later) == [fault]
+    fault = {"project_id": "shop", "event_id": "x", "hour": NOON, "next_hour": later.start}
+    for window in (later, Window.of_hour(NOON), both):
+        assert checked(lakehouse, "repeated_events", window) == [fault]
+
+
+def test_different_events_with_one_id_are_shown(tmp_path: Path) -> None:
+    lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
+    page = {"properties": {"url": "https://shop.example/other"}}
+    same = {"user_id": "known now", "properties": {"url": "https://shop.example/", "extra": 1}}
+    lines = [
+        event("x", NOON),
+        event("x", NOON, received_at=NOON + timedelta(minutes=1), **same),
+        event("x", NOON, received_at=NOON + timedelta(minutes=2), anonymous_id="another"),
+        event("x", NOON + 3 * HOUR, event="sign_up", **page),
+        event("y", NOON + 3 * HOUR),
+    ]
+    build(lakehouse, lines, "all")
+    assert checked(lakehouse, "unaccounted_events", Window(NOON, NOON + 4 * HOUR)) == []
+    shown = [
+        {"hour": NOON, "project_id": "shop", "event_id": "x", "differs_in": "visitor", "lines": 1},
+        {"hour": NOON + 3 * HOUR, "project_id": "shop", "event_id": "x", "differs_in": "event, page", "lines": 1},
+    ]
+    assert checked(lakehouse, "copies_that_differ", Window(NOON, NOON + 4 * HOUR)) == shown
+    assert checked(lakehouse, "copies_that_differ", Window.of_hour(NOON + 3 * HOUR)) == shown[1:]
+
+
+def test_the_case_of_one_id_for_two_events(settings: Settings) -> None:
+    with received(
+        settings, requests_of("one-id-two-events"), "one-id-two-events", keys=["one-id-two-events"]
+    ) as traffic:
+        assert len(traffic.rows("select event_id from events")) == 1
+        shown = checked(traffic.platform.lakehouse, "copies_that_differ", Window.of_hour(datetime(2026, 11, 29, 10)))
+        assert [(row["differs_in"], row["lines"]) for row in shown] == [("visitor, page", 2)]
