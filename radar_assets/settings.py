@@ -8,6 +8,7 @@ from radar_assets.access.settings import LimitSettings
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.environment import SettingsError
+from radar_assets.events.settings import EventSettings
 from radar_assets.home import HomeSettings
 from radar_assets.lakehouse.settings import LakehouseSettings
 from radar_assets.messaging.settings import MessagingSettings
@@ -26,6 +27,7 @@ class Settings(
     UISettings,
     CollectorSettings,
     LimitSettings,
+    EventSettings,
     LakehouseSettings,
     HomeSettings,
 ):

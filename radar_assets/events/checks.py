@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from radar_assets.events.related_rows import dedupe_days, related_keys, related_rows
 from radar_assets.events.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
-from radar_assets.lakehouse.files import from_unit
+from radar_assets.lakehouse.files import from_unit, to_unit
+from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import load_model
+from radar_assets.lakehouse.staleness import stale
 from radar_assets.orchestration.checks import TableCheck, View, checks_of
-from radar_assets.windows import DAY, HOUR, utc_now
+from radar_assets.windows import DAY, HOUR, Window, utc_now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,8 +75,15 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                 ),
                 TableCheck(
                     "event_ids_are_unique",
-                    "No event id occurs twice in a project within an hour.",
+                    "No event id occurs twice in a project within an hour, or in events received within RADAR_DEDUPE_DAYS.",
                     _repeated_events,
+                    source="raw_events",
+                ),
+                TableCheck(
+                    "copies_that_differ",
+                    "No line was left out as a copy although it has another visitor, event or page than the event with its id.",
+                    _copies_that_differ,
+                    warn,
                     source="raw_events",
                 ),
             ],
@@ -115,12 +125,39 @@ def _unaccounted_lines(view: View) -> "pa.Table":
 
 
 def _unaccounted_events(view: View) -> "pa.Table":
-    model = load_model(LAYER, "unaccounted_events")
-    return view.query(model, raw_events=[None, view.window.widen(HOUR)], events=[view.window])
+    return _query_with_related_rows(view, "unaccounted_events")
+
+
+def _copies_that_differ(view: View) -> "pa.Table":
+    return _query_with_related_rows(view, "copies_that_differ")
+
+
+def _query_with_related_rows(view: View, model: str) -> "pa.Table":
+    """Run a model over the events of the window, their lines, and the related lines of other hours."""
+    raw_events = view.tables["raw_events"]
+    return view.lakehouse.engine.query(
+        load_model(LAYER, model).with_fragments(dedupe_days=str(dedupe_days(view.lakehouse))),
+        {
+            "raw_events": Files.of(raw_events, None, view.window),
+            "related_rows": related_rows(view.lakehouse, raw_events, [view.window]),
+            "events": Files.of(view.tables["events"], view.window),
+        },
+        {"start": view.window.start, "end": view.window.end},
+    )
 
 
 def _repeated_events(view: View) -> "pa.Table":
-    return view.query(load_model(LAYER, "repeated_events"), events=[view.window.widen(HOUR)])
+    raw_events, events = view.tables["raw_events"], view.tables["events"]
+    keys = related_keys(view.lakehouse, raw_events, [view.window])
+    hours = set(keys["event_hour"].to_pylist()) if keys else set()
+    # Other hours may be behind, which is the business of their own runs.
+    behind = stale(raw_events, events, within=Window(min(hours), max(hours) + HOUR)) if hours else {}
+    others = [Window.of_hour(hour) for hour in hours if to_unit(hour, "hour") not in behind]
+    return view.lakehouse.engine.query(
+        load_model(LAYER, "repeated_events"),
+        {"events": Files.within(events, [view.window.widen(HOUR), *others])},
+        {"start": view.window.start, "end": view.window.end, "dedupe_days": dedupe_days(view.lakehouse)},
+    )
 
 
 def _events_outside_sessions(view: View) -> "pa.Table":

@@ -3,17 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 from radar_assets.events.interaction import events_model
+from radar_assets.events.related_rows import dedupe_days, related_rows
+from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import load_model
-from radar_assets.windows import HOUR, Window
+from radar_assets.windows import Window
 
 LAYER = "radar_assets.events"
 ENRICHMENT_RELATIONS = {
     "user_agents": ("user_agent", "browser", "browser_version", "os", "device_type", "is_bot"),
     "referrer_sources": ("source", "category"),
+    "related_rows": RAW_EVENTS.column_names,
 }
 """Relations that `events.sql` reads besides the accepted lines."""
 
@@ -24,8 +27,7 @@ def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
     from radar_assets.events.user_agents import describe_user_agents
 
     def inputs(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:
-        # A copy may be in an adjacent hour.
-        raw_events = Files.within(tables["raw_events"], [window.widen(HOUR) for window in windows], by=1)
+        raw_events = Files.within(tables["raw_events"], windows, by=1)
         seen = lakehouse.engine.query(
             load_model(LAYER, "user_agents"),
             {"raw_events": raw_events},
@@ -33,8 +35,10 @@ def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
         )
         return {
             "raw_events": raw_events,
+            "related_rows": related_rows(lakehouse, tables["raw_events"], windows),
             "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
             "referrer_sources": referrer_sources(),
         }
 
-    return lakehouse.rebuild(events_model(), windows, inputs)
+    model = events_model().with_fragments(dedupe_days=str(dedupe_days(lakehouse)))
+    return lakehouse.rebuild(model, windows, inputs)

@@ -6,15 +6,16 @@ the commit is based on.
 
 import functools
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from radar_assets.events.contract_sql import raw_events_model
 from radar_assets.events.landing import Segment, list_segments, read_lines
+from radar_assets.events.related_rows import affected_hours
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.commits import Build, Commit, discard
-from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, from_unit, to_unit
+from radar_assets.lakehouse.files import NewFile, PartitionKey, from_unit, to_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
@@ -108,12 +109,12 @@ def load_raw_events(
         added[:] = files
         return Build(files, dict.fromkeys(contiguous(hours, HOUR, len(hours)), 0))
 
-    def neighbours(head: Snapshot) -> frozenset[PartitionKey]:
-        return _neighbouring_copies(
-            lakehouse, head, [*added, *([] if only_missing else head.files(window))], window.start
-        )
+    def affected(head: Snapshot) -> frozenset[PartitionKey]:
+        changed = [*added, *([] if only_missing else head.files(window))]
+        unit = to_unit(window.start, "hour")
+        return frozenset((unit, hour) for hour in affected_hours(lakehouse, head, changed))
 
-    return lakehouse.catalog.commit("raw_events", build, replace=not only_missing, touch=neighbours), len(gone)
+    return lakehouse.catalog.commit("raw_events", build, replace=not only_missing, touch=affected), len(gone)
 
 
 def touched_hours(commit: Commit) -> list[datetime]:
@@ -162,26 +163,3 @@ def _stream(segments: list[Segment]) -> "pa.RecordBatchReader":
     batches = read_lines(segments)
     first = next(batches)
     return pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
-
-
-def _neighbouring_copies(
-    lakehouse: Lakehouse, head: Snapshot, changed: Sequence[NewFile | FileRef], received_hour: datetime
-) -> frozenset[PartitionKey]:
-    """Partitions adjacent to changed hours that hold copies of the changed rows."""
-    hours = {file.partition[1] for file in changed if file.partition[1] is not None}
-    if not hours:
-        return frozenset()
-    beside = {hour + step for hour in hours for step in (-1, 1)}
-    span = Window(from_unit(min(beside), "hour"), from_unit(max(beside) + 1, "hour"))
-    present = [ref.local_path for ref in head.files(None, span) if ref.rows and ref.partition[1] in beside]
-    if not present:
-        return frozenset()
-    paths = [
-        file.path if isinstance(file, NewFile) else file.local_path for file in changed if file.partition[1] is not None
-    ]
-    found = lakehouse.engine.query(
-        load_model(LAYER, "neighbouring_copies"),
-        {"changed_rows": Files(RAW_EVENTS, paths), "raw_events": Files(RAW_EVENTS, present, head.evolved)},
-    )
-    unit = to_unit(received_hour, "hour")
-    return frozenset((unit, to_unit(hour, "hour")) for hour in found["hour"].to_pylist())

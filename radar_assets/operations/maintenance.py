@@ -1,6 +1,7 @@
 """The maintenance of a table: compaction, then the sweep of its folder. And of the caches in the home."""
 
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radar_assets.events.related_rows import KEYS_PREFIX
 from radar_assets.lakehouse.files import EPOCH
 from radar_assets.lakehouse.history import expire_history
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -65,7 +67,8 @@ def grace_period(settings: OperationsSettings, instance: "DagsterInstance") -> t
 def clear_caches(lakehouse: Lakehouse, now: datetime, *, dry_run: bool = False) -> Usage:
     """Delete old files in the home's cache, and what killed processes have spilled or staged. Returns what was in the cache."""
     found = Usage()
-    for file in (lakehouse.settings.home / "cache").glob("lineage-*"):
+    cache = lakehouse.settings.home / "cache"
+    for file in itertools.chain(cache.glob("lineage-*"), cache.glob(f"{KEYS_PREFIX}*")):
         status = file.stat()
         if EPOCH + timedelta(seconds=status.st_mtime) <= now - CACHED_FOR:
             found.add(status.st_size)

@@ -54,7 +54,10 @@ def raw_row(properties: dict | None = None, context: dict | None = None, **colum
 
 
 def enrich(
-    rows: Iterable[dict[str, Any]], start: datetime = NOON - 12 * HOUR, end: datetime = NOON + 12 * HOUR
+    rows: Iterable[dict[str, Any]],
+    start: datetime = NOON - 12 * HOUR,
+    end: datetime = NOON + 12 * HOUR,
+    dedupe_days: int = 7,
 ) -> list[dict[str, Any]]:
     """The rows of `events` for rows of `raw_events`."""
     engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))
@@ -65,10 +68,11 @@ def enrich(
         events_model(),
         {
             "raw_events": raw_events,
+            "related_rows": raw_events.slice(0, 0),
             "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
             "referrer_sources": referrer_sources(),
         },
-        window,
+        window | {"dedupe_days": dedupe_days},
     )
     assert events.column_names == list(EVENTS.column_names)
     return events.to_pylist()

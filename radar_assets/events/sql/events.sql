@@ -1,10 +1,18 @@
 with
+-- All lines that bear on the window: those in it, and those of other hours with an event id or order id in common with
+-- one of them, received within $dedupe_days of it or at most an hour away from it (`related_rows.py`).
+received as not materialized (
+    select * from raw_events
+    where reason is null
+    union all by name
+    select * from related_rows
+),
+
 -- Copies. Few ids occur more than once: a narrow scan finds candidates by hash (collisions only add candidates). Only
 -- these are sorted, and all other rows are streamed.
 candidates as (
     select hash(project_id, event_id) as id_hash
-    from raw_events
-    where reason is null
+    from received
     group by id_hash
     having count(*) > 1
 ),
@@ -38,21 +46,27 @@ arrivals as (
                 raw_events.segment,
                 raw_events.line_number
         ) as arrival
-    from raw_events
+    from received as raw_events
     semi join candidates on hash(raw_events.project_id, raw_events.event_id) = candidates.id_hash
-    where raw_events.reason is null
 ),
 
--- The first arrival from one hour before to one hour after; all later ones are copies.
+-- The first arrival within an hour, whenever it was received, or within the days of receipt, whatever its time. All later
+-- ones are copies.
 neighbours as (
     select
         received_hour,
         segment,
         line_number,
         arrival,
-        min(arrival) over (
-            partition by project_id, event_id
-            order by event_hour range between interval 1 hour preceding and interval 1 hour following
+        least(
+            min(arrival) over (
+                partition by project_id, event_id
+                order by event_hour range between interval 1 hour preceding and interval 1 hour following
+            ),
+            min(arrival) over (
+                partition by project_id, event_id
+                order by received_hour range between to_days($dedupe_days) preceding and to_days($dedupe_days) following
+            )
         ) as first_arrival
     from arrivals
 ),

@@ -1,4 +1,4 @@
--- Ids that occur more than once within an hour before or after their event hour.
+-- Ids that occur more than once: at most an hour apart, or received within $dedupe_days of each other.
 with
 
 -- A narrow scan finds candidates by hash. Collisions only add candidates.
@@ -9,25 +9,34 @@ repeated as (
     having count(*) > 1
 ),
 
-spaced as (
+occurrences as (
     select
         events.project_id,
         events.event_id,
+        events.received_hour,
         date_trunc('hour', events.event_time) as hour,
-        lead(date_trunc('hour', events.event_time)) over (
+        row_number() over (
             partition by events.project_id, events.event_id order by events.event_time
-        ) as next_hour
+        ) as occurrence
     from events
     semi join repeated on hash(events.project_id, events.event_id) = repeated.id_hash
 )
 
-select
-    project_id,
-    event_id,
-    hour,
-    next_hour
-from spaced
+select distinct
+    early.project_id,
+    early.event_id,
+    early.hour,
+    late.hour as next_hour
+from occurrences as early
+inner join occurrences as late
+    on
+        early.project_id = late.project_id
+        and early.event_id = late.event_id
+        and early.occurrence < late.occurrence
 where
-    next_hour <= hour + interval 1 hour
-    and next_hour >= $start
-    and hour < $end
+    (
+        late.hour <= early.hour + interval 1 hour
+        or late.received_hour between early.received_hour - to_days($dedupe_days)
+        and early.received_hour + to_days($dedupe_days)
+    )
+    and ((early.hour >= $start and early.hour < $end) or (late.hour >= $start and late.hour < $end))

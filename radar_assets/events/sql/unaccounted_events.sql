@@ -1,14 +1,20 @@
 -- Event hours in which the accepted lines are not exactly the events and their copies.
 --
--- A line is a copy if a line with the same ids, at most one hour away, was received before it. This compares every
--- pair, independently of the table's SQL, which uses ranks.
+-- A line is a copy if a line with the same ids was received before it, at most $dedupe_days before or about an event at
+-- most one hour away. This compares every pair, independently of the table's SQL, which uses ranks.
 with
+
+received as not materialized (
+    select * from raw_events
+    where reason is null
+    union all by name
+    select * from related_rows
+),
 
 -- Few ids occur more than once: a narrow scan finds candidates by hash. Collisions only add candidates.
 repeated as (
     select hash(project_id, event_id) as id_hash
-    from raw_events
-    where reason is null
+    from received
     group by id_hash
     having count(*) > 1
 ),
@@ -17,16 +23,16 @@ repeated as (
 -- count.
 candidates as (
     select
-        raw_events.project_id,
-        raw_events.event_id,
-        date_trunc('hour', raw_events.event_time) as hour,
+        received.project_id,
+        received.event_id,
+        received.received_hour,
+        date_trunc('hour', received.event_time) as hour,
         row(
-            raw_events.received_at, raw_events.event_time,
-            raw_events.received_hour, raw_events.segment, raw_events.line_number
+            received.received_at, received.event_time,
+            received.received_hour, received.segment, received.line_number
         ) as arrival
-    from raw_events
-    semi join repeated on hash(raw_events.project_id, raw_events.event_id) = repeated.id_hash
-    where raw_events.reason is null
+    from received
+    semi join repeated on hash(received.project_id, received.event_id) = repeated.id_hash
 ),
 
 copies as (
@@ -41,8 +47,11 @@ copies as (
             where
                 early.project_id = late.project_id
                 and early.event_id = late.event_id
-                and early.hour >= late.hour - interval 1 hour
-                and early.hour <= late.hour + interval 1 hour
+                and (
+                    early.hour between late.hour - interval 1 hour and late.hour + interval 1 hour
+                    or early.received_hour between late.received_hour - to_days($dedupe_days)
+                    and late.received_hour + to_days($dedupe_days)
+                )
                 and early.arrival < late.arrival
         )
     group by late.hour

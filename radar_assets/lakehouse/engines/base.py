@@ -31,9 +31,11 @@ class Engine(Protocol):
 
     Attributes:
         partitions_a_write: recommended number of partitions per `write`.
+        version: identifies the engine. Hashes of another version may differ.
     """
 
     partitions_a_write: int
+    version: str
 
     def write(
         self,

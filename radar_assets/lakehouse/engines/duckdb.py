@@ -69,6 +69,9 @@ class DuckDBEngine(Engine):
     partitions_a_write = PARTITIONS_A_WRITE
 
     def __init__(self, memory: str, threads: int, scratch: Path) -> None:
+        import duckdb
+
+        self.version = f"duckdb {duckdb.__version__}"
         self.memory = memory
         self.threads = threads
         self.scratch = scratch
