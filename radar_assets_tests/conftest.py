@@ -27,6 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 LONGEST = (
     "orchestration/test_triggers.py",
+    "operations/test_quarter.py",
     "alerts/test_incidents.py",
     "orchestration/test_launcher.py",
     "orchestration/test_checks.py",
@@ -67,6 +68,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=1, help="kinds of luck in alerts/test_incidents.py (default: 1)")
     parser.addoption(
         "--expressions", type=int, default=250, help="expressions in metrics/test_safe_sql.py (default: 250)"
+    )
+    parser.addoption(
+        "--quarter-ticks",
+        type=int,
+        default=18,
+        help="ticks in operations/test_quarter.py; 90 days from 600 on (default: 18)",
     )
     parser.addoption("--requests", type=int, default=400, help="requests in collector/test_hostile.py (default: 400)")
 

@@ -20,3 +20,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("tests of a full disk mount a file system, which takes root")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def resize(disk: Path, size_kb: int) -> None:
+    """Change the size of a file system that `small_disk` has mounted."""
+    subprocess.run(["mount", "-o", f"remount,size={size_kb}k", str(disk)], check=True)
+
+
+def used_kb(disk: Path) -> int:
+    """How much of a file system is in use."""
+    status = os.statvfs(disk)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize // 1024

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NamespaceAlreadyExistsError, NoSuchTableError
-from pyiceberg.io import FileIO
+from pyiceberg.io import FSSPEC_FILE_IO, PY_IO_IMPL, FileIO
 from pyiceberg.table import CommitTableResponse, StagedTable, Table
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata, TableMetadataV2
@@ -48,11 +48,13 @@ each commit, so a catalog that points at an older version was restored from a ba
 
 def open_catalog(database_url: str, warehouse: str, namespace: str) -> "DurableCatalog":
     """Open the catalog in a database, and create its tables and the namespace if they are missing."""
+    # The default, with PyArrow, imports pandas, which no command needs to look at tables.
+    properties = {"uri": database_url, "warehouse": warehouse, PY_IO_IMPL: FSSPEC_FILE_IO}
     try:
-        catalog = DurableCatalog("radar", uri=database_url, warehouse=warehouse)
+        catalog = DurableCatalog("radar", **properties)
     except (IntegrityError, OperationalError, ProgrammingError):
         # Another process created the catalog's own tables at the same moment.
-        catalog = DurableCatalog("radar", uri=database_url, warehouse=warehouse)
+        catalog = DurableCatalog("radar", **properties)
     if database_url.startswith("sqlite"):
 
         @event.listens_for(catalog.engine, "connect")

@@ -1,6 +1,8 @@
 """`radar status` shows tables, stale partitions and failed checks."""
 
 import json
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -10,6 +12,8 @@ from radar_assets.tables import TABLES
 from radar_assets.windows import hour_key
 from radar_assets_tests.cli.conftest import HOUR, Radar, cells, land
 from radar_assets_tests.platform import Platform, event, instance_of, line
+
+MAX_MODULES = 2200
 
 
 def test_a_fresh_home_has_empty_tables_and_stale_landed_hours(radar: Radar, settings: Settings) -> None:
@@ -55,3 +59,22 @@ def test_failed_attempts_and_the_next_one_are_shown(radar: Radar, settings: Sett
     rows = json.loads(radar("status --format json").out)
     (retry,) = next(row for row in rows if row["table"] == "hourly_metrics")["retries"]
     assert (retry["partitions"], retry["attempts"]) == ([hour_key(HOUR)], 1)
+
+
+@pytest.mark.usefixtures("in_shop")
+def test_it_imports_only_what_it_needs() -> None:
+    """Imports are most of its time. Timings depend on other load; the number of modules does not."""
+    script = """
+import sys
+from radar_assets.cli import main
+try:
+    main(["status"])
+except SystemExit as end:
+    print(end.code, *sys.modules, file=sys.stderr)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    code, *modules = run.stderr.splitlines()[-1].split()
+    assert code == "0"
+    assert {"dagster", "pyiceberg", "duckdb"} <= {*modules}
+    assert not {"pandas", "pyarrow.dataset", "pyiceberg.io.pyarrow", "sqlglot", "jinja2"} & {*modules}
+    assert len(modules) < MAX_MODULES
