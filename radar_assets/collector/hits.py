@@ -150,7 +150,7 @@ def _hit(event: Any) -> Hit:
         at=min(event.event_time, event.received_at).replace(tzinfo=None),
         visitor_id=event.anonymous_id or event.user_id or "",
         user_id=event.user_id,
-        page=page_path(properties, context),
+        page=page_path(event.type, event.event, properties, context),
         is_bot=is_bot(properties, context)
         or is_of_group(event.type, event.protocol, event.user_id, event.anonymous_id),
     )

@@ -9,6 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from radar_assets.events.config import EventsSection
+from radar_assets.events.enrichment import NOTHING_DECLARED, events_model
+from radar_assets.events.internal_traffic import internal_addresses
+from radar_assets.events.sites import public_suffixes
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
 from radar_assets.events.traffic_sources import referrer_sources
 from radar_assets.events.user_agents import describe_user_agents
@@ -17,7 +21,7 @@ from radar_assets.lakehouse.sql import load_model
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 3, 1, 12)
-ARROW = {"string": pa.string(), "timestamp": pa.timestamp("us"), "long": pa.int64(), "binary": pa.binary()}
+ARROW = {"string": pa.string(), "timestamp": pa.timestamp("us"), "long": pa.int64(), "int": pa.int32(), "binary": pa.binary()}
 SCHEMA = pa.schema([(column.name, ARROW[column.type]) for column in RAW_EVENTS.columns])
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
@@ -47,19 +51,27 @@ def raw_row(properties: dict | None = None, context: dict | None = None, **colum
 
 
 def enrich(
-    rows: Iterable[dict[str, Any]], start: datetime = NOON - 12 * HOUR, end: datetime = NOON + 12 * HOUR
+    rows: Iterable[dict[str, Any]],
+    start: datetime = NOON - 12 * HOUR,
+    end: datetime = NOON + 12 * HOUR,
+    declared: EventsSection = NOTHING_DECLARED,
 ) -> list[dict[str, Any]]:
     """The rows of `events` for rows of `raw_events`."""
     engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))
     raw_events = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     window = {"start": start, "end": end}
-    seen = engine.query(load_model("radar_assets.events", "user_agents"), {"raw_events": raw_events}, window)
+
+    def distinct(model: str) -> list[Any]:
+        return engine.query(load_model("radar_assets.events", model), {"raw_events": raw_events}, window)[0].to_pylist()
+
     events = engine.query(
-        load_model("radar_assets.events", "events"),
+        events_model(declared),
         {
             "raw_events": raw_events,
-            "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
+            "user_agents": describe_user_agents(distinct("user_agents")),
             "referrer_sources": referrer_sources(),
+            "public_suffixes": public_suffixes(),
+            "internal_addresses": internal_addresses(declared.internal_traffic, distinct("addresses")),
         },
         window,
     )
