@@ -9,7 +9,7 @@ from radar_assets.events.import_sources import Block, ImportFailedError
 _FILES = (
     "css|js|mjs|map|json|xml|txt|csv|rss|atom|webmanifest|wasm|gif|jpe?g|jpe|png|bmp|ico|cur|svgz?|webp|avif|tiff?|heic|woff2?|ttf|otf"
     "|eot|mp3|m4a|aac|oga|ogg|ogv|wav|flac|mp4|m4v|m4s|ts|m3u8|mpd|mov|avi|wmv|mkv|webm|flv|swf|vtt|pdf|docx?|xlsx?|pptx?|od[tsp]|epub"
-    "|zip|gz|tgz|bz2|xz|7z|rar|tar|dmg|exe|msi|apk|deb|rpm|iso|bin|jar|class|sql|log|bak|ini|ya?ml|env|lock"
+    "|zip|gz|tgz|bz2|xz|7z|rar|tar|dmg|exe|msi|apk|deb|rpm|iso|bin|jar|class|sql|log|bak|ini|ya?ml|env|lock|conf|xsl|pyc|gem"
 )
 _NO_PAGES = rf"(?i)\.(?:{_FILES})(?:;[^/]*)?$|^/(?:\.well-known|cdn-cgi)/"
 """Paths of files that pages load or link to, and of what only programs request."""

@@ -21,7 +21,13 @@ from radar_assets.lakehouse.sql import load_model
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 3, 1, 12)
-ARROW = {"string": pa.string(), "timestamp": pa.timestamp("us"), "long": pa.int64(), "int": pa.int32(), "binary": pa.binary()}
+ARROW = {
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us"),
+    "long": pa.int64(),
+    "int": pa.int32(),
+    "binary": pa.binary(),
+}
 SCHEMA = pa.schema([(column.name, ARROW[column.type]) for column in RAW_EVENTS.columns])
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"

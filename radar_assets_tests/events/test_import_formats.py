@@ -302,8 +302,26 @@ class TestAccessLog:
         assert (event["properties"], event["context"]) == (properties, context)
 
     def test_successful_gets_of_pages_are_page_views_and_the_rest_are_requests(self, importer: Importer):
-        pages = ["/", "/de/preise", "/index.php?file=a.css", "/a.b/c", "/user/john.doe", "/x.JSP;jsessionid=1", "http://a.example/x"]
-        files = ["/app.css", "/app.js?v=3", "/a/B.PNG", "/feed.xml", "/robots.txt", "/x.pdf;v=1", "/.well-known/a", "*", "/env/.env"]
+        pages = [
+            "/",
+            "/de/preise",
+            "/index.php?file=a.css",
+            "/a.b/c",
+            "/user/john.doe",
+            "/x.JSP;jsessionid=1",
+            "http://a.example/x",
+        ]
+        files = [
+            "/app.css",
+            "/app.js?v=3",
+            "/a/B.PNG",
+            "/feed.xml",
+            "/robots.txt",
+            "/x.pdf;v=1",
+            "/.well-known/a",
+            "*",
+            "/env/.env",
+        ]
         requests = [
             *((f"GET {target} HTTP/1.1", 200, True) for target in pages),
             *((f"GET {target} HTTP/1.1", 200, False) for target in files),
