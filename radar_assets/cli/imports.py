@@ -49,8 +49,8 @@ def import_(
     site
         Base URL of the paths in an access log, e.g. https://example.com.
     pages
-        Regular expression for the paths in an access log that are pages. Default: all but those of styles, scripts, pictures, downloads and
-        other files. Successful GETs of pages are page views.
+        Regular expression for the paths in an access log that are pages; successful GETs of pages are page views. Default: all but
+        styles, scripts, pictures, downloads and other files.
     requests
         Requests of an access log that are not page views: keep lands them as events named request, skip leaves them out.
     """

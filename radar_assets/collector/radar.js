@@ -57,6 +57,7 @@
   };
   const send = (type, event, properties) => {
     if (isOff()) return;
+    const place = { url: here(), title: page.title };
     queue.push({
       event_id: id(),
       type,
@@ -65,8 +66,9 @@
       user_id: read("user") || undefined,
       session_id: session(),
       timestamp: new Date(),
-      properties: { url: here(), title: page.title, ...properties },
+      properties: type === "page" ? { ...place, ...properties } : properties,
       context: {
+        page: place,
         userAgent: browser.userAgent,
         locale: browser.language,
         screen: { width: screen.width, height: screen.height },

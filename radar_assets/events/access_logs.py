@@ -49,5 +49,6 @@ def read_apache(blocks: Iterable[Block], importing: Importing, log: AccessLog) -
             yield lines.batch(rows)
         elif rows.num_rows:
             # The records that are left out are left out of both parts of the batch.
-            kept = pc.is_in(lines.table["record_number"], value_set=rows["record_number"]).combine_chunks()
+            numbers = lines.table["record_number"]
+            kept = pc.is_in(numbers, value_set=rows["record_number"]).combine_chunks()  # pyright: ignore[reportAttributeAccessIssue]
             yield Batch(lines.raw.filter(kept), rows, lines.read_bytes)

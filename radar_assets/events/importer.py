@@ -78,7 +78,7 @@ def import_file(
     mapping: Mapping[str, str] | None = None,
     constants: Mapping[str, str] | None = None,
     project: str | None = None,
-    log: AccessLog = AccessLog(),
+    log: AccessLog | None = None,
     on_projects: Callable[[set[str]], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ImportResult:
@@ -102,7 +102,7 @@ def import_file(
         ImportFailedError: the file can't be read, or a column or a required field is missing. Lines that have landed stay; importing
             the file again adds the rest.
     """
-    now = utc_now()
+    now, log = utc_now(), log or AccessLog()
     fields = Fields(mapping or {}, {**(constants or {}), **({"project_id": project} if project else {})})
     importing = Importing(engine, fields, now.isoformat(timespec="microseconds") + "Z")
     blocks = read_blocks(path)

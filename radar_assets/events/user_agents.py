@@ -25,8 +25,8 @@ _DESKTOP = re.compile(
     r"Windows|Mac OS|Linux|Chrome OS|[KX]?ubuntu|Debian|Fedora|Red Hat|CentOS|SUSE|\w+BSD|Solaris", re.I
 )
 
-# Crawlers are also found by names of apps in which people browse, such as Sogou's browser and WhatsApp's desktop app. Their own crawlers
-# and link previews have no browser engine in their user agent, so the name of such an app in one that has says nothing.
+# Some apps in which people browse have the name of a crawler, such as Sogou's browser and WhatsApp's desktop app. The crawlers have no
+# browser engine in their user agent, so these names say nothing in one that has.
 _APP = re.compile(
     r"\b(?:SogouMSE|SogouMobileBrowser|SogouSearch|WhatsApp|Sonic|Slack|Notion|Viber|Bluesky|Mastodon|Tootsuite)\b(?:/[\w.]*)?"
 )
