@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from radar_assets.alerts.config import RulesSection
 from radar_assets.errors import UsageError
 from radar_assets.events.config import EventsSection
+from radar_assets.events.declarations import Declarations
 from radar_assets.messaging.config import ChannelsSection
 from radar_assets.metrics.config import MetricsSection
 from radar_assets.metrics.registry import CustomMetric
@@ -82,9 +83,9 @@ def load_metrics(path: Path, *, required: bool = False) -> tuple[CustomMetric, .
     return _load_only(MetricsSection, path, required=required).metrics
 
 
-def load_events_section(path: Path, *, required: bool = False) -> EventsSection:
+def load_declarations(path: Path, *, required: bool = False) -> Declarations:
     """Like `load_config`, but read only what events are built by; the other sections are not validated."""
-    return _load_only(EventsSection, path, required=required)
+    return _load_only(EventsSection, path, required=required).declarations
 
 
 def _load_only(section: type[_Section], path: Path, *, required: bool) -> _Section:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from radar_assets.access.projects import list_projects
-from radar_assets.events.config import EventsSection
+from radar_assets.events.declarations import Declarations
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, events_model, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
@@ -31,7 +31,7 @@ PRUNE_TAG = "radar/prune"
 """Tag of runs that drop what is no longer in the landing zone: `true`."""
 
 
-def build_assets(grids: Grids, lakehouse: Lakehouse, declared: EventsSection) -> list[dg.AssetsDefinition]:
+def build_assets(grids: Grids, lakehouse: Lakehouse, declared: Declarations) -> list[dg.AssetsDefinition]:
     """Assets of the layer, on the given grids."""
     lineage_of_events = lakehouse.lineage(events_model(), **ENRICHMENT_RELATIONS)
     lineage_of_sessions = lakehouse.lineage(load_model(LAYER, "sessions"), active_visitors=("visitor_hash",))

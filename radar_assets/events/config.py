@@ -2,25 +2,11 @@
 
 from collections.abc import Hashable, Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import field_validator
 
+from radar_assets.events.declarations import Declarations, ProjectPages
 from radar_assets.events.internal_traffic import InternalTraffic
 from radar_assets.sections import Section
-
-
-class ProjectPages(BaseModel):
-    """How the pages of a project are told apart.
-
-    Attributes:
-        project: id of the project.
-        hash_routing: whether the fragment of a URL is part of the page, as in `https://app.example/#/pricing`. Only needed if the
-            sender doesn't say so itself.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    project: str = Field(min_length=1, max_length=200)
-    hash_routing: bool = False
 
 
 class EventsSection(Section):
@@ -33,6 +19,11 @@ class EventsSection(Section):
 
     pages: tuple[ProjectPages, ...] = ()
     internal_traffic: tuple[InternalTraffic, ...] = ()
+
+    @property
+    def declarations(self) -> Declarations:
+        """The sections, as events are built by them."""
+        return Declarations(self.pages, self.internal_traffic)
 
     @field_validator("pages")
     @classmethod

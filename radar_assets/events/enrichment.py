@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from radar_assets.events.config import EventsSection
+from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
 from radar_assets.events.internal_traffic import internal_addresses, internal_condition
 from radar_assets.events.single_events import ESCAPES, READABLE_ESCAPE, SESSION_IN_PATH
+from radar_assets.events.sites import WILDCARD_SUFFIXES
 from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -22,10 +23,9 @@ ENRICHMENT_RELATIONS = {
 """Relations that `events.sql` reads besides the accepted lines; the last one only if a project declares internal addresses."""
 
 _BLANKS = "concat(' ', chr(9), chr(10), chr(13), chr(160))"
-NOTHING_DECLARED = EventsSection()
 
 
-def events_model(declared: EventsSection = NOTHING_DECLARED) -> SqlModel:
+def events_model(declared: Declarations = NOTHING_DECLARED) -> SqlModel:
     """The statement of `events`, with what a team declares about its pages and its own traffic."""
     hash_routed = ", ".join(literal(pages.project) for pages in declared.pages if pages.hash_routing)
     return load_model(LAYER, "events").with_fragments(
@@ -34,12 +34,13 @@ def events_model(declared: EventsSection = NOTHING_DECLARED) -> SqlModel:
         session_in_path=literal(SESSION_IN_PATH),
         escapes_and_texts=literal(f"{ESCAPES}|[^%]+|%"),
         readable_escape=literal(READABLE_ESCAPE),
+        wildcard_suffixes=f"({', '.join(map(literal, WILDCARD_SUFFIXES))})",
         blanks=_BLANKS,
     )
 
 
 def rebuild_events(
-    lakehouse: Lakehouse, windows: Sequence[Window], declared: EventsSection = NOTHING_DECLARED
+    lakehouse: Lakehouse, windows: Sequence[Window], declared: Declarations = NOTHING_DECLARED
 ) -> Commit:
     """Rebuild windows of `events` from the accepted lines, without copies.
 

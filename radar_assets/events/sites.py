@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+WILDCARD_SUFFIXES = ("bd", "ck", "er", "fk", "jm", "kh", "mm", "np", "pg")
+"""Top-level domains with a rule such as `*.ck`: every domain right under them is a public suffix."""
+
+
 class SuffixRule(NamedTuple):
     """A rule of the list.
 
@@ -28,7 +32,8 @@ class SuffixRule(NamedTuple):
 def public_suffixes() -> "pa.Table":
     """The rules of the list by `domain`, the last two labels of the hosts that they are about; its `rules`, the deciding one first.
 
-    Rules about one label are left out, since hosts under any suffix have at least one. Rules such as `*.ck` are listed under `ck`.
+    Rules about one label are left out, since hosts under any suffix have at least one. Under a top-level domain of `WILDCARD_SUFFIXES`,
+    `domain` is its one label.
     """
     import pyarrow as pa
     from tldextract import TLDExtract
@@ -40,7 +45,10 @@ def public_suffixes() -> "pa.Table":
             domain = spelled.removeprefix("!").removeprefix("*.")
             labels = domain.count(".") + 1 + spelled.startswith("*.") - spelled.startswith("!")
             if domain != spelled or labels > 1:
-                rules[".".join(domain.split(".")[-2:])].add(SuffixRule(f".{domain}", labels))
+                names = domain.split(".")
+                rules[names[-1] if names[-1] in WILDCARD_SUFFIXES else ".".join(names[-2:])].add(
+                    SuffixRule(f".{domain}", labels)
+                )
     ordered = {domain: sorted(found, key=lambda rule: -len(rule.ending)) for domain, found in rules.items()}
     kind = pa.list_(pa.struct([("ending", pa.string()), ("labels", pa.int32())]))
     return pa.table(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from radar_assets.events.config import EventsSection
-from radar_assets.events.enrichment import NOTHING_DECLARED, events_model
+from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
+from radar_assets.events.enrichment import events_model
 from radar_assets.events.internal_traffic import internal_addresses
 from radar_assets.events.sites import public_suffixes
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
@@ -60,7 +60,7 @@ def enrich(
     rows: Iterable[dict[str, Any]],
     start: datetime = NOON - 12 * HOUR,
     end: datetime = NOON + 12 * HOUR,
-    declared: EventsSection = NOTHING_DECLARED,
+    declared: Declarations = NOTHING_DECLARED,
 ) -> list[dict[str, Any]]:
     """The rows of `events` for rows of `raw_events`."""
     engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radar_assets.events.config import EventsSection, ProjectPages
+from radar_assets.events.declarations import Declarations, ProjectPages
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, events_model
 from radar_assets.events.internal_traffic import InternalTraffic
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
@@ -146,7 +146,7 @@ class TestPage:
         events = sorted(enrich(flagged), key=lambda event: event["event_id"])
         assert [event["path"] for event in events] == list(urls.values())
         assert events[2]["utm_source"] == "news"
-        declared = EventsSection(pages=(ProjectPages(project="p1", hash_routing=True),))
+        declared = Declarations(pages=(ProjectPages(project="p1", hash_routing=True),))
         rows = [raw_row({"url": "https://a.example/#/x"}, project_id=name) for name in ("p1", "p2")]
         assert {event["project_id"]: event["path"] for event in enrich(rows, declared=declared)} == {
             "p1": "/#/x",
@@ -275,7 +275,7 @@ class TestDetails:
         assert [event["event_id"] for event in enrich(rows, NOON, NOON + HOUR)] == ["in"]
 
     def test_every_column_has_a_lineage_to_raw_events(self):
-        declared = EventsSection(internal_traffic=(InternalTraffic(name="own", users=("u-1",)),))
+        declared = Declarations(internal_traffic=(InternalTraffic(name="own", users=("u-1",)),))
         model = events_model(declared)
         lineage = column_lineage(model, tuple(TABLES.values()), **ENRICHMENT_RELATIONS)
         assert set(lineage) == set(EVENTS.column_names)

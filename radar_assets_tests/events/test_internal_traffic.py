@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets.config import ConfigError, load_config, load_events_section
-from radar_assets.events.config import EventsSection
+from radar_assets.config import ConfigError, load_config, load_declarations
+from radar_assets.events.declarations import Declarations
 from radar_assets.events.internal_traffic import InternalTraffic
 from radar_assets_tests.events.enriching import enrich, raw_row
 
@@ -17,7 +17,7 @@ TEAM = InternalTraffic(
     users=("o'brien", "u-2"),
     flags=("internal",),
 )
-DECLARED = EventsSection(internal_traffic=(OFFICE, TEAM))
+DECLARED = Declarations(internal_traffic=(OFFICE, TEAM))
 URL = "https://shop.example/"
 
 
@@ -64,7 +64,7 @@ def test_the_section_is_read_from_the_file_and_mistakes_are_named(tmp_path: Path
         "internal_traffic:\n  - name: office\n    addresses: [192.0.2.9/24]\n    hosts: [localhost]\n"
         "pages:\n  - {project: docs, hash_routing: true}\n"
     )
-    section = load_events_section(file)
+    section = load_declarations(file)
     assert section.internal_traffic[0].addresses == ("192.0.2.0/24",)
     assert [pages.project for pages in section.pages if pages.hash_routing] == ["docs"]
     for entry, message in (

@@ -178,12 +178,14 @@ authorities as (
                 then split_part(location, '/', 3)
         end as authority,
         lower(split_part(linking_authority, '@', -1)) as linking_host,
-        nullif(
-            '&'
-            || substr(resource, length(location) + 2)
-            || if(contains(fragment, '?'), '&' || substr(fragment, strpos(fragment, '?') + 1), ''),
-            '&'
-        ) as query,
+        case
+            when contains(fragment, '?')
+                then
+                    concat(
+                        '&', substr(resource, length(location) + 2), '&', substr(fragment, strpos(fragment, '?') + 1)
+                    )
+            else nullif('&' || substr(resource, length(location) + 2), '&')
+        end as query,
         nullif(split_part(fragment, '?', 1), '') as route
     from cut
 ),
@@ -229,13 +231,19 @@ decoded as (
     select
         *,
         nullif(
-            rtrim(if(contains(host_and_port, ':'), regexp_replace(host_and_port, ':[0-9]*$', ''), host_and_port), '.'),
+            if(
+                contains(host_and_port, ':') or suffix(host_and_port, '.'),
+                regexp_replace(host_and_port, '\.*(:[0-9]*)?$', ''),
+                host_and_port
+            ),
             ''
         ) as host,
         if(prefix(bare_path, '/'), bare_path, '/' || bare_path) as sent_path,
         nullif(
-            rtrim(
-                if(contains(linking_domain, ':'), regexp_replace(linking_domain, ':[0-9]*$', ''), linking_domain), '.'
+            if(
+                contains(linking_domain, ':') or suffix(linking_domain, '.'),
+                regexp_replace(linking_domain, '\.*(:[0-9]*)?$', ''),
+                linking_domain
             ),
             ''
         ) as site,
@@ -264,22 +272,23 @@ sites as (
         coalesce(nullif(trim(decoded_term, $blanks), ''), nullif(trim(campaign_term, $blanks), '')) as utm_term,
         coalesce(nullif(trim(decoded_content, $blanks), ''), nullif(trim(campaign_content, $blanks), ''))
             as utm_content,
-        -- The last two labels of a host that links to another one with the same, and is no address.
-        case
-            when
-                host not in (site, 'www.' || site)
-                and split_part(host, '.', -1) = split_part(site, '.', -1)
-                and split_part(host, '.', -2) = split_part(site, '.', -2)
-                and not regexp_matches(host, '[.:][0-9]+$|]$')
-                then split_part(host, '.', -2) || '.' || split_part(host, '.', -1)
-        end as shared_domain
+        host in (site, 'www.' || site) as is_same_host
     from decoded
 ),
 
 routed as (
     select
         *,
-        if(route is null, plain_path, plain_path || '#' || route) as plain_page
+        if(route is null, plain_path, plain_path || '#' || route) as plain_page,
+        -- The last two labels of hosts that share them, unless they are addresses.
+        case
+            when
+                not is_same_host
+                and split_part(host, '.', -1) = split_part(site, '.', -1)
+                and split_part(host, '.', -2) = split_part(site, '.', -2)
+                and not regexp_matches(host, '[.:][0-9]+$|]$')
+                then split_part(host, '.', -2) || '.' || split_part(host, '.', -1)
+        end as shared_domain
     from sites
 ),
 
@@ -321,14 +330,10 @@ pages as (
             when contains(normal_path, '/.') and regexp_matches(split_part(normal_path, '#', 1), '/\.\.?(?:/|$)')
                 then
                     list_reduce(
-                        string_split(
-                            regexp_replace(split_part(normal_path, '#', 1), '(/\.\.?)$', '\1/'), '/'
-                        ),
-                        lambda above, name: case name
-                            when '.' then above
-                            when '..' then regexp_replace(above, '/[^/]*$', '')
-                            else above || '/' || name
-                        end
+                        string_split(regexp_replace(split_part(normal_path, '#', 1), '(/\.\.?)$', '\1/'), '/'),
+                        lambda above, part: if(
+                            part = '..', regexp_replace(above, '/[^/]*$', ''), above || if(part = '.', '', '/' || part)
+                        )
                     )
                     || substr(normal_path, length(split_part(normal_path, '#', 1)) + 1)
             else normal_path
@@ -337,34 +342,43 @@ pages as (
 ),
 
 -- Hosts belong to one site if they share a registrable domain: one label more than the longest public suffix.
-suffixes as (
-    select
-        pages.*,
-        list_concat(below.rules, above.rules) as suffix_rules
-    from pages
-    left join public_suffixes as below on pages.shared_domain = below.domain
-    left join public_suffixes as above on split_part(pages.shared_domain, '.', -1) = above.domain
-),
-
 registered as (
     select
-        * exclude (suffix_rules),
+        pages.*,
         case
             when shared_domain is not null
                 then
-                    string_split(host, '.')[
+                    list_slice(
+                        string_split(host, '.'),
                         -1 - coalesce(
-                            list_filter(suffix_rules, lambda rule: ends_with('.' || host, rule.ending))[1].labels, 1
-                        ) :
-                    ]
-                    = string_split(site, '.')[
+                            list_filter(
+                                public_suffixes.rules, lambda rule: ends_with('.' || host, rule['ending'])
+                            )[1]['labels'],
+                            1
+                        ),
+                        -1
+                    )
+                    = list_slice(
+                        string_split(site, '.'),
                         -1 - coalesce(
-                            list_filter(suffix_rules, lambda rule: ends_with('.' || site, rule.ending))[1].labels, 1
-                        ) :
-                    ]
-            else host in (site, 'www.' || site)
+                            list_filter(
+                                public_suffixes.rules, lambda rule: ends_with('.' || site, rule['ending'])
+                            )[1]['labels'],
+                            1
+                        ),
+                        -1
+                    )
+            else is_same_host
         end as is_same_site
-    from suffixes
+    from pages
+    left join public_suffixes
+        on
+            public_suffixes.domain
+            = case
+                when split_part(pages.shared_domain, '.', -1) in $wildcard_suffixes
+                    then split_part(pages.shared_domain, '.', -1)
+                else pages.shared_domain
+            end
 ),
 
 -- Meaning of click ids: Facebook adds one to every outgoing link, the other networks only to ads.
