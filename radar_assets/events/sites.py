@@ -32,8 +32,8 @@ class SuffixRule(NamedTuple):
 def public_suffixes() -> "pa.Table":
     """The rules of the list by `domain`, the last two labels of the hosts that they are about; its `rules`, the deciding one first.
 
-    Rules about one label are left out, since hosts under any suffix have at least one. Under a top-level domain of `WILDCARD_SUFFIXES`,
-    `domain` is its one label.
+    Rules about one label are left out, since hosts under any suffix have at least one. Under one of `WILDCARD_SUFFIXES`, `domain` is
+    that suffix.
     """
     import pyarrow as pa
     from tldextract import TLDExtract

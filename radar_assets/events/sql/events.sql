@@ -331,9 +331,11 @@ pages as (
                 then
                     list_reduce(
                         string_split(regexp_replace(split_part(normal_path, '#', 1), '(/\.\.?)$', '\1/'), '/'),
-                        lambda above, part: if(
-                            part = '..', regexp_replace(above, '/[^/]*$', ''), above || if(part = '.', '', '/' || part)
-                        )
+                        (above, part) -> case part
+                            when '..' then regexp_replace(above, '/[^/]*$', '')
+                            when '.' then above
+                            else above || '/' || part
+                        end
                     )
                     || substr(normal_path, length(split_part(normal_path, '#', 1)) + 1)
             else normal_path
