@@ -1,6 +1,6 @@
 """Internal traffic: events of the team itself, by the section `internal_traffic` of `radar.yaml`. They are kept and flagged.
 
-The rules exist for whole windows, as a condition of `sql/events.sql`, and for single events.
+The rules become a condition of `sql/events.sql`. Live numbers don't know them.
 """
 
 import re

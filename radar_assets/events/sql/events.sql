@@ -146,7 +146,7 @@ named as (
     from accepted
 ),
 
--- `single_events.py` has the same rules for the path, bots, groups and internal traffic.
+-- `single_events.py` has the same rules for the path, bots and groups.
 -- From here to `sites`, URLs are split with string functions, since a regular expression with groups takes four times
 -- as long. Each step is a query of its own: aliases used within their own select are copied into each use, and planning
 -- took half a second.
