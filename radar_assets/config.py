@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 
 from radar_assets.alerts.config import RulesSection
 from radar_assets.errors import UsageError
+from radar_assets.events.config import EventsSection
+from radar_assets.events.declarations import Declarations
 from radar_assets.messaging.config import ChannelsSection
 from radar_assets.metrics.config import MetricsSection
 from radar_assets.metrics.registry import CustomMetric
@@ -58,6 +60,7 @@ class Config(
     RulesSection,
     ChannelsSection,
     MetricsSection,
+    EventsSection,
 ):
     """The content of `radar.yaml`. All sections are optional."""
 
@@ -77,9 +80,18 @@ def load_config(path: Path, *, required: bool = False, allowed_hosts: Sequence[s
 
 def load_metrics(path: Path, *, required: bool = False) -> tuple[CustomMetric, ...]:
     """Like `load_config`, but read only the metrics; the other sections are not validated."""
-    others: Any = {name: (Any, None) for name in Config.model_fields if name not in MetricsSection.model_fields}
-    only_metrics = create_model("OnlyMetrics", __base__=MetricsSection, **others)
-    return _load(path, only_metrics, {}, required=required).metrics
+    return _load_only(MetricsSection, path, required=required).metrics
+
+
+def load_declarations(path: Path, *, required: bool = False) -> Declarations:
+    """Like `load_config`, but read only what events are built by; the other sections are not validated."""
+    return _load_only(EventsSection, path, required=required).declarations
+
+
+def _load_only(section: type[_Section], path: Path, *, required: bool) -> _Section:
+    others: Any = {name: (Any, None) for name in Config.model_fields if name not in section.model_fields}
+    only = create_model(f"Only{section.__name__}", __base__=section, **others)
+    return _load(path, only, {}, required=required)
 
 
 def changes(session: "Session", config: Config) -> list[Change]:

@@ -11,7 +11,7 @@ import dagster as dg
 from radar_assets.alerts import definitions as alerts
 from radar_assets.alerts.checks import check_key, runs_with_asset
 from radar_assets.alerts.rules import stored_rules
-from radar_assets.config import load_metrics
+from radar_assets.config import load_declarations, load_metrics
 from radar_assets.events import automation as landing
 from radar_assets.events import definitions as events
 from radar_assets.metrics import definitions as metrics
@@ -39,11 +39,13 @@ def _without_beta_warnings() -> Iterator[None]:
 def build_defs(settings: Settings) -> dg.Definitions:
     """Build the definitions of all layers."""
     grids = Grids(first_day(settings))
-    registered = registry(load_metrics(settings.config_file, required=settings.config is not None))
+    is_required = settings.config is not None
+    registered = registry(load_metrics(settings.config_file, required=is_required))
+    declared = load_declarations(settings.config_file, required=is_required)
     rules = stored_rules(settings.database)
     lakehouse, store = open_lakehouse(settings), cache(lambda: open_store(settings.database))
     layers = dg.Definitions.merge(
-        events.build_definitions(grids, lakehouse),
+        events.build_definitions(grids, lakehouse, declared),
         metrics.build_definitions(grids, registered, lakehouse),
         alerts.build_definitions(grids, registered, rules, settings, lakehouse),
         operations.build_definitions(TABLES.values(), settings),

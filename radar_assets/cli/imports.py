@@ -26,6 +26,8 @@ def import_(
     map: Annotated[Sequence[str], ONE_A_TIME] = (),
     set: Annotated[Sequence[str], ONE_A_TIME] = (),
     site: str = "",
+    pages: str = "",
+    requests: Literal["keep", "skip"] = "keep",
 ) -> None:
     """Import a file of another system. Importing the same file again adds no events.
 
@@ -46,6 +48,11 @@ def import_(
         FIELD=VALUE for all events, e.g. event=commit. Can be repeated.
     site
         Base URL of the paths in an access log, e.g. https://example.com.
+    pages
+        Regular expression for the paths in an access log that are pages; successful GETs of pages are page views. Default: all but
+        styles, scripts, pictures, downloads and other files.
+    requests
+        Requests of an access log that are not page views: keep lands them as events named request, skip leaves them out.
     """
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -80,7 +87,7 @@ def import_(
             mapping=mapping,
             constants=constants,
             project=project,
-            site=site,
+            log=importer.AccessLog(site, pages, requests == "keep"),
             on_projects=register,
             on_progress=show,
         )

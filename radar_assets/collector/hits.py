@@ -147,7 +147,7 @@ def _any(line: bytes) -> CanonicalEvent | None:
 
 def _hit(event: Any) -> Hit:
     properties, context = event.properties or {}, event.context or {}
-    page = page_path(properties, context)
+    page = page_path(event.type, event.event, properties, context)
     return Hit(
         project_id=event.project_id,
         event_id=event.event_id,

@@ -60,6 +60,7 @@
   };
   const send = (type, event, properties, options) => {
     if (isOff()) return;
+    const place = { url: here(), title: page.title };
     queue.push({
       event_id: id(),
       type,
@@ -68,8 +69,9 @@
       user_id: known(read("user")),
       session_id: session(),
       timestamp: new Date(),
-      properties: { url: here(), title: page.title, ...properties },
+      properties: type === "page" ? { ...place, ...properties } : properties,
       context: {
+        page: place,
         userAgent: browser.userAgent,
         locale: browser.language,
         screen: { width: screen.width, height: screen.height },

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from radar_assets.access.projects import list_projects
-from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
-from radar_assets.events.interaction import events_model
+from radar_assets.events.declarations import Declarations
+from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, events_model, rebuild_events
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import SESSION_RELATIONS, amended_days, rebuild_sessions
 from radar_assets.events.tables import EVENTS, LAYER, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
@@ -31,7 +31,7 @@ PRUNE_TAG = "radar/prune"
 """Tag of runs that drop what is no longer in the landing zone: `true`."""
 
 
-def build_assets(grids: Grids, lakehouse: Lakehouse) -> list[dg.AssetsDefinition]:
+def build_assets(grids: Grids, lakehouse: Lakehouse, declared: Declarations) -> list[dg.AssetsDefinition]:
     """Assets of the layer, on the given grids."""
     lineage_of_events = lakehouse.lineage(events_model(), **ENRICHMENT_RELATIONS)
     lineage_of_sessions = lakehouse.lineage(load_model(LAYER, "sessions"), **SESSION_RELATIONS)
@@ -79,7 +79,7 @@ def build_assets(grids: Grids, lakehouse: Lakehouse) -> list[dg.AssetsDefinition
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> Iterator[dg.MaterializeResult]:
         if windows := windows_to_build(context, lakehouse, EVENTS):
-            yield materialized(context, lakehouse, rebuild_events(lakehouse, windows))
+            yield materialized(context, lakehouse, rebuild_events(lakehouse, windows, declared))
 
     @dg.asset(**table_options(SESSIONS, LAYER, grids, lineage_of_sessions))
     def sessions(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:

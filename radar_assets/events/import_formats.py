@@ -181,20 +181,6 @@ def read_ndjson(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch
         yield lines.batch(importing.events("ndjson_records", {"lines": lines.table}, **parameters))
 
 
-def read_apache(blocks: Iterable[Block], importing: Importing, site: str = "") -> Iterator[Batch]:
-    """The access log of a web server, in the common or combined format: one page view per request.
-
-    Args:
-        site: base URL of the paths, such as `https://example.com`.
-    """
-    if importing.fields.columns:
-        raise ImportFailedError("access logs have fixed fields, so columns can't be mapped")
-    if "project_id" not in importing.fields.constants:
-        raise ImportFailedError("access logs don't name a project; set project_id to a constant")
-    for lines in split_lines(blocks):
-        yield lines.batch(importing.events("apache_records", {"lines": lines.table}, site=site))
-
-
 def read_csv(blocks: Iterable[Block], importing: Importing) -> Iterator[Batch]:
     """CSV with a header, separated by comma, semicolon, tab or bar. Empty cells are null."""
     import pyarrow as pa

@@ -14,7 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from radar_assets.events.import_formats import Batch, Fields, Importing, read_apache, read_csv, read_ndjson
+from radar_assets.events.access_logs import AccessLog, read_apache
+from radar_assets.events.import_formats import Batch, Fields, Importing, read_csv, read_ndjson
 from radar_assets.events.import_sources import ImportFailedError, read_blocks, size_bytes
 from radar_assets.events.landing import Landing, write_segment
 from radar_assets.windows import utc_now
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Format = Literal["ndjson", "csv", "apache"]
 
-__all__ = ["Format", "ImportFailedError", "ImportResult", "Progress", "import_file"]
+__all__ = ["AccessLog", "Format", "ImportFailedError", "ImportResult", "Progress", "import_file"]
 
 # Old files have many small hours, and each waits for the disk, so several are written at once.
 _WRITERS = 4
@@ -50,7 +51,7 @@ class ImportResult(NamedTuple):
     """Result of an import.
 
     Attributes:
-        lines: records in the file without blank lines: `events` plus `unreadable`.
+        lines: records of the file that landed, without blank lines: `events` plus `unreadable`.
         unreadable: records that are not events; they land unchanged, and the contract rejects them.
         segments: segments written.
         segments_there: segments that an earlier import of the file wrote.
@@ -77,7 +78,7 @@ def import_file(
     mapping: Mapping[str, str] | None = None,
     constants: Mapping[str, str] | None = None,
     project: str | None = None,
-    site: str = "",
+    log: AccessLog | None = None,
     on_projects: Callable[[set[str]], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ImportResult:
@@ -93,7 +94,7 @@ def import_file(
             the file again in a later hour then lands it again, as copies that `events` drops.
         constants: field -> value.
         project: shorthand for the constant `project_id`.
-        site: for access logs, base URL of the paths, such as `https://example.com`.
+        log: how an access log is read.
         on_projects: called with new projects before their events land, once per project.
         on_progress: called after each batch.
 
@@ -101,16 +102,16 @@ def import_file(
         ImportFailedError: the file can't be read, or a column or a required field is missing. Lines that have landed stay; importing
             the file again adds the rest.
     """
-    now = utc_now()
+    now, log = utc_now(), log or AccessLog()
     fields = Fields(mapping or {}, {**(constants or {}), **({"project_id": project} if project else {})})
     importing = Importing(engine, fields, now.isoformat(timespec="microseconds") + "Z")
     blocks = read_blocks(path)
     batches = {
         "ndjson": lambda: read_ndjson(blocks, importing),
         "csv": lambda: read_csv(blocks, importing),
-        "apache": lambda: read_apache(blocks, importing, site),
+        "apache": lambda: read_apache(blocks, importing, log),
     }[format]()
-    arguments = json.dumps([format, dict(fields.columns), dict(fields.constants), site], sort_keys=True)
+    arguments = json.dumps([format, dict(fields.columns), dict(fields.constants), *log], sort_keys=True)
     digest = hashlib.sha256(arguments.encode())
     hours = _ReceivedHours(datetime(start.year, start.month, start.day), now.replace(minute=0, second=0, microsecond=0))
     landed, total_bytes = _Landed(), size_bytes(path)

@@ -5,10 +5,7 @@
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
-
-from radar_assets.lakehouse.sql import SqlModel, load_model
 
 PASSIVE_TYPES = ("identify", "group", "alias")
 PASSIVE_EVENTS = (
@@ -35,18 +32,17 @@ CLIENT_PLATFORMS = ("web", "mob", "app", "tv", "cnsl")
 """Platforms of Snowplow's trackers; those of servers are `srv` and, by default, `pc`."""
 
 
-@cache
-def events_model() -> SqlModel:
-    """The statement of `events`, with the lists of this module."""
+def interaction_fragments() -> dict[str, str]:
+    """The lists of this module, for `events.sql`."""
     client = [f"json_extract_string(sources.context, '$.{name}')" for name in CLIENT_CONTEXT]
     client += [f"""json_extract_string(sources.properties, '$."{name}"')""" for name in CLIENT_PROPERTIES]
-    return load_model("radar_assets.events", "events").with_fragments(
-        passive_types=_listed(PASSIVE_TYPES),
-        passive_events=_listed(PASSIVE_EVENTS),
-        views=_listed(VIEWS),
-        client_field=f"coalesce({', '.join(client)})",
-        client_platforms=_listed(CLIENT_PLATFORMS),
-    )
+    return {
+        "passive_types": _listed(PASSIVE_TYPES),
+        "passive_events": _listed(PASSIVE_EVENTS),
+        "views": _listed(VIEWS),
+        "client_field": f"coalesce({', '.join(client)})",
+        "client_platforms": _listed(CLIENT_PLATFORMS),
+    }
 
 
 def is_interactive(

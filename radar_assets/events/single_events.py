@@ -1,9 +1,10 @@
 """Columns of `events` for one event at a time, for the live numbers: a SQL statement for each line would take too long.
 
-`sql/events.sql` has the same rules for tables; a test compares both over thousands of events.
+`sql/events.sql` has the same rules for tables, with the patterns declared here; a test compares both over thousands of events.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,25 @@ from radar_assets.events.user_agents import LOOKED_AT, client
 
 GROUP_PREFIX = "$group:"
 """Start of the anonymous id of PostHog's events about a group, which its server SDKs send without a person's id."""
+
+VIEW_TYPES = ("page", "screen")
+VIEW_EVENTS = ("page_view", "screen_view")
+"""Events whose properties describe the page. Those of other events may name any page, such as that of an outbound link."""
+
+SESSION_IN_PATH = (
+    r"(?i)(?:;|%3b)(?:jsessionid|phpsessid|phpsession|sessionid|aspsessionid[a-z]*|sid|cfid|cftoken)(?:=|%3d)[^/;]*"
+    r"|/\((?:[a-z]\([a-z0-9_-]+\))+\)"
+)
+"""Session ids in paths, as servlets, PHP, ColdFusion and ASP.NET write them for browsers without cookies."""
+ESCAPES = r"(?:%[89A-Fa-f][0-9A-Fa-f])+|%[0-7][0-9A-Fa-f]"
+READABLE_ESCAPE = (
+    r"(?:%[89A-Fa-f][0-9A-Fa-f])+"
+    r"|%(?:2[2DEde]|3[0-9CEce]|4[1-9A-Fa-f]|5[0-9AaEeFf]|6[0-9A-Fa-f]|7[0-9A-Ea-e])"
+)
+"""Percent-encoded characters that mean the same without encoding: letters, digits and signs that delimit nothing in a URL."""
+
+_SESSION_IN_PATH, _ESCAPES, _READABLE_ESCAPE = map(re.compile, (SESSION_IN_PATH, ESCAPES, READABLE_ESCAPE))
+_DOT_SEGMENT = re.compile(r"/\.\.?(?:/|\Z)")
 
 
 def is_of_group(type: str | None, protocol: str, user_id: str | None, anonymous_id: str | None) -> bool:
@@ -28,24 +48,39 @@ def is_bot(properties: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
     return False
 
 
-def page_path(properties: Mapping[str, Any], context: Mapping[str, Any]) -> str | None:
-    """The path of the page on which it happened, if any, without query and fragment."""
+def page_path(
+    type: str | None,
+    event: str | None,
+    properties: Mapping[str, Any],
+    context: Mapping[str, Any],
+    *,
+    is_hash_routed: bool = False,
+) -> str | None:
+    """The path of the page on which it happened, if any, in normal form and without query.
+
+    Args:
+        type, event: decide whether the properties describe the page.
+        is_hash_routed: whether the project's pages are told apart by the fragment; the event may say so itself.
+    """
     page = context.get("page")
     if not isinstance(page, dict):
         page = {}
-    own_url = _text(properties, "url") or _text(properties, "$current_url")
-    given = _text(properties, "path") or ("" if own_url else _text(page, "path"))
-    if given:
-        path = _location(given)
-    else:
-        url = own_url or _text(page, "url")
-        if not url:
-            return None
-        path = _location(url)
+    described = properties if type in VIEW_TYPES or event in VIEW_EVENTS else {}
+    own_url = _text(described, "url") or _text(properties, "$current_url")
+    given = _text(described, "path") or ("" if own_url else _text(page, "path"))
+    url = own_url or _text(page, "url")
+    if not given and not url:
+        return None
+    path = _location(given or url)
+    if not given:
         scheme, slashes, rest = path.partition("//")
         if slashes and (not scheme or (scheme.endswith(":") and "/" not in scheme)):
             path = rest[len(rest.partition("/")[0]) :]
-    return path if path.startswith("/") else f"/{path}"
+    path = _SESSION_IN_PATH.sub("", path if path.startswith("/") else f"/{path}") or "/"
+    route = ""
+    if is_hash_routed or _text(page, "hash_routing") == "true":
+        route = (url.partition("#")[2] or given.partition("#")[2]).partition("?")[0]
+    return _normal(f"{path}#{route}" if route else path)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -58,3 +93,29 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 def _location(address: str) -> str:
     return address.partition("#")[0].partition("?")[0]
+
+
+def _normal(path: str) -> str:
+    """The normal form of RFC 3986, with letters outside of ASCII shown as letters."""
+    path = _ESCAPES.sub(_unescaped, path.replace(" ", "%20"))
+    if "/." not in path:
+        return path
+    path, hash_mark, route = path.partition("#")
+    if _DOT_SEGMENT.search(path):
+        names = re.sub(r"(/\.\.?)\Z", r"\1/", path).split("/")
+        path = names[0]
+        for name in names[1:]:
+            if name == "..":
+                path = path.rpartition("/")[0]
+            elif name != ".":
+                path += f"/{name}"
+    return path + hash_mark + route
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if _READABLE_ESCAPE.fullmatch(found[0]):
+        try:
+            return bytes.fromhex(found[0].replace("%", "")).decode()
+        except UnicodeDecodeError:
+            pass
+    return found[0].upper()

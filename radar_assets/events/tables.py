@@ -80,7 +80,9 @@ REJECTED_EVENTS = Table(
 
 _CHANNEL = (
     Column("referrer", "string", "URL of the page that linked here."),
-    Column("referrer_domain", "string", "Host of the referrer without `www.`; null for the site itself."),
+    Column(
+        "referrer_domain", "string", "Host of the referrer without `www.`; null for the site itself and its subdomains."
+    ),
     Column(
         "channel",
         "string",
@@ -123,8 +125,12 @@ EVENTS = Table(
         Column("sent_at", "timestamp", "When the event was sent, by the sender's clock."),
         Column("received_at", "timestamp", "When the collector received the event.", nullable=False),
         Column("url", "string", "URL of the page."),
-        Column("host", "string", "Host of the page, in lower case."),
-        Column("path", "string", "Path of the page, without query and fragment."),
+        Column("host", "string", "Host of the page, in lower case and without port."),
+        Column(
+            "path",
+            "string",
+            "Path of the page in normal form, without query and session ids; with the fragment if it routes within an app.",
+        ),
         Column("title", "string", "Title of the page or name of the screen."),
         *_CHANNEL,
         *_CLIENT,

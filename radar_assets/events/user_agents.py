@@ -25,6 +25,13 @@ _DESKTOP = re.compile(
     r"Windows|Mac OS|Linux|Chrome OS|[KX]?ubuntu|Debian|Fedora|Red Hat|CentOS|SUSE|\w+BSD|Solaris", re.I
 )
 
+# Some apps in which people browse have the name of a crawler, such as Sogou's browser and WhatsApp's desktop app. The crawlers have no
+# browser engine in their user agent, so these names say nothing in one that has.
+_APP = re.compile(
+    r"\b(?:SogouMSE|SogouMobileBrowser|SogouSearch|WhatsApp|Sonic|Slack|Notion|Viber|Bluesky|Mastodon|Tootsuite)\b(?:/[\w.]*)?"
+)
+_EMBEDDED = re.compile(r"AppleWebKit/.*(?:Electron/|Mobile/|Mobile Safari/)")
+
 
 class Client(NamedTuple):
     """A client; fields are `None` if unknown.
@@ -65,11 +72,10 @@ def describe_user_agents(distinct: Iterable[str | None]) -> "pa.Table":
 @lru_cache(maxsize=_REMEMBERED)
 def client(user_agent: str) -> Client:
     """Parse one user agent."""
-    from ua_parser import parse
+    from ua_parser import parse_os, parse_user_agent
 
-    said = parse(user_agent)
-    browser, system, device = said.user_agent, said.os, said.device
-    is_bot = _crawlers().parse_user_agent(user_agent) is not None or (device is not None and device.family == "Spider")
+    browser, system = parse_user_agent(user_agent), parse_os(user_agent)
+    is_bot = _is_bot(_APP.sub("", user_agent) if _EMBEDDED.search(user_agent) else user_agent)
     return Client(
         browser=browser.family if browser else None,
         browser_version=browser.major if browser else None,
@@ -77,6 +83,13 @@ def client(user_agent: str) -> Client:
         device_type="bot" if is_bot else _device_type(user_agent, system.family if system else None),
         is_bot=is_bot,
     )
+
+
+def _is_bot(user_agent: str) -> bool:
+    from ua_parser import parse_device
+
+    device = parse_device(user_agent)
+    return _crawlers().parse_user_agent(user_agent) is not None or (device is not None and device.family == "Spider")
 
 
 def _device_type(user_agent: str, system: str | None) -> str | None:

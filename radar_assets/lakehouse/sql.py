@@ -42,6 +42,11 @@ class SqlModel:
         return tree
 
 
+def literal(text: str) -> str:
+    """A text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 @cache
 def load_model(package: str, name: str) -> SqlModel:
     """Read `sql/<name>.sql` of a layer, such as `radar_assets.events`."""

@@ -213,7 +213,7 @@ def test_events_too_large_for_a_beacon_arrive_while_the_page_is_open(
         wait_for(lambda: len(collector.events()) == 2, "both events")
         events = arrived(collector, context, 2)
     assert [len(event["properties"].get("text", "")) for event in events] == [0, 40_000]
-    assert {event["properties"]["url"] for event in events} == {f"{shop}/callback"}
+    assert {event["context"]["page"]["url"] for event in events} == {f"{shop}/callback"}
     assert not any(b"secret" in line for line in collector.landed())
 
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from radar_assets.events.interaction import events_model
+from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
+from radar_assets.events.enrichment import events_model
+from radar_assets.events.internal_traffic import internal_addresses
+from radar_assets.events.sites import public_suffixes
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
 from radar_assets.events.traffic_sources import referrer_sources
 from radar_assets.events.user_agents import describe_user_agents
@@ -58,21 +61,27 @@ def enrich(
     start: datetime = NOON - 12 * HOUR,
     end: datetime = NOON + 12 * HOUR,
     dedupe_days: int = 7,
+    declared: Declarations = NOTHING_DECLARED,
 ) -> list[dict[str, Any]]:
     """The rows of `events` for rows of `raw_events`."""
     engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))
     raw_events = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     window = {"start": start, "end": end}
-    seen = engine.query(load_model("radar_assets.events", "user_agents"), {"raw_events": raw_events}, window)
+
+    def distinct(model: str) -> list[Any]:
+        return engine.query(load_model("radar_assets.events", model), {"raw_events": raw_events}, window)[0].to_pylist()
+
     events = engine.query(
-        events_model(),
+        events_model(declared, dedupe_days),
         {
             "raw_events": raw_events,
             "related_rows": raw_events.slice(0, 0),
-            "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),
+            "user_agents": describe_user_agents(distinct("user_agents")),
             "referrer_sources": referrer_sources(),
+            "public_suffixes": public_suffixes(),
+            "internal_addresses": internal_addresses(declared.internal_traffic, distinct("addresses")),
         },
-        window | {"dedupe_days": dedupe_days},
+        window,
     )
     assert events.column_names == list(EVENTS.column_names)
     return events.to_pylist()

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radar_assets.events.interaction import events_model
+from radar_assets.events.declarations import Declarations, ProjectPages
+from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, events_model
+from radar_assets.events.internal_traffic import InternalTraffic
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
 from radar_assets.lakehouse.sql import column_lineage
 from radar_assets.tables import TABLES
@@ -61,7 +63,8 @@ class TestPage:
     def test_the_referrer_domain_is_null_for_the_site_itself(self):
         expected = {
             "https://www.News.example:443/a?b#c": "news.example",
-            "https://blog.shop.example/": "blog.shop.example",
+            "https://blog.shop.example/": None,
+            "https://other.example/": "other.example",
             "https://shop.example/cart": None,
             "https://www.shop.example": None,
             "android-app://com.google.android.gm/": "com.google.android.gm",
@@ -71,6 +74,103 @@ class TestPage:
         events = enriched_each({"url": "https://www.shop.example/x", "referrer": referrer} for referrer in expected)
         assert {event["referrer"]: event["referrer_domain"] for event in events} == expected
         assert page("https://www.shop.example/x", referrer="")["referrer"] is None
+
+    @pytest.mark.parametrize(
+        ("host", "referrer", "is_same"),
+        [
+            ("checkout.shop.example", "www.shop.example", True),
+            ("shop.example", "a.b.shop.example:8443", True),
+            ("shop.co.uk", "www.shop.co.uk", True),
+            ("a.shop.co.uk", "b.shop.co.uk", True),
+            ("shop.co.uk", "other.co.uk", False),
+            ("alice.github.io", "bob.github.io", False),
+            ("www.alice.github.io", "alice.github.io", True),
+            ("github.io", "alice.github.io", False),
+            ("bucket.s3.amazonaws.com", "docs.amazonaws.com", False),
+            ("a.shop.ck", "b.shop.ck", False),
+            ("a.b.shop.ck", "c.b.shop.ck", True),
+            ("a.city.kawasaki.jp", "city.kawasaki.jp", True),
+            ("a.b.kawasaki.jp", "c.b.kawasaki.jp", False),
+            ("x.例え.公司.cn", "y.例え.公司.cn", True),
+            ("shop.xn--55qx5d.cn", "other.xn--55qx5d.cn", False),
+            ("shop.example.", "blog.shop.example", True),
+            ("10.0.0.1", "127.0.0.1", False),
+            ("[::1]", "[::2]", False),
+            ("localhost", "intranet", False),
+        ],
+    )
+    def test_hosts_under_one_registrable_domain_are_one_site(self, host: str, referrer: str, is_same: bool):
+        for own, other in ((host, referrer), (referrer, host)):
+            event = page(f"https://{own}/x", referrer=f"https://{other}/y")
+            assert (event["referrer_domain"] is None) == is_same, (own, other)
+            assert event["channel"] == ("Direct" if is_same else "Referral")
+
+    def test_a_page_has_one_path_in_all_spellings_of_its_url(self):
+        expected = {
+            "/caf%C3%A9": "/café",
+            "/caf%c3%a9": "/café",
+            "/%63af%C3%A9": "/café",
+            "/a%2fb%3Fc%23d": "/a%2Fb%3Fc%23d",
+            "/%7euser%2E": "/~user.",
+            "/a b": "/a%20b",
+            "/a%20b+c": "/a%20b+c",
+            "/users/%7Bid%7D": "/users/{id}",
+            "/%ff%2f": "/%FF%2F",
+            "/100%": "/100%",
+            "/%zz": "/%zz",
+            "/a/./b/../c": "/a/c",
+            "/a/b/..": "/a/",
+            "/../a/%2e%2E/.": "/",
+            "/a/.b/...": "/a/.b/...",
+            "/login.jsp;jsessionid=1A53?x=1": "/login.jsp",
+            "/a;JSESSIONID=1.node2/b;v=2": "/a/b;v=2",
+            "/login%3Bjsessionid%3D12": "/login",
+            "/(S(lit3py55t21z5v55vlm25s55))/a.aspx": "/a.aspx",
+            "/a/(b)": "/a/(b)",
+        }
+        events = enriched_each({"url": f"https://shop.example{path}"} for path in expected)
+        assert dict(zip(expected, (event["path"] for event in events), strict=True)) == expected
+
+    def test_the_fragment_is_part_of_the_page_if_the_sender_or_the_project_says_so(self):
+        urls = {
+            "https://a.example/#/": "/#/",
+            "https://a.example/#/pricing": "/#/pricing",
+            "https://a.example/app?x=1#/caf%c3%a9?utm_source=news&y=2": "/app#/café",
+            "https://a.example/#!/old": "/#!/old",
+            "https://a.example/#": "/",
+            "https://a.example/": "/",
+        }
+        flagged = [
+            raw_row({"url": url}, {"page": {"hash_routing": True}}, event_id=str(i)) for i, url in enumerate(urls)
+        ]
+        events = sorted(enrich(flagged), key=lambda event: event["event_id"])
+        assert [event["path"] for event in events] == list(urls.values())
+        assert events[2]["utm_source"] == "news"
+        declared = Declarations(pages=(ProjectPages(project="p1", hash_routing=True),))
+        rows = [raw_row({"url": "https://a.example/#/x"}, project_id=name) for name in ("p1", "p2")]
+        assert {event["project_id"]: event["path"] for event in enrich(rows, declared=declared)} == {
+            "p1": "/#/x",
+            "p2": "/",
+        }
+
+    def test_properties_of_other_events_than_views_are_not_the_page(self):
+        said = {
+            "url": "https://partner.example/deal?utm_source=x",
+            "path": "/p",
+            "title": "T",
+            "referrer": "https://r.example/",
+        }
+        context = {"page": {"url": "https://a.example/blog", "title": "Blog", "referrer": "https://www.google.com/"}}
+        columns = ("host", "path", "title", "referrer_domain", "utm_source")
+        for view in ({"type": "page"}, {"type": "screen", "event": "Home"}, {"type": "track", "event": "page_view"}):
+            event = enriched(said, context, **view)
+            assert [event[name] for name in columns] == ["partner.example", "/p", "T", "r.example", "x"]
+        for kind in ("track", "identify", "group", "alias"):
+            event = enriched(said, context, type=kind, event="Outbound Link: Click")
+            assert [event[name] for name in columns] == ["a.example", "/blog", "Blog", "google.com", None]
+            assert enriched(said, type=kind, event="click")["path"] is None
+        posthog = enriched({**said, "$current_url": "https://a.example/2"}, type="track", event="click")
+        assert posthog["path"] == "/2"
 
     def test_the_referrer_is_read_from_where_sdks_put_it(self):
         assert page("https://a.example/", **{"$referrer": "https://b.example/"})["referrer_domain"] == "b.example"
@@ -93,12 +193,14 @@ class TestCampaign:
             "not_utm_source=a&q=utm_medium=b": (None, None, None, None, None),
             "utm_source=a#utm_medium=b": ("a", None, None, None, None),
             "a?b&utm_source=after": ("after", None, None, None, None),
+            "x=1&amp;utm_source=a&amp;amp;utm_medium=b": ("a", "b", None, None, None),
+            "utm_source=+a%20&utm_medium=%09b%C2%A0&utm_campaign=%20": ("a", "b", None, None, None),
         }
         events = enriched_each({"url": f"https://example.com/?{query}"} for query in expected)
         assert dict(zip(expected, map(self.utm, events), strict=True)) == expected
 
     def test_the_campaign_of_the_context_supplements_the_url(self):
-        campaign = {"source": "s", "medium": "m", "name": "n", "term": "t", "content": ""}
+        campaign = {"source": "s", "medium": " m ", "name": "n", "term": "t", "content": ""}
         event = enriched({"url": "https://example.com/?utm_source=url"}, {"campaign": campaign})
         assert self.utm(event) == ("url", "m", "n", "t", None)
 
@@ -173,7 +275,9 @@ class TestDetails:
         assert [event["event_id"] for event in enrich(rows, NOON, NOON + HOUR)] == ["in"]
 
     def test_every_column_has_a_lineage_to_raw_events(self):
-        lineage = column_lineage(events_model(), tuple(TABLES.values()))
+        declared = Declarations(internal_traffic=(InternalTraffic(name="own", users=("u-1",)),))
+        model = events_model(declared)
+        lineage = column_lineage(model, tuple(TABLES.values()), **ENRICHMENT_RELATIONS)
         assert set(lineage) == set(EVENTS.column_names)
         assert {table for sources in lineage.values() for table, _ in sources} == {"raw_events"}
         assert all(lineage.values())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from radar_assets.events.access_logs import AccessLog
 from radar_assets.events.importer import ImportFailedError
 from radar_assets_tests.events.importing import Importer, accepted, canonical
 
@@ -242,7 +243,7 @@ LOG = (
 
 class TestAccessLog:
     def test_a_request_becomes_a_page_view(self, importer: Importer):
-        result = importer(LOG, "apache", project="web", site="https://example.com", start=date(2015, 1, 1))
+        result = importer(LOG, "apache", project="web", log=AccessLog("https://example.com"), start=date(2015, 1, 1))
         (event,) = importer.events()
         agent = 'Mozilla/5.0 "quoted"'
         assert len(event.pop("event_id")) == 32
@@ -273,23 +274,23 @@ class TestAccessLog:
             (
                 '10.0.0.7 - - [17/May/2015:10:05:03 +0000] "HEAD / HTTP/1.0" 304 -\n',
                 {"url": "/", "path": "/", "status": 304, "method": "HEAD"},
-                {"ip": "10.0.0.0"},
+                {"ip": "10.0.0.0", "interactive": False},
             ),
             (
                 '2001:db8:1:2::7 - - [17/May/2015:10:05:03 +0000] "-" 408 0 "-" "-"\r\n',
                 {"status": 408, "bytes": 0},
-                {"ip": "2001:db8:1::"},
+                {"ip": "2001:db8:1::", "interactive": False},
             ),
             (
                 'host.example - - [17/May/2015:10:05:03 +0000] "GET http://a.example/x y HTTP/1.1" 400 1 "-" "x"\n',
                 {
                     "url": "http://a.example/x y",
-                    "path": "http://a.example/x y",
+                    "path": "/x y",
                     "status": 400,
                     "bytes": 1,
                     "method": "GET",
                 },
-                {"userAgent": "x"},
+                {"userAgent": "x", "interactive": False},
             ),
         ],
     )
@@ -299,6 +300,59 @@ class TestAccessLog:
         importer(line, "apache", project="web")
         (event,) = importer.events()
         assert (event["properties"], event["context"]) == (properties, context)
+
+    def test_successful_gets_of_pages_are_page_views_and_the_rest_are_requests(self, importer: Importer):
+        pages = [
+            "/",
+            "/de/preise",
+            "/index.php?file=a.css",
+            "/a.b/c",
+            "/user/john.doe",
+            "/x.JSP;jsessionid=1",
+            "http://a.example/x",
+        ]
+        files = [
+            "/app.css",
+            "/app.js?v=3",
+            "/a/B.PNG",
+            "/feed.xml",
+            "/robots.txt",
+            "/x.pdf;v=1",
+            "/.well-known/a",
+            "*",
+            "/env/.env",
+        ]
+        requests = [
+            *((f"GET {target} HTTP/1.1", 200, True) for target in pages),
+            *((f"GET {target} HTTP/1.1", 200, False) for target in files),
+            *((f"{method} / HTTP/1.1", 200, False) for method in ("POST", "HEAD", "OPTIONS", "get", "PROPFIND")),
+            *(("GET / HTTP/1.1", status, True) for status in (203, 206, 304)),
+            *(("GET / HTTP/1.1", status, False) for status in (100, 204, 301, 302, 308, 401, 404, 410, 500, 503)),
+            ("-", 408, False),
+        ]
+        lines = [f'10.0.0.7 - - [17/May/2015:10:05:03 +0000] "{text}" {status} 1\n' for text, status, _ in requests]
+        importer("".join(lines), "apache", project="web")
+        landed = importer.events()
+        assert [event["type"] == "page" for event in landed] == [is_page for _, _, is_page in requests]
+        assert {(event["type"], event["event"], event["context"].get("interactive")) for event in landed} == {
+            ("page", "page_view", None),
+            ("track", "request", False),
+        }
+        assert [event["properties"]["status"] for event in landed] == [status for _, status, _ in requests]
+
+    def test_options_say_which_paths_are_pages_and_whether_other_requests_are_kept(self, importer: Importer):
+        targets = ["/", "/docs/a.pdf", "/app.js", "/api/x"]
+        lines = [f'10.0.0.7 - - [17/May/2015:10:05:03 +0000] "GET {target} HTTP/1.1" 200 1\n' for target in targets]
+        log = AccessLog(pages=r"^/$|\.pdf$", keeps_others=False)
+        result = importer("".join([*lines, "kernel: oops\n"]), "apache", project="web", log=log)
+        landed = importer.lines()
+        views = [json.loads(line) for line in landed if line.startswith(b"{")]
+        assert [event["properties"]["path"] for event in views] == ["/", "/docs/a.pdf"]
+        assert (result.lines, result.events, result.unreadable) == (3, 2, 1)
+        assert b"kernel: oops\n" in landed
+        assert importer(lines[2], "apache", project="web", log=log).lines == 0
+        with pytest.raises(ImportFailedError, match="not a regular expression"):
+            importer("".join(lines), "apache", project="web", log=AccessLog(pages="(?!x)"))
 
     def test_lines_that_are_not_requests_land_unchanged_with_their_neighbours(self, importer: Importer):
         bad = [b"\n".join([LOG.encode()[:-20]]) + b"\n", b"kernel: oops\n", LOG.replace("May", "Mai").encode()]

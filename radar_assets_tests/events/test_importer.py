@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from radar_assets.events import import_sources
+from radar_assets.events.access_logs import AccessLog
 from radar_assets.events.importer import ImportFailedError, ImportResult, Progress
 from radar_assets_tests.events.importing import Importer, accepted, canonical
 
@@ -209,7 +210,9 @@ class TestSafety:
 class TestRealData:
     def test_the_access_log_gives_its_sessions_and_keeps_its_malformed_line(self, importer: Importer):
         path = DATA / "apache-log" / "apache_logs.log"
-        result = importer(path, "apache", project="web", site="http://www.semicomplete.com", start=date(2015, 1, 1))
+        result = importer(
+            path, "apache", project="web", log=AccessLog("http://www.semicomplete.com"), start=date(2015, 1, 1)
+        )
         assert (result.lines, result.events, result.unreadable) == (10_000, 9_999, 1)
         good = [line for line in importer.lines() if line.startswith(b'{"event_id"')]
         (bad,) = set(importer.lines()) - set(good)

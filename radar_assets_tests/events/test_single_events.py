@@ -46,6 +46,21 @@ PARTS = [
         " ",
     ),
     *("a", "b.html", ".", "..", "%2F", "%", "WWW.", "''", '"', "$", "{}"),
+    *(
+        "/./",
+        "/..",
+        "%2e",
+        "%C3",
+        "%a9",
+        "%c3%A9",
+        "%ED%A0%80",
+        "%7b",
+        "%0a",
+        ";jsessionid=1",
+        "%3BSID%3D",
+        "/(S(a1))",
+        "/(",
+    ),
 ]
 BOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 NO_TEXT = [
@@ -80,6 +95,11 @@ SAID: list[tuple[dict[str, Any], str | None]] = [
     ({"context": {"page": {"url": "https://shop.example/d", "path": "/e#f"}}}, "/e"),
     ({"properties": {"url": "/a"}, "context": {"page": {"path": "/e"}}}, "/a"),
     ({"properties": {"path": 5}}, "/5"),
+    ({"type": "track", "properties": {"url": "https://b.example/c"}}, None),
+    ({"type": "track", "event": "page_view", "properties": {"url": "https://b.example/c"}}, "/c"),
+    ({"type": "track", "properties": {"url": "/b"}, "context": {"page": {"url": "https://shop.example/d"}}}, "/d"),
+    ({"properties": {"url": "/a#/b?c"}, "context": {"page": {"hash_routing": True}}}, "/a#/b"),
+    ({"properties": {"url": "/%63af%c3%a9/../b;jsessionid=1"}}, "/b"),
     ({"properties": {"title": "nowhere"}, "context": {"page": "a page"}}, None),
     ({}, None),
 ]
@@ -98,7 +118,7 @@ GROUPS: list[tuple[dict[str, Any], bool]] = [
 
 def verdicts(said: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Any, Any]]:
     """Each event with its path and whether it is a bot's: as the live numbers have it, and as the table has it."""
-    ids = {"type": "track", "protocol": "radar"}
+    ids = {"type": "page", "event": "e", "protocol": "radar"}
     events = [
         {**ids, **({} if fields.keys() & {"user_id", "anonymous_id"} else {"anonymous_id": "v"}), **fields}
         for fields in said
@@ -109,14 +129,14 @@ def verdicts(said: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Any, 
             fields.get("context"),
             event_id=str(index),
             event_time=NOON + timedelta(microseconds=index),
-            **{name: fields.get(name) for name in ("type", "protocol", "user_id", "anonymous_id")},
+            **{name: fields.get(name) for name in ("type", "event", "protocol", "user_id", "anonymous_id")},
         )
         for index, fields in enumerate(events)
     )
     assert len(rows) == len(events)
     by_index = {int(row["event_id"]): row for row in rows}
     for index, fields in enumerate(events):
-        hit = read_hit(good_line(**{"user_id": None, "properties": None, "context": None, "event": "e", **fields}))
+        hit = read_hit(good_line(**{"user_id": None, "properties": None, "context": None, **fields}))
         assert hit is not None, fields
         row = by_index[index]
         yield fields, (hit.page, hit.is_bot), (row["path"], row["is_bot"])
@@ -143,14 +163,15 @@ def random_event(draw: random.Random) -> dict[str, Any]:
 
     context = some("userAgent", "user_agent")
     if draw.random() < 0.4:
-        context["page"] = some("url", "path", "URL") if draw.random() < 0.9 else value()
+        context["page"] = some("url", "path", "URL", "hash_routing") if draw.random() < 0.9 else value()
     if draw.random() < 0.1:
         context[draw.choice(["userAgent", "user_agent"])] = draw.choice([BOT, CHROME, "x" * 1_000 + BOT])
     ids = {"anonymous_id": draw.choice(["v", f"{GROUP_PREFIX}a:b", GROUP_PREFIX, "$group"]), "user_id": "u"}
     return {
         "properties": draw.choice([None, some("url", "$current_url", "path", "Path", "$raw_user_agent")]),
         "context": draw.choice([None, context]),
-        "type": draw.choice(["group", "group", "track"]),
+        "type": draw.choice(["group", "track", "page", "page", "screen"]),
+        "event": draw.choice(["e", "e", "page_view", "screen_view"]),
         "protocol": draw.choice(["posthog", "posthog", "segment"]),
         **{name: ids[name] for name in draw.choice([["anonymous_id"], ["user_id"], ["anonymous_id", "user_id"]])},
     }

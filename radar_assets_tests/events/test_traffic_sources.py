@@ -68,6 +68,9 @@ class TestChannel:
             ("gclid=x", "https://www.youtube.com/"): "Paid Video",
             ("utm_source=newsletter&utm_medium=email&gclid=x", ""): "Email",
             ("gclid=", ""): "Direct",
+            ("gad_source=1", "https://www.google.com/"): "Paid Search",
+            ("gad_source=1&gclid=x", ""): "Paid Search",
+            ("gad_source=5&dclid=x", ""): "Display",
         }
         events = enriched_each(
             {"url": f"https://www.shop.example/?{query}", "referrer": referrer} for query, referrer in expected

@@ -1,9 +1,14 @@
 """Clients of events: browser, system, device and bots, from user agents."""
 
+import json
+from importlib import resources
+
 import pytest
+from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
 from radar_assets.events.user_agents import client, describe_user_agents
 from radar_assets_tests.events.enriching import CHROME, enriched
+from radar_assets_tests.truth.traffic import CASES
 
 
 class TestClient:
@@ -68,6 +73,31 @@ class TestClient:
         for other in ({"protocol": "radar"}, {"type": "track"}, {"anonymous_id": "d-1"}, {"user_id": "ann"}):
             assert enriched(**{**group, **other})["is_bot"] is False
         assert enriched(**{**group, "anonymous_id": None, "user_id": "ann"})["is_bot"] is False
+
+    def test_people_are_people_and_crawlers_are_bots_in_two_lists(self):
+        """Clients measured on sites (fake-useragent), and the examples of the list of crawlers."""
+        lines = (resources.files("fake_useragent") / "data" / "browsers.jsonl").read_text().splitlines()
+        people = [json.loads(line)["useragent"] for line in lines]
+        crawlers = [example for crawler in CRAWLER_USER_AGENTS_DATA for example in crawler["instances"]]
+        assert (len(people), len(crawlers)) > (5_000, 2_000)
+        assert not [text for text in people if client(text).is_bot]
+        assert not [text for text in crawlers if not client(text).is_bot]
+
+    def test_a_browser_in_an_app_is_a_persons_although_the_app_has_a_crawler_too(self):
+        case = (CASES / "people-taken-for-bots" / "user_agents.txt").read_text().splitlines()
+        iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+        windows = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
+        electron = "Chrome/120.0.6099.56 Electron/28.0.0 Safari/537.36"
+        apps = [f"{iphone} SogouSearch Ios1.0 version3.0", f"{windows} Notion/2.3.2 {electron}", f"{iphone} Viber/21.0"]
+        apps.append(f"{windows} Slack/4.36.140 {electron} Sonic Slack_SSB/4.36.140")
+        assert [client(text).is_bot for text in [*case, *apps]] == [False] * 6
+        assert (client(case[0]).device_type, client(case[1]).device_type) == ("mobile", "desktop")
+        crawlers = [
+            "Sogou web spider/4.0(+http://www.sogou.com/docs/help/webmasters.htm#07)",
+            "WhatsApp/2.23.20.0 A",
+            "Viber",
+        ]
+        assert all(client(text).is_bot for text in [*crawlers, f"{iphone} WhatsApp/2.24 (compatible; Googlebot/2.1)"])
 
     def test_hostile_user_agents_are_parsed_like_any_other(self):
         hostile = ["x" * 10_000, "Mozilla/5.0 (" * 1_000, "(" * 10_000, "💥\u202e" * 3_000, "' or 1=1; --", "", " "]

@@ -1,4 +1,5 @@
--- The fields of requests in a web server's access log, in the common or combined format. Each request is a page view.
+-- The fields of requests in a web server's access log, in the common or combined format. Successful GETs of pages are
+-- page views; all other requests are events named `request`, which are passive.
 with matched as (
     select
         record_number,
@@ -22,6 +23,29 @@ requests as (
         nullif(nullif(replace(entry.referrer, '\"', '"'), '-'), '') as referrer,
         nullif(nullif(replace(entry.agent, '\"', '"'), '-'), '') as user_agent
     from matched
+),
+
+-- A target without a host, with one (as proxies get it), or none of both, such as `*`.
+targets as (
+    select
+        *,
+        nullif(
+            regexp_extract(request.target, '^(?:[a-z]+://[^/?#]*)?(/[^?#]*)', 1), ''
+        ) as path,
+        try_cast(entry.status as integer) as status
+    from requests
+),
+
+viewed as (
+    select
+        *,
+        coalesce(
+            request.method = 'GET'
+            and (status between 200 and 203 or status in (206, 304))
+            and if($pages = '', not regexp_matches(path, $no_pages), regexp_matches(path, $pages)),
+            false
+        ) as is_page_view
+    from targets
 )
 
 select
@@ -29,8 +53,8 @@ select
     moment is not null as is_event,
     case when moment is not null then substr(sha256(text || record_number), 1, 32) end as event_id,
     null::varchar as project_id,
-    'page' as type,
-    'page_view' as event,
+    if(is_page_view, 'page', 'track') as type,
+    if(is_page_view, 'page_view', 'request') as event,
     null::varchar as category,
     nullif(entry.account, '-') as user_id,
     substr(sha256(concat(entry.address, ' ', user_agent)), 1, 32) as anonymous_id,
@@ -44,8 +68,8 @@ select
     null::varchar as other_members,
     json_object(
         'url', if(prefix(request.target, '/'), $site, '') || nullif(request.target, ''),
-        'path', nullif(split_part(request.target, '?', 1), ''),
-        'status', try_cast(entry.status as integer),
+        'path', path,
+        'status', status,
         'bytes', try_cast(entry.size as bigint),
         'method', nullif(request.method, ''),
         'referrer', referrer
@@ -53,9 +77,11 @@ select
     -- Addresses are truncated, since their last part identifies a household. Host names are dropped.
     json_object(
         'userAgent', user_agent,
+        'interactive', if(is_page_view, null, false),
         'ip', coalesce(
             nullif(regexp_extract(entry.address, '^([0-9]+\.[0-9]+\.[0-9]+)\.[0-9]+$', 1), '') || '.0',
             nullif(regexp_extract(entry.address, '^([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F]*):', 1), '') || '::'
         )
     )::varchar as context_members
-from requests
+from viewed
+where moment is null or is_page_view or $keeps_others

@@ -84,6 +84,8 @@ copies as (
 accepted as (
     select
         raw_events.*,
+        -- Whose properties describe a page. Those of other events may name any page, such as that of an outbound link.
+        raw_events.type in ('page', 'screen') or raw_events.event in ('page_view', 'screen_view') as is_view,
         json_transform(
             raw_events.properties,
             '{
@@ -95,11 +97,15 @@ accepted as (
         json_transform(
             raw_events.context,
             '{
-                "page": {"url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR", "referrer": "VARCHAR"},
+                "page": {
+                    "url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR", "referrer": "VARCHAR",
+                    "hash_routing": "VARCHAR"
+                },
                 "campaign": {
                     "source": "VARCHAR", "medium": "VARCHAR", "name": "VARCHAR", "term": "VARCHAR", "content": "VARCHAR"
                 },
-                "userAgent": "VARCHAR", "user_agent": "VARCHAR", "location": {"country": "VARCHAR"}, "country": "VARCHAR"
+                "userAgent": "VARCHAR", "user_agent": "VARCHAR", "location": {"country": "VARCHAR"}, "country": "VARCHAR",
+                "ip": "VARCHAR"
             }'
         ) as context_fields
     from raw_events
@@ -118,19 +124,22 @@ named as (
     select
         * exclude (property_fields, context_fields),
         coalesce(
-            nullif(property_fields.url, ''),
+            if(is_view, nullif(property_fields.url, ''), null),
             nullif(property_fields['$current_url'], ''),
             nullif(context_fields.page.url, '')
         ) as url,
         case
-            when property_fields.path != '' then property_fields.path
-            when coalesce(property_fields.url, '') = '' and coalesce(property_fields['$current_url'], '') = ''
+            when is_view and property_fields.path != '' then property_fields.path
+            when
+                (not is_view or coalesce(property_fields.url, '') = '')
+                and coalesce(property_fields['$current_url'], '') = ''
                 then nullif(context_fields.page.path, '')
         end as given_path,
-        coalesce(nullif(property_fields.title, ''), nullif(context_fields.page.title, '')) as title,
+        coalesce(if(is_view, nullif(property_fields.title, ''), null), nullif(context_fields.page.title, '')) as title,
+        coalesce(context_fields.page.hash_routing = 'true', false) or $is_hash_routed as is_hash_routed,
         -- posthog-js sends `$direct` if there is no referrer.
         coalesce(
-            nullif(property_fields.referrer, ''),
+            if(is_view, nullif(property_fields.referrer, ''), null),
             nullif(nullif(property_fields['$referrer'], ''), '$direct'),
             nullif(context_fields.page.referrer, '')
         ) as referrer,
@@ -146,7 +155,8 @@ named as (
                 context_fields.location.country, context_fields.country, property_fields['$geoip_country_code']
             )
         ) as country_code,
-        try_cast(property_fields.revenue as decimal(18, 4)) as revenue
+        try_cast(property_fields.revenue as decimal(18, 4)) as revenue,
+        context_fields.ip as address
     from accepted
 ),
 
@@ -159,6 +169,15 @@ cut as (
         *,
         split_part(url, '#', 1) as resource,
         split_part(split_part(url, '#', 1), '?', 1) as location,
+        -- The part of a URL that routes within an app, if the sender or the project says that it does.
+        case
+            when is_hash_routed
+                then
+                    coalesce(
+                        nullif(substr(url, length(split_part(url, '#', 1)) + 2), ''),
+                        nullif(substr(given_path, length(split_part(given_path, '#', 1)) + 2), '')
+                    )
+        end as fragment,
         split_part(split_part(split_part(referrer, '/', 3), '#', 1), '?', 1) as linking_authority
     from named
 ),
@@ -173,64 +192,227 @@ authorities as (
                 then split_part(location, '/', 3)
         end as authority,
         lower(split_part(linking_authority, '@', -1)) as linking_host,
-        nullif('&' || substr(resource, length(location) + 2), '&') as query
+        case
+            when contains(fragment, '?')
+                then
+                    concat(
+                        '&', substr(resource, length(location) + 2), '&', substr(fragment, strpos(fragment, '?') + 1)
+                    )
+            else nullif('&' || substr(resource, length(location) + 2), '&')
+        end as query,
+        nullif(split_part(fragment, '?', 1), '') as route
     from cut
 ),
 
+-- Links in HTML are sometimes followed with their ampersands still escaped.
 hosts as (
     select
-        *,
+        * exclude (query),
+        if(contains(query, '&amp;'), regexp_replace(query, '&(amp;)+', '&', 'g'), query) as query,
         lower(split_part(authority, '@', -1)) as host_and_port,
         case
             when given_path is not null then split_part(split_part(given_path, '#', 1), '?', 1)
             when authority is null or (authority = '' and not contains(location, '//')) then location
             else substr(location, strpos(location, '//') + length(authority) + 2)
         end as bare_path,
-        if(prefix(linking_host, 'www.'), substr(linking_host, 5), linking_host) as linking_domain,
+        if(prefix(linking_host, 'www.'), substr(linking_host, 5), linking_host) as linking_domain
+    from authorities
+),
+
+queries as (
+    select
+        *,
         replace(split_part(split_part(query, '&utm_source=', 2), '&', 1), '+', ' ') as query_source,
         replace(split_part(split_part(query, '&utm_medium=', 2), '&', 1), '+', ' ') as query_medium,
         replace(split_part(split_part(query, '&utm_campaign=', 2), '&', 1), '+', ' ') as query_campaign,
         replace(split_part(split_part(query, '&utm_term=', 2), '&', 1), '+', ' ') as query_term,
         replace(split_part(split_part(query, '&utm_content=', 2), '&', 1), '+', ' ') as query_content,
-        regexp_extract(
-            query, '&(gclid|gbraid|wbraid|dclid|msclkid|yclid|fbclid|ttclid|twclid|li_fat_id)=[^&]', 1
+        -- Google Ads adds `gad_source` to its links, also where it may not add the id of the click.
+        coalesce(
+            nullif(
+                regexp_extract(
+                    query, '&(gclid|gbraid|wbraid|dclid|msclkid|yclid|fbclid|ttclid|twclid|li_fat_id)=[^&]', 1
+                ),
+                ''
+            ),
+            regexp_extract(query, '&(gad_source)=[^&]', 1)
         ) as click_id
-    from authorities
+    from hosts
 ),
 
 -- Text with percent sequences that are not UTF-8 stays encoded.
+decoded as (
+    select
+        *,
+        nullif(
+            if(
+                contains(host_and_port, ':') or suffix(host_and_port, '.'),
+                regexp_replace(host_and_port, '\.*(:[0-9]*)?$', ''),
+                host_and_port
+            ),
+            ''
+        ) as host,
+        if(prefix(bare_path, '/'), bare_path, '/' || bare_path) as sent_path,
+        nullif(
+            if(
+                contains(linking_domain, ':') or suffix(linking_domain, '.'),
+                regexp_replace(linking_domain, '\.*(:[0-9]*)?$', ''),
+                linking_domain
+            ),
+            ''
+        ) as site,
+        coalesce(try(url_decode(query_source)), query_source) as decoded_source,
+        coalesce(try(url_decode(query_medium)), query_medium) as decoded_medium,
+        coalesce(try(url_decode(query_campaign)), query_campaign) as decoded_campaign,
+        coalesce(try(url_decode(query_term)), query_term) as decoded_term,
+        coalesce(try(url_decode(query_content)), query_content) as decoded_content
+    from queries
+),
+
+-- One page has one path: without the session ids that some servers write into it, and in one spelling.
+-- The conditions are quick, and few paths meet them.
 sites as (
     select
         *,
-        nullif(if(contains(host_and_port, ':'), regexp_replace(host_and_port, ':[0-9]*$', ''), host_and_port), '')
-            as host,
-        if(prefix(bare_path, '/'), bare_path, '/' || bare_path) as path,
-        nullif(if(contains(linking_domain, ':'), regexp_replace(linking_domain, ':[0-9]*$', ''), linking_domain), '')
-            as site,
-        coalesce(nullif(coalesce(try(url_decode(query_source)), query_source), ''), campaign_source) as utm_source,
-        coalesce(nullif(coalesce(try(url_decode(query_medium)), query_medium), ''), campaign_medium) as utm_medium,
-        coalesce(nullif(coalesce(try(url_decode(query_campaign)), query_campaign), ''), campaign_name) as utm_campaign,
-        coalesce(nullif(coalesce(try(url_decode(query_term)), query_term), ''), campaign_term) as utm_term,
-        coalesce(nullif(coalesce(try(url_decode(query_content)), query_content), ''), campaign_content) as utm_content
-    from hosts
+        case
+            when contains(sent_path, ';') or contains(sent_path, '%3') or contains(sent_path, '/(')
+                then coalesce(nullif(regexp_replace(sent_path, $session_in_path, '', 'g'), ''), '/')
+            else sent_path
+        end as plain_path,
+        coalesce(nullif(trim(decoded_source, $blanks), ''), nullif(trim(campaign_source, $blanks), '')) as utm_source,
+        coalesce(nullif(trim(decoded_medium, $blanks), ''), nullif(trim(campaign_medium, $blanks), '')) as utm_medium,
+        coalesce(nullif(trim(decoded_campaign, $blanks), ''), nullif(trim(campaign_name, $blanks), ''))
+            as utm_campaign,
+        coalesce(nullif(trim(decoded_term, $blanks), ''), nullif(trim(campaign_term, $blanks), '')) as utm_term,
+        coalesce(nullif(trim(decoded_content, $blanks), ''), nullif(trim(campaign_content, $blanks), ''))
+            as utm_content,
+        host in (site, 'www.' || site) as is_same_host
+    from decoded
+),
+
+routed as (
+    select
+        *,
+        if(route is null, plain_path, plain_path || '#' || route) as plain_page,
+        -- The last two labels of hosts that share them, unless they are addresses.
+        case
+            when
+                not is_same_host
+                and split_part(host, '.', -1) = split_part(site, '.', -1)
+                and split_part(host, '.', -2) = split_part(site, '.', -2)
+                and not regexp_matches(host, '[.:][0-9]+$|]$')
+                then split_part(host, '.', -2) || '.' || split_part(host, '.', -1)
+        end as shared_domain
+    from sites
+),
+
+spelled as (
+    select
+        *,
+        if(contains(plain_page, ' '), replace(plain_page, ' ', '%20'), plain_page) as spelled_path
+    from routed
+),
+
+-- The normal form of RFC 3986, with letters outside of ASCII shown as letters.
+normal as (
+    select
+        *,
+        case
+            when contains(spelled_path, '%')
+                then
+                    array_to_string(
+                        list_transform(
+                            regexp_extract_all(spelled_path, $escapes_and_texts),
+                            lambda part: case
+                                when not starts_with(part, '%') then part
+                                when regexp_full_match(part, $readable_escape)
+                                    then coalesce(try(url_decode(part)), upper(part))
+                                else upper(part)
+                            end
+                        ),
+                        ''
+                    )
+            else spelled_path
+        end as normal_path
+    from spelled
+),
+
+pages as (
+    select
+        *,
+        case
+            when contains(normal_path, '/.') and regexp_matches(split_part(normal_path, '#', 1), '/\.\.?(?:/|$)')
+                then
+                    list_reduce(
+                        string_split(regexp_replace(split_part(normal_path, '#', 1), '(/\.\.?)$', '\1/'), '/'),
+                        (above, part) -> case part
+                            when '..' then regexp_replace(above, '/[^/]*$', '')
+                            when '.' then above
+                            else above || '/' || part
+                        end
+                    )
+                    || substr(normal_path, length(split_part(normal_path, '#', 1)) + 1)
+            else normal_path
+        end as path
+    from normal
+),
+
+-- Hosts belong to one site if they share a registrable domain: one label more than the longest public suffix.
+registered as (
+    select
+        pages.*,
+        case
+            when shared_domain is not null
+                then
+                    list_slice(
+                        string_split(host, '.'),
+                        -1 - coalesce(
+                            list_filter(
+                                public_suffixes.rules, lambda rule: ends_with('.' || host, rule['ending'])
+                            )[1]['labels'],
+                            1
+                        ),
+                        -1
+                    )
+                    = list_slice(
+                        string_split(site, '.'),
+                        -1 - coalesce(
+                            list_filter(
+                                public_suffixes.rules, lambda rule: ends_with('.' || site, rule['ending'])
+                            )[1]['labels'],
+                            1
+                        ),
+                        -1
+                    )
+            else is_same_host
+        end as is_same_site
+    from pages
+    left join public_suffixes
+        on
+            public_suffixes.domain
+            = case
+                when split_part(pages.shared_domain, '.', -1) in $wildcard_suffixes
+                    then split_part(pages.shared_domain, '.', -1)
+                else pages.shared_domain
+            end
 ),
 
 -- Meaning of click ids: Facebook adds one to every outgoing link, the other networks only to ads.
 campaigns as (
     select
         *,
-        case when host is null or host not in (site, 'www.' || site) then site end as referrer_domain,
+        case when not coalesce(is_same_site, false) then site end as referrer_domain,
         case
             when lower(utm_medium) not in ('(none)', '(not set)') then lower(utm_medium)
             when click_id = 'dclid' then 'display'
             when click_id not in ('', 'fbclid') then 'cpc'
         end as medium,
         case
-            when click_id in ('gclid', 'gbraid', 'wbraid', 'msclkid', 'yclid') then 'search'
+            when click_id in ('gclid', 'gbraid', 'wbraid', 'gad_source', 'msclkid', 'yclid') then 'search'
             when click_id in ('fbclid', 'ttclid', 'twclid', 'li_fat_id') then 'social'
         end as click_category,
         lower(utm_campaign) as campaign
-    from sites
+    from registered
 ),
 
 origins as (
@@ -377,7 +559,7 @@ select
         ),
         false
     ) as is_interactive,
-    false as is_internal,
+    coalesce($is_internal, false) as is_internal,
     case
         when
             sources.session_id is not null

@@ -1,0 +1,32 @@
+"""What a team declares about its pages and its own traffic in `radar.yaml`, as far as `events` is built by it."""
+
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from radar_assets.events.internal_traffic import InternalTraffic
+
+
+class ProjectPages(BaseModel):
+    """How the pages of a project are told apart.
+
+    Attributes:
+        project: id of the project.
+        hash_routing: whether the fragment of a URL is part of the page, as in `https://app.example/#/pricing`. Only needed if the
+            sender doesn't say so itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    project: str = Field(min_length=1, max_length=200)
+    hash_routing: bool = False
+
+
+class Declarations(NamedTuple):
+    """The sections `pages` and `internal_traffic`."""
+
+    pages: tuple[ProjectPages, ...] = ()
+    internal_traffic: tuple[InternalTraffic, ...] = ()
+
+
+NOTHING_DECLARED = Declarations()
