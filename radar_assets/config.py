@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from radar_assets.alerts.config import RulesSection
 from radar_assets.errors import UsageError
+from radar_assets.events.event_names import EventNamesSection
 from radar_assets.messaging.config import ChannelsSection
 from radar_assets.metrics.config import MetricsSection
 from radar_assets.metrics.registry import CustomMetric
@@ -58,6 +59,7 @@ class Config(
     RulesSection,
     ChannelsSection,
     MetricsSection,
+    EventNamesSection,
 ):
     """The content of `radar.yaml`. All sections are optional."""
 
@@ -76,10 +78,14 @@ def load_config(path: Path, *, required: bool = False, allowed_hosts: Sequence[s
 
 
 def load_metrics(path: Path, *, required: bool = False) -> tuple[CustomMetric, ...]:
-    """Like `load_config`, but read only the metrics; the other sections are not validated."""
-    others: Any = {name: (Any, None) for name in Config.model_fields if name not in MetricsSection.model_fields}
-    only_metrics = create_model("OnlyMetrics", __base__=MetricsSection, **others)
-    return _load(path, only_metrics, {}, required=required).metrics
+    """Like `load_config`, but read only the metrics."""
+    return load_section(path, MetricsSection, required=required).metrics
+
+
+def load_section(path: Path, section: type[_Section], *, required: bool = False) -> _Section:
+    """Like `load_config`, but read only one section; the others are not validated."""
+    others: Any = {name: (Any, None) for name in Config.model_fields if name not in section.model_fields}
+    return _load(path, create_model(f"Only{section.__name__}", __base__=section, **others), {}, required=required)
 
 
 def changes(session: "Session", config: Config) -> list[Change]:

@@ -11,9 +11,10 @@ import dagster as dg
 from radar_assets.alerts import definitions as alerts
 from radar_assets.alerts.checks import check_key, runs_with_asset
 from radar_assets.alerts.rules import stored_rules
-from radar_assets.config import load_metrics
+from radar_assets.config import load_metrics, load_section
 from radar_assets.events import automation as landing
 from radar_assets.events import definitions as events
+from radar_assets.events.event_names import EventNamesSection
 from radar_assets.metrics import definitions as metrics
 from radar_assets.metrics.assets import definitions_of
 from radar_assets.metrics.registry import registry
@@ -40,10 +41,11 @@ def build_defs(settings: Settings) -> dg.Definitions:
     """Build the definitions of all layers."""
     grids = Grids(first_day(settings))
     registered = registry(load_metrics(settings.config_file, required=settings.config is not None))
+    names = load_section(settings.config_file, EventNamesSection).event_names
     rules = stored_rules(settings.database)
     lakehouse, store = open_lakehouse(settings), cache(lambda: open_store(settings.database))
     layers = dg.Definitions.merge(
-        events.build_definitions(grids, lakehouse),
+        events.build_definitions(grids, lakehouse, names),
         metrics.build_definitions(grids, registered, lakehouse),
         alerts.build_definitions(grids, registered, rules, settings, lakehouse),
         operations.build_definitions(TABLES.values(), settings),

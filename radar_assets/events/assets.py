@@ -7,7 +7,9 @@ import dagster as dg
 
 from radar_assets.access.projects import list_projects
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, rebuild_events
+from radar_assets.events.event_names import EventName
 from radar_assets.events.loading import load_raw_events, touched_hours
+from radar_assets.events.orders import events_model
 from radar_assets.events.sessionization import amended_days, rebuild_sessions
 from radar_assets.events.tables import EVENTS, LAYER, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
 from radar_assets.lakehouse.files import FileRef, NewFile, unit_range
@@ -30,9 +32,13 @@ PRUNE_TAG = "radar/prune"
 """Tag of runs that drop what is no longer in the landing zone: `true`."""
 
 
-def build_assets(grids: Grids, lakehouse: Lakehouse) -> list[dg.AssetsDefinition]:
-    """Assets of the layer, on the given grids."""
-    lineage_of_events = lakehouse.lineage(load_model(LAYER, "events"), **ENRICHMENT_RELATIONS)
+def build_assets(grids: Grids, lakehouse: Lakehouse, names: Sequence[EventName] = ()) -> list[dg.AssetsDefinition]:
+    """Assets of the layer, on the given grids.
+
+    Args:
+        names: the event names of `radar.yaml`.
+    """
+    lineage_of_events = lakehouse.lineage(events_model(names), **ENRICHMENT_RELATIONS)
     lineage_of_sessions = lakehouse.lineage(load_model(LAYER, "sessions"), active_visitors=("visitor_hash",))
 
     @dg.asset(**table_options(RAW_EVENTS, LAYER, grids, {}))
@@ -78,7 +84,7 @@ def build_assets(grids: Grids, lakehouse: Lakehouse) -> list[dg.AssetsDefinition
         context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> Iterator[dg.MaterializeResult]:
         if windows := windows_to_build(context, lakehouse, EVENTS):
-            yield materialized(context, lakehouse, rebuild_events(lakehouse, windows))
+            yield materialized(context, lakehouse, rebuild_events(lakehouse, windows, names))
 
     @dg.asset(**table_options(SESSIONS, LAYER, grids, lineage_of_sessions))
     def sessions(context: dg.AssetExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.MaterializeResult:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from radar_assets.events.event_names import EventName
+from radar_assets.events.orders import events_model
 from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -17,8 +19,12 @@ ENRICHMENT_RELATIONS = {
 """Relations that `events.sql` reads besides the accepted lines."""
 
 
-def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
-    """Rebuild windows of `events` from the accepted lines, without copies."""
+def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window], names: Sequence[EventName] = ()) -> Commit:
+    """Rebuild windows of `events` from the accepted lines, without copies.
+
+    Args:
+        names: the event names of `radar.yaml`.
+    """
     from radar_assets.events.traffic_sources import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
 
@@ -36,4 +42,4 @@ def rebuild_events(lakehouse: Lakehouse, windows: Sequence[Window]) -> Commit:
             "referrer_sources": referrer_sources(),
         }
 
-    return lakehouse.rebuild(load_model(LAYER, "events"), windows, inputs)
+    return lakehouse.rebuild(events_model(names), windows, inputs)

@@ -26,6 +26,7 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     import sqlglot  # noqa: F401 - the module that composes the metrics is loaded before, too
 
     from radar_assets.events.contract_sql import raw_events_model
+    from radar_assets.events.orders import events_model
     from radar_assets.events.traffic_sources import referrer_sources
     from radar_assets.events.user_agents import describe_user_agents
     from radar_assets.lakehouse.sql import load_model
@@ -70,7 +71,7 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     seen = connection.execute(load_model("radar_assets.events", "user_agents").sql, span).fetchall()
     connection.register("user_agents", describe_user_agents(text for (text,) in seen))
     connection.register("referrer_sources", referrer_sources())
-    write("events", load_model("radar_assets.events", "events").sql, span)
+    write("events", events_model().sql, span)
     write("sessions", _statement("sessions"), {})
     write("hourly_metrics", compose(load_model("radar_assets.metrics", "hourly_metrics"), registry(), "hour").sql, span)
     write("daily_metrics", compose(load_model("radar_assets.metrics", "daily_metrics"), registry(), "day").sql, span)

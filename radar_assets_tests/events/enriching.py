@@ -2,13 +2,15 @@
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from radar_assets.events.event_names import EventName
+from radar_assets.events.orders import events_model
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
 from radar_assets.events.traffic_sources import referrer_sources
 from radar_assets.events.user_agents import describe_user_agents
@@ -17,7 +19,13 @@ from radar_assets.lakehouse.sql import load_model
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 3, 1, 12)
-ARROW = {"string": pa.string(), "timestamp": pa.timestamp("us"), "long": pa.int64(), "binary": pa.binary()}
+ARROW = {
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us"),
+    "long": pa.int64(),
+    "int": pa.int32(),
+    "binary": pa.binary(),
+}
 SCHEMA = pa.schema([(column.name, ARROW[column.type]) for column in RAW_EVENTS.columns])
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
@@ -47,7 +55,10 @@ def raw_row(properties: dict | None = None, context: dict | None = None, **colum
 
 
 def enrich(
-    rows: Iterable[dict[str, Any]], start: datetime = NOON - 12 * HOUR, end: datetime = NOON + 12 * HOUR
+    rows: Iterable[dict[str, Any]],
+    start: datetime = NOON - 12 * HOUR,
+    end: datetime = NOON + 12 * HOUR,
+    names: Sequence[EventName] = (),
 ) -> list[dict[str, Any]]:
     """The rows of `events` for rows of `raw_events`."""
     engine = DuckDBEngine("256MB", 2, Path(tempfile.gettempdir()))
@@ -55,7 +66,7 @@ def enrich(
     window = {"start": start, "end": end}
     seen = engine.query(load_model("radar_assets.events", "user_agents"), {"raw_events": raw_events}, window)
     events = engine.query(
-        load_model("radar_assets.events", "events"),
+        events_model(names),
         {
             "raw_events": raw_events,
             "user_agents": describe_user_agents(seen["user_agent"].to_pylist()),

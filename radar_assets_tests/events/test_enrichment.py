@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radar_assets.events.orders import events_model
 from radar_assets.events.tables import EVENTS, RAW_EVENTS
-from radar_assets.lakehouse.sql import column_lineage, load_model
+from radar_assets.lakehouse.sql import column_lineage
 from radar_assets.tables import TABLES
 from radar_assets_tests.events.enriching import HOUR, NOON, enrich, enriched, enriched_each, page, raw_row
 
@@ -172,7 +173,7 @@ class TestDetails:
         assert [event["event_id"] for event in enrich(rows, NOON, NOON + HOUR)] == ["in"]
 
     def test_every_column_has_a_lineage_to_raw_events(self):
-        lineage = column_lineage(load_model("radar_assets.events", "events"), tuple(TABLES.values()))
+        lineage = column_lineage(events_model(), tuple(TABLES.values()))
         assert set(lineage) == set(EVENTS.column_names)
         assert {table for sources in lineage.values() for table, _ in sources} == {"raw_events"}
         assert all(lineage.values())

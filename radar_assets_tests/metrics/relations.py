@@ -27,6 +27,7 @@ Row = dict[str, Any]
 _ARROW = {
     "string": pa.string(),
     "long": pa.int64(),
+    "int": pa.int32(),
     "double": pa.float64(),
     "boolean": pa.bool_(),
     "timestamp": pa.timestamp("us"),

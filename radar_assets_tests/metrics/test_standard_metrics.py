@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from radar_assets.lakehouse.sql import column_lineage, load_model
 from radar_assets.metrics.composition import compose
-from radar_assets.metrics.registry import CONVERSIONS, ERRORS, SIGNUPS, STANDARD_METRICS, Grain
+from radar_assets.metrics.registry import STANDARD_METRICS, Grain
 from radar_assets.tables import TABLES
 from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, Row, event, of_day, of_hour, session, values

@@ -4,9 +4,9 @@ with
 
 hits as not materialized (
     select
-        *,
-        cast(event_time as date) as date,
-        replace(replace(lower(event), ' ', '_'), '-', '_') as event_name
+        -- Files of earlier versions have no names.
+        * replace (coalesce(event_name, replace(replace(lower(event), ' ', '_'), '-', '_')) as event_name),
+        cast(event_time as date) as date
     from events
     where event_time >= $start and event_time < $end
 ),

@@ -5,9 +5,9 @@ with
 
 hits as not materialized (
     select
-        *,
-        time_bucket($width, event_time) as window_start,
-        replace(replace(lower(event), ' ', '_'), '-', '_') as event_name
+        -- Files of earlier versions have no names.
+        * replace (coalesce(event_name, replace(replace(lower(event), ' ', '_'), '-', '_')) as event_name),
+        time_bucket($width, event_time) as window_start
     from events
     where event_time >= $start and event_time < $end
 ),
