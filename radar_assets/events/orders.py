@@ -8,7 +8,7 @@ from radar_assets.lakehouse.sql import SqlModel, load_model
 ORDER_KINDS: tuple[Meaning, ...] = ("purchase", "refund", "cancellation")
 """The meanings of events about orders; the values of `events.order_event`."""
 PLACEHOLDERS = (
-    *("0", "-1", "undefined", "null", "(null)", "none", "nil", "nan", "n/a", "unknown", "true", "false", "test"),
+    *("0", "-1", "undefined", "null", "(null)", "none", "nil", "nan", "n/a", "unknown", "true", "false"),
     *("(not set)", "not set", "[object object]", "{}", "[]", "00000000-0000-0000-0000-000000000000"),
 )
 """Texts in lower case that are no order id. They would make one order of many."""
@@ -18,11 +18,12 @@ _CURRENCY = (
 """A regular expression for a currency before or after an amount: a symbol with letters such as `US$`, or a code."""
 
 
-def events_model(names: Sequence[EventName] = ()) -> SqlModel:
+def events_model(names: Sequence[EventName] = (), dedupe_days: int = 7) -> SqlModel:
     """The statement of `events`, with what names mean.
 
     Args:
         names: those of `radar.yaml`.
+        dedupe_days: days within which an order counts once.
     """
     kinds = (f"when {named(kind)} then {literals([kind])}" for kind in ORDER_KINDS)
     return load_model("radar_assets.events", "events").with_fragments(
@@ -31,5 +32,5 @@ def events_model(names: Sequence[EventName] = ()) -> SqlModel:
         placeholders=literals(PLACEHOLDERS),
         leading_currency=literals([f"^(-?) ?{_CURRENCY} ?"]),
         trailing_currency=literals([f" ?{_CURRENCY}$"]),
-        dedupe_days="7",
+        dedupe_days=str(dedupe_days),
     )

@@ -291,12 +291,25 @@ order_fields as (
         ) as refund_id,
         -- As JSON, since only texts are written in the ways of several countries.
         coalesce(
-            case when kind <> 'purchase' then nullif(json_extract(properties, '$.refund_amount')::varchar, 'null') end,
-            nullif(json_extract(properties, '$.revenue')::varchar, 'null'),
-            nullif(json_extract(properties, '$."$revenue"')::varchar, 'null'),
-            nullif(json_extract(properties, '$.value')::varchar, 'null'),
-            nullif(json_extract(properties, '$.total')::varchar, 'null'),
-            nullif(json_extract(properties, '$.ecommerce.value')::varchar, 'null')
+            case
+                when kind <> 'purchase' and json_extract_string(properties, '$.refund_amount') <> ''
+                    then json_extract(properties, '$.refund_amount')::varchar
+            end,
+            case
+                when json_extract_string(properties, '$.revenue') <> '' then json_extract(properties, '$.revenue')::varchar
+            end,
+            case
+                when json_extract_string(properties, '$."$revenue"') <> '' then json_extract(properties, '$."$revenue"')::varchar
+            end,
+            case
+                when json_extract_string(properties, '$.value') <> '' then json_extract(properties, '$.value')::varchar
+            end,
+            case
+                when json_extract_string(properties, '$.total') <> '' then json_extract(properties, '$.total')::varchar
+            end,
+            case
+                when json_extract_string(properties, '$.ecommerce.value') <> '' then json_extract(properties, '$.ecommerce.value')::varchar
+            end
         ) as given_amount
     from order_lines
 ),
@@ -418,7 +431,7 @@ orders as (
         case when order_keys.order_id is null and order_keys.given_order_id is not null then 'order_id: placeholder' end
             as id_warning,
         case
-            when order_keys.amount is null and order_keys.given_amount <> '""'
+            when order_keys.amount is null and order_keys.given_amount is not null
                 then case when order_keys.is_purchase then 'revenue' else 'refund' end || ': unreadable amount'
         end as amount_warning
     from order_keys
