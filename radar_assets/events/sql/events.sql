@@ -247,7 +247,7 @@ sources as (
 -- have the names of Segment, Google Analytics 4, Meta, Amplitude and Snowplow.
 order_lines as (
     select
-        named_lines.*,
+        *,
         $order_kind as kind
     from (
         select
@@ -263,55 +263,48 @@ order_lines as (
             $event_name as event_name
         from received
     ) as named_lines
-    anti join copies
-        on
-            named_lines.received_hour = copies.received_hour
-            and named_lines.segment = copies.segment
-            and named_lines.line_number = copies.line_number
-    where $order_kind is not null
+    where kind is not null
 ),
 
+-- The first property that is present. Amounts stay JSON, since only texts are written in the ways of several countries.
 order_fields as (
     select
-        * exclude (event_name, properties),
-        coalesce(
-            nullif(trim(json_extract_string(properties, '$.order_id')), ''),
-            nullif(trim(json_extract_string(properties, '$.transaction_id')), ''),
-            nullif(trim(json_extract_string(properties, '$.orderId')), ''),
-            nullif(trim(json_extract_string(properties, '$.transactionId')), ''),
-            nullif(trim(json_extract_string(properties, '$.orderID')), ''),
-            nullif(trim(json_extract_string(properties, '$.transactionID')), ''),
-            nullif(trim(json_extract_string(properties, '$.order_number')), ''),
-            nullif(trim(json_extract_string(properties, '$.orderNumber')), ''),
-            nullif(trim(json_extract_string(properties, '$.ecommerce.transaction_id')), '')
-        ) as given_order_id,
-        coalesce(
-            json_extract_string(properties, '$.refund_id'),
-            json_extract_string(properties, '$.refundId')
-        ) as refund_id,
-        -- As JSON, since only texts are written in the ways of several countries.
-        coalesce(
-            case
-                when kind <> 'purchase' and json_extract_string(properties, '$.refund_amount') <> ''
-                    then json_extract(properties, '$.refund_amount')::varchar
-            end,
-            case
-                when json_extract_string(properties, '$.revenue') <> '' then json_extract(properties, '$.revenue')::varchar
-            end,
-            case
-                when json_extract_string(properties, '$."$revenue"') <> '' then json_extract(properties, '$."$revenue"')::varchar
-            end,
-            case
-                when json_extract_string(properties, '$.value') <> '' then json_extract(properties, '$.value')::varchar
-            end,
-            case
-                when json_extract_string(properties, '$.total') <> '' then json_extract(properties, '$.total')::varchar
-            end,
-            case
-                when json_extract_string(properties, '$.ecommerce.value') <> '' then json_extract(properties, '$.ecommerce.value')::varchar
-            end
-        ) as given_amount
+        order_lines.* exclude (event_name, properties),
+        list_filter(
+            json_extract_string(
+                order_lines.properties,
+                [
+                    '$.order_id', '$.transaction_id', '$.orderId', '$.transactionId', '$.orderID', '$.transactionID',
+                    '$.order_number', '$.orderNumber', '$.ecommerce.transaction_id'
+                ]
+            ),
+            lambda each: trim(each) != ''
+        )[1] as given_order_id,
+        list_filter(
+            json_extract_string(order_lines.properties, ['$.refund_id', '$.refundId']), lambda each: trim(each) != ''
+        )[1] as refund_id,
+        list_filter(
+            list_slice(
+                list_transform(
+                    json_extract(
+                        order_lines.properties,
+                        [
+                            '$.refund_amount', '$.revenue', '$."$revenue"', '$.value', '$.total', '$.ecommerce.value'
+                        ]
+                    ),
+                    lambda each: cast(each as varchar)
+                ),
+                case when order_lines.kind = 'purchase' then 2 else 1 end,
+                6
+            ),
+            lambda each: each not in ('null', '""')
+        )[1] as given_amount
     from order_lines
+    anti join copies
+        on
+            order_lines.received_hour = copies.received_hour
+            and order_lines.segment = copies.segment
+            and order_lines.line_number = copies.line_number
 ),
 
 -- Amounts without plus signs, currency, and spaces at the ends.
@@ -320,26 +313,30 @@ order_texts as (
         *,
         case
             when
-                lower(given_order_id) not in ($placeholders)
-                and not regexp_full_match(given_order_id, '[{<%$\[].*[}>%\]]')
-                then given_order_id
+                lower(trim(given_order_id)) not in ($placeholders)
+                and not regexp_full_match(trim(given_order_id), '[{<%$\[].*[}>%\]]')
+                then trim(given_order_id)
         end as order_id,
-        regexp_replace(
-            regexp_replace(
-                trim(
+        case
+            when starts_with(given_amount, '"')
+                then
                     regexp_replace(
-                        translate(json_extract_string(given_amount, '$'), '−’+', '-'''),
-                        '[\s\x{a0}\x{2009}\x{202f}]+',
-                        ' ',
-                        'g'
+                        regexp_replace(
+                            trim(
+                                regexp_replace(
+                                    translate(json_extract_string(given_amount, '$'), '−’+', '-'''),
+                                    '[\s\x{a0}\x{2009}\x{202f}]+',
+                                    ' ',
+                                    'g'
+                                )
+                            ),
+                            $leading_currency,
+                            '\1'
+                        ),
+                        $trailing_currency,
+                        ''
                     )
-                ),
-                $leading_currency,
-                '\1'
-            ),
-            $trailing_currency,
-            ''
-        ) as text
+        end as text
     from order_fields
 ),
 
@@ -387,8 +384,19 @@ order_keys as (
     select
         *,
         kind = 'purchase' as is_purchase,
-        case when kind <> 'purchase' then coalesce(refund_id, cast(abs(amount) as varchar)) end as refund_key
+        case when kind != 'purchase' then coalesce(refund_id, cast(abs(amount) as varchar)) end as refund_key
     from order_amounts
+),
+
+-- Few ids occur more than once, so only their lines are ordered.
+repeated_orders as (
+    select
+        project_id,
+        order_id
+    from order_keys
+    where order_id is not null
+    group by project_id, order_id
+    having count(*) > 1
 ),
 
 -- The same purchase or refund before, in the order of arrival.
@@ -400,7 +408,8 @@ order_arrivals as (
         lag(received_hour) over arrival as previous_hour,
         lag(received_hour) over arrival_with_amount as previous_hour_with_amount
     from order_keys
-    where order_id is not null
+    semi join repeated_orders
+        on order_keys.project_id = repeated_orders.project_id and order_keys.order_id = repeated_orders.order_id
     window
         arrival as (
             partition by project_id, order_id, is_purchase, refund_key
