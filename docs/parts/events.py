@@ -1,5 +1,6 @@
 """The event catalogue: fields, reasons of rejection, names with a meaning, protocols."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from parts.text import attribute_docs, code, literals, markdown_table
@@ -7,8 +8,17 @@ from pydantic.fields import FieldInfo
 
 from radar_assets.collector.doors import DOORS
 from radar_assets.events.contract import DEFAULT_EVENTS, MAX_TEXT, CanonicalEvent, Reason
+from radar_assets.events.event_names import STANDARD_NAMES, Meaning
 from radar_assets.events.tables import RAW_EVENTS
-from radar_assets.metrics.registry import CONVERSIONS, ERRORS, SIGNUPS
+
+_COUNTED: Mapping[Meaning, str] = {
+    "purchase": "A purchase: counted by `orders`, `revenue` and `conversions`.",
+    "refund": "A refund: counted by `refunds`.",
+    "cancellation": "A cancelled order: counted by `refunds` if it has an amount.",
+    "sign_up": "Counted by `signups`.",
+    "conversion": "Counted by `conversions`, besides purchases.",
+    "error": "Counted by `errors`.",
+}
 
 
 def event_fields() -> str:
@@ -47,8 +57,8 @@ def event_names() -> str:
     """Event names with a special meaning."""
     rows = [[code(name), f"The default name of events of type `{kind}`."] for kind, name in DEFAULT_EVENTS.items()]
     rows[0][1] += " Counted by `page_views`, and by everything about pages."
-    for metric, names in (("signups", SIGNUPS), ("conversions", CONVERSIONS), ("errors", ERRORS)):
-        rows.append([", ".join(map(code, names)), f"Counted by the metric `{metric}`."])
+    for meaning, names in STANDARD_NAMES.items():
+        rows.append([", ".join(map(code, names)), _COUNTED[meaning]])
     return markdown_table(("event", "meaning"), rows)
 
 

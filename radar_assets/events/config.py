@@ -1,29 +1,34 @@
-"""The sections `pages` and `internal_traffic` of `radar.yaml`. They are read whenever definitions load, so nothing is stored."""
+"""The sections `pages`, `internal_traffic` and `event_names` of `radar.yaml`. They are
+read whenever definitions load, so nothing is stored.
+"""
 
 from collections.abc import Hashable, Iterable
 
 from pydantic import field_validator
 
 from radar_assets.events.declarations import Declarations, ProjectPages
+from radar_assets.events.event_names import EventName
 from radar_assets.events.internal_traffic import InternalTraffic
 from radar_assets.sections import Section
 
 
 class EventsSection(Section):
-    """What a team declares about its pages and its own traffic. It applies to events that are built from then on.
+    """What a team declares about its pages, its own traffic and its events. It applies to events that are built from then on.
 
     Attributes:
         pages: how the pages of projects are told apart.
         internal_traffic: what marks events as internal; metrics leave them out.
+        event_names: names that count as purchases, refunds, sign-ups and so on, besides the standard names.
     """
 
     pages: tuple[ProjectPages, ...] = ()
     internal_traffic: tuple[InternalTraffic, ...] = ()
+    event_names: tuple[EventName, ...] = ()
 
     @property
     def declarations(self) -> Declarations:
         """The sections, as events are built by them."""
-        return Declarations(self.pages, self.internal_traffic)
+        return Declarations(self.pages, self.internal_traffic, self.event_names)
 
     @field_validator("pages")
     @classmethod

@@ -1,9 +1,10 @@
-"""What a team declares about its pages and its own traffic in `radar.yaml`, as far as `events` is built by it."""
+"""What a team declares about its pages, its own traffic and its events in `radar.yaml`, as far as `events` is built by it."""
 
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from radar_assets.events.event_names import EventName
 from radar_assets.events.internal_traffic import InternalTraffic
 
 
@@ -23,10 +24,11 @@ class ProjectPages(BaseModel):
 
 
 class Declarations(NamedTuple):
-    """The sections `pages` and `internal_traffic`."""
+    """The sections of the event layer."""
 
     pages: tuple[ProjectPages, ...] = ()
     internal_traffic: tuple[InternalTraffic, ...] = ()
+    event_names: tuple[EventName, ...] = ()
 
 
 NOTHING_DECLARED = Declarations()

@@ -135,7 +135,12 @@ EVENTS = Table(
         *_CHANNEL,
         *_CLIENT,
         Column("browser_version", "string", "Major version of the browser."),
-        Column("revenue", "decimal(18,4)", "`properties.revenue`, in the sender's currency.", unit="currency"),
+        Column(
+            "revenue",
+            "decimal(18,4)",
+            "Amount of the purchase, once per order, in the sender's currency; null for other events.",
+            unit="currency",
+        ),
         Column("properties", "string", "JSON object with the properties of the event."),
         Column("context", "string", "JSON object with the context, such as page, campaign and user agent."),
         Column("protocol", "string", "Name of the door that received the event, such as `segment`."),
@@ -153,8 +158,20 @@ EVENTS = Table(
             "is_from_server", "boolean", "Whether a server sent the event, without the context of a browser or app."
         ),
         Column("order_id", "string", "The sender's id of the order, of events about orders."),
-        Column("order_event", "string", "`purchase`, `refund` or `cancellation`, of events about orders that count."),
-        Column("refund", "decimal(18,4)", "Refunded amount, in the sender's currency.", unit="currency"),
+        Column(
+            "order_event", "string", "`purchase`, `refund` or `cancellation`, once per order; null for repetitions."
+        ),
+        Column(
+            "refund",
+            "decimal(18,4)",
+            "Amount of the refund or cancellation, once per refund, in the sender's currency.",
+            unit="currency",
+        ),
+        Column(
+            "event_name",
+            "string",
+            "`event` in lower case with underscores between words, or what the name counts as in `radar.yaml`.",
+        ),
     ),
     partition_by=(("event_time", "hour"),),
     key=("project_id", "event_id"),

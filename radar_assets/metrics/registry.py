@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
+from radar_assets.events.event_names import STANDARD_NAMES, named
 from radar_assets.markdown import escape_images, refuse_images
 from radar_assets.metrics.sources import Source
 
@@ -24,8 +25,7 @@ class Metric(BaseModel):
         source: the table to aggregate, without bots and internal traffic. An expression over events that names `is_bot` or
             `is_internal` decides about these itself. Metrics of sessions have daily values only.
         expression: SQL aggregate over the columns of the source and `visitor` (the user id seen for the visitor within the
-            hour or day, else `visitor_id`); for events also `event_name` (`event` in lower case, with underscores for spaces
-            and dashes).
+            hour or day, else `visitor_id`). `event_name` is `event` in lower case with underscores between words.
         unit: what the value counts; omit it for a plain number.
         title: display name. Derived from `name` by default.
         description: what the metric means. The expression by default.
@@ -63,24 +63,9 @@ class Metric(BaseModel):
         return over_nothing(self.expression, self.source)
 
 
-# Names that SDKs, shop systems and the specifications of Segment, Snowplow, Google and Meta use for the same event.
-SIGNUPS = (
-    *("sign_up", "signup", "signed_up", "user_sign_up", "user_signup", "user_signed_up", "account_created"),
-    *("create_account", "registered", "user_registered", "complete_registration", "completeregistration"),
-)
-CONVERSIONS = (
-    *("purchase", "purchased", "purchase_completed", "order_completed", "order_placed", "checkout_completed"),
-    *("complete_payment", "completepayment", "transaction", "subscription_started", "conversion"),
-)
-ERRORS = (
-    *("error", "exception", "$exception", "js_error", "javascript_error", "client_error", "app_error", "app_exception"),
-    *("application_error", "application_crashed", "app_crashed", "crash", "unhandled_exception"),
-)
-
-
-def _named(names: Sequence[str]) -> str:
-    quoted = ", ".join(f"'{name}'" for name in names)
-    return f"event_name in ({quoted})"
+_COUNTED = "not is_bot and not coalesce(is_internal, false)"
+"""Bots and internal traffic make no money. Files of earlier versions don't know internal traffic."""
+_ANY_SPELLING = "in any spelling; `radar.yaml` can add names"
 
 
 STANDARD_METRICS: tuple[Metric, ...] = (
@@ -119,32 +104,66 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="signups",
         title="Sign-ups",
-        description=f"Events with one of the names {', '.join(SIGNUPS)}, in any capitalisation, with any word separators.",
-        expression=f"count(*) filter (where {_named(SIGNUPS)})",
+        description=f"Events with one of the names {', '.join(STANDARD_NAMES['sign_up'])}, {_ANY_SPELLING}.",
+        expression=f"count(*) filter (where {named('sign_up')})",
         unit="events",
         good="up",
     ),
     Metric(
         name="conversions",
         title="Conversions",
-        description=f"Events with one of the names {', '.join(CONVERSIONS)}, in any capitalisation, with any word separators.",
-        expression=f"count(*) filter (where {_named(CONVERSIONS)})",
+        description=(
+            f"Orders, and events with one of the names {', '.join(STANDARD_NAMES['conversion'])}, {_ANY_SPELLING}."
+            " Without bots and internal traffic."
+        ),
+        # Events of earlier versions are not marked as orders; a repetition has the id of its order.
+        expression=(
+            "count(*) filter (where (order_event = 'purchase' or order_event is null and order_id is null"
+            f" and {named('purchase', 'conversion')}) and {_COUNTED})"
+        ),
         unit="events",
+        good="up",
+    ),
+    Metric(
+        name="orders",
+        title="Orders",
+        description="Purchases, once per order id. Without bots and internal traffic.",
+        expression=f"count(*) filter (where order_event = 'purchase' and {_COUNTED})",
+        unit="orders",
         good="up",
     ),
     Metric(
         name="revenue",
         title="Revenue",
-        description="Sum of `revenue` over all events, in the sender's currency.",
-        expression="sum(revenue)",
+        description="Amounts of purchases, once per order id, in the sender's currency. Without bots and internal traffic.",
+        expression=f"sum(revenue) filter (where {_COUNTED})",
+        unit="currency",
+        good="up",
+    ),
+    Metric(
+        name="refunds",
+        title="Refunds",
+        description=(
+            "Amounts of refunds and cancellations on the day they are made, in the sender's currency."
+            " Without bots and internal traffic."
+        ),
+        expression=f"sum(refund) filter (where {_COUNTED})",
+        unit="currency",
+        good="down",
+    ),
+    Metric(
+        name="net_revenue",
+        title="Net revenue",
+        description="Revenue minus refunds, in the sender's currency.",
+        expression=f"sum(revenue) filter (where {_COUNTED}) - sum(refund) filter (where {_COUNTED})",
         unit="currency",
         good="up",
     ),
     Metric(
         name="errors",
         title="Errors",
-        description=f"Events with one of the names {', '.join(ERRORS)}, in any capitalisation, with any word separators.",
-        expression=f"count(*) filter (where {_named(ERRORS)})",
+        description=f"Events with one of the names {', '.join(STANDARD_NAMES['error'])}, {_ANY_SPELLING}.",
+        expression=f"count(*) filter (where {named('error')})",
         unit="events",
         good="down",
     ),
@@ -152,7 +171,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
         name="error_rate",
         title="Error rate",
         description="Errors as a share of all events, from 0 to 1.",
-        expression=f"count(*) filter (where {_named(ERRORS)}) / count(*)",
+        expression=f"count(*) filter (where {named('error')}) / count(*)",
         unit="ratio",
         good="down",
     ),

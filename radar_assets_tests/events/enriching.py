@@ -95,7 +95,7 @@ def enriched(properties: dict | None = None, context: dict | None = None, **colu
 
 def enriched_each(said: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The events of rows with different properties, in the same order."""
-    rows = [raw_row(properties, event_id=str(index)) for index, properties in enumerate(said)]
+    rows = [raw_row(properties, event_id=str(index), line_number=index) for index, properties in enumerate(said)]
     return sorted(enrich(rows), key=lambda event: int(event["event_id"]))
 
 

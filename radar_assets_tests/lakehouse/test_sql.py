@@ -3,7 +3,7 @@
 import pytest
 
 from radar_assets.alerts.export import alerts_lineage
-from radar_assets.events.enrichment import ENRICHMENT_RELATIONS
+from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, events_model
 from radar_assets.events.sessionization import SESSION_RELATIONS
 from radar_assets.lakehouse.sql import Lineage, SqlModel, column_lineage, load_model
 from radar_assets.metrics.composition import compose
@@ -18,7 +18,8 @@ RELATIONS = {"rejected_events": {}, "events": ENRICHMENT_RELATIONS, "sessions": 
 def lineage_of(table: str) -> Lineage:
     """The lineage of a table's model, as its asset reports it."""
     if table in RELATIONS:
-        return column_lineage(load_model("radar_assets.events", table), tuple(TABLES.values()), **RELATIONS[table])
+        model = events_model() if table == "events" else load_model("radar_assets.events", table)
+        return column_lineage(model, tuple(TABLES.values()), **RELATIONS[table])
     model = load_model("radar_assets.metrics", table)
     if table in ("hourly_metrics", "daily_metrics"):
         model = compose(model, registry(), "hour" if table == "hourly_metrics" else "day")

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radar_assets.events.event_names import STANDARD_NAMES, Meaning
 from radar_assets.lakehouse.sql import column_lineage, load_model
 from radar_assets.metrics.composition import compose
-from radar_assets.metrics.registry import CONVERSIONS, ERRORS, SIGNUPS, STANDARD_METRICS, Grain
+from radar_assets.metrics.registry import STANDARD_METRICS, Grain
 from radar_assets.tables import TABLES
 from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.metrics.relations import LAYER, MONDAY, NOON, Row, event, of_day, of_hour, session, values
@@ -28,21 +29,27 @@ def test_events_of_an_hour() -> None:
         [
             event("a"),
             event("a", event="Sign Up", user_id="u"),
-            event("b", event="purchase", revenue=Decimal("19.9900")),
-            event("b", event="Order Completed", revenue=Decimal("0.0100")),
+            event("b", event="purchase", order_event="purchase", order_id="1", revenue=Decimal("19.9900")),
+            event("b", event="purchase", order_id="1"),
+            event("b", event="Order Completed", order_event="purchase", revenue=Decimal("0.0100")),
+            event("b", event="refund", order_event="refund", order_id="1", refund=Decimal("5.5000")),
+            event("b", event="Subscription Started"),
             event("c", event="js-error"),
         ]
     )
     assert found == {
-        "events": 5,
+        "events": 8,
         "page_views": 1,
         "visitors": 3,
         "users": 1,
         "signups": 1,
-        "conversions": 2,
+        "conversions": 3,
+        "orders": 2,
         "revenue": 20,
+        "refunds": 5.5,
+        "net_revenue": 14.5,
         "errors": 1,
-        "error_rate": 0.2,
+        "error_rate": 0.125,
     }
 
 
@@ -78,7 +85,10 @@ def test_without_sessions_counts_and_sums_are_zero_and_averages_have_no_row() ->
         "users": 0,
         "signups": 0,
         "conversions": 0,
+        "orders": 0,
         "revenue": 0,
+        "refunds": 0,
+        "net_revenue": 0,
         "errors": 0,
         "sessions": 0,
         "new_visitors": 0,
@@ -133,9 +143,23 @@ def test_all_users_of_one_computer_are_visitors_and_new() -> None:
     assert found["pages_per_session"] == 10
 
 
-@pytest.mark.parametrize("metric, names", [("signups", SIGNUPS), ("conversions", CONVERSIONS), ("errors", ERRORS)])
-def test_each_name_of_an_event_counts_once(metric: str, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "metric, meanings", [("signups", ["sign_up"]), ("conversions", ["purchase", "conversion"]), ("errors", ["error"])]
+)
+def test_each_name_of_an_event_counts_once(metric: str, meanings: list[Meaning]) -> None:
+    names = [name for meaning in meanings for name in STANDARD_NAMES[meaning]]
     assert of_hour([event(event=name) for name in names])[metric] == len(set(names))
+
+
+def test_money_leaves_out_bots_and_internal_traffic() -> None:
+    purchase = {"event": "purchase", "order_event": "purchase", "revenue": Decimal(7), "refund": Decimal(3)}
+    found = of_day([event(**purchase), event(is_bot=True, **purchase), event(is_internal=True, **purchase)])
+    names = ("conversions", "orders", "revenue", "refunds", "net_revenue")
+    assert [found[name] for name in names] == [1, 1, 7, 3, 4]
+
+
+def test_events_of_earlier_versions_count_by_their_names() -> None:
+    assert of_hour([event(event="Order Completed"), event(event="js-error")])["conversions"] == 1
 
 
 @pytest.mark.parametrize(
@@ -206,6 +230,7 @@ def some_traffic(seed: int, days: int) -> tuple[list[Row], list[Row]]:
             is_from_server=draw.random() < 0.2,
             session_id=draw.choice([None, None, "s1", "s2"]),
             revenue=draw.choice([None, Decimal(draw.randrange(10**9)).scaleb(-4)]),
+            refund=draw.choice([None, Decimal(draw.randrange(10**9)).scaleb(-4)]),
             path=draw.choice([None, "", "/", "/a", "/b"]),
         )
         for _ in range(300)
@@ -237,15 +262,17 @@ def recounted(events: list[Row], window: Window, step: timedelta) -> dict[tuple[
         if window.start <= row["event_time"] < window.end:
             groups[row["project_id"], MONDAY + (row["event_time"] - MONDAY) // step * step].append(row)
     found: dict[tuple[str, datetime, str], float] = {}
-    for (project, start), rows in groups.items():
+    for (project, start), group in groups.items():
         users: dict[Any, Any] = {}
-        rows = [row for row in rows if not row["is_bot"] and not row["is_internal"]]
+        rows = [row for row in group if not row["is_bot"] and not row["is_internal"]]
         for row in rows:
             for key in (row["visitor_id"], ("session", row["session_id"])):
                 if row["user_id"] and key != ("session", None):
                     users[key] = min(row["user_id"], users.get(key, row["user_id"]))
         named = [{**row, "name": row["event"].lower().replace(" ", "_")} for row in rows]
         errors = sum(row["name"] == "error" for row in named)
+        people = [row for row in rows if not row["is_bot"]]
+        revenue, refunds = (float(sum(row[name] or 0 for row in people)) for name in ("revenue", "refund"))
         found |= {
             (project, start, name): value
             for name, value in {
@@ -262,8 +289,11 @@ def recounted(events: list[Row], window: Window, step: timedelta) -> dict[tuple[
                 ),
                 "users": len({row["user_id"] for row in rows} - {None}),
                 "signups": sum(row["name"] == "sign_up" for row in named),
-                "conversions": sum(row["name"] == "purchase" for row in named),
-                "revenue": float(sum(row["revenue"] or 0 for row in rows)),
+                "conversions": sum(row["name"] == "purchase" and not row["is_bot"] for row in named),
+                "orders": 0,
+                "revenue": revenue,
+                "refunds": refunds,
+                "net_revenue": float(Decimal(str(revenue)) - Decimal(str(refunds))),
                 "errors": errors,
                 "error_rate": errors / len(rows) if rows else None,
             }.items()
@@ -320,7 +350,7 @@ def test_values_have_a_lineage_to_columns_of_events_and_sessions() -> None:
 
 
 def test_every_metric_has_a_title_and_a_description() -> None:
-    assert len({metric.name for metric in STANDARD_METRICS}) == len(STANDARD_METRICS) == 14
+    assert len({metric.name for metric in STANDARD_METRICS}) == len(STANDARD_METRICS) == 17
     for metric in STANDARD_METRICS:
         assert metric.title
         assert metric.description.endswith(".")

@@ -71,12 +71,12 @@ HEADLINES: dict[str, dict[str, object]] = {
     "rejected_events": {"rejected": 1, "rejected: not_json": 1},
     "events": {"events": 3, "events: shop": 2, "events: blog": 1},
     "sessions": {"sessions": 2, "bounce rate": 0.5, "median duration (s)": 30, "sessions: shop": 1},
-    "hourly_metrics": {"visitors": 2, "page views": 3, "conversions": 0, "revenue": 2.5, "visitors: shop": 1},
+    "hourly_metrics": {"visitors": 2, "page views": 2, "conversions": 1, "revenue": 2.5, "visitors: shop": 1},
     "daily_metrics": {
         "visitors": 2,
-        "page views": 3,
+        "page views": 2,
         "sessions": 2,
-        "conversions": 0,
+        "conversions": 1,
         "revenue": 2.5,
         "revenue: shop": 2.5,
     },
@@ -91,7 +91,7 @@ def by_partition(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     later, folder = MIDNIGHT + timedelta(minutes=1), tmp_path_factory.mktemp("radar")
     lines = [
         event("1", MIDNIGHT),
-        event("2", later, properties={"url": "https://shop.example/", "revenue": 2.5}),
+        event("2", later, event="purchase", properties={"url": "https://shop.example/", "revenue": 2.5}),
         event("3", MIDNIGHT, project_id="blog"),
         b"no event\n",
     ]
@@ -139,10 +139,10 @@ def test_the_headline_has_tables(by_partition: dict[str, dict[str, dict[str, Any
         "| project | visitors | page views | sessions | conversions | revenue |",
         "| --- | --: | --: | --: | --: | --: |",
         "| blog | 1 | 1 | 1 | 0 | 0.00 |",
-        "| shop | 1 | 2 | 1 | 0 | 2.50 |",
+        "| shop | 1 | 1 | 1 | 1 | 2.50 |",
     ]
     assert "| blog | 1 | 100.0% | 0 |" in by_partition["sessions"][day]["by project"].value
-    assert "| / | 2 | 3 |" in by_partition["daily_breakdowns"][day]["by page"].value
+    assert "| / | 2 | 2 |" in by_partition["daily_breakdowns"][day]["by page"].value
 
 
 def test_only_the_largest_projects_have_plots_and_rows(tmp_path: Path) -> None:

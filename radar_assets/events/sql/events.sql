@@ -86,12 +86,13 @@ accepted as (
         raw_events.*,
         -- Whose properties describe a page. Those of other events may name any page, such as that of an outbound link.
         raw_events.type in ('page', 'screen') or raw_events.event in ('page_view', 'screen_view') as is_view,
+        $event_name as event_name,
         json_transform(
             raw_events.properties,
             '{
                 "url": "VARCHAR", "$current_url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR",
                 "referrer": "VARCHAR", "$referrer": "VARCHAR",
-                "revenue": "VARCHAR", "$geoip_country_code": "VARCHAR", "$raw_user_agent": "VARCHAR"
+                "$geoip_country_code": "VARCHAR", "$raw_user_agent": "VARCHAR"
             }'
         ) as property_fields,
         json_transform(
@@ -155,7 +156,6 @@ named as (
                 context_fields.location.country, context_fields.country, property_fields['$geoip_country_code']
             )
         ) as country_code,
-        try_cast(property_fields.revenue as decimal(18, 4)) as revenue,
         context_fields.ip as address
     from accepted
 ),
@@ -432,6 +432,214 @@ sources as (
     from origins
     left join referrer_sources as exact on origins.source = exact.source
     left join referrer_sources as parent on substr(origins.source, strpos(origins.source, '.') + 1) = parent.source
+),
+
+-- Orders. Few events are about them: a narrow scan finds these by name, and only their properties are read. Properties
+-- have the names of Segment, Google Analytics 4, Meta, Amplitude and Snowplow.
+order_lines as (
+    select
+        *,
+        $order_kind as kind
+    from (
+        select
+            received_hour,
+            segment,
+            line_number,
+            project_id,
+            event_id,
+            event_time,
+            received_at,
+            sequence,
+            properties,
+            $event_name as event_name
+        from received
+    ) as named_lines
+    where kind is not null
+),
+
+-- The first property that is present. Amounts stay JSON, since only texts are written in the ways of several countries.
+order_fields as (
+    select
+        order_lines.* exclude (event_name, properties),
+        list_filter(
+            json_extract_string(
+                order_lines.properties,
+                [
+                    '$.order_id', '$.transaction_id', '$.orderId', '$.transactionId', '$.orderID', '$.transactionID',
+                    '$.order_number', '$.orderNumber', '$.ecommerce.transaction_id'
+                ]
+            ),
+            lambda each: trim(each) != ''
+        )[1] as given_order_id,
+        list_filter(
+            json_extract_string(order_lines.properties, ['$.refund_id', '$.refundId']), lambda each: trim(each) != ''
+        )[1] as refund_id,
+        list_filter(
+            list_slice(
+                list_transform(
+                    json_extract(
+                        order_lines.properties,
+                        [
+                            '$.refund_amount', '$.revenue', '$."$revenue"', '$.value', '$.total', '$.ecommerce.value'
+                        ]
+                    ),
+                    lambda each: cast(each as varchar)
+                ),
+                case when order_lines.kind = 'purchase' then 2 else 1 end,
+                6
+            ),
+            lambda each: each not in ('null', '""')
+        )[1] as given_amount
+    from order_lines
+    anti join copies
+        on
+            order_lines.received_hour = copies.received_hour
+            and order_lines.segment = copies.segment
+            and order_lines.line_number = copies.line_number
+),
+
+-- Amounts without plus signs, currency, and spaces at the ends.
+order_texts as (
+    select
+        *,
+        case
+            when
+                lower(trim(given_order_id)) not in ($placeholders)
+                and not regexp_full_match(trim(given_order_id), '[{<%$\[].*[}>%\]]')
+                then trim(given_order_id)
+        end as order_id,
+        case
+            when starts_with(given_amount, '"')
+                then
+                    regexp_replace(
+                        regexp_replace(
+                            trim(
+                                regexp_replace(
+                                    translate(json_extract_string(given_amount, '$'), '−’+', '-'''),
+                                    '[\s\x{a0}\x{2009}\x{202f}]+',
+                                    ' ',
+                                    'g'
+                                )
+                            ),
+                            $leading_currency,
+                            '\1'
+                        ),
+                        $trailing_currency,
+                        ''
+                    )
+        end as text
+    from order_fields
+),
+
+order_digits as (
+    select
+        *,
+        case
+            when regexp_full_match(text, '-?[0-9]{1,3}([ ''][0-9]{3})+([.,][0-9]+)?') then translate(text, ' ''', '')
+            else text
+        end as digits
+    from order_texts
+),
+
+-- With a dot as the decimal mark, if the last mark is a comma.
+order_decimals as (
+    select
+        *,
+        case when regexp_matches(digits, ',[0-9]*$') then translate(digits, '.,', ',.') else digits end as decimals
+    from order_digits
+),
+
+-- A text is read if it means the same everywhere: `1299`, `19,99`, `1,299.00` or `1.299.000`, but neither `1,299` nor
+-- `1.299`. A purchase of a negative amount is a refund.
+order_amounts as (
+    select
+        * exclude (kind, text, digits, decimals),
+        case
+            when not starts_with(given_amount, '"') then try_cast(given_amount as decimal(18, 4))
+            when
+                regexp_full_match(
+                    decimals,
+                    '-?([0-9]+|[0-9]*\.([0-9]{1,2}|[0-9]{4,})|(0|[0-9]{4,})\.[0-9]{3}'
+                    || '|[0-9]{1,3}(,[0-9]{3})+\.[0-9]+|[0-9]{1,2}(,[0-9]{2})+,[0-9]{3}\.[0-9]+)'
+                )
+                then try_cast(replace(decimals, ',', '') as decimal(18, 4))
+            when regexp_full_match(decimals, '-?[0-9]{1,3}(\.[0-9]{3}){2,}')
+                then try_cast(replace(decimals, '.', '') as decimal(18, 4))
+        end as amount,
+        case when kind = 'purchase' and amount < 0 then 'refund' else kind end as kind
+    from order_decimals
+),
+
+-- Equal refunds of an order are one unless their ids differ.
+order_keys as (
+    select
+        *,
+        kind = 'purchase' as is_purchase,
+        case when kind != 'purchase' then coalesce(refund_id, cast(abs(amount) as varchar)) end as refund_key
+    from order_amounts
+),
+
+-- Few ids occur more than once, so only their lines are ordered.
+repeated_orders as (
+    select
+        project_id,
+        order_id
+    from order_keys
+    where order_id is not null
+    group by project_id, order_id
+    having count(*) > 1
+),
+
+-- The same purchase or refund before, in the order of arrival.
+order_arrivals as (
+    select
+        received_hour,
+        segment,
+        line_number,
+        lag(received_hour) over arrival as previous_hour,
+        lag(received_hour) over arrival_with_amount as previous_hour_with_amount
+    from order_keys
+    semi join repeated_orders
+        on order_keys.project_id = repeated_orders.project_id and order_keys.order_id = repeated_orders.order_id
+    window
+        arrival as (
+            partition by project_id, order_id, is_purchase, refund_key
+            order by received_at, event_time, sequence, event_id
+        ),
+        arrival_with_amount as (
+            partition by project_id, order_id, is_purchase, refund_key, amount is null
+            order by received_at, event_time, sequence, event_id
+        )
+),
+
+-- The first purchase of an order counts as the order, and the first with an amount as its revenue.
+orders as (
+    select
+        order_keys.received_hour,
+        order_keys.segment,
+        order_keys.line_number,
+        order_keys.order_id,
+        case
+            when order_arrivals.previous_hour >= order_keys.received_hour - to_days($dedupe_days) then null
+            else order_keys.kind
+        end as order_event,
+        case
+            when order_arrivals.previous_hour_with_amount >= order_keys.received_hour - to_days($dedupe_days) then null
+            else abs(order_keys.amount)
+        end as amount,
+        order_keys.is_purchase,
+        case when order_keys.order_id is null and order_keys.given_order_id is not null then 'order_id: placeholder' end
+            as id_warning,
+        case
+            when order_keys.amount is null and order_keys.given_amount is not null
+                then case when order_keys.is_purchase then 'revenue' else 'refund' end || ': unreadable amount'
+        end as amount_warning
+    from order_keys
+    left join order_arrivals
+        on
+            order_keys.received_hour = order_arrivals.received_hour
+            and order_keys.segment = order_arrivals.segment
+            and order_keys.line_number = order_arrivals.line_number
 )
 
 select
@@ -523,7 +731,7 @@ select
     if(sources.user_agent is null, null, user_agents.browser_version) as browser_version,
 
     -- money
-    sources.revenue,
+    case when orders.is_purchase then orders.amount end as revenue,
 
     -- payload
     sources.properties,
@@ -537,7 +745,7 @@ select
 
     -- as sent
     sources.sequence,
-    sources.warnings,
+    nullif(concat_ws(', ', sources.warnings, orders.id_warning, orders.amount_warning), '') as warnings,
 
     -- who and what
     not coalesce(
@@ -574,8 +782,14 @@ select
     end as is_from_server,
 
     -- orders
-    cast(null as varchar) as order_id,
-    cast(null as varchar) as order_event,
-    cast(null as decimal(18, 4)) as refund
+    orders.order_id,
+    orders.order_event,
+    case when not orders.is_purchase then orders.amount end as refund,
+    sources.event_name
 from sources
+left join orders
+    on
+        sources.received_hour = orders.received_hour
+        and sources.segment = orders.segment
+        and sources.line_number = orders.line_number
 left join user_agents on sources.user_agent = user_agents.user_agent

@@ -5,7 +5,7 @@ with
 
 hits as not materialized (
     select
-        * exclude (is_internal, is_interactive, is_from_server),
+        * exclude (event_name, is_internal, is_interactive, is_from_server),
         coalesce(is_internal, false) as is_internal,
         coalesce(is_interactive, true) as is_interactive,
         coalesce(is_from_server, false) as is_from_server,
@@ -13,7 +13,8 @@ hits as not materialized (
         is_internal is not true as is_external,
         not is_bot and is_internal is not true as is_counted,
         time_bucket($width, event_time) as window_start,
-        replace(replace(lower(event), ' ', '_'), '-', '_') as event_name
+        -- Files of earlier versions have no names.
+        coalesce(event_name, replace(replace(lower(event), ' ', '_'), '-', '_')) as event_name
     from events
     where event_time >= $start and event_time < $end
 ),
