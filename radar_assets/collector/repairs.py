@@ -14,6 +14,8 @@ from radar_assets.collector.door import MAX_EVENTS
 
 _MAX_DEPTH = 100
 """More than the contract allows, so that it still rejects these events."""
+_MAX_STRINGS = 4 * MAX_PARTS
+"""Maximum quotes, and backslashes, of a body whose strings are repaired; that takes a second."""
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 """Also without its end, or each quote would be tried."""
 _STRINGS = re.compile(_STRING, re.DOTALL)
@@ -59,9 +61,9 @@ def repair_strings(body: bytes) -> bytes:
     Browsers write a lone surrogate when a script cuts an emoji in two. Control characters get escaped. A backslash that escapes
     nothing becomes a backslash.
     """
-    if b"\\" in body:
+    if 0 < body.count(b"\\") <= _MAX_STRINGS:
         body = _ESCAPES.sub(_valid_escape, body)
-    if _CONTROLS.search(body):
+    if body.count(b'"') <= _MAX_STRINGS and _CONTROLS.search(body):
         body = _STRINGS.sub(lambda found: _CONTROLS.sub(lambda each: b"\\u%04x" % each[0][0], found[0]), body)
     return body
 
@@ -104,7 +106,7 @@ def set_apart(body: bytes) -> bytes:
 
     A batch is an array, or an object with an array. Bodies that are JSON, and those without such an array, stay as they are.
     """
-    if _is(_SYNTAX, body):
+    if body.count(b"[") + body.count(b"{") > MAX_PARTS or _is(_SYNTAX, body):
         return body
     parts, kept_to = list[bytes](), 0
     for start, end in _objects(body):
