@@ -2,10 +2,46 @@ with
 -- All lines that bear on the window: those in it, and those of other hours with an event id or order id in common with
 -- one of them, received within $dedupe_days of it or at most an hour away from it (`related_rows.py`).
 received as not materialized (
-    select * from raw_events
+    select
+        project_id,
+        event_id,
+        received_hour,
+        segment,
+        line_number,
+        event_time,
+        received_at,
+        type,
+        event,
+        anonymous_id,
+        user_id,
+        session_id,
+        sent_at,
+        category,
+        protocol,
+        properties,
+        context
+    from raw_events
     where reason is null
-    union all by name
-    select * from related_rows
+    union all
+    select
+        project_id,
+        event_id,
+        received_hour,
+        segment,
+        line_number,
+        event_time,
+        received_at,
+        type,
+        event,
+        anonymous_id,
+        user_id,
+        session_id,
+        sent_at,
+        category,
+        protocol,
+        properties,
+        context
+    from related_rows
 ),
 
 -- Copies. Few ids occur more than once: a narrow scan finds candidates by hash (collisions only add candidates). Only
