@@ -208,7 +208,8 @@ def _file_of_index(lakehouse: Lakehouse, raw_events: Snapshot, start: int, refs:
     fresh = file.with_suffix(f".{uuid.uuid4().hex}")
     folder.mkdir(parents=True, exist_ok=True)
     rows = rows.replace_schema_metadata({"made_by": made_by, "files": " ".join(sorted(paths))})
-    pq.write_table(rows, fresh, use_dictionary=["received_hour", "arrival_hour", "event_hour"])
+    repeating: Any = ["received_hour", "arrival_hour", "event_hour"]
+    pq.write_table(rows, fresh, use_dictionary=repeating)
     fresh.replace(file)
     _remove_superseded(folder)
     return file

@@ -227,7 +227,7 @@ class TestCopies:
         assert enrich([late, early], NOON + HOUR, NOON + 2 * HOUR) == []
 
     def test_the_same_id_counts_again_at_another_time_if_received_much_later_and_in_another_project(self):
-        received = NOON + timedelta(days=7, hours=1)
+        received = NOON + timedelta(days=7, hours=3)
         rows = [
             raw_row(),
             raw_row(event_time=NOON + 2 * HOUR, segment="b"),

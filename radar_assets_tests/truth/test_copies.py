@@ -166,8 +166,8 @@ def test_checks_know_copies_of_other_hours(tmp_path: Path) -> None:
 
 def test_different_events_with_one_id_are_shown(tmp_path: Path) -> None:
     lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
-    page = {"properties": {"url": "https://shop.example/other"}}
-    same = {"user_id": "known now", "properties": {"url": "https://shop.example/", "extra": 1}}
+    page: dict[str, Any] = {"properties": {"url": "https://shop.example/other"}}
+    same: dict[str, Any] = {"user_id": "known now", "properties": {"url": "https://shop.example/", "extra": 1}}
     lines = [
         event("x", NOON),
         event("x", NOON, received_at=NOON + timedelta(minutes=1), **same),
@@ -187,8 +187,8 @@ def test_different_events_with_one_id_are_shown(tmp_path: Path) -> None:
 
 def test_rows_with_the_same_order_are_related_whatever_their_ids(tmp_path: Path) -> None:
     lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
-    order = {"event": "purchase", "properties": {"order_id": " A-1 ", "revenue": 5}}
-    placeholder = {"event": "purchase", "properties": {"order_id": "undefined"}}
+    order: dict[str, Any] = {"event": "purchase", "properties": {"order_id": " A-1 ", "revenue": 5}}
+    placeholder: dict[str, Any] = {"event": "purchase", "properties": {"order_id": "undefined"}}
     build(lakehouse, [event("a", NOON, **order), event("n", NOON, **placeholder)], "first")
     lines = [
         event("b", NOON + 5 * HOUR, event="refund", properties={"ecommerce": {"transaction_id": "A-1"}}),
