@@ -45,12 +45,15 @@ def traffic(draw: st.DrawFn) -> list[dict[str, Any]]:
     for _ in range(draw(st.integers(5, 40))):
         at = START + timedelta(minutes=draw(st.integers(0, 2 * 24 * 60 - 1)))
         received = at + timedelta(seconds=draw(st.sampled_from([0, 1, 1800, 7200])))
+        # A resend has the old time of sending, so that its event time follows its receipt.
+        sent = draw(st.sampled_from([None, None, at - timedelta(hours=2)]))
         visitor = draw(st.sampled_from(["ann", "bob"]))
         events.append(
             event(
                 str(draw(st.integers(0, 25))),
                 at,
                 received_at=received,
+                sent_at=sent and f"{sent.isoformat()}Z",
                 anonymous_id=visitor,
                 user_id=draw(st.sampled_from([None, None, "u1", "u2"])),
                 session_id=draw(st.sampled_from([None, None, "s1"])),

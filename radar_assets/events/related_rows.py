@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from radar_assets.events.settings import EventSettings
 from radar_assets.events.tables import RAW_EVENTS
@@ -57,35 +57,43 @@ EVENT_KEYS = Table(
 )
 
 
+_answered: dict[tuple[Any, ...], "pa.Table"] = {}
+"""The last answer of `related_keys`: the checks of a run ask what its build has asked."""
+
+
 def dedupe_days(lakehouse: Lakehouse) -> int:
     """The setting `RADAR_DEDUPE_DAYS` of a lakehouse's home."""
     settings = lakehouse.settings
     return (settings if isinstance(settings, EventSettings) else EventSettings.load(home=settings.home)).dedupe_days
 
 
-def related_keys(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[Window]) -> "pa.Table | None":
+def related_keys(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[Window]) -> "pa.Table":
     """The hashes of ids that rows inside and outside of windows of event hours have in common, with the hours of the rows outside.
 
     Of these rows, those count that were received within `RADAR_DEDUPE_DAYS` of a row inside, or happened at most an hour away from it.
     """
     import pyarrow as pa
 
+    question = (lakehouse.settings.home, dedupe_days(lakehouse), raw_events.snapshot_id, *windows)
+    if question in _answered:
+        return _answered[question]
     hours = {hour for window in windows for hour in range(*unit_range(RAW_EVENTS, window, 1))}
     index = _index(lakehouse, raw_events, hours, ())
-    if not index:
-        return None
     wanted = pa.table({"event_hour": pa.array([from_unit(hour, "hour") for hour in sorted(hours)], pa.timestamp("us"))})
-    return lakehouse.engine.query(
+    keys = lakehouse.engine.query(
         load_model(LAYER, "related_keys"),
         {"event_keys": Files(EVENT_KEYS, index), "wanted": wanted},
         {"dedupe_days": dedupe_days(lakehouse)},
     )
+    _answered.clear()
+    _answered[question] = keys
+    return keys
 
 
 def related_rows(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[Window]) -> "pa.Table | Files":
     """The rows outside of windows of event hours that have ids in common with rows inside; see `related_keys`."""
     keys = related_keys(lakehouse, raw_events, windows)
-    if keys is None or not keys.num_rows:
+    if not keys.num_rows:
         return Files(RAW_EVENTS, [])
     partitions = {
         (to_unit(row["received_hour"], "hour"), to_unit(row["event_hour"], "hour"))
@@ -200,7 +208,8 @@ def _file_of_index(lakehouse: Lakehouse, raw_events: Snapshot, start: int, refs:
     fresh = file.with_suffix(f".{uuid.uuid4().hex}")
     folder.mkdir(parents=True, exist_ok=True)
     rows = rows.replace_schema_metadata({"made_by": made_by, "files": " ".join(sorted(paths))})
-    pq.write_table(rows, fresh, use_dictionary=["received_hour", "arrival_hour", "event_hour"])
+    repeating: Any = ["received_hour", "arrival_hour", "event_hour"]
+    pq.write_table(rows, fresh, use_dictionary=repeating)
     fresh.replace(file)
     _remove_superseded(folder)
     return file

@@ -284,8 +284,8 @@ class TestDetails:
         assert all(lineage.values())
 
 
-def survivors(rows: list[dict[str, Any]]) -> list[tuple]:
-    """The rule, row by row: a row is kept unless a copy in the same or an adjacent hour arrived before it."""
+def survivors(rows: list[dict[str, Any]], dedupe_days: int = 7) -> list[tuple]:
+    """The rule, row by row: a row is kept unless a copy arrived at most these days before it, or is of its hour or an adjacent one."""
 
     def arrival(row: dict[str, Any]) -> tuple:
         # Lines received at the same time are ordered by content before segment.
@@ -299,7 +299,10 @@ def survivors(rows: list[dict[str, Any]]) -> list[tuple]:
         for row in rows
         if not any(
             (other["project_id"], other["event_id"]) == (row["project_id"], row["event_id"])
-            and abs(hour(other) - hour(row)) <= HOUR
+            and (
+                abs(hour(other) - hour(row)) <= HOUR
+                or abs(other["received_hour"] - row["received_hour"]) <= timedelta(days=dedupe_days)
+            )
             and arrival(other) < arrival(row)
             for other in rows
         )
@@ -329,10 +332,12 @@ class TestCopies:
         assert [event["segment"] for event in enrich([late, early], NOON, NOON + HOUR)] == ["first"]
         assert enrich([late, early], NOON + HOUR, NOON + 2 * HOUR) == []
 
-    def test_the_same_id_counts_again_two_hours_later_and_in_another_project(self):
+    def test_the_same_id_counts_again_at_another_time_if_received_much_later_and_in_another_project(self):
+        received = NOON + timedelta(days=7, hours=3)
         rows = [
             raw_row(),
             raw_row(event_time=NOON + 2 * HOUR, segment="b"),
+            raw_row(event_time=NOON + 4 * HOUR, received_at=received, received_hour=received, segment="b"),
             raw_row(project_id="p2", segment="c"),
         ]
         assert kept(enrich(rows)) == survivors(rows)
@@ -346,7 +351,7 @@ class TestCopies:
                 event_id=st.sampled_from(["e1", "e2", "e3", "e4"]),
                 project_id=st.sampled_from(["p", "p'"]),
                 minutes=st.integers(0, 230),
-                delay=st.integers(0, 6),
+                delay=st.one_of(st.integers(0, 6), st.integers(20, 60)),
                 segment=st.sampled_from(["a", "b"]),
             ),
             min_size=5,
@@ -358,7 +363,8 @@ class TestCopies:
         for line_number, row in enumerate(given_rows, start=1):
             event_time = NOON + timedelta(minutes=row.pop("minutes"))
             received_at = NOON + row.pop("delay") * HOUR
-            rows.append(raw_row(event_time=event_time, received_at=received_at, line_number=line_number, **row))
+            times = {"event_time": event_time, "received_at": received_at, "received_hour": received_at}
+            rows.append(raw_row(line_number=line_number, **times, **row))
         hours = [NOON + index * HOUR for index in range(4)]
-        events = [event for hour in hours for event in enrich(rows, hour, hour + HOUR)]
-        assert kept(events) == survivors(rows)
+        events = [event for hour in hours for event in enrich(rows, hour, hour + HOUR, dedupe_days=1)]
+        assert kept(events) == survivors(rows, dedupe_days=1)

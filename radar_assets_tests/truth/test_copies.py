@@ -13,6 +13,7 @@ from radar_assets.events import checks
 from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import list_hours, write_segment
 from radar_assets.events.loading import load_raw_events
+from radar_assets.events.related_rows import KEYS_PREFIX, related_rows
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.events.traffic_sources import referrer_sources
 from radar_assets.events.user_agents import describe_user_agents
@@ -165,8 +166,8 @@ def test_checks_know_copies_of_other_hours(tmp_path: Path) -> None:
 
 def test_different_events_with_one_id_are_shown(tmp_path: Path) -> None:
     lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
-    page = {"properties": {"url": "https://shop.example/other"}}
-    same = {"user_id": "known now", "properties": {"url": "https://shop.example/", "extra": 1}}
+    page: dict[str, Any] = {"properties": {"url": "https://shop.example/other"}}
+    same: dict[str, Any] = {"user_id": "known now", "properties": {"url": "https://shop.example/", "extra": 1}}
     lines = [
         event("x", NOON),
         event("x", NOON, received_at=NOON + timedelta(minutes=1), **same),
@@ -182,6 +183,49 @@ def test_different_events_with_one_id_are_shown(tmp_path: Path) -> None:
     ]
     assert checked(lakehouse, "copies_that_differ", Window(NOON, NOON + 4 * HOUR)) == shown
     assert checked(lakehouse, "copies_that_differ", Window.of_hour(NOON + 3 * HOUR)) == shown[1:]
+
+
+def test_rows_with_the_same_order_are_related_whatever_their_ids(tmp_path: Path) -> None:
+    lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
+    order: dict[str, Any] = {"event": "purchase", "properties": {"order_id": " A-1 ", "revenue": 5}}
+    placeholder: dict[str, Any] = {"event": "purchase", "properties": {"order_id": "undefined"}}
+    build(lakehouse, [event("a", NOON, **order), event("n", NOON, **placeholder)], "first")
+    lines = [
+        event("b", NOON + 5 * HOUR, event="refund", properties={"ecommerce": {"transaction_id": "A-1"}}),
+        event("m", NOON + 5 * HOUR, **placeholder),
+        event("c", NOON + 9 * DAY, **order),
+    ]
+    assert build(lakehouse, lines, "later") == {NOON + 5 * HOUR, NOON + 9 * DAY}
+
+    def related(at: datetime) -> list[str]:
+        rows = related_rows(lakehouse, lakehouse.snapshot("raw_events"), [Window.of_hour(at)])
+        return [] if isinstance(rows, Files) else sorted(rows["event_id"].to_pylist())
+
+    assert related(NOON) == ["b"]
+    assert related(NOON + 5 * HOUR) == ["a"]
+    assert related(NOON + 9 * DAY) == []
+    # What is received before other rows with the order decides about them.
+    early = event("d", NOON - 2 * HOUR, **order)
+    assert build(lakehouse, [early], "early") == {NOON - 2 * HOUR, NOON, NOON + 5 * HOUR}
+
+
+def test_an_id_that_is_used_for_everything_fetches_a_row_an_hour(tmp_path: Path) -> None:
+    lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
+    lines = [event("x", NOON + hour * HOUR, anonymous_id=f"v{number}") for hour in range(3) for number in range(50)]
+    build(lakehouse, lines, "all")
+    rows = related_rows(lakehouse, lakehouse.snapshot("raw_events"), [Window.of_hour(NOON)])
+    assert not isinstance(rows, Files)
+    assert rows.num_rows == 2
+
+
+def test_the_index_is_made_again_where_it_is_missing_or_of_another_version(tmp_path: Path) -> None:
+    lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
+    build(lakehouse, [FIRST], "first")
+    for file in (tmp_path / "cache").glob(f"{KEYS_PREFIX}*"):
+        file.unlink()
+    lakehouse.engine.version += " of tomorrow"
+    assert build(lakehouse, [resend(FIRST, 5 * HOUR)], "again") == {NOON + 5 * HOUR}
+    assert checked(lakehouse, "unaccounted_events", Window(NOON, NOON + 6 * HOUR)) == []
 
 
 def test_the_case_of_one_id_for_two_events(settings: Settings) -> None:

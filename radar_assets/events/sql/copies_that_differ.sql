@@ -1,5 +1,5 @@
 -- Lines that don't count because their event id was received before, although they tell of something else: another
--- visitor, another event or another page. Such ids come from poor random generators, bots, and SDKs used in a wrong way.
+-- visitor, another event or another page. Such ids come from poor random generators, bots, and misused SDKs.
 with
 
 left_out as (
@@ -27,7 +27,9 @@ others as (
             and raw_events.line_number = left_out.line_number
     where
         raw_events.reason is null
-        and hash(raw_events.project_id, raw_events.event_id) in (select hash(project_id, event_id) from left_out)
+        and hash(raw_events.project_id, raw_events.event_id) in (
+            select hash(missing.project_id, missing.event_id) from left_out as missing
+        )
     union all by name
     select * from related_rows
 ),

@@ -1,11 +1,48 @@
 with
 -- All lines that bear on the window: those in it, and those of other hours with an event id or order id in common with
--- one of them, received within $dedupe_days of it or at most an hour away from it (`related_rows.py`).
+-- one of them, received within $dedupe_days of it or at most an hour away from it (`related_rows.py`). Rules about
+-- orders read these too: of lines with one order, copies included, the first within these days of receipt counts.
 received as not materialized (
-    select * from raw_events
+    select
+        project_id,
+        event_id,
+        received_hour,
+        segment,
+        line_number,
+        event_time,
+        received_at,
+        type,
+        event,
+        anonymous_id,
+        user_id,
+        session_id,
+        sent_at,
+        category,
+        protocol,
+        properties,
+        context
+    from raw_events
     where reason is null
-    union all by name
-    select * from related_rows
+    union all
+    select
+        project_id,
+        event_id,
+        received_hour,
+        segment,
+        line_number,
+        event_time,
+        received_at,
+        type,
+        event,
+        anonymous_id,
+        user_id,
+        session_id,
+        sent_at,
+        category,
+        protocol,
+        properties,
+        context
+    from related_rows
 ),
 
 -- Copies. Few ids occur more than once: a narrow scan finds candidates by hash (collisions only add candidates). Only
@@ -50,8 +87,8 @@ arrivals as (
     semi join candidates on hash(raw_events.project_id, raw_events.event_id) = candidates.id_hash
 ),
 
--- The first arrival within an hour, whenever it was received, or within the days of receipt, whatever its time. All later
--- ones are copies.
+-- The first arrival within an hour, whenever it was received, or within the days of receipt, whatever its time. All
+-- later ones are copies.
 neighbours as (
     select
         received_hour,
@@ -65,7 +102,8 @@ neighbours as (
             ),
             min(arrival) over (
                 partition by project_id, event_id
-                order by received_hour range between to_days($dedupe_days) preceding and to_days($dedupe_days) following
+                order by received_hour
+                range between interval ($dedupe_days) days preceding and interval ($dedupe_days) days following
             )
         ) as first_arrival
     from arrivals

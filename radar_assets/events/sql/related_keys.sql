@@ -1,4 +1,4 @@
--- Keys of the windows' rows that rows of other hours have too: received at about the same time, or at most an hour away.
+-- Keys of the windows' rows that rows of other hours have too: received at about the same time, or an hour away.
 select distinct
     others.key,
     others.received_hour,
