@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -38,13 +38,14 @@ CLIENT_PLATFORMS = ("web", "mob", "app", "tv", "cnsl")
 @cache
 def events_model() -> SqlModel:
     """The statement of `events`, with the lists of this module."""
-    client = [f"json_extract_string(sources.context, '$.{name}')" for name in CLIENT_CONTEXT]
-    client += [f"""json_extract_string(sources.properties, '$."{name}"')""" for name in CLIENT_PROPERTIES]
+    context, properties = map("$.{}".format, CLIENT_CONTEXT), map('$."{}"'.format, CLIENT_PROPERTIES)
     return load_model("radar_assets.events", "events").with_fragments(
         passive_types=_listed(PASSIVE_TYPES),
-        passive_events=_listed(PASSIVE_EVENTS),
+        passive_prefixed=_listed(name for name in PASSIVE_EVENTS if name.startswith("$")),
+        passive_plain=_listed(name for name in PASSIVE_EVENTS if not name.startswith("$")),
         views=_listed(VIEWS),
-        client_field=f"coalesce({', '.join(client)})",
+        client_context=f"[{_listed(context)}]",
+        client_properties=f"[{_listed(properties)}]",
         client_platforms=_listed(CLIENT_PLATFORMS),
     )
 
@@ -97,5 +98,5 @@ def _says(fields: Mapping[str, Any], name: str, *words: str) -> bool:
     return (value if isinstance(value, str) else json.dumps(value)) in words
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)

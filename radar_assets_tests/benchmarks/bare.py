@@ -72,6 +72,9 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     connection.register("user_agents", describe_user_agents(text for (text,) in seen))
     connection.register("referrer_sources", referrer_sources())
     write("events", events_model().sql, span)
+    connection.execute(
+        f"create table joining_events as {load_model('radar_assets.events', 'joining_events').sql}", span
+    )
     write("sessions", _statement("sessions"), {})
     write("hourly_metrics", compose(load_model("radar_assets.metrics", "hourly_metrics"), registry(), "hour").sql, span)
     write("daily_metrics", compose(load_model("radar_assets.metrics", "daily_metrics"), registry(), "day").sql, span)

@@ -93,11 +93,19 @@ def mixed_events() -> list[dict[str, Any]]:
             fields |= {"anonymous_id": None, "user_id": f"user {number % 4}"}
         if number % 17 == 0:
             # Known by their session id alone.
-            fields |= {"session_id": f"session {number % 2}"} | ({"anonymous_id": f"new {number}"} if number % 3 else {})
+            fields |= {"session_id": f"session {number % 2}"} | (
+                {"anonymous_id": f"new {number}"} if number % 3 else {}
+            )
         if number % 23 == 0:
             fields |= {"type": "identify", "event": "identify", "anonymous_id": f"passive {number}"}
         if number % 29 == 0:
-            fields |= {"type": "track", "event": "paid", "properties": {}, "context": {}, "anonymous_id": f"server {number}"}
+            fields |= {
+                "type": "track",
+                "event": "paid",
+                "properties": {},
+                "context": {},
+                "anonymous_id": f"server {number}",
+            }
         at = HOUR + timedelta(minutes=10, seconds=0.8 * number)
         events.append(event(str(number), at, **{"anonymous_id": f"visitor {number % 17}", **fields}))
     return [*events, *events[::5], event("bad", NOW, event=""), event("other", NOW, project_id="blog")]

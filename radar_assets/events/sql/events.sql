@@ -75,7 +75,8 @@ accepted as (
             '{
                 "url": "VARCHAR", "$current_url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR",
                 "referrer": "VARCHAR", "$referrer": "VARCHAR",
-                "revenue": "VARCHAR", "$geoip_country_code": "VARCHAR", "$raw_user_agent": "VARCHAR"
+                "revenue": "VARCHAR", "$geoip_country_code": "VARCHAR", "$raw_user_agent": "VARCHAR",
+                "interactive": "VARCHAR", "nonInteraction": "VARCHAR", "non_interaction": "VARCHAR"
             }'
         ) as property_fields,
         json_transform(
@@ -85,7 +86,8 @@ accepted as (
                 "campaign": {
                     "source": "VARCHAR", "medium": "VARCHAR", "name": "VARCHAR", "term": "VARCHAR", "content": "VARCHAR"
                 },
-                "userAgent": "VARCHAR", "user_agent": "VARCHAR", "location": {"country": "VARCHAR"}, "country": "VARCHAR"
+                "userAgent": "VARCHAR", "user_agent": "VARCHAR", "location": {"country": "VARCHAR"}, "country": "VARCHAR",
+                "interactive": "VARCHAR"
             }'
         ) as context_fields
     from raw_events
@@ -132,7 +134,12 @@ named as (
                 context_fields.location.country, context_fields.country, property_fields['$geoip_country_code']
             )
         ) as country_code,
-        try_cast(property_fields.revenue as decimal(18, 4)) as revenue
+        try_cast(property_fields.revenue as decimal(18, 4)) as revenue,
+        coalesce(context_fields.interactive in ('false', '0'), false)
+        -- Events of Plausible's tracker that landed before the door moved the mark to the context.
+        or coalesce(protocol = 'plausible' and property_fields.interactive in ('false', '0'), false)
+        or coalesce(property_fields['nonInteraction'] in ('true', '1'), false)
+        or coalesce(property_fields.non_interaction in ('true', '1'), false) as is_marked_passive
     from accepted
 ),
 
@@ -344,24 +351,13 @@ select
     sources.warnings,
 
     -- who and what
-    not coalesce(
-        sources.type in ($passive_types)
-        or lower(sources.event) in ($passive_events)
-        -- Few events have these fields, so most payloads are searched rather than parsed.
-        or (contains(sources.context, '"interactive"') and json_extract_string(sources.context, '$.interactive') in ('false', '0'))
-        or (
-            sources.protocol = 'plausible'
-            and contains(sources.properties, '"interactive"')
-            and json_extract_string(sources.properties, '$.interactive') in ('false', '0')
-        )
-        or (
-            contains(sources.properties, 'nteraction"')
-            and (
-                json_extract_string(sources.properties, '$.nonInteraction') in ('true', '1')
-                or json_extract_string(sources.properties, '$.non_interaction') in ('true', '1')
-            )
-        ),
-        false
+    not (
+        sources.is_marked_passive
+        or sources.type in ($passive_types)
+        or case
+            when prefix(sources.event, '$') then lower(sources.event) in ($passive_prefixed)
+            else lower(sources.event) in ($passive_plain)
+        end
     ) as is_interactive,
     false as is_internal,
     case
@@ -373,7 +369,13 @@ select
             or sources.event in ($views)
             then false
         else
-            $client_field is null
+            len(
+                list_filter(
+                    coalesce(json_extract_string(sources.context, $client_context), [])
+                    || coalesce(json_extract_string(sources.properties, $client_properties), []),
+                    lambda field: field is not null
+                )
+            ) = 0
             and coalesce(json_extract_string(sources.context, '$.platform') not in ($client_platforms), true)
     end as is_from_server,
 
