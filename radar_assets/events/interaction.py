@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 PASSIVE_TYPES = ("identify", "group", "alias")
@@ -34,13 +34,14 @@ CLIENT_PLATFORMS = ("web", "mob", "app", "tv", "cnsl")
 
 def interaction_fragments() -> dict[str, str]:
     """The lists of this module, for `events.sql`."""
-    client = [f"json_extract_string(sources.context, '$.{name}')" for name in CLIENT_CONTEXT]
-    client += [f"""json_extract_string(sources.properties, '$."{name}"')""" for name in CLIENT_PROPERTIES]
+    context, properties = map("$.{}".format, CLIENT_CONTEXT), map('$."{}"'.format, CLIENT_PROPERTIES)
     return {
         "passive_types": _listed(PASSIVE_TYPES),
-        "passive_events": _listed(PASSIVE_EVENTS),
+        "passive_prefixed": _listed(name for name in PASSIVE_EVENTS if name.startswith("$")),
+        "passive_plain": _listed(name for name in PASSIVE_EVENTS if not name.startswith("$")),
         "views": _listed(VIEWS),
-        "client_field": f"coalesce({', '.join(client)})",
+        "client_context": f"[{_listed(context)}]",
+        "client_properties": f"[{_listed(properties)}]",
         "client_platforms": _listed(CLIENT_PLATFORMS),
     }
 
@@ -93,5 +94,5 @@ def _says(fields: Mapping[str, Any], name: str, *words: str) -> bool:
     return (value if isinstance(value, str) else json.dumps(value)) in words
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)

@@ -155,7 +155,9 @@ EVENTS = Table(
             "is_internal", "boolean", "Whether the event is internal traffic by `radar.yaml`; metrics leave it out."
         ),
         Column(
-            "is_from_server", "boolean", "Whether a server sent the event, without the context of a browser or app."
+            "is_from_server",
+            "boolean",
+            "Whether a server sent the event: without a session id, and without the context of a browser or app.",
         ),
         Column("order_id", "string", "The sender's id of the order, of events about orders."),
         Column(
@@ -182,14 +184,14 @@ EVENTS = Table(
 
 SESSIONS = Table(
     name="sessions",
-    description="Visits: events of one visitor without a long gap, by the day on which they start.",
+    description="Visits: events with one session id of the sender, or of one device, by the day on which they start.",
     columns=(
-        Column("session_id", "string", "Hash of project, visitor and start.", nullable=False),
+        Column("session_id", "string", "Hash of project, device or sender's session id, and start.", nullable=False),
         Column("project_id", "string", "Project of the session.", nullable=False),
-        Column("visitor_id", "string", "Visitor of the session: `anonymous_id`, else `user_id`.", nullable=False),
+        Column("visitor_id", "string", "Visitor of the first event: `anonymous_id`, else `user_id`.", nullable=False),
         Column("user_id", "string", "The first user id seen in the session."),
         Column("sender_session_id", "string", "The sender's session id, if it has one."),
-        Column("started_at", "timestamp", "Time of the first event.", nullable=False),
+        Column("started_at", "timestamp", "Time of the first event, which is interactive.", nullable=False),
         Column("ended_at", "timestamp", "Time of the last event.", nullable=False),
         Column("duration_s", "double", "Time from the first event to the last.", nullable=False, unit="s"),
         Column("events", "long", "Events in the session.", nullable=False, unit="events"),
@@ -201,9 +203,17 @@ SESSIONS = Table(
             unit="events",
         ),
         Column("page_views", "long", "Page views in the session.", nullable=False, unit="page views"),
-        Column("is_bounce", "boolean", "Whether the session is one page view and no other event.", nullable=False),
         Column(
-            "is_new_visitor", "boolean", "Whether the visitor started no session in the 30 days before.", nullable=False
+            "is_bounce",
+            "boolean",
+            "Whether the session has one page view and no other interactive event.",
+            nullable=False,
+        ),
+        Column(
+            "is_new_visitor",
+            "boolean",
+            "Whether neither the user, nor the device before somebody signed in, had a session in the 30 days before.",
+            nullable=False,
         ),
         Column("entry_page", "string", "Path of the first page view."),
         Column("exit_page", "string", "Path of the last page view."),

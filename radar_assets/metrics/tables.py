@@ -52,15 +52,27 @@ DAILY_BREAKDOWNS = Table(
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
         Column("date", "date", "The day.", nullable=False),
-        Column("dimension", "string", "Dimension, such as `page` or `channel`.", nullable=False),
+        Column(
+            "dimension",
+            "string",
+            "`page` or `event`, of the events that happened on the day; or `channel` and others, of the sessions that start on "
+            "the day.",
+            nullable=False,
+        ),
         Column(
             "value",
             "string",
             "Value of the dimension; `(none)` if it is missing, `(other)` for the rest.",
             nullable=False,
         ),
-        Column("events", "long", "Events.", nullable=False, unit="events"),
-        Column("page_views", "long", "Page views.", nullable=False, unit="page views"),
+        Column(
+            "events",
+            "long",
+            "Events; for dimensions of sessions, all events of the day's sessions.",
+            nullable=False,
+            unit="events",
+        ),
+        Column("page_views", "long", "Page views, counted like events.", nullable=False, unit="page views"),
         Column("visitors", "long", "Distinct visitors.", nullable=False, unit="visitors"),
         Column("sessions", "long", "Sessions; null for dimensions of single events.", unit="sessions"),
     ),

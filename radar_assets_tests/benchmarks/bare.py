@@ -75,6 +75,9 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     connection.execute("create view related_rows as from raw_events limit 0")
     connection.register("public_suffixes", public_suffixes())
     write("events", events_model().sql, span)
+    connection.execute(
+        f"create table joining_events as {load_model('radar_assets.events', 'joining_events').sql}", span
+    )
     write("sessions", _statement("sessions"), {})
     write("hourly_metrics", compose(load_model("radar_assets.metrics", "hourly_metrics"), registry(), "hour").sql, span)
     write("daily_metrics", compose(load_model("radar_assets.metrics", "daily_metrics"), registry(), "day").sql, span)

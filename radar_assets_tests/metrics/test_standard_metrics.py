@@ -260,11 +260,11 @@ def recounted(events: list[Row], window: Window, step: timedelta) -> dict[tuple[
     groups: dict[tuple[str, datetime], list[Row]] = defaultdict(list)
     for row in events:
         if window.start <= row["event_time"] < window.end:
-            groups[row["project_id"], MONDAY + (row["event_time"] - MONDAY) // step * step].append(row)
+            group = groups[row["project_id"], MONDAY + (row["event_time"] - MONDAY) // step * step]
+            group += [] if row["is_bot"] or row["is_internal"] else [row]
     found: dict[tuple[str, datetime, str], float] = {}
-    for (project, start), group in groups.items():
+    for (project, start), rows in groups.items():
         users: dict[Any, Any] = {}
-        rows = [row for row in group if not row["is_bot"] and not row["is_internal"]]
         for row in rows:
             for key in (row["visitor_id"], ("session", row["session_id"])):
                 if row["user_id"] and key != ("session", None):

@@ -130,7 +130,8 @@ accepted as (
             '{
                 "url": "VARCHAR", "$current_url": "VARCHAR", "path": "VARCHAR", "title": "VARCHAR",
                 "referrer": "VARCHAR", "$referrer": "VARCHAR",
-                "$geoip_country_code": "VARCHAR", "$raw_user_agent": "VARCHAR"
+                "$geoip_country_code": "VARCHAR", "$raw_user_agent": "VARCHAR",
+                "interactive": "VARCHAR", "nonInteraction": "VARCHAR", "non_interaction": "VARCHAR"
             }'
         ) as property_fields,
         json_transform(
@@ -144,7 +145,7 @@ accepted as (
                     "source": "VARCHAR", "medium": "VARCHAR", "name": "VARCHAR", "term": "VARCHAR", "content": "VARCHAR"
                 },
                 "userAgent": "VARCHAR", "user_agent": "VARCHAR", "location": {"country": "VARCHAR"}, "country": "VARCHAR",
-                "ip": "VARCHAR"
+                "ip": "VARCHAR", "interactive": "VARCHAR"
             }'
         ) as context_fields
     from raw_events
@@ -194,7 +195,12 @@ named as (
                 context_fields.location.country, context_fields.country, property_fields['$geoip_country_code']
             )
         ) as country_code,
-        context_fields.ip as address
+        context_fields.ip as address,
+        coalesce(context_fields.interactive in ('false', '0'), false)
+        -- Events of Plausible's tracker that landed before the door moved the mark to the context.
+        or coalesce(protocol = 'plausible' and property_fields.interactive in ('false', '0'), false)
+        or coalesce(property_fields['nonInteraction'] in ('true', '1'), false)
+        or coalesce(property_fields.non_interaction in ('true', '1'), false) as is_marked_passive
     from accepted
 ),
 
@@ -786,24 +792,13 @@ select
     nullif(concat_ws(', ', sources.warnings, orders.id_warning, orders.amount_warning), '') as warnings,
 
     -- who and what
-    not coalesce(
-        sources.type in ($passive_types)
-        or lower(sources.event) in ($passive_events)
-        -- Few events have these fields, so most payloads are searched rather than parsed.
-        or (contains(sources.context, '"interactive"') and json_extract_string(sources.context, '$.interactive') in ('false', '0'))
-        or (
-            sources.protocol = 'plausible'
-            and contains(sources.properties, '"interactive"')
-            and json_extract_string(sources.properties, '$.interactive') in ('false', '0')
-        )
-        or (
-            contains(sources.properties, 'nteraction"')
-            and (
-                json_extract_string(sources.properties, '$.nonInteraction') in ('true', '1')
-                or json_extract_string(sources.properties, '$.non_interaction') in ('true', '1')
-            )
-        ),
-        false
+    not (
+        sources.is_marked_passive
+        or sources.type in ($passive_types)
+        or case
+            when prefix(sources.event, '$') then lower(sources.event) in ($passive_prefixed)
+            else lower(sources.event) in ($passive_plain)
+        end
     ) as is_interactive,
     coalesce($is_internal, false) as is_internal,
     case
@@ -815,7 +810,13 @@ select
             or sources.event in ($views)
             then false
         else
-            $client_field is null
+            len(
+                list_filter(
+                    coalesce(json_extract_string(sources.context, $client_context), [])
+                    || coalesce(json_extract_string(sources.properties, $client_properties), []),
+                    lambda field: field is not null
+                )
+            ) = 0
             and coalesce(json_extract_string(sources.context, '$.platform') not in ($client_platforms), true)
     end as is_from_server,
 

@@ -1,26 +1,63 @@
--- The sessions of a single day without adjacent days: all visitors are new, and no visit crosses midnight.
--- The columns about a visit's origin are read for its first page view only, so that few columns are sorted.
+-- The sessions of a single day without adjacent days: all visitors are new, no visit crosses midnight, and nobody shares
+-- a device. The columns about a visit's origin are read for its first page view only, so that few columns are sorted.
 with
 
 activity as (
     select
         project_id,
+        coalesce(session_id, visitor_id) as thread,
+        session_id is null as is_of_device,
         visitor_id,
-        session_id,
         event_time,
+        received_at,
+        sequence,
         event_id,
         user_id,
         event = 'page_view' as is_page_view,
         path,
         is_bot,
+        is_internal,
         revenue,
-        file_row_number,
-        lag(event_time) over visit as previous_at,
-        row_number() over visit as place
+        is_interactive,
+        is_interactive as is_start,
+        order_id,
+        order_event,
+        refund
     from events
-    window visit as (
-        partition by project_id, visitor_id, session_id
-        order by event_time, event_id
+    where not is_from_server
+    union all
+    select
+        project_id,
+        thread,
+        is_of_device,
+        visitor_id,
+        event_time,
+        received_at,
+        sequence,
+        event_id,
+        user_id,
+        false as is_page_view,
+        path,
+        is_bot,
+        is_internal,
+        revenue,
+        is_interactive,
+        false as is_start,
+        order_id,
+        order_event,
+        refund
+    from joining_events
+),
+
+ordered as (
+    select
+        *,
+        lag(event_time) over thread_so_far as previous_at,
+        row_number() over thread_so_far as place
+    from activity
+    window thread_so_far as (
+        partition by project_id, thread, is_of_device, is_bot, is_internal
+        order by event_time, received_at, sequence nulls first, event_id
     )
 ),
 
@@ -32,60 +69,81 @@ runs as (
                 when
                     previous_at is null
                     or event_time - previous_at
-                    > case when session_id is null then interval 30 minutes else interval 12 hours end
+                    > case when is_of_device then interval 30 minutes else interval 12 hours end
                     then event_time
             end
-        ) over (
-            partition by project_id, visitor_id, session_id
-            order by place
-            rows between unbounded preceding and current row
-        ) as run_started_at,
+        ) over so_far as run_started_at,
+        max(case when is_start then event_time end) over so_far as interactive_at,
         time_bucket(interval 12 hours, event_time, timestamp '2000-01-01 06:00:00') as half_day
-    from activity
+    from ordered
+    window so_far as (
+        partition by project_id, thread, is_of_device, is_bot, is_internal
+        order by event_time
+        range between unbounded preceding and current row
+    )
 ),
 
 cut as (
     select
         *,
         case when half_day >= run_started_at + interval 12 hours then half_day else run_started_at end as cut_at,
-        case when is_page_view then place else place + 1000000000000 end as landing_place
+        place
+        + case
+            when is_page_view then 0
+            when is_start then 1000000000000
+            else 2000000000000
+        end as landing_place
     from runs
 ),
 
 visits as (
     select
         project_id,
-        visitor_id,
-        session_id as sender_session_id,
+        thread,
+        is_of_device,
+        arg_min(visitor_id, place) as visitor_id,
         min(event_time) as started_at,
         max(event_time) as ended_at,
         count(*) as events,
         count(*) filter (where is_page_view) as page_views,
         arg_min(user_id, place) filter (where user_id is not null) as user_id,
-        bool_or(is_bot) as is_bot,
+        is_bot,
+        is_internal,
         coalesce(sum(revenue), 0) as revenue,
+        count(*) filter (where is_interactive) as interactions,
+        count(distinct order_id) filter (where order_event = 'purchase') as orders,
+        coalesce(sum(refund), 0) as refunds,
         arg_min(path, place) filter (where is_page_view) as entry_page,
         arg_max(path, place) filter (where is_page_view) as exit_page,
-        arg_min(file_row_number, landing_place) as landing
+        arg_min(event_id, landing_place) as landing_id,
+        arg_min(event_time, landing_place) as landing_time
     from cut
-    group by project_id, visitor_id, session_id, run_started_at, cut_at
+    where interactive_at >= cut_at
+    group by project_id, thread, is_of_device, is_bot, is_internal, run_started_at, cut_at
 )
 
 select
-    md5(to_json([
-        visits.project_id, visits.visitor_id, visits.sender_session_id, cast(epoch_us(visits.started_at) as varchar)
-    ])) as session_id,
+    md5(
+        to_json([
+            visits.project_id,
+            case when visits.is_of_device then visits.thread end,
+            case when not visits.is_of_device then visits.thread end,
+            epoch_us(visits.started_at)
+            || case when visits.is_bot then ' bot' else '' end
+            || case when visits.is_internal then ' internal' else '' end
+        ])
+    ) as session_id,
     visits.project_id,
     visits.visitor_id,
     visits.user_id,
-    visits.sender_session_id,
+    case when not visits.is_of_device then visits.thread end as sender_session_id,
     visits.started_at,
     visits.ended_at,
     epoch_us(visits.ended_at - visits.started_at) / 1000000 as duration_s,
     visits.events,
     0 as events_after_midnight,
     visits.page_views,
-    visits.page_views = 1 and visits.events = 1 as is_bounce,
+    visits.page_views = 1 and visits.interactions = 1 as is_bounce,
     true as is_new_visitor,
     visits.entry_page,
     visits.exit_page,
@@ -102,6 +160,15 @@ select
     events.device_type,
     events.country,
     visits.is_bot,
-    visits.revenue
+    visits.revenue,
+    visits.interactions,
+    visits.orders,
+    visits.refunds,
+    visits.is_internal,
+    cast(null as varchar) as other_user_ids
 from visits
-inner join events on visits.landing = events.file_row_number
+inner join events
+    on
+        visits.project_id = events.project_id
+        and visits.landing_id = events.event_id
+        and visits.landing_time = events.event_time
