@@ -24,6 +24,7 @@ import yaml
 from alembic import command
 from dagster._core.event_api import EventLogCursor
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from sqlalchemy.event import listen
 
 from radar_assets.orchestration.runtime.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings
@@ -103,7 +104,7 @@ def test_a_run_over_many_partitions_waits_for_the_disk_a_few_times(settings: Set
     commits = Counter[str]()
     with instance_of(settings) as instance:
         log: Any = instance.event_log_storage
-        sa.event.listen(log._engine, "commit", lambda _: commits.update(["few" if is_few else "many"]))
+        listen(log._engine, "commit", lambda _: commits.update(["few" if is_few else "many"]))
         is_few = True
         run_over_hours(instance, "2026-01-01-00:00")
         is_few = False
