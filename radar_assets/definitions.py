@@ -1,8 +1,9 @@
 """The contents page: merges the definitions of all layers, in the order of the flow, with the automation of their tables."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -36,9 +37,13 @@ def _without_beta_warnings() -> Iterator[None]:
 
 
 @_without_beta_warnings()
-def build_defs(settings: Settings) -> dg.Definitions:
-    """Build the definitions of all layers."""
-    grids = Grids(first_day(settings))
+def build_defs(settings: Settings, hours: Sequence[datetime] | None = None) -> dg.Definitions:
+    """Build the definitions of all layers.
+
+    Args:
+        hours: the only partitions of hourly tables, in order, for a run over these hours in this process. Default: all hours.
+    """
+    grids = Grids(first_day(settings), None if hours is None else tuple(hours))
     is_required = settings.config is not None
     registered = registry(load_metrics(settings.config_file, required=is_required))
     declared = load_declarations(settings.config_file, required=is_required)

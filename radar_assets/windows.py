@@ -121,15 +121,25 @@ def parse_day(key: str) -> date:
 
 @dataclass(frozen=True)
 class Grids:
-    """Dagster's partition definitions. They include the current hour and day."""
+    """Dagster's partition definitions. They include the current hour and day.
+
+    Attributes:
+        hours: the only hours that the hourly grid has, in order; None for all. A run is over a range of partitions, and history may
+            have events in few of its hours.
+    """
 
     start_date: date
+    hours: tuple[datetime, ...] | None = None
 
     @cached_property
     def hourly(self) -> "HourlyPartitionsDefinition":
-        """Every hour since the start date."""
+        """Every hour since the start date, or the chosen ones."""
         from dagster import HourlyPartitionsDefinition
 
+        if self.hours:
+            left_out = sorted({*Window(self.hours[0], self.hours[-1]).hours()} - {*self.hours})
+            exclusions = [hour.replace(tzinfo=UTC) for hour in left_out]
+            return HourlyPartitionsDefinition(self.hours[0], end_offset=1, exclusions=exclusions)
         return HourlyPartitionsDefinition(self.start_date.strftime(HOUR_KEY), end_offset=1)
 
     @cached_property

@@ -86,6 +86,7 @@ METHODS = {
         f"{EVENT_LOG}.has_table": ("table_name",),
         f"{EVENT_LOG}.run_connection": ("run_id",),
         f"{EVENT_LOG}.index_connection": (),
+        f"{EVENT_LOG}.store_event_batch": ("events",),
     },
     "orchestration/runtime/launcher.py": {
         f"{LAUNCHER}.launch_run": ("context",),

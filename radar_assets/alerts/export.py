@@ -90,9 +90,15 @@ def rebuild_alerts(lakehouse: Lakehouse, store: Store, windows: Sequence[Window]
         span = {"start": min(window.start for window in windows), "end": max(window.end for window in windows)}
         folder = lakehouse.catalog.data_folder(ALERTS)
         files = lakehouse.engine.write(model, {"stored_alerts": relation}, span, ALERTS, folder, version)
-        return Build(files, dict.fromkeys(windows, version))
+        return Build(files, dict.fromkeys(windows, version), recorded=_changed_hours(store))
 
     return lakehouse.catalog.commit("alerts", build)
+
+
+def _changed_hours(store: Store) -> set[int]:
+    """The hours whose alerts have ever changed, since 1970."""
+    with store.session(read_only=True) as session:
+        return {to_unit(hour, "hour") for hour in session.scalars(sa.select(AlertHour.hour))}
 
 
 def alerts_lineage(lakehouse: Lakehouse) -> Lineage:

@@ -28,6 +28,7 @@ def import_(
     site: str = "",
     pages: str = "",
     requests: Literal["keep", "skip"] = "keep",
+    build: bool = False,
 ) -> None:
     """Import a file of another system. Importing the same file again adds no events.
 
@@ -53,9 +54,13 @@ def import_(
         styles, scripts, pictures, downloads and other files.
     requests
         Requests of an access log that are not page views: keep lands them as events named request, skip leaves them out.
+    build
+        Also load the events and build all tables from them in this process, oldest days first. If interrupted, run the same command
+        again to resume.
     """
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+    from radar_assets.cli.runs import catch_up
     from radar_assets.events import importer
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
@@ -64,7 +69,7 @@ def import_(
 
     mapping, constants = _pairs("--map", map), _pairs("--set", set)
     settings = load_settings().prepare()
-    store = open_store(settings.database)
+    store, lakehouse = open_store(settings.database), open_lakehouse(settings)
     added: list[str] = []
     columns = (TextColumn("import"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[lines]:,} lines"))
     with progress_bars(*columns, TimeElapsedColumn()) as progress:
@@ -81,7 +86,7 @@ def import_(
         result = importer.import_file(
             file,
             settings.landing_zone,
-            engine=open_lakehouse(settings).engine,
+            engine=lakehouse.engine,
             format=format,
             start=settings.start_date,
             mapping=mapping,
@@ -94,6 +99,12 @@ def import_(
     if result.hours:
         begin_by(store, result.hours[0].date())
     _print_result(result, added)
+    radar = radar_command()
+    if not build:
+        out().print(f"Next: {radar} dev loads them; {radar} status shows the progress.")
+        return
+    built = catch_up(settings, lakehouse, result.hours)
+    out().print(f"Built {counted(built, 'partition')}." if built else "Everything was built before.")
 
 
 def _pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
@@ -139,5 +150,3 @@ def _print_result(result: "ImportResult", added: list[str]) -> None:
     if len(result.projects) > MAX_PROJECTS_SHOWN:
         facts.append(("", f"and {counted(len(result.projects) - MAX_PROJECTS_SHOWN, 'more project')}"))
     print_facts(facts)
-    radar = radar_command()
-    out().print(f"Next: {radar} dev loads them; {radar} status shows the progress.")

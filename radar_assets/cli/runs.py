@@ -1,18 +1,19 @@
-"""Runs the graph in this process, for commands that can't wait for the daemon. Due partitions share runs where they are close."""
+"""Runs the graph in this process, for commands that can't wait for the daemon: oldest days first, in runs over many partitions."""
 
 import sys
+import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from radar_assets.cli.terminal import err, is_terminal, progress_bars, radar_command
+from radar_assets.cli.terminal import age, counted, err, is_terminal, progress_bars, radar_command
 from radar_assets.lakehouse.files import STEP, from_unit
-from radar_assets.lakehouse.staleness import unbuilt
+from radar_assets.lakehouse.staleness import MISSING_AFTER, missing_days, stale
 from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, INCREMENTAL, grid_tables
 from radar_assets.orchestration.run_requests import KEY, LONGEST_RUN
-from radar_assets.windows import Window, contiguous, utc_now
+from radar_assets.windows import DAY, HOUR, Window, contiguous, day_key, utc_now
 
 if TYPE_CHECKING:
     from dagster import AssetKey, DagsterInstance, EventLogEntry, JobDefinition
@@ -24,14 +25,22 @@ if TYPE_CHECKING:
 
 MAX_ROUNDS = 5
 """A round can leave partitions stale, e.g. if late lines belong to hours outside its window, but each leaves fewer."""
+DAYS_A_BATCH = LONGEST_RUN["day"]
+"""Days whose hours are built before the days themselves. A run takes seconds, whatever its size; more days would appear later."""
 
 
 class RunFailedError(Exception):
     """A run of the graph failed."""
 
 
-def catch_up(settings: "Settings", lakehouse: "Lakehouse") -> int:
-    """Load what has landed and rebuild what is stale, through Dagster and with a progress bar.
+def catch_up(settings: "Settings", lakehouse: "Lakehouse", received: "Sequence[datetime] | None" = None) -> int:
+    """Load what has landed and rebuild what is stale, through Dagster, with progress and time left.
+
+    The oldest days are built first, each after the hours of the next day, because visits go on over midnight. So a day is right once
+    it appears. Whatever ends the process, another call goes on where this one ended.
+
+    Args:
+        received: the received hours to load. Default: all that have landed.
 
     Returns:
         The number of materialized partitions.
@@ -41,33 +50,95 @@ def catch_up(settings: "Settings", lakehouse: "Lakehouse") -> int:
     """
     from dagster import DagsterInstance
 
-    from radar_assets.definitions import build_defs
     from radar_assets.orchestration.runtime.instance import prepare_instance
-    from radar_assets.store.database import open_store
-    from radar_assets.store.first_day import begin_by, first_day
 
-    store = open_store(settings.database)
-    start, definitions = first_day(settings), build_defs(settings)
-    materialized = 0
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance, _progress() as progress:
-        grids: tuple[tuple[str, Transform, Callable[[Lakehouse], list[Window]]], ...]
-        grids = ((HOURLY_JOB, "hour", due_hours), (DAILY_JOB, "day", due_days))
-        for job, grid, due in grids:
-            assets = [table.name for table in grid_tables(lakehouse.tables, grid)]
-            for _ in range(MAX_ROUNDS):
-                windows = due(lakehouse)
-                if not windows:
-                    break
-                # What has landed may be older than the first partition, and events may be older than that.
-                begin_by(store, windows[0].start.date())
-                if (moved := first_day(settings)) != start:
-                    definitions, start = build_defs(settings), moved
-                for window in windows:
-                    progress.start()
-                    bars = _Bars(progress, assets, (window.end - window.start) // STEP[grid], grid)
-                    _run(definitions.resolve_job_def(job), instance, window, grid, bars, INCREMENTAL)
-                    materialized += bars.materialized
-    return materialized
+        builder = _Builder(settings, lakehouse, instance, progress)
+        for _ in range(MAX_ROUNDS):
+            hours = due_hours(lakehouse, received)
+            days = builder.due_days()
+            if not hours and not days:
+                break
+            builder.announce(hours, days)
+            batches = _batches([*hours, *days])
+            for batch in batches:
+                builder.build_hours(batch, hours)
+                # The last day waits for the hours of the next one, which are in the next batch.
+                builder.build_days(batch.end if batch is batches[-1] else batch.end - DAY)
+    return progress.done
+
+
+class _Builder:
+    """Builds batches of days."""
+
+    def __init__(
+        self, settings: "Settings", lakehouse: "Lakehouse", instance: "DagsterInstance", progress: "_Progress"
+    ) -> None:
+        from radar_assets.store.database import open_store
+
+        self._settings, self._lakehouse, self._instance, self._progress = settings, lakehouse, instance, progress
+        self._store = open_store(settings.database)
+        self._tables = {"hour": grid_tables(lakehouse.tables, "hour"), "day": grid_tables(lakehouse.tables, "day")}
+        self._seen: set[datetime] = set()
+
+    def announce(self, hours: "Sequence[datetime]", days: "Sequence[datetime]") -> None:
+        """Tell the progress what a round is about to build, as far as it is known."""
+        all_days = {*days, *(Window.of_day(hour.date()).start for hour in hours)}
+        self._progress.expect(len(hours) * len(self._tables["hour"]) + len(all_days) * len(self._tables["day"]))
+
+    def build_hours(self, batch: Window, due: "Sequence[datetime]") -> None:
+        """Build the due hours of a batch, and those that they make stale."""
+        from radar_assets.definitions import build_defs
+
+        for _ in range(MAX_ROUNDS):
+            hours = [hour for hour in due if batch.start <= hour < batch.end]
+            if not hours:
+                break
+            # Runs are over a range; without the hours between, Dagster would record as many events for each of them.
+            self._begin_by(hours[0])
+            job = build_defs(self._settings, hours).resolve_job_def(HOURLY_JOB)
+            _run(
+                job, self._instance, Window(hours[0], hours[-1] + HOUR), len(hours), "hour", self._progress, INCREMENTAL
+            )
+            due = _stale(self._lakehouse, "hour")
+
+    def build_days(self, before: datetime) -> None:
+        """Build the due days before a day."""
+        from radar_assets.definitions import build_defs
+
+        for _ in range(MAX_ROUNDS):
+            days = [day for day in self.due_days() if day < before]
+            if not days:
+                break
+            self._begin_by(days[0])
+            job = build_defs(self._settings).resolve_job_def(DAILY_JOB)
+            for window in contiguous(days, DAY, LONGEST_RUN["day"]):
+                _run(
+                    job, self._instance, window, (window.end - window.start) // DAY, "day", self._progress, INCREMENTAL
+                )
+
+    def due_days(self) -> list[datetime]:
+        """The stale days, and those without events between days that have been stale, in order.
+
+        Later ones up to today, of which old history has thousands, are left to the sensor over stale days.
+        """
+        due = _stale(self._lakehouse, "day")
+        self._seen |= {*due}
+        if not self._seen:
+            return []
+        first, last = min(self._seen), min(max(self._seen), utc_now() - MISSING_AFTER)
+        missing = {
+            from_unit(unit, "day")
+            for table in self._lakehouse.tables.derived("day")
+            for unit in missing_days(self._lakehouse.snapshot(table.name), first, last)
+        }
+        return sorted({*due, *missing})
+
+    def _begin_by(self, moment: datetime) -> None:
+        """Move the first partition back: what has landed may be older, and events may be older than that."""
+        from radar_assets.store.first_day import begin_by
+
+        begin_by(self._store, moment.date())
 
 
 def rebuild(settings: "Settings", table: "Table", starts: "Sequence[datetime]") -> None:
@@ -88,42 +159,34 @@ def rebuild(settings: "Settings", table: "Table", starts: "Sequence[datetime]") 
         return
     job = build_defs(settings).resolve_job_def(HOURLY_JOB if table.grid == "hour" else DAILY_JOB)
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance, _progress() as progress:
-        progress.start()
-        bars = _Bars(progress, [table.name], len(starts), table.grid)
+        progress.expect(len(starts))
         for window in contiguous(starts, STEP[table.grid], LONGEST_RUN[table.grid]):
-            _run(job, instance, window, table.grid, bars, {}, [AssetKey(table.name)])
+            partitions = (window.end - window.start) // STEP[table.grid]
+            _run(job, instance, window, partitions, table.grid, progress, {}, [AssetKey(table.name)])
 
 
-def _progress() -> "AbstractContextManager[Progress]":
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+def due_hours(lakehouse: "Lakehouse", received: "Sequence[datetime] | None" = None) -> list[datetime]:
+    """The hours that are stale or have segments to load, in order.
 
-    return progress_bars(TextColumn("{task.description:17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-
-
-def due_hours(lakehouse: "Lakehouse") -> list[Window]:
-    """Windows of hours that are stale or have segments to load."""
+    Args:
+        received: the received hours to look at. Default: all that have landed.
+    """
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
 
-    raw = lakehouse.snapshot("raw_events")
-    landed = _on_grid(lakehouse, list_hours(lakehouse.settings.landing_zone))
-    due = {segment.received_hour for segment in missing_segments(lakehouse, raw, landed)}
-    return _spans(_on_grid(lakehouse, due | _stale(lakehouse, "hour")), "hour")
+    landed = _on_grid(lakehouse, list_hours(lakehouse.settings.landing_zone) if received is None else received)
+    missing = missing_segments(lakehouse, lakehouse.snapshot("raw_events"), landed)
+    return sorted({segment.received_hour for segment in missing}.union(_stale(lakehouse, "hour")))
 
 
-def due_days(lakehouse: "Lakehouse") -> list[Window]:
-    """Windows of stale days."""
-    return _spans(_on_grid(lakehouse, _stale(lakehouse, "day")), "day")
-
-
-def _stale(lakehouse: "Lakehouse", grid: "Transform") -> set[datetime]:
-    """Starts of the stale and missing partitions of a grid's derived tables."""
-    start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
-    return {
-        from_unit(unit, grid)
+def _stale(lakehouse: "Lakehouse", grid: "Transform") -> list[datetime]:
+    """Starts of the stale partitions of a grid's derived tables, in order."""
+    units = {
+        unit
         for table in lakehouse.tables.derived(grid)
-        for unit in unbuilt(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name), start)
+        for unit in stale(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name))
     }
+    return _on_grid(lakehouse, (from_unit(unit, grid) for unit in units))
 
 
 def _on_grid(lakehouse: "Lakehouse", moments: Iterable[datetime]) -> list[datetime]:
@@ -131,75 +194,95 @@ def _on_grid(lakehouse: "Lakehouse", moments: Iterable[datetime]) -> list[dateti
     return sorted(moment for moment in moments if first <= moment <= now)
 
 
-def _spans(moments: list[datetime], unit: str) -> list[Window]:
-    """Windows of due hours or days. Hours less than a day apart are joined, because a run costs more than rebuilding the gap."""
-    spans: list[Window] = []
-    for window in contiguous(moments, STEP[unit], len(moments)):
-        if unit == "hour" and spans and window.start - spans[-1].end < STEP["day"]:
-            spans[-1] = Window(spans[-1].start, window.end)
-        else:
-            spans.append(window)
-    return spans
+def _batches(moments: Iterable[datetime]) -> list[Window]:
+    """Windows of up to `DAYS_A_BATCH` days that contain all of the moments, in order."""
+    batches: list[Window] = []
+    for moment in sorted(moments):
+        if not batches or moment >= batches[-1].end:
+            start = Window.of_day(moment.date()).start
+            batches.append(Window(start, start + DAYS_A_BATCH * DAY))
+    return batches
 
 
-class _Bars:
-    """The progress of a run: a bar for its plan, which Dagster records first, and for each asset; without a terminal, a line."""
+class _Progress:
+    """Shows how much of the work is done and about how long the rest takes: as a bar, or as lines if there is no terminal."""
 
-    def __init__(self, progress: "Progress", assets: "Sequence[str]", partitions: int, grid: "Transform") -> None:
-        self.materialized = 0
-        self._progress, self._partitions = progress, f"{partitions:,} {grid}{'' if partitions == 1 else 's'}"
-        self._say(f"plan {grid}s")
-        self._plan = progress.add_task(f"plan {grid}s", total=partitions * len(assets))
-        self._assets = {asset: progress.add_task(asset, total=partitions, start=False) for asset in assets}
+    def __init__(self, bars: "Progress") -> None:
+        self.done = 0
+        self._bars, self._total, self._began = bars, 0, time.monotonic()
+        self._task = bars.add_task("build", total=None, state="")
+
+    def expect(self, materializations: int) -> None:
+        """Add to what is to be done."""
+        self._total = self.done + materializations
+        self._bars.start()
+
+    def begin(self, window: Window, partitions: int, unit: str) -> None:
+        """Show what a run builds."""
+        first, last = day_key(window.start.date()), day_key((window.end - HOUR).date())
+        what = f"{first if first == last else f'{first} to {last}'}: {counted(partitions, unit)}"
+        self._bars.update(self._task, description=what, total=self._total, state=self._state())
+        if not is_terminal(sys.stderr):
+            err().print(f"{what} ... ({self._state()})", markup=False)
 
     def follow(self, entry: "EventLogEntry") -> None:
-        """Advance the bars for an event of the run."""
+        """Count a materialization, if the event of a run is one."""
         from dagster import DagsterEventType
 
         event = entry.dagster_event
-        if event is None:
-            return
-        if event.event_type == DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
-            self._progress.advance(self._plan)
-        elif event.event_type == DagsterEventType.STEP_START and event.step_key in self._assets:
-            self._say(event.step_key)
-            self._progress.start_task(self._assets[event.step_key])
-        elif event.event_type == DagsterEventType.STEP_SUCCESS and event.step_key in self._assets:
-            self._progress.stop_task(self._assets[event.step_key])
-        elif event.event_type == DagsterEventType.ASSET_MATERIALIZATION and event.asset_key:
-            self._progress.advance(self._assets[event.asset_key.to_user_string()])
-            self.materialized += 1
+        if event and event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
+            self.done += 1
+            self._total = max(self._total, self.done)
+            self._bars.update(self._task, completed=self.done, total=self._total, state=self._state())
 
-    def _say(self, step: str) -> None:
-        if not is_terminal(sys.stderr):
-            err().print(f"{step}: {self._partitions} ...")
+    def _state(self) -> str:
+        """The share that is done, and the time left."""
+        elapsed = time.monotonic() - self._began
+        if not self.done:
+            return f"{counted(self._total, 'partition')} to build"
+        left = timedelta(seconds=elapsed / self.done * (self._total - self.done))
+        return f"{self.done:,} of {counted(self._total, 'partition')}, about {age(left)} left"
+
+
+@contextmanager
+def _progress() -> "Iterator[_Progress]":
+    from rich.progress import BarColumn, TextColumn
+
+    with progress_bars(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")) as bars:
+        yield _Progress(bars)
 
 
 def _run(
     job: "JobDefinition",
     instance: "DagsterInstance",
     window: Window,
+    partitions: int,
     unit: str,
-    bars: _Bars,
+    progress: _Progress,
     tags: Mapping[str, str],
     assets: "Sequence[AssetKey] | None" = None,
 ) -> None:
     """Run a job over a window.
 
     Args:
+        partitions: how many of the window the job has.
         assets: those to run; all of the job if None.
 
     Raises:
         RunFailedError: the run failed.
     """
+    from radar_assets.orchestration.runtime.launcher import worker_tag
+
     first, last = (moment.strftime(KEY[unit]) for moment in (window.start, window.end - STEP[unit]))
     span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     run_id = str(uuid.uuid4())
-    instance.add_event_listener(run_id, bars.follow)
+    progress.begin(window, partitions, unit)
+    instance.add_event_listener(run_id, progress.follow)
     result = job.execute_in_process(
         instance=instance,
         run_id=run_id,
-        tags={**tags, **span},
+        # If this process is killed, the daemon sees that it is gone and ends the run.
+        tags={**tags, **span, **worker_tag(run_id)},
         asset_selection=assets,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,

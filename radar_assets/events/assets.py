@@ -11,7 +11,7 @@ from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, events_model, r
 from radar_assets.events.loading import load_raw_events, touched_hours
 from radar_assets.events.sessionization import SESSION_RELATIONS, amended_days, rebuild_sessions
 from radar_assets.events.tables import EVENTS, LAYER, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
-from radar_assets.lakehouse.files import FileRef, NewFile, unit_range
+from radar_assets.lakehouse.files import FileRef, NewFile, from_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.orchestration.checks import AFTER_METRICS
@@ -20,6 +20,7 @@ from radar_assets.orchestration.headline import Metadata
 from radar_assets.orchestration.materialization import (
     INCREMENTAL_TAG,
     materialized,
+    partition_units,
     partition_window,
     windows_to_build,
 )
@@ -46,6 +47,7 @@ def build_assets(grids: Grids, lakehouse: Lakehouse, declared: Declarations) -> 
             lakehouse,
             [project.id for project in list_projects(store)],
             window,
+            hours=[from_unit(unit, "hour") for unit in partition_units(context, RAW_EVENTS)],
             only_missing=INCREMENTAL_TAG in context.run.tags,
             is_pruned=is_pruned,
         )

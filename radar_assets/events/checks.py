@@ -106,7 +106,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
 def _silence(view: View) -> "pa.Table":
     import pyarrow as pa
 
-    # A rebuilt hour has a file even if it has no line.
+    # An hour that lost its lines has a file too.
     received = [ref.partition[0] for ref in view.tables["raw_events"].files() if ref.rows and ref.partition[0]]
     last = from_unit(max(received), "hour") + HOUR if received else None
     late = last is None or utc_now() - last > STALE_AFTER

@@ -60,12 +60,19 @@ def gone_segments(lakehouse: Lakehouse, window: Window) -> list[tuple[datetime, 
 
 
 def load_raw_events(
-    lakehouse: Lakehouse, projects: list[str], window: Window, *, only_missing: bool, is_pruned: bool = False
+    lakehouse: Lakehouse,
+    projects: list[str],
+    window: Window,
+    *,
+    only_missing: bool,
+    is_pruned: bool = False,
+    hours: Sequence[datetime] | None = None,
 ) -> tuple[Commit, int]:
     """Load the landing zone's segments of a window of received hours.
 
     Args:
         projects: ids of the known projects; events of others are rejected.
+        hours: the hours of the window to load, in order. Default: all.
         only_missing: add only missing segments; otherwise rebuild the window from the landing zone.
         is_pruned: whether a rebuild drops the lines of segments that are no longer in the landing zone. By default it keeps them,
             because the landing zone may be archived or cleared once it is loaded.
@@ -75,13 +82,14 @@ def load_raw_events(
     """
     import pyarrow as pa
 
+    chosen = window.hours() if hours is None else list(hours)
     known = pa.table({"project_id": pa.array(projects, pa.string())})
     parameters = {"start_date": lakehouse.settings.start_date}
     added: list[NewFile] = []
     gone: set[tuple[datetime, str]] = set()
 
     def build(base: Snapshot) -> Build:
-        hours = window.hours()
+        hours = chosen
         if only_missing:
             segments = missing_segments(lakehouse, base, hours)
             hours = sorted({segment.received_hour for segment in segments})
@@ -107,7 +115,7 @@ def load_raw_events(
             discard(files)
             raise
         added[:] = files
-        return Build(files, dict.fromkeys(contiguous(hours, HOUR, len(hours)), 0))
+        return Build(files, dict.fromkeys(contiguous(hours, HOUR, len(hours)), 0), recorded=())
 
     def affected(head: Snapshot) -> frozenset[PartitionKey]:
         changed = [*added, *([] if only_missing else head.files(window))]

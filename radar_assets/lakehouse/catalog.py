@@ -1,8 +1,8 @@
 """The Iceberg catalog: the only module that commits files to tables.
 
 A commit is one atomic snapshot under optimistic concurrency: if another process has changed the same window in the meantime, the
-files are built again. Every commit leaves a data file in each partition that it touched, an empty one if necessary, so the sequence
-number of a partition's newest file shows when the partition last changed.
+files are built again. Every commit leaves a data file in each partition that it changed, an empty one if necessary, so the sequence
+number of a partition's newest file shows when the partition last changed. Partitions that never had rows or input have no file.
 """
 
 import itertools
@@ -208,7 +208,11 @@ class Catalog:
     def _markers(
         self, head: Snapshot, built: Build, old: list[FileRef], touched: frozenset[PartitionKey]
     ) -> list[NewFile]:
-        """Write empty files for the partitions that the commit touches without writing rows."""
+        """Write empty files for the partitions that the commit changes without writing rows.
+
+        Partitions without rows before and after need one only if a later build has to know what they were built from. History has
+        many more hours without events than with.
+        """
         table = head.table
         states = {
             value: state for window, state in built.windows.items() for value in range(*unit_range(table, window))
@@ -219,7 +223,8 @@ class Catalog:
         missing = set(touched) | {ref.partition for ref in old}
         further = (None,) * (len(table.partition_by) - 1)
         present = {file.partition[0] for file in built.files} | {key[0] for key in missing}
-        missing |= {(value, *further) for value in states if value not in present}
+        recorded = states.keys() if built.recorded is None else states.keys() & built.recorded
+        missing |= {(value, *further) for value in recorded if value not in present}
         missing -= {file.partition for file in built.files}
         return [self._empty_file(head, key, states.get(key[0] or 0, 0)) for key in sorted(missing, key=str)]
 

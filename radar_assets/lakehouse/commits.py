@@ -1,6 +1,6 @@
 """What a commit consists of: the files that were built or rewritten, and the result."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +17,14 @@ class Build:
     Attributes:
         windows: the windows that the files replace, each with the sequence number of its input.
         omissions: what is missing from partitions in the windows because it could not be computed.
+        recorded: the partitions for which the input has something that they were built from, by hour or day since 1970. Those without
+            rows get an empty file that records it. None: all partitions of the windows.
     """
 
     files: list[NewFile]
     windows: Mapping[Window, int]
     omissions: Omissions = field(default_factory=dict)
+    recorded: Collection[int] | None = None
 
 
 @dataclass(frozen=True)

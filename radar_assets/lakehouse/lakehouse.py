@@ -126,7 +126,8 @@ class Lakehouse:
             except BaseException:
                 discard(files)
                 raise
-            return Build(files, dict.fromkeys(windows, built_from), omissions)
+            recorded = _with_input(table, snapshots, windows) if table.grid == "hour" else None
+            return Build(files, dict.fromkeys(windows, built_from), omissions, recorded)
 
         return self.catalog.commit(table.name, build)
 
@@ -165,3 +166,14 @@ class Lakehouse:
             [file for file in files if file.partition[0] in wanted],
             {to_unit(window.start, unit): found for window, found in omissions.items()},
         )
+
+
+def _with_input(table: Table, inputs: Mapping[str, Snapshot], windows: Sequence[Window]) -> set[int] | None:
+    """The partitions in which the first input, by which they become stale, has files. None for tables without inputs."""
+    if not table.inputs:
+        return None
+    parent, by = inputs[table.inputs[0].name], table.time_field(table.inputs[0])
+    span = Window(min(window.start for window in windows), max(window.end for window in windows))
+    unit = parent.table.partition_by[by][1]
+    changed = parent.changes(*[None] * by, span, index=by)
+    return {to_unit(from_unit(value, unit), table.grid) for value in changed}

@@ -8,13 +8,13 @@ import dagster as dg
 
 from radar_assets.lakehouse.catalog import NAMESPACE
 from radar_assets.lakehouse.commits import Commit
-from radar_assets.lakehouse.files import FileRef, NewFile, unit_range
+from radar_assets.lakehouse.files import STEP, FileRef, NewFile, from_unit, to_unit, unit_range
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import stale_windows
 from radar_assets.lakehouse.table import Measure, Table
 from radar_assets.orchestration.headline import Metadata, headlines
-from radar_assets.windows import Window
+from radar_assets.windows import Window, contiguous, to_window
 
 INCREMENTAL_TAG = "radar/incremental"
 """Tag of runs that sensors request. They build what is missing or stale; other runs rebuild all their partitions."""
@@ -66,9 +66,14 @@ def _origin(table: Table, sources: "Sequence[tuple[str, str]]") -> str:
 
 
 def partition_window(context: dg.AssetExecutionContext) -> Window:
-    """The window of all partitions of a run."""
+    """The window that spans all partitions of a run."""
     span = context.partition_time_window
     return Window(span.start.replace(tzinfo=None), span.end.replace(tzinfo=None))
+
+
+def partition_units(context: dg.AssetExecutionContext, table: Table) -> list[int]:
+    """The partitions of a run, by hour or day since 1970, in order. There may be gaps between them."""
+    return [to_unit(to_window(key).start, table.grid) for key in context.partition_keys]
 
 
 def windows_to_build(
@@ -82,8 +87,12 @@ def windows_to_build(
     window = partition_window(context)
     if INCREMENTAL_TAG in context.run.tags:
         parent, child = lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name)
-        return stale_windows(parent, child, window, definitions)
-    return [window]
+        windows = stale_windows(parent, child, window, definitions)
+    else:
+        windows = [window]
+    of_run = set(partition_units(context, table))
+    units = [unit for each in windows for unit in range(*unit_range(table, each)) if unit in of_run]
+    return contiguous((from_unit(unit, table.grid) for unit in units), STEP[table.grid], len(units))
 
 
 def materialized(
@@ -105,7 +114,7 @@ def materialized(
     """
     table = commit.table
     window = partition_window(context)
-    units = range(*unit_range(table, window))
+    units = partition_units(context, table)
     written: Sequence[NewFile | FileRef] = commit.files if files is None else files
     if files is None and not _covers(commit, units):
         written = lakehouse.snapshot(table.name).files(window)

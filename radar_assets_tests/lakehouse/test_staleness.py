@@ -2,6 +2,9 @@
 
 import pytest
 
+from radar_assets.events.enrichment import rebuild_events
+from radar_assets.events.landing import list_segments, write_segment
+from radar_assets.events.loading import load_raw_events
 from radar_assets.lakehouse.files import to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import stale, stale_windows
@@ -9,6 +12,7 @@ from radar_assets.settings import Settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.lakehouse import numbers
+from radar_assets_tests.platform import event, line
 
 FIRST = numbers.DAY
 
@@ -45,3 +49,29 @@ def test_a_day_is_stale_by_any_of_its_hours(lakehouse: Lakehouse) -> None:
     hours, days = lakehouse.snapshot("hourly_metrics"), lakehouse.snapshot("daily_metrics")
     assert stale(hours, days) == {to_unit(FIRST, "day"): changed}
     assert stale(hours, days, within=Window(FIRST + DAY, FIRST + 2 * DAY)) == {}
+
+
+def test_hours_need_a_file_only_if_they_have_or_had_lines(lakehouse: Lakehouse) -> None:
+    """History has many more hours without events than with. An hour that lost its rows has one, by which later tables find out."""
+    landing, hour = lakehouse.settings.landing_zone, FIRST + 5 * HOUR
+    whole = Window(FIRST, FIRST + 2 * DAY)
+    write_segment(landing, hour, "one", [line(event("1", hour))])
+
+    def build() -> tuple[int, int]:
+        load_raw_events(lakehouse, ["shop"], whole, only_missing=False, is_pruned=True)
+        raw = lakehouse.snapshot("raw_events")
+        behind = stale(raw, lakehouse.snapshot("events"))
+        assert behind == {to_unit(hour, "hour"): raw.sequence_number}
+        rebuild_events(lakehouse, [whole])
+        assert stale(raw, lakehouse.snapshot("events")) == {}
+        return len(raw.files()), len(lakehouse.snapshot("events").files())
+
+    assert build() == (1, 1)
+    assert [ref.rows for ref in lakehouse.snapshot("events").files()] == [1]
+    (segment,) = list_segments(landing, hour)
+    segment.local_path.unlink()
+    assert build() == (1, 1)
+    assert [ref.rows for ref in lakehouse.snapshot("events").files()] == [0]
+    assert lakehouse.snapshot("events").changes() == {
+        to_unit(hour, "hour"): lakehouse.snapshot("events").sequence_number
+    }

@@ -24,6 +24,7 @@ import yaml
 from alembic import command
 from dagster._core.event_api import EventLogCursor
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from sqlalchemy.event import listen
 
 from radar_assets.orchestration.runtime.instance import STAMP, dagster_home, instance_yaml, prepare_instance
 from radar_assets.settings import Settings, SettingsError, load_settings
@@ -72,6 +73,72 @@ def test_the_log_of_a_run_can_be_followed(any_settings: Settings) -> None:
             writer.report_engine_event(f"{message} of the other run", other)
             writer.report_engine_event(message, run)
             assert seen.get(timeout=20) == message
+
+
+HOURS = dg.HourlyPartitionsDefinition("2026-01-01-00:00")
+
+
+@dg.asset(partitions_def=HOURS, backfill_policy=dg.BackfillPolicy.single_run())
+def hourly() -> None:
+    pass
+
+
+@dg.asset_check(asset=hourly)
+def is_right() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+def run_over_hours(instance: dg.DagsterInstance, last: str) -> dg.DagsterRun:
+    """A run over the hours since the first one, with a check."""
+    span = {
+        "dagster/asset_partition_range_start": "2026-01-01-00:00",
+        "dagster/asset_partition_range_end": last,
+    }
+    job = dg.define_asset_job("hours", dg.AssetSelection.all(), partitions_def=HOURS)
+    defs = dg.Definitions([hourly], asset_checks=[is_right], jobs=[job], executor=dg.in_process_executor)
+    return defs.resolve_job_def("hours").execute_in_process(instance=instance, tags=span).dagster_run
+
+
+def test_a_run_over_many_partitions_waits_for_the_disk_a_few_times(settings: Settings) -> None:
+    """Dagster alone has several transactions for each partition."""
+    commits = Counter[str]()
+    with instance_of(settings) as instance:
+        log: Any = instance.event_log_storage
+        listen(log._engine, "commit", lambda _: commits.update(["few" if is_few else "many"]))
+        is_few = True
+        run_over_hours(instance, "2026-01-01-00:00")
+        is_few = False
+        many = run_over_hours(instance, "2026-01-07-23:00")
+        for kind in (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED):
+            assert len(instance.all_logs(many.run_id, of_type=kind)) == 168
+        assert len(instance.get_materialized_partitions(hourly.key)) == 168
+    assert commits["many"] <= commits["few"] + 10
+
+
+def test_a_batch_of_events_is_stored_completely_or_not_at_all(settings: Settings) -> None:
+    with instance_of(settings) as instance:
+        run = dg.materialize([small], instance=instance).dagster_run
+        (last,) = [
+            entry for entry in instance.all_logs(run.run_id) if entry.message.startswith("Finished execution of run")
+        ]
+        before = messages(instance, run)
+        with pytest.raises(TypeError):
+            instance.event_log_storage.store_event_batch([last, last._replace(timestamp="unusable")])  # pyright: ignore[reportArgumentType]
+        assert messages(instance, run) == before
+        instance.event_log_storage.store_event_batch([last, last])
+        assert messages(instance, run) - before == {last.message: 2}
+
+
+def test_a_check_of_a_run_over_many_partitions_has_one_record(any_settings: Settings) -> None:
+    """Dagster alone has one more for each partition, which stays planned forever."""
+    with instance_of(any_settings) as instance:
+        run_over_hours(instance, "2026-01-02-23:00")
+        log: Any = instance.event_log_storage
+        with log.index_connection() as connection:
+            found = connection.execute(
+                sa.text("select execution_status, count(*) from asset_check_executions group by 1")
+            ).fetchall()
+        assert found == [("SUCCEEDED", 1)]
 
 
 def earlier_release(settings: Settings, instance: dg.DagsterInstance) -> dg.DagsterInstance:

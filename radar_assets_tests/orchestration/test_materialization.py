@@ -45,7 +45,7 @@ def test_a_materialization_has_sizes(table: Table, metadata: dict[str, dict[str,
     assert values["dagster/partition_row_count"].value == 0, "the latest partition of the range is empty"
     commit = values["commit"].value
     assert values["dagster/row_count"].value == commit["rows"] > 0
-    assert commit["files"] >= 2
+    assert commit["files"] >= (2 if table.grid == "day" else 1), "days without events have a file too"
     assert commit["bytes"] > 0
 
 

@@ -4,21 +4,29 @@ import fcntl
 import os
 import re
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dagster import DagsterEventType
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster_shared.record import replace
 from sqlalchemy import Connection, Engine, create_engine, inspect
 
 from radar_assets.store.database import PATIENCE_S
 
+if TYPE_CHECKING:
+    from dagster import EventLogEntry
+
+EVENTS_A_BATCH = 1000
+"""Events of a run over many partitions that are written in one transaction."""
 IN_INDEX = {kind.value for kind in (ASSET_EVENTS | ASSET_CHECK_EVENTS | EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys())}
 """Types of events that Dagster's own event log writes to the index as well as to the file of the run."""
 QUIET_S = 60
@@ -33,7 +41,9 @@ class EventLog(SqliteEventLogStorage):
     takes as long as writing it. Logs that it has written are moved when they are needed.
     """
 
-    store_event = SqlEventLogStorage.store_event
+    _batch: tuple[int, Connection] | None = None
+    """The thread that stores a batch, and its connection. Set under the lock."""
+
     get_event_records = SqlEventLogStorage.get_event_records
     fetch_run_status_changes = SqlEventLogStorage.fetch_run_status_changes
 
@@ -46,9 +56,29 @@ class EventLog(SqliteEventLogStorage):
     def _engine(self) -> Engine:
         return create_engine(self.conn_string_for_shard(INDEX_SHARD_NAME), connect_args={"timeout": PATIENCE_S})
 
+    def store_event(self, event: "EventLogEntry") -> None:
+        """Store an event of a run."""
+        SqlEventLogStorage.store_event(self, of_whole_assets(event))
+
+    def store_event_batch(self, events: "Sequence[EventLogEntry]") -> None:
+        """Store events in one transaction. Dagster's own has several for each, and waits for the disk as often."""
+        for run_id in {event.run_id for event in events}:
+            with self.run_connection(run_id):
+                pass  # An earlier log of the run is taken over before, because its file is deleted at once.
+        with self._connect(INDEX_SHARD_NAME) as connection:
+            self._batch = threading.get_ident(), connection
+            try:
+                for event in events:
+                    self.store_event(event)
+            finally:
+                self._batch = None
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         del shard
+        if self._batch and self._batch[0] == threading.get_ident():
+            yield self._batch[1]
+            return
         with self._db_lock, self._engine.begin() as connection:
             sqlite: Any = connection.connection.driver_connection
             before = sqlite.total_changes
@@ -114,6 +144,19 @@ class EventLog(SqliteEventLogStorage):
         super().dispose()
         with self._db_lock:
             self._engine.dispose()
+
+
+def of_whole_assets(event: "EventLogEntry") -> "EventLogEntry":
+    """The event, without partitions if it plans a check.
+
+    Radar's checks have one result for all partitions of a run. Dagster plans a result for each partition nevertheless, none of which
+    ever comes: in runs over a range, these were most of its storage.
+    """
+    plan = event.dagster_event
+    if plan is None or plan.event_type_value != DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value:
+        return event
+    planned = replace(plan.asset_check_planned_data, partitions_subset=None)
+    return event._replace(dagster_event=plan._replace(event_specific_data=planned))
 
 
 @contextmanager

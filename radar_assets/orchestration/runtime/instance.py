@@ -23,7 +23,7 @@ from sqlalchemy import create_engine
 from radar_assets.environment import SettingsError
 from radar_assets.home import HomeSettings
 from radar_assets.masking import masked
-from radar_assets.orchestration.runtime.event_log import EventLog
+from radar_assets.orchestration.runtime.event_log import EVENTS_A_BATCH, EventLog, of_whole_assets
 from radar_assets.orchestration.settings import RunSettings
 from radar_assets.store.database import startup_lock
 
@@ -67,6 +67,8 @@ class RadarStorage(DagsterStorage, ConfigurableClass):
         settings = HomeSettings.load().close_home()
         # dagster.yaml disables telemetry, but webserver and daemon would still create folders for it in the user's home.
         os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+        # Without it, Dagster stores the planned and materialized partitions of a run one by one.
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENTS_A_BATCH))
         with startup_lock(settings.database):
             storage = _postgres(settings.database, inst_data) if settings.on_postgres else _sqlite(settings, inst_data)
             _apply_pool_limits(storage, config_value["pools"])
@@ -175,6 +177,9 @@ def _postgres(url: str, inst_data: ConfigurableClassData | None) -> DagsterStora
             url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=20, pool_pre_ping=True
         )
         part.dispose = partial(_close, part, part.dispose)
+    # Also called for the events of a batch, except for materializations.
+    store_event = storage.event_log_storage.store_event
+    storage.event_log_storage.store_event = lambda event: store_event(of_whole_assets(event))
     return storage
 
 

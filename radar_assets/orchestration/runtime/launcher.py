@@ -115,6 +115,11 @@ class _Worker(NamedTuple):
         return " ".join(map(str, (self.run_id, *self.identity)))
 
 
+def worker_tag(run_id: str) -> dict[str, str]:
+    """The tag of a run in this process, by which the daemon finds out whether it still runs."""
+    return {WORKER_TAG: _Worker(run_id, ProcessIdentity.of()).tag()}
+
+
 def _execute(arguments: str, waits: Connection) -> None:
     """Run `dagster api execute_run` in this process once the launcher sends a message."""
     from dagster._cli.api import execute_run_command
