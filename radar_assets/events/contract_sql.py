@@ -19,6 +19,7 @@ from radar_assets.events.contract import (
     Object,
     Oddity,
     Sequence,
+    Text,
     Time,
     fields_of,
     lengths,
@@ -36,7 +37,6 @@ from radar_assets.events.times import (
 from radar_assets.lakehouse.sql import SqlModel, load_model
 
 _TEXTS = tuple(name for name, kind in KINDS.items() if lengths(kind))
-_OTHERS = tuple(name for name in KINDS if name not in _TEXTS)
 
 
 @cache
@@ -72,22 +72,22 @@ def raw_events_model() -> SqlModel:
 def _signs_of_oddities() -> Iterator[str]:
     """Conditions of which an odd line meets one. They are cheap, and some ordinary lines meet them too."""
     for name, kind in KINDS.items():
-        if kind is not Sequence:
+        # Other values are not read as times, types or positions anyway.
+        if kind not in (Time, EventType, Sequence):
             yield f"""not starts_with(sent.{name}, '{"{" if kind is Object else '"'}')"""
-    yield "event_id is null"
-    yield "sent.sequence is not null and sequence is null"
+    for name in (*fields_of(Time), *fields_of(Sequence)):
+        yield f"{name} is null and sent.{name} is not null"
     yield f"type not in ({_types()})"
+    yield "event_id is null"
+    yield r"case when not is_plain then contains(text, '\u0000') end"
     for name in _TEXTS:
-        minimum, maximum = lengths(KINDS[name]) or (0, 0)
-        yield f"length({name}) > {maximum}"
-        yield f"not is_plain and contains({name}, chr(0))"
+        # In bytes, which need not be counted.
+        yield f"strlen({name}) > {MAX_TEXT}"
         if KINDS[name] in PLACEHOLDERS:
             yield f"regexp_full_match({name}, {_literal(PLACEHOLDERS[KINDS[name]])})"
-        elif minimum:
+        elif KINDS[name] is Text:
             # Empty, or with a blank or control character in front.
             yield f"{name} < '!'"
-    for name in fields_of(Time):
-        yield f"{name} is null and sent.{name} is not null"
 
 
 def _reading(name: str) -> str:
