@@ -204,7 +204,7 @@ listed as (
                         when payload is not null
                             then list_transform(
                                 list_zip(json_keys(payload), json_extract(payload, '$.*')),
-                                lambda member, place: {
+                                (member, place) -> {
                                     'name': to_json(member[1])::varchar,
                                     'place': place,
                                     'value': member[2]::varchar,
@@ -232,7 +232,7 @@ distinct_members as (
                     lambda payload: list_transform(
                         [list_sort(payload)],
                         lambda members: list_filter(
-                            members, lambda member, i: members[i + 1].name is distinct from member.name
+                            members, (member, i) -> members[i + 1].name is distinct from member.name
                         )
                     )[1]
                 )
@@ -334,7 +334,8 @@ judged as (
             when have_duplicates[1] then 'duplicate_key: line'
             when $required_fault is not null then $required_fault
             when user_id is null and anonymous_id is null
-                then 'no_visitor: user_id: ' || coalesce(oddities.user_id, 'not given')
+                then
+                    'no_visitor: user_id: ' || coalesce(oddities.user_id, 'not given')
                     || ', and anonymous_id is not usable either'
             when project_id not in (select projects.project_id from projects)
                 then 'unknown_project: project_id: ' || project_id
