@@ -52,7 +52,7 @@ class EventError(msgspec.Struct, gc=False):
 
 
 class FieldWarning(msgspec.Struct, gc=False):
-    """A field that Radar doesn't know, and the number of events that have it."""
+    """A field that Radar doesn't know, or of which something was dropped or cut, and the number of events that have it."""
 
     field: str
     events: int
@@ -109,12 +109,15 @@ def report_on(
         return _all_accepted(len(events))
     separate, parsed_bytes, unchecked = lines.split(b"\n"), 0, 0
     rejected = list[tuple[int, Rejection]]()
+    oddities = Counter[str]()
     for index in odd:
         parsed_bytes += len(separate[index])
         if parsed_bytes > MAX_PARSED_BYTES:
             unchecked += 1
         elif isinstance(verdict := parse(separate[index], AnyProject(), start_date), Rejection):
             rejected.append((index, verdict))
+        elif verdict.warnings:
+            oddities.update(verdict.warnings.split(", "))
     accepted = len(events) - len(rejected) - unchecked
     report = Report(
         status="partial" if rejected and accepted else "rejected" if rejected else "accepted",
@@ -122,7 +125,7 @@ def report_on(
         rejected=len(rejected),
         unchecked=unchecked or msgspec.UNSET,
         errors=[_error(index, rejection) for index, rejection in rejected[:MAX_LISTED]],
-        warnings=_warnings([events[index] for index in odd]),
+        warnings=[*_warnings([events[index] for index in odd]), *_dropped(oddities)],
     )
     return msgspec.json.encode(report).decode()
 
@@ -234,6 +237,12 @@ def _fix(reason: Reason, field: str) -> str:
 def _warnings(events: Sequence[Any]) -> list[FieldWarning]:
     unknown = Counter(name for event in events for name in _unknown(event))
     return [FieldWarning(name, count, _advice(name)) for name, count in unknown.most_common(MAX_LISTED)]
+
+
+def _dropped(oddities: Counter[str]) -> Iterator[FieldWarning]:
+    for warning, events in oddities.most_common(MAX_LISTED):
+        field, _, oddity = warning.partition(": ")
+        yield FieldWarning(field, events, f"{oddity}; dropped or cut, and the rest of the event is kept.")
 
 
 def _unknown(event: Any) -> Iterator[str]:

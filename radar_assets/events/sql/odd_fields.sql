@@ -1,5 +1,5 @@
--- Accepted lines with warnings, by project and warning, and all accepted lines of the project. Empty fields are left out, since
--- nothing of them is lost and some SDKs send them with every event.
+-- Accepted lines with warnings, by project and warning, and all accepted lines of the project. Empty fields are left
+-- out, since nothing of them is lost and some SDKs send them with every event.
 with
 
 projects as (
@@ -42,4 +42,4 @@ select
     counted.odd
 from counted
 inner join projects on counted.project_id = projects.project_id
-order by counted.odd desc, counted.project_id, counted.warning
+order by counted.odd desc, counted.project_id asc, counted.warning asc

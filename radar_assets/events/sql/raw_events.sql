@@ -161,8 +161,7 @@ doubted as (
 ),
 
 repaired as (
-    select
-        * replace ($repaired)
+    select * replace ($repaired)
     from doubted
 ),
 
