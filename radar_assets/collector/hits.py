@@ -12,13 +12,17 @@ import msgspec
 
 from radar_assets.events.contract import (
     DEFAULT_EVENTS,
-    FUTURE_TOLERANCE,
     KINDS,
     MAX_DEPTH,
     MAX_PAYLOAD_BYTES,
+    MAX_SEQUENCE,
     CanonicalEvent,
+    PersonId,
     Rejection,
+    Sequence,
     Time,
+    fields_of,
+    is_placeholder,
     lengths,
     parse,
 )
@@ -61,14 +65,18 @@ TEXT_TYPES: dict[Any, Any] = {
     if (bounds := lengths(kind))
 }
 """Types for decoders by the contract's kinds of texts."""
-_TYPES = {Time: Annotated[datetime, msgspec.Meta(tz=True)], **TEXT_TYPES}
+_TYPES = {
+    Time: Annotated[datetime, msgspec.Meta(tz=True)],
+    Sequence: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)],
+    **TEXT_TYPES,
+}
 """Types for the decoder by the contract's kinds of fields; the other kinds are the same."""
 
 
 def _member(name: str) -> tuple[Any, ...]:
     kind = _TYPES.get(KINDS[name], KINDS[name])
-    # A missing name is filled in from the type.
-    is_required = CanonicalEvent.model_fields[name].is_required() and name != "event"
+    # A missing name is filled in from the type, and a missing time from the time of receipt.
+    is_required = CanonicalEvent.model_fields[name].is_required() and name not in ("event", "timestamp")
     return (name, kind) if is_required else (name, kind | None, None)
 
 
@@ -104,15 +112,27 @@ def _ordinary(line: bytes) -> Any:
     if given != len(_KEY.findall(line)):
         return None
     event.event = event.event or DEFAULT_EVENTS.get(event.type or "")
-    if event.event is None or (event.user_id is None and event.anonymous_id is None):
+    if event.event is None or (event.user_id is None and event.anonymous_id is None) or _has_odd_text(event):
         return None
-    # The reader also takes years that the contract doesn't, and zones without a colon.
-    for time in (event.timestamp, event.received_at, event.sent_at or event.timestamp):
-        if time.tzinfo is not UTC or not 1970 <= time.year < 3000:
-            return None
-    if b'0000"' in line:
-        return None
-    return event if event.event_time <= event.received_at + FUTURE_TOLERANCE else None
+    event.timestamp = event.timestamp or event.received_at
+    # The reader also takes years that the contract doesn't.
+    for name in _TIMES:
+        time = getattr(event, name)
+        if time is not None:
+            if time.tzinfo is not UTC or not 1970 <= time.year < 3000:
+                return None
+            setattr(event, name, time.replace(tzinfo=None))
+    return event
+
+
+_TIMES, _PERSONS = fields_of(Time), fields_of(PersonId)
+
+
+def _has_odd_text(event: Any) -> bool:
+    """Whether an id may be a placeholder, or a text may be blank."""
+    if event.event < "!" or event.project_id < "!" or is_placeholder(KINDS["event_id"], event.event_id):
+        return True
+    return any((text := getattr(event, name)) and is_placeholder(PersonId, text) for name in _PERSONS)
 
 
 def count_keys(value: Any) -> int:
@@ -152,7 +172,7 @@ def _hit(event: Any) -> Hit:
         project_id=event.project_id,
         event_id=event.event_id,
         event=event.event or "",
-        at=min(event.event_time, event.received_at).replace(tzinfo=None),
+        at=min(event.event_time, event.received_at),
         visitor_id=event.anonymous_id or event.user_id or "",
         user_id=event.user_id,
         session_id=event.session_id,

@@ -20,15 +20,16 @@ from radar_assets.collector.payloads import is_object
 from radar_assets.collector.recognition import UNKNOWN_MEMBERS
 from radar_assets.events.contract import (
     DEFAULT_EVENTS,
-    FUTURE_TOLERANCE,
     KINDS,
     MAX_DEPTH,
     MAX_PAYLOAD_BYTES,
     CanonicalEvent,
     Object,
+    PersonId,
     Reason,
     Rejection,
     Time,
+    is_placeholder,
     parse,
 )
 
@@ -51,7 +52,7 @@ class EventError(msgspec.Struct, gc=False):
 
 
 class FieldWarning(msgspec.Struct, gc=False):
-    """A field that Radar doesn't know, and the number of events that have it."""
+    """A field that Radar doesn't know, or of which something was dropped or cut, and the number of events that have it."""
 
     field: str
     events: int
@@ -108,12 +109,15 @@ def report_on(
         return _all_accepted(len(events))
     separate, parsed_bytes, unchecked = lines.split(b"\n"), 0, 0
     rejected = list[tuple[int, Rejection]]()
+    oddities = Counter[str]()
     for index in odd:
         parsed_bytes += len(separate[index])
         if parsed_bytes > MAX_PARSED_BYTES:
             unchecked += 1
         elif isinstance(verdict := parse(separate[index], AnyProject(), start_date), Rejection):
             rejected.append((index, verdict))
+        elif verdict.warnings:
+            oddities.update(verdict.warnings.split(", "))
     accepted = len(events) - len(rejected) - unchecked
     report = Report(
         status="partial" if rejected and accepted else "rejected" if rejected else "accepted",
@@ -121,7 +125,7 @@ def report_on(
         rejected=len(rejected),
         unchecked=unchecked or msgspec.UNSET,
         errors=[_error(index, rejection) for index, rejection in rejected[:MAX_LISTED]],
-        warnings=_warnings([events[index] for index in odd]),
+        warnings=[*_warnings([events[index] for index in odd]), *_dropped(oddities)],
     )
     return msgspec.json.encode(report).decode()
 
@@ -143,8 +147,8 @@ def _odd(events: Sequence[Any], lines: bytes, received_at: datetime, start_date:
         index
         for index, event in enumerate(events)
         if type(event) is not TypedEvent
-        or not (event.event or event.type in DEFAULT_EVENTS)
-        or not (event.anonymous_id or event.user_id)
+        or not ((event.event and event.event >= "!") or (event.event is None and event.type in DEFAULT_EVENTS))
+        or not (_is_person(event.anonymous_id) or _is_person(event.user_id))
         or not ((event.timestamp == received and event.sent_at is None) or _is_in_time(event, received_at, start_date))
         or not (event.properties is msgspec.UNSET or is_plain(event.properties))
         or not (event.context is msgspec.UNSET or is_plain(event.context))
@@ -153,6 +157,10 @@ def _odd(events: Sequence[Any], lines: bytes, received_at: datetime, start_date:
         return odd
     large = [index for index, line in enumerate(lines.split(b"\n")) if len(line) > MAX_PAYLOAD_BYTES]
     return sorted({*odd, *large})
+
+
+def _is_person(text: str | None) -> bool:
+    return bool(text) and not is_placeholder(PersonId, text)
 
 
 class _Times(NamedTuple):
@@ -164,12 +172,12 @@ class _Times(NamedTuple):
 
 
 def _is_in_time(event: Any, received_at: datetime, start_date: date) -> bool:
-    """Whether the times of an event are certain to be valid, and its event time to be in the span that the contract accepts."""
+    """Whether the times of an event are certain to be read, and its event time not to be before the first day."""
     at = _utc(event.timestamp)
     if at and event.sent_at is not None:
         sent_at = _utc(event.sent_at)
         at = sent_at and _Times(at, sent_at, received_at).event_time
-    return at is not None and start_date <= at.date() and at <= received_at + FUTURE_TOLERANCE
+    return at is not None and start_date <= at.date()
 
 
 def _utc(text: str) -> datetime | None:
@@ -209,34 +217,32 @@ _FIXES: Mapping[Reason, str] = {
     Reason.NOT_AN_OBJECT: 'Send each event as an object, such as {"event": "signup", "user_id": "42"}.',
     Reason.NUMBER_OUT_OF_RANGE: "Send numbers below 1.8e308, or as text.",
     Reason.DUPLICATE_KEY: "Send each key of an object once.",
-    Reason.NUL_CHARACTER: "Remove the character U+0000.",
-    Reason.INVALID_TIMESTAMP: "Send RFC 3339 with a zone, such as 2026-01-31T12:00:00Z.",
-    Reason.NO_VISITOR: "Send user_id or anonymous_id.",
-    Reason.PAYLOAD_TOO_LARGE: f"Send at most {MAX_PAYLOAD_BYTES} bytes in properties and context together.",
-    Reason.FUTURE: "Set the sender's clock, or send sent_at, which corrects it.",
+    Reason.NO_VISITOR: "Send user_id or anonymous_id, and leave them out if you have none.",
     Reason.BEFORE_START: "Set RADAR_START_DATE to an earlier day to keep older events.",
 }
 
 
 def _fix(reason: Reason, field: str) -> str:
-    kind = KINDS.get(field)
     if field == "event" and reason in (Reason.MISSING_FIELD, Reason.WRONG_TYPE):
         return 'Send the name of the event as text, such as "event": "signup".'
     if reason is Reason.MISSING_FIELD:
         return f"Send {field}."
     if reason is Reason.WRONG_TYPE:
-        what = "an object" if kind is Object else "an RFC 3339 time as text" if kind is Time else "text"
-        return f"Send {field} as {what}."
+        return f"Send {field} as text."
     if reason is Reason.UNKNOWN_TYPE:
         return "Send track, page, screen, identify, group or alias."
-    if reason is Reason.WRONG_LENGTH:
-        return f"Send 1 to 200 characters, or leave {field} out."
     return _FIXES.get(reason, "")
 
 
 def _warnings(events: Sequence[Any]) -> list[FieldWarning]:
     unknown = Counter(name for event in events for name in _unknown(event))
     return [FieldWarning(name, count, _advice(name)) for name, count in unknown.most_common(MAX_LISTED)]
+
+
+def _dropped(oddities: Counter[str]) -> Iterator[FieldWarning]:
+    for warning, events in oddities.most_common(MAX_LISTED):
+        field, _, oddity = warning.partition(": ")
+        yield FieldWarning(field, events, f"{oddity}; dropped or cut, and the rest of the event is kept.")
 
 
 def _unknown(event: Any) -> Iterator[str]:

@@ -21,7 +21,9 @@ LAYER = "radar_assets.events"
 MAX_LATE = 0.2
 """Maximum share of lines that arrive more than an hour late; mobile SDKs rarely reach 10%."""
 MAX_REJECTED = 0.05
-"""Maximum share of rejected lines; more than a few percent means that a sender is broken."""
+"""Maximum share of rejected lines of a project; more than a few percent means that a sender is broken."""
+MAX_ODD = 0.05
+"""Maximum share of a project's lines with the same warning."""
 STALE_AFTER = timedelta(hours=6)
 """How long the landing zone may receive nothing."""
 
@@ -42,13 +44,19 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                 TableCheck(
                     "share_of_late_lines_is_within_bounds",
                     f"At most {MAX_LATE:.0%} of the lines arrived more than an hour after they happened.",
-                    lambda view: _share(view, "late", MAX_LATE),
+                    _late,
                     warn,
                 ),
                 TableCheck(
                     "share_of_rejected_lines_is_within_bounds",
-                    f"At most {MAX_REJECTED:.0%} of the lines are rejected.",
-                    lambda view: _share(view, "rejected", MAX_REJECTED),
+                    f"At most {MAX_REJECTED:.0%} of the lines of each project are rejected.",
+                    _rejected,
+                    warn,
+                ),
+                TableCheck(
+                    "share_of_odd_fields_is_within_bounds",
+                    f"At most {MAX_ODD:.0%} of the lines of each project have the same warning; empty fields don't count.",
+                    _odd_fields,
                     warn,
                 ),
             ],
@@ -113,10 +121,31 @@ def _silence(view: View) -> "pa.Table":
     return pa.table({"last_received_hour_ended": pa.array([last] if late else [], pa.timestamp("us"))})
 
 
-def _share(view: View, column: str, bound: float) -> "pa.Table":
+def _late(view: View) -> "pa.Table":
+    import pyarrow as pa
+
+    # All projects together, since a project that imports its history has only late lines.
+    counts = view.query(load_model(LAYER, "shares"), raw_events=[view.window]).to_pylist()
+    late = sum(row["late"] for row in counts)
+    lines = sum(row["lines"] for row in counts if row["project_id"] is not None)
+    is_over = late > MAX_LATE * lines
+    return pa.table({"lines": pa.array([lines] * is_over, pa.int64()), "late": pa.array([late] * is_over, pa.int64())})
+
+
+def _rejected(view: View) -> "pa.Table":
     counts = view.query(load_model(LAYER, "shares"), raw_events=[view.window])
-    (row,) = counts.to_pylist()
-    return counts if row[column] > bound * row["lines"] else counts.slice(1)
+    return _over(counts.drop_columns("late"), "rejected", MAX_REJECTED)
+
+
+def _odd_fields(view: View) -> "pa.Table":
+    return _over(view.query(load_model(LAYER, "odd_fields"), raw_events=[view.window]), "odd", MAX_ODD)
+
+
+def _over(counts: "pa.Table", column: str, bound: float) -> "pa.Table":
+    """The rows in which a column has more than a share of the lines."""
+    import pyarrow as pa
+
+    return counts.filter(pa.array([row[column] > bound * row["lines"] for row in counts.to_pylist()], pa.bool_()))
 
 
 def _unaccounted_lines(view: View) -> "pa.Table":

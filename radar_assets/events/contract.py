@@ -4,37 +4,39 @@ Limits, kinds of fields, defaults and tolerances are declared here alone: `contr
 judges whole segments, and `collector/hits.py` decodes by them. Finding and reading lines belongs to the landing zone.
 """
 
-import json
 import re
-from collections.abc import Container
-from contextlib import suppress
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
-from math import isinf
+from hashlib import md5
 from types import NoneType
-from typing import Annotated, Any, Literal, NoReturn, Self, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-MAX_LINE_BYTES = 128 * 2**10
-"""Longer lines are not parsed. The largest payload and the longest fields need less than half of this."""
+from radar_assets.events.placeholders import NO_EVENT_ID, NO_PERSON_ID
+from radar_assets.events.strict_json import Members, UnreadableLineError, read_object, size_bytes
+from radar_assets.events.times import is_no_time, read_time
+
+MAX_LINE_BYTES = 2**20
+"""Longer lines are not parsed."""
 MAX_PAYLOAD_BYTES = 32 * 2**10
-"""Maximum size of `properties` and `context` together, as sent."""
+"""Maximum size of `properties` and `context` together, as JSON without spaces in which every number counts as one byte. Larger
+payloads are cut down."""
+MAX_MEMBER_BYTES = 2**10
+"""In payloads that are too large, members over this size are cut down if they are texts, else dropped."""
 MAX_DEPTH = 64
 MAX_TEXT = 200
-"""Maximum characters of a text field."""
+"""Maximum characters of a text field. Longer ones are cut."""
+HASH_CHARACTERS = 32
+"""Ids that are cut end in a hyphen and so many characters of a hash of the whole, so that different ids stay different."""
+MAX_SEQUENCE = 999_999_999
 CLOCK_TOLERANCE = timedelta(minutes=5)
 FUTURE_TOLERANCE = timedelta(hours=24)
+OLDEST = datetime(1990, 1, 1)
+"""Earlier times come from clocks that were reset."""
 
 
 class Reason(StrEnum):
@@ -45,7 +47,7 @@ class Reason(StrEnum):
     EMPTY_SEGMENT = "empty_segment"
     """The segment has no lines. Stands for the segment."""
     LINE_TOO_LONG = "line_too_long"
-    """The line has more than 128 KiB."""
+    """The line has more than 1 MiB."""
     NOT_UTF8 = "not_utf8"
     """The line is not valid UTF-8."""
     TOO_DEEP = "too_deep"
@@ -57,29 +59,53 @@ class Reason(StrEnum):
     NUMBER_OUT_OF_RANGE = "number_out_of_range"
     """A number in the line is too large for double precision."""
     DUPLICATE_KEY = "duplicate_key"
-    """The event, its properties or its context has a duplicate key."""
+    """The event itself has a duplicate key."""
     WRONG_TYPE = "wrong_type"
-    """A field has a value of the wrong JSON type."""
+    """A required field has a value of the wrong JSON type."""
     UNKNOWN_TYPE = "unknown_type"
-    """`type` is not one of the event types."""
+    """`type` is not one of the event types, and the event has no name."""
     MISSING_FIELD = "missing_field"
-    """A required field is missing."""
-    WRONG_LENGTH = "wrong_length"
-    """A text field is empty or has more than 200 characters."""
-    NUL_CHARACTER = "nul_character"
-    """A text field contains U+0000, which few downstream systems can store."""
+    """A required field is missing or empty."""
     INVALID_TIMESTAMP = "invalid_timestamp"
-    """A time is not RFC 3339 with a zone, between the years 1900 and 2999."""
+    """`received_at` can't be read. Other times need not be readable."""
     NO_VISITOR = "no_visitor"
-    """Both `user_id` and `anonymous_id` are missing."""
-    PAYLOAD_TOO_LARGE = "payload_too_large"
-    """`properties` and `context` have more than 32 KiB together."""
+    """Neither `user_id` nor `anonymous_id` is given and usable."""
     UNKNOWN_PROJECT = "unknown_project"
     """The project does not exist."""
-    FUTURE = "future"
-    """The event time is more than 24 hours after the received time."""
     BEFORE_START = "before_start"
     """The event time is before `RADAR_START_DATE`."""
+
+
+class Oddity(StrEnum):
+    """What was wrong with a field of an accepted event. In warnings, it follows the name of the field: `user_id: empty`."""
+
+    MISSING = "missing"
+    """The event has no usable id. Its id is a hash of its line."""
+    WRONG_TYPE = "wrong type"
+    """The value has the wrong JSON type, and was dropped."""
+    EMPTY = "empty"
+    """The value is blank, or a time that is zero, or a payload without members that is not an object. It was dropped."""
+    PLACEHOLDER = "placeholder"
+    """The id is one that programs send if they have none, such as `undefined`, and was dropped."""
+    UNKNOWN = "unknown"
+    """The type is not one of the event types. The event counts as `track`."""
+    TOO_LONG = "too long"
+    """The text has more than 200 characters, and was cut."""
+    NUL_CHARACTER = "nul character"
+    """The text contains U+0000, which few systems can store. U+FFFD is in its place."""
+    UNREADABLE = "unreadable"
+    """The time can't be read, and was dropped."""
+    TOO_OLD = "too old"
+    """The event would have happened before 1990. It counts when it was received."""
+    IN_THE_FUTURE = "in the future"
+    """The event would have happened more than 24 hours after it was received. It counts when it was received."""
+    BEFORE_TIMESTAMP = "before timestamp"
+    """By `sent_at`, the event was sent before it happened, so it says nothing about the sender's clock."""
+    DUPLICATE_KEY = "duplicate key"
+    """The payload has a duplicate key. The last value was kept."""
+    TOO_LARGE = "too large"
+    """`properties` and `context` have more than 32 KiB together. Members over 1 KiB were cut if they are texts, else dropped; if that
+    was not enough, the whole payload was."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +113,7 @@ class Rejection:
     """The verdict on a line that is not a canonical event.
 
     Attributes:
-        detail: the invalid field and the problem, such as `user_id: 0 characters`.
+        detail: the invalid field and the problem, such as `event: not given`.
     """
 
     reason: Reason
@@ -100,37 +126,22 @@ class _RejectedError(Exception):
         self.rejection = Rejection(reason, detail)
 
 
-RFC3339 = (
-    r"(?:19|2[0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
-    r"(?:[Zz]|[-+](?:[01][0-9]|2[0-3]):[0-5][0-9])"
-)
-"""A regular expression for times with a zone. It works in Python and in SQL engines, and doesn't check the length of months."""
-_RFC3339 = re.compile(RFC3339)
-
-
-def _time(value: Any) -> datetime:
-    """An RFC 3339 time as a naive datetime in UTC; digits beyond microseconds are dropped."""
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str):
-        raise PydanticCustomError("wrong_type", "not a string")
-    with suppress(ValueError):
-        if _RFC3339.fullmatch(value):
-            return datetime.fromisoformat(value.upper()).astimezone(UTC).replace(tzinfo=None)
-    raise PydanticCustomError("invalid_timestamp", "{value}", {"value": value[:100]})
-
-
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise PydanticCustomError("nul_character", "contains U+0000")
-    return text
-
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(_without_nul)]
-Category = Annotated[str, StringConstraints(min_length=0, max_length=MAX_TEXT), AfterValidator(_without_nul)]
-Time = Annotated[datetime, BeforeValidator(_time)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)]
+Category = Annotated[str, StringConstraints(min_length=0, max_length=MAX_TEXT)]
+# The last member only tells the kinds apart.
+EventId = Annotated[Text, "id of an event"]
+PersonId = Annotated[Text, "id of a person, a device or a session"]
+Sequence = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
+Time = datetime
 EventType = Literal["track", "page", "screen", "identify", "group", "alias"]
 Object = dict[str, Any]
+
+PLACEHOLDERS: Mapping[Any, str] = {EventId: NO_EVENT_ID, PersonId: NO_PERSON_ID}
+"""By kind of id, a regular expression for texts that stand for none. Applied to texts of at most `MAX_TEXT` characters."""
+_PLACEHOLDERS = {kind: re.compile(pattern) for kind, pattern in PLACEHOLDERS.items()}
+BLANKS = " \t\r\n"
+REPLACEMENT = "\ufffd"
+"""Stands for U+0000."""
 
 DEFAULT_TYPE: EventType = "track"
 DEFAULT_EVENTS = {
@@ -147,48 +158,52 @@ class CanonicalEvent(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    event_id: Text
+    event_id: EventId
+    """Defaults to a hash of the line."""
     project_id: Text
     type: EventType = DEFAULT_TYPE
     event: Text
     """Defaults to `page_view` for pages, `screen_view` for screens, and the type itself for other types except `track`."""
     category: Category | None = None
-    user_id: Text | None = None
-    anonymous_id: Text | None = None
-    session_id: Text | None = None
+    user_id: PersonId | None = None
+    anonymous_id: PersonId | None = None
+    session_id: PersonId | None = None
     timestamp: Time
+    """Defaults to `received_at`."""
     sent_at: Time | None = None
     received_at: Time
-    protocol: Text
+    protocol: Text | None = None
     properties: Object | None = None
     context: Object | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_defaults(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict):
-            return fields
-        given = {name: value for name, value in fields.items() if value is not None}
-        kind = given.get("type")
-        if "event" not in given and isinstance(kind, str) and kind in DEFAULT_EVENTS:
-            given["event"] = DEFAULT_EVENTS[kind]
-        return given
-
-    @model_validator(mode="after")
-    def _has_visitor(self) -> Self:
-        if self.user_id is None and self.anonymous_id is None:
-            raise PydanticCustomError("no_visitor", "not given, nor is anonymous_id")
-        return self
+    sequence: Sequence | None = None
 
     @property
     def event_time(self) -> datetime:
-        """When it happened: `timestamp`, corrected if the sender's clock is off by more than five minutes.
+        """When it happened: `timestamp`, corrected for the sender's clock; `received_at` if that can't be."""
+        at = corrected(self.timestamp, self.sent_at, self.received_at)
+        return at if OLDEST <= at <= self.received_at + FUTURE_TOLERANCE else self.received_at
 
-        A smaller difference comes from the network, and correcting it would reorder a visitor's events.
-        """
-        if self.sent_at is None or abs(self.received_at - self.sent_at) <= CLOCK_TOLERANCE:
-            return self.timestamp
-        return self.timestamp + (self.received_at - self.sent_at)
+
+def corrected(timestamp: datetime, sent_at: datetime | None, received_at: datetime) -> datetime:
+    """The timestamp by the collector's clock, if the sender's is certain to be off by more than five minutes.
+
+    A smaller difference comes from the network, and correcting it would reorder a visitor's events. An event that was sent before it
+    happened shows that `sent_at` is wrong, and one that happened when it was received has no time by the sender's clock.
+    """
+    if sent_at is None or timestamp == received_at or sent_at < timestamp - CLOCK_TOLERANCE:
+        return timestamp
+    drift = received_at - sent_at
+    return timestamp + drift if abs(drift) > CLOCK_TOLERANCE else timestamp
+
+
+class AcceptedEvent(CanonicalEvent):
+    """An event that the contract accepts, and what was dropped or cut: `field: oddity`, separated by commas; `None` if nothing."""
+
+    warnings: str | None = None
+
+
+REQUIRED = ("project_id", "event", "received_at")
+"""An event also needs one of `user_id` and `anonymous_id`."""
 
 
 def _kind(hint: Any) -> Any:
@@ -201,7 +216,7 @@ KINDS: dict[str, Any] = {
     for name, hint in get_type_hints(CanonicalEvent, include_extras=True).items()
     if name in CanonicalEvent.model_fields
 }
-"""The kind of each field: `Text`, `Category`, `Time`, `EventType` or `Object`."""
+"""The kind of each field: `Text`, `Category`, `EventId`, `PersonId`, `Time`, `EventType`, `Sequence` or `Object`."""
 
 
 def fields_of(*kinds: Any) -> tuple[str, ...]:
@@ -217,7 +232,12 @@ def lengths(kind: Any) -> tuple[int, int] | None:
     return None
 
 
-def parse(line: bytes, projects: Container[str], start_date: date) -> CanonicalEvent | Rejection:
+def is_placeholder(kind: Any, text: str) -> bool:
+    """Whether a text stands for no id of a kind, such as `undefined`."""
+    return kind in _PLACEHOLDERS and len(text) <= MAX_TEXT and _PLACEHOLDERS[kind].fullmatch(text) is not None
+
+
+def parse(line: bytes, projects: Container[str], start_date: date) -> AcceptedEvent | Rejection:
     """Parse a line: the event, or why it is rejected.
 
     Args:
@@ -229,146 +249,143 @@ def parse(line: bytes, projects: Container[str], start_date: date) -> CanonicalE
         return _event(line, projects, start_date)
     except _RejectedError as error:
         return error.rejection
+    except UnreadableLineError as error:
+        return Rejection(Reason(error.reason), error.detail)
 
 
-def _event(line: bytes, projects: Container[str], start_date: date) -> CanonicalEvent:
-    text = _decode(line)
-    event = _validated(_document(text))
-    size = _payload_bytes(text) if len(line) > MAX_PAYLOAD_BYTES else 0
-    if size > MAX_PAYLOAD_BYTES:
-        raise _RejectedError(Reason.PAYLOAD_TOO_LARGE, f"properties: {size} bytes with context")
+def _event(line: bytes, projects: Container[str], start_date: date) -> AcceptedEvent:
+    document = read_object(line, MAX_LINE_BYTES, MAX_DEPTH)
+    if document.has_duplicates:
+        raise _RejectedError(Reason.DUPLICATE_KEY, "line: duplicate key")
+    fields: dict[str, Any] = {}
+    oddities: dict[str, Oddity] = {}
+    for name, kind in KINDS.items():
+        fields[name], oddity = (None, None) if document.get(name) is None else _read(kind, document[name])
+        if oddity:
+            oddities[name] = oddity
+    fields["type"] = fields["type"] or DEFAULT_TYPE
+    fields["event"] = fields["event"] or DEFAULT_EVENTS.get(fields["type"])
+    _check_required(fields, oddities, document)
+    if fields["event_id"] is None:
+        fields["event_id"] = md5(line, usedforsecurity=False).hexdigest()
+        oddities.setdefault("event_id", Oddity.MISSING)
+    fields["timestamp"] = fields["timestamp"] or fields["received_at"]
+    if len(line) > MAX_PAYLOAD_BYTES:
+        oddities.update(_cut_payloads(fields))
+    event = CanonicalEvent(**fields)
+    oddities.update(_odd_times(event))
     if event.project_id not in projects:
         raise _RejectedError(Reason.UNKNOWN_PROJECT, f"project_id: {event.project_id}")
-    if event.event_time > event.received_at + FUTURE_TOLERANCE:
-        raise _RejectedError(Reason.FUTURE, f"timestamp: {event.event_time}, received at {event.received_at}")
     if event.event_time.date() < start_date:
         raise _RejectedError(Reason.BEFORE_START, f"timestamp: {event.event_time}")
-    return event
+    warnings = ", ".join(f"{name}: {oddities[name]}" for name in KINDS if name in oddities)
+    return AcceptedEvent(**fields, warnings=warnings or None)
 
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_REJECTED_AS = {Oddity.WRONG_TYPE: Reason.WRONG_TYPE, Oddity.UNREADABLE: Reason.INVALID_TIMESTAMP}
 
 
-def _decode(line: bytes) -> str:
-    if len(line) > MAX_LINE_BYTES:
-        raise _RejectedError(Reason.LINE_TOO_LONG, f"line: {len(line)} bytes")
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise _RejectedError(Reason.NOT_UTF8, f"line: {error.reason} at byte {error.start}") from error
-    # Checked before any recursive parser reads the line.
-    depth = 0
-    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
-        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
-        if depth > MAX_DEPTH:
-            raise _RejectedError(Reason.TOO_DEEP, f"line: over {MAX_DEPTH} brackets are open")
-    return text
+def _check_required(fields: Mapping[str, Any], oddities: Mapping[str, Oddity], document: Mapping[str, Any]) -> None:
+    absent = [name for name in REQUIRED if fields[name] is None]
+    reasons = {name: _REJECTED_AS.get(oddities.get(name, Oddity.MISSING), Reason.MISSING_FIELD) for name in absent}
+    if reasons.get("event") is Reason.MISSING_FIELD and oddities.get("type") is Oddity.UNKNOWN:
+        reasons["type"] = Reason.UNKNOWN_TYPE
+    for reason in Reason:
+        for name in KINDS:
+            if reasons.get(name) is reason:
+                value = document.get(name)
+                raise _RejectedError(reason, f"{name}: {'not given' if value in (None, '') else str(value)[:100]}")
+    if fields["user_id"] is None and fields["anonymous_id"] is None:
+        unusable = oddities.get("user_id", "not given")
+        raise _RejectedError(Reason.NO_VISITOR, f"user_id: {unusable}, and anonymous_id is not usable either")
 
 
-class _Object(dict[str, Any]):
-    """A JSON object that records whether it had duplicate keys."""
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        self.has_duplicates = len(self) < len(pairs)
+_Reading = tuple[Any, Oddity | None]
 
 
-def _document(text: str) -> _Object:
-    out_of_range: list[str] = []
+def _read(kind: Any, value: Any) -> _Reading:
+    """The usable part of a value that is not null, if any, and what is wrong with the value."""
+    if kind is Object:
+        return _read_object(value)
+    if kind is Sequence:
+        is_position = type(value) is int and 0 <= value <= MAX_SEQUENCE
+        return (value, None) if is_position else (None, Oddity.WRONG_TYPE)
+    text = _text(value)
+    if text is None:
+        return None, Oddity.WRONG_TYPE
+    if kind is Time:
+        at = read_time(text)
+        return at, None if at else Oddity.EMPTY if is_no_time(text) else Oddity.UNREADABLE
+    if kind is EventType:
+        known = isinstance(value, str) and text.lower() in get_args(EventType)
+        return (text.lower(), None) if known else (None, Oddity.UNKNOWN)
+    return _read_text(kind, text)
 
-    def number(digits: str) -> float:
-        value = float(digits)
-        if isinf(value):
-            out_of_range.append(digits)
+
+def _text(value: Any) -> str | None:
+    """A text or number as text, whole numbers without a fraction; `None` for other values."""
+    if isinstance(value, str):
         return value
-
-    def whole_number(digits: str) -> int | float:
-        # Converted to a float first, since Python refuses to parse integers with thousands of digits.
-        value = number(digits)
-        return value if isinf(value) else int(digits)
-
-    try:
-        document = json.loads(
-            text, object_pairs_hook=_Object, parse_float=number, parse_int=whole_number, parse_constant=_no_constant
-        )
-    except ValueError as error:
-        raise _RejectedError(Reason.NOT_JSON, f"line: {error}") from error
-    if _has_lone_surrogate(text):
-        raise _RejectedError(Reason.NOT_JSON, "line: an unpaired surrogate is escaped")
-    if not isinstance(document, _Object):
-        raise _RejectedError(Reason.NOT_AN_OBJECT, f"line: {text[:100]}")
-    if out_of_range:
-        raise _RejectedError(Reason.NUMBER_OUT_OF_RANGE, f"line: {out_of_range[0][:100]}")
-    for name, value in {"line": document, **document}.items():
-        if name in ("line", "properties", "context") and isinstance(value, _Object) and value.has_duplicates:
-            raise _RejectedError(Reason.DUPLICATE_KEY, f"{name}: duplicate key")
-    return document
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float) and not (value.is_integer() and abs(value) < 2**63):
+        # Others are written differently by different engines.
+        return format(Decimal(repr(value)), "f") if 1e-4 <= abs(value) < 1e15 else None
+    return str(int(value))
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not valid JSON")
+def _read_text(kind: Any, text: str) -> _Reading:
+    minimum, maximum = lengths(kind) or (0, MAX_TEXT)
+    if minimum and not text.strip(BLANKS):
+        return None, Oddity.EMPTY
+    if is_placeholder(kind, text):
+        return None, Oddity.PLACEHOLDER
+    usable = text.replace("\0", REPLACEMENT)
+    if len(usable) <= maximum:
+        return usable, Oddity.NUL_CHARACTER if usable != text else None
+    if kind not in PLACEHOLDERS:
+        return usable[:maximum], Oddity.TOO_LONG
+    digest = md5(usable.encode(), usedforsecurity=False).hexdigest()
+    return f"{usable[: maximum - HASH_CHARACTERS - 1]}-{digest}", Oddity.TOO_LONG
 
 
-def _has_lone_surrogate(text: str) -> bool:
-    """Whether JSON has an unpaired `\\ud800` to `\\udfff`, which Python's parser accepts."""
-    escapes = re.sub(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}", "", text.replace(r"\\", ""))
-    return re.search(r"\\u[dD][89a-fA-F]", escapes) is not None
+def _read_object(value: Any) -> _Reading:
+    if isinstance(value, Members):
+        return value, Oddity.DUPLICATE_KEY if value.has_duplicates else None
+    # An empty object as PHP writes it, or a blank text.
+    is_empty = value == [] or (isinstance(value, str) and not value.strip(BLANKS))
+    return None, Oddity.EMPTY if is_empty else Oddity.WRONG_TYPE
 
 
-_REASONS = {
-    "missing": Reason.MISSING_FIELD,
-    "string_type": Reason.WRONG_TYPE,
-    "dict_type": Reason.WRONG_TYPE,
-    "string_too_short": Reason.WRONG_LENGTH,
-    "string_too_long": Reason.WRONG_LENGTH,
-    "literal_error": Reason.UNKNOWN_TYPE,
-}
-_RANKS = {reason: rank for rank, reason in enumerate(Reason)}
+def _cut_payloads(fields: dict[str, Any]) -> dict[str, Oddity]:
+    """Cut down payloads that are too large together; what was cut."""
+    payloads = {name: fields[name] for name in fields_of(Object) if fields[name] is not None}
+    sizes = {name: size_bytes(payload) for name, payload in payloads.items()}
+    if sum(sizes.values()) <= MAX_PAYLOAD_BYTES:
+        return {}
+    fields.update((name, dict(_cut_members(payload))) for name, payload in payloads.items())
+    left = {name: size_bytes(fields[name]) for name in payloads}
+    for name in payloads:
+        if sum(left.values()) > MAX_PAYLOAD_BYTES:
+            fields[name], left[name] = None, 0
+    return {name: Oddity.TOO_LARGE for name in payloads if left[name] < sizes[name]}
 
 
-def _validated(document: _Object) -> CanonicalEvent:
-    try:
-        return CanonicalEvent.model_validate(document)
-    except ValidationError as error:
-        rejections = [_rejection(problem) for problem in error.errors(include_url=False)]
-        first = min(rejections, key=lambda rejection: _RANKS[rejection.reason])
-        raise _RejectedError(first.reason, first.detail) from error
+def _cut_members(payload: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in payload.items():
+        if size_bytes(value) <= MAX_MEMBER_BYTES:
+            yield name, value
+        elif isinstance(value, str):
+            yield name, value[:MAX_TEXT]
 
 
-def _rejection(problem: Any) -> Rejection:
-    value, words = problem["input"], problem["msg"]
-    reason = _REASONS.get(problem["type"]) or Reason(problem["type"])
-    if reason is Reason.UNKNOWN_TYPE and not isinstance(value, str):
-        reason = Reason.WRONG_TYPE
-    if reason is Reason.MISSING_FIELD:
-        words = "not given"
-    elif reason is Reason.WRONG_TYPE:
-        words = json.dumps(value)[:100]
-    elif reason is Reason.UNKNOWN_TYPE:
-        words = value[:100]
-    elif reason is Reason.WRONG_LENGTH:
-        words = f"{len(value)} characters"
-    field = problem["loc"][0] if problem["loc"] else "user_id"
-    return Rejection(reason, f"{field}: {words}")
-
-
-def _payload_bytes(text: str) -> int:
-    """Size of the values of `properties` and `context` in the JSON object `text`, as sent."""
-    decoder = json.JSONDecoder()
-    size, at = 0, text.index("{") + 1
-    while True:
-        key, at = decoder.raw_decode(text, _skip(text, at))
-        start = _skip(text, _skip(text, at) + 1)
-        _, at = decoder.raw_decode(text, start)
-        if key in ("properties", "context"):
-            size += len(text[start:at].encode())
-        at = _skip(text, at)
-        if text[at] == "}":
-            return size
-        at += 1
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at] in " \t\r\n":
-        at += 1
-    return at
+def _odd_times(event: CanonicalEvent) -> Iterator[tuple[str, Oddity]]:
+    timestamp, sent_at, received_at = event.timestamp, event.sent_at, event.received_at
+    is_clock_off = sent_at is not None and timestamp != received_at and abs(received_at - sent_at) > CLOCK_TOLERANCE
+    if sent_at is not None and is_clock_off and sent_at < timestamp - CLOCK_TOLERANCE:
+        yield "sent_at", Oddity.BEFORE_TIMESTAMP
+    at = corrected(timestamp, sent_at, received_at)
+    if at < OLDEST:
+        yield "timestamp", Oddity.TOO_OLD
+    elif at > received_at + FUTURE_TOLERANCE:
+        yield "timestamp", Oddity.IN_THE_FUTURE

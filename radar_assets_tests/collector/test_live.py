@@ -108,7 +108,12 @@ def mixed_events() -> list[dict[str, Any]]:
             }
         at = HOUR + timedelta(minutes=10, seconds=0.8 * number)
         events.append(event(str(number), at, **{"anonymous_id": f"visitor {number % 17}", **fields}))
-    return [*events, *events[::5], event("bad", NOW, event=""), event("other", NOW, project_id="blog")]
+    return [
+        *events,
+        *events[::5],
+        event("bad", NOW, anonymous_id="", user_id=None),
+        event("other", NOW, project_id="blog"),
+    ]
 
 
 def test_events_page_views_visitors_and_pages_equal_the_tables(settings: Settings) -> None:

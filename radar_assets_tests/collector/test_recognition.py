@@ -71,7 +71,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
         {"name": "seen", "person": CONTENT, "properties": {"token": SECRET, "a": 1}},
         {"event": "a", "who": CONTENT},
     ],
-    "snowplow": [{"aid": "site", "custom": CONTENT}, {"aid": "site", "e": 7, "uid": "u", "custom": CONTENT}],
+    "snowplow": [{"aid": "site", "custom": CONTENT}, {"aid": "site", "e": ["x"], "uid": "u", "custom": CONTENT}],
 }
 
 

@@ -10,7 +10,7 @@ PROJECTS = ("shop", "Robert'); drop table events;--", "../../etc/passwd", "Ünï
 RECEIVED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TYPES = ("track", "page", "screen", "identify", "group", "alias")
 TEXT_FIELDS = ("event_id", "project_id", "event", "category", "user_id", "anonymous_id", "session_id", "protocol")
-FIELDS = (*TEXT_FIELDS, "type", "timestamp", "sent_at", "received_at", "properties", "context")
+FIELDS = (*TEXT_FIELDS, "type", "timestamp", "sent_at", "received_at", "properties", "context", "sequence")
 
 Members = list[tuple[str, Any]]
 """The members of a JSON object; keys may occur twice."""
@@ -89,7 +89,27 @@ WRONG_TIMES = (
     "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "+2026-03-01T12:00:00Z",
     "２026-03-01T12:00:00Z", "1772366400", "2026-03-01T12:00:00Z[UTC]", "2026-060T12:00:00Z",
 )  # fmt: skip
+ODD_TIMES = (
+    "1796039940", "1796039940000", "1796039940000000", "1796039940000000000", "1796039940.5", "1796039940123.4567", "99999999999",
+    1772366340, 1772366340.25, 1772366340000, 1772366340000.0, 1772366340000000, 32503680000, 0, 0.0, -1, "0000-00-00 00:00:00",
+    "1970-01-01T00:00:00Z", "2026-03-01T12:00:00.123456789", "2026/03/01 12:00:00 UTC", "2026-03-01T12:00:00+01:00[Europe/Berlin]",
+    "Sun, 1 Mar 2026 11:59:00 GMT", "01 Mar 2026 11:59:00 +0100", "Sun Mar 01 2026 12:59:00 GMT+0100 (CET)", "Mar 1, 2026 12:59:00",
+    "1985-03-01T12:00:00Z", "2030-03-01T12:00:00Z", "2026-03-01T08:00:00Z", "2026-03-01T14:00:00Z", "2025-12-31", "2026-02-30",
+)  # fmt: skip
+ODD_IDS = (
+    "undefined", "NULL", "None", "[object Object]", "0", "00000000-0000-0000-0000-000000000000", "{{ user }}", "'null'", "Anonymous",
+    '""', "`nil`", "0" * 300, " ", "\t\n", "  " * 150, "x" * 195 + "\0" * 10, 42.0, 1e16, 1e-5, 0.0001, 1e300, 2**63, 10**22, -0.0,
+)  # fmt: skip
+ODD_PAYLOADS = (
+    "x" * 40_000,
+    {"a": "x" * 2000, "b": "\u001f" * 40_000, "c": [1.5] * 20_000, "d": 1},
+    {f"key {number}": "x" * 100 for number in range(400)},
+    {"é": ["ü" * 30_000], "k": {"y": [True, None, 1e5, '\\"\u007f\u2028/']}},
+)
 odd_values = st.one_of(
+    st.sampled_from(ODD_TIMES),
+    st.sampled_from(ODD_IDS),
+    st.sampled_from(ODD_PAYLOADS),
     st.sampled_from([None, "", 0, 5, 1.5, True, False, [], {}, ["x"], {"x": 1}, "\0", "a\0b", "x" * 201, "😀" * 201]),
     st.sampled_from(WRONG_TIMES),
     st.sampled_from(["1900-01-01T00:00:00Z", "2999-12-31T23:59:59Z", "Track", "purchase"]),
@@ -193,7 +213,7 @@ def hostile_lines(draw: st.DrawFn) -> bytes:
     if kind == 3:
         return _in_properties(draw(st.sampled_from([b"1e400", b"-1E+999999999", b"9" * (many + 300), b"[2e308]"])))
     if kind == 4:
-        return good_line(**{draw(st.sampled_from(TEXT_FIELDS)): "a\0"})
+        return good_line(user_id=draw(st.sampled_from([*ODD_IDS[:4], True])))
     if kind == 5:
         return (
             line[:index]
@@ -207,11 +227,13 @@ def hostile_lines(draw: st.DrawFn) -> bytes:
     if kind == 8:
         return line[:-1] + b"," + json.dumps(draw(st.sampled_from(FIELDS[:1]))).encode() + b':"again"}'
     if kind == 9:
-        return _in_properties(b'1,"x":' + draw(st.sampled_from([b"1", b'"y"', b"{}"])))
+        return good_line(received_at=draw(st.sampled_from(["", "yesterday", [], {}])))
     if kind == 10:
-        return good_line(event="x" * draw(st.sampled_from([201, 40_000, 140_000])))
+        return good_line(event="x" * draw(st.sampled_from([2**20, 2**20 + 40_000])))
     if kind == 11:
-        return good_line(**{draw(st.sampled_from(FIELDS)): draw(st.sampled_from([5, True, [], ["x"], 1.5]))})
+        return good_line(
+            **{draw(st.sampled_from(["user_id", "event"])): draw(st.sampled_from([True, [], ["x"], 1e300]))}
+        )
     if kind == 12:
         return _in_properties(
             b'"' + draw(st.sampled_from([b"\\ud800", b"\\udfff", b"\\ud800\\ud800", b"\\udbffx"])) + b'"'

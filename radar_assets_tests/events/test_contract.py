@@ -116,8 +116,8 @@ def nested(depth: int) -> bytes:
 
 
 RULES: list[tuple[str, bytes, Reason | None]] = [
-    ("just as long as a line may be", good_line(x="x" * (2**17 - len(good_line(x="")))), None),
-    ("longer than a line may be", good_line(x="x" * (2**17 - len(good_line(x="")) + 1)), Reason.LINE_TOO_LONG),
+    ("just as long as a line may be", good_line(x="x" * (2**20 - len(good_line(x="")))), None),
+    ("longer than a line may be", good_line(x="x" * (2**20 - len(good_line(x="")) + 1)), Reason.LINE_TOO_LONG),
     ("no UTF-8", b"\xff", Reason.NOT_UTF8),
     ("64 brackets open", nested(64), None),
     ("65 brackets open", nested(65), Reason.TOO_DEEP),
@@ -142,45 +142,42 @@ RULES: list[tuple[str, bytes, Reason | None]] = [
     ("a field twice", good_line()[:-1] + b',"event":"click"}', Reason.DUPLICATE_KEY),
     ("a field twice, once escaped", good_line()[:-1] + b',"\\u0065vent":"click"}', Reason.DUPLICATE_KEY),
     ("an ignored field twice", good_line()[:-1] + b',"x":1,"x":1}', Reason.DUPLICATE_KEY),
-    ("a property twice", good_line().replace(b'"path"', b'"revenue"'), Reason.DUPLICATE_KEY),
     ("a property twice, further down", good_line(properties={"x": "?"}).replace(b'"?"', b'{"y":1,"y":2}'), None),
     ("many properties", good_line(properties={f"p{number}": number for number in range(300)}), None),
-    ("number as id", good_line(user_id=5), Reason.WRONG_TYPE),
-    ("list as properties", good_line(properties=[]), Reason.WRONG_TYPE),
-    ("text as context", good_line(context="{}"), Reason.WRONG_TYPE),
-    ("number as type", good_line(type=1), Reason.WRONG_TYPE),
-    ("number as time", good_line(timestamp=1772366400), Reason.WRONG_TYPE),
-    ("type in capitals", good_line(type="Track"), Reason.UNKNOWN_TYPE),
-    ("empty type", good_line(type=""), Reason.UNKNOWN_TYPE),
-    ("no id", good_line(event_id=None), Reason.MISSING_FIELD),
+    ("object as name", good_line(event={"name": "x"}), Reason.WRONG_TYPE),
+    ("list as project", good_line(project_id=["shop"]), Reason.WRONG_TYPE),
+    ("no time of receipt", good_line(received_at=None), Reason.MISSING_FIELD),
+    ("zero as time of receipt", good_line(received_at=0), Reason.MISSING_FIELD),
+    ("words as time of receipt", good_line(received_at="now"), Reason.INVALID_TIMESTAMP),
+    ("true as time of receipt", good_line(received_at=True), Reason.WRONG_TYPE),
     ("no name of what was tracked", good_line(event=None), Reason.MISSING_FIELD),
+    ("blank name", good_line(event=" \t"), Reason.MISSING_FIELD),
+    ("neither a name nor a known type", good_line(event="", type="click"), Reason.UNKNOWN_TYPE),
+    ("empty project", good_line(project_id=""), Reason.MISSING_FIELD),
     ("page without a name", good_line(event=None, type="page"), None),
     (
-        "everything optional null",
-        good_line(type=None, category=None, sent_at=None, properties=None, context=None),
+        "only what is required",
+        b'{"project_id":"shop","event":"x","user_id":"u","received_at":"2026-03-01T12:00:00Z"}',
         None,
     ),
-    ("empty id", good_line(user_id=""), Reason.WRONG_LENGTH),
-    ("empty category", good_line(category=""), None),
+    (
+        "everything optional null",
+        good_line(type=None, category=None, sent_at=None, properties=None, context=None, sequence=None),
+        None,
+    ),
     ("200 characters of four bytes", good_line(event="😀" * 200), None),
-    ("201 characters", good_line(anonymous_id="x" * 201), Reason.WRONG_LENGTH),
-    ("category of 201 characters", good_line(category="x" * 201), Reason.WRONG_LENGTH),
-    ("U+0000 in an id", good_line(session_id="a\0"), Reason.NUL_CHARACTER),
-    ("U+0000 in a property", good_line(properties={"x": "\0"}), None),
-    ("no zone", good_line(timestamp="2026-03-01T12:00:00"), Reason.INVALID_TIMESTAMP),
-    ("leap second", good_line(sent_at="2026-03-01T23:59:60Z"), Reason.INVALID_TIMESTAMP),
-    ("hour 24", good_line(received_at="2026-03-01T24:00:00Z"), Reason.INVALID_TIMESTAMP),
-    ("no such day", good_line(timestamp="2026-02-29T12:00:00Z"), Reason.INVALID_TIMESTAMP),
+    ("backslash and quotes in an id", good_line(user_id='"\\'), None),
+    ("no such time of receipt", good_line(received_at="2026-03-01T24:00:00Z"), Reason.INVALID_TIMESTAMP),
     ("lower case, space and long fraction", good_line(timestamp="2026-03-01 12:00:00.1234569z"), None),
     ("other zone", good_line(timestamp="2026-03-01T17:30:00+05:30"), None),
     ("nobody", good_line(user_id=None), Reason.NO_VISITOR),
+    ("nobody but placeholders", good_line(user_id="null", anonymous_id=[]), Reason.NO_VISITOR),
     ("payload as large as it may be", with_payload(32768), None),
-    ("payload larger than it may be", with_payload(32769), Reason.PAYLOAD_TOO_LARGE),
+    ("payload larger than it may be", with_payload(32769), None),
     ("long line with a small payload", with_payload(100, x={"properties": "x" * 40_000, "y": [{}, []]}), None),
     ("unknown project", good_line(project_id="shop "), Reason.UNKNOWN_PROJECT),
     ("project that must not be run", good_line(project_id="Robert'); drop table events;--"), None),
     ("24 hours in the future", good_line(timestamp="2026-03-02T12:00:01Z"), None),
-    ("over 24 hours in the future", good_line(timestamp="2026-03-02T12:00:01.000001Z"), Reason.FUTURE),
     ("first moment", good_line(timestamp="2026-01-01T00:00:00Z"), None),
     ("moment before the first", good_line(timestamp="2025-12-31T23:59:59.999999Z"), Reason.BEFORE_START),
 ]
@@ -199,16 +196,13 @@ def test_every_reason_of_a_line_has_a_rule() -> None:
 
 
 FLAWS: dict[Reason, dict[str, Any]] = {
-    Reason.WRONG_TYPE: {"category": 5},
-    Reason.UNKNOWN_TYPE: {"type": "click"},
-    Reason.MISSING_FIELD: {"protocol": None},
-    Reason.WRONG_LENGTH: {"event_id": ""},
-    Reason.NUL_CHARACTER: {"session_id": "\0"},
-    Reason.INVALID_TIMESTAMP: {"sent_at": "now"},
+    Reason.WRONG_TYPE: {"project_id": {}},
+    Reason.UNKNOWN_TYPE: {"type": "click", "event": ""},
+    Reason.MISSING_FIELD: {"event": None},
+    Reason.INVALID_TIMESTAMP: {"received_at": "now"},
     Reason.NO_VISITOR: {"user_id": None},
-    Reason.PAYLOAD_TOO_LARGE: {"context": {"x": "x" * 2**15}},
     Reason.UNKNOWN_PROJECT: {"project_id": "none"},
-    Reason.FUTURE: {"timestamp": "2027-01-01T00:00:00Z"},
+    Reason.BEFORE_START: {"timestamp": "2020-01-01T00:00:00Z"},
 }
 
 
@@ -216,7 +210,7 @@ def test_the_first_reason_is_given_if_a_line_has_several_flaws() -> None:
     assert list(FLAWS) == [reason for reason in Reason if reason in FLAWS]
     landed, flaws = [], dict(FLAWS)
     for reason in FLAWS:
-        line = good_line(**{field: value for flaw in flaws.values() for field, value in flaw.items()})
+        line = good_line(**{field: value for flaw in reversed(flaws.values()) for field, value in flaw.items()})
         landed.append((reason, line))
         del flaws[reason]
     for (reason, line), row in zip(landed, engine_verdicts(line for _, line in landed), strict=True):
@@ -253,7 +247,7 @@ def test_events_get_the_name_of_their_type_by_default() -> None:
 
 def test_rejected_lines_keep_their_project() -> None:
     landed = [good_line(project_id="gone"), good_line(event=None), good_line(project_id=5), b'{"project_id":"shop"']
-    assert [row["project_id"] for row in engine_verdicts(landed)] == ["gone", "shop", None, None]
+    assert [row["project_id"] for row in engine_verdicts(landed)] == ["gone", "shop", "5", None]
 
 
 def test_a_text_of_ten_megabytes_is_rejected_and_truncated() -> None:
@@ -264,7 +258,7 @@ def test_a_text_of_ten_megabytes_is_rejected_and_truncated() -> None:
 
 
 def test_the_model_returns_the_types_of_its_table() -> None:
-    types = {"string": "VARCHAR", "long": "BIGINT", "timestamp": "TIMESTAMP", "binary": "BLOB"}
+    types = {"string": "VARCHAR", "int": "INTEGER", "long": "BIGINT", "timestamp": "TIMESTAMP", "binary": "BLOB"}
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         write_segment(Path(folder), HOUR, "segment", [good_line()])
         batches = list(read_lines(list_segments(Path(folder), HOUR)))

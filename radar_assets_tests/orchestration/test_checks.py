@@ -45,7 +45,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # A visit across midnight, a visit at noon of each day, a copy and a rejected line.
         times = [START + DAY - timedelta(minutes=10), START + DAY + timedelta(minutes=10), NOON, NOON + DAY]
         for number, at in enumerate(times):
-            lines: list[Any] = [event(f"{number}", at, project_id=project, user_id="u", anonymous_id=str(number // 2))]
+            lines: list[Any] = [
+                event(f"{number}", at, project_id=project, user_id="u", anonymous_id=f"device {number // 2}")
+            ]
             lines += [*lines, b"not json\n"] if at == NOON else []
             platform.land(at, lines, f"{project}-{number}")
     load(platform)
@@ -258,13 +260,20 @@ FAULTS = {
         "raw_events",
         "share_of_late_lines_is_within_bounds",
         "select * replace (event_time + interval 61 minutes as received_at) from here where reason is null",
-        [{"lines": 10, "rejected": 0, "late": 10}],
+        [{"lines": 10, "late": 10}],
+    ),
+    "a field of many lines is unusable": Fault(
+        "raw_events",
+        "share_of_odd_fields_is_within_bounds",
+        "select * replace (if(project_id = 'shop', 'user_id: empty, sent_at: unreadable', null) as warnings)"
+        " from here where reason is null",
+        [{"project_id": "shop", "warning": "sent_at: unreadable", "lines": 5, "odd": 5}],
     ),
     "many lines are rejected": Fault(
         "raw_events",
         "share_of_rejected_lines_is_within_bounds",
         "from here",
-        [{"lines": 12, "rejected": 2, "late": 0}],
+        [{"project_id": None, "lines": 12, "rejected": 2}],
     ),
     "nothing lands any more": Fault(
         "raw_events",

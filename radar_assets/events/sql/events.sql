@@ -69,6 +69,7 @@ arrivals as (
             order by
                 raw_events.received_at,
                 raw_events.event_time,
+                raw_events.sequence,
                 raw_events.type,
                 raw_events.event,
                 raw_events.anonymous_id,

@@ -85,7 +85,7 @@ parsed as (
                         "event_id": "JSON", "project_id": "JSON", "type": "JSON", "event": "JSON", "category": "JSON",
                         "user_id": "JSON", "anonymous_id": "JSON", "session_id": "JSON", "timestamp": "JSON",
                         "sent_at": "JSON", "received_at": "JSON", "protocol": "JSON", "properties": "JSON",
-                        "context": "JSON"
+                        "context": "JSON", "sequence": "JSON"
                     }'
                 )
         end as sent,
@@ -95,9 +95,7 @@ parsed as (
 
 fields as (
     select
-        * exclude (skeleton, sent),
-        $type_fault as type_fault,
-        starts_with(sent.project_id, '"') as has_project,
+        * exclude (skeleton),
         sent.event_id ->> '$' as event_id,
         sent.project_id ->> '$' as project_id,
         sent.type ->> '$' as type,
@@ -111,43 +109,71 @@ fields as (
         sent.received_at ->> '$' as received_at,
         sent.protocol ->> '$' as protocol,
         sent.properties,
-        sent.context
+        sent.context,
+        case
+            when sent.sequence is not null and regexp_full_match(sent.sequence, '[0-9]{1,9}')
+                then try_cast(sent.sequence::varchar as integer)
+        end as sequence
     from parsed
 ),
 
 typed as (
     select
-        * exclude (type, event, timestamp, sent_at, received_at),
-        coalesce(type, $default_type) as type,
-        coalesce(event, $default_event) as event,
-        -- Through microseconds, since a plain cast would use the session's time zone.
-        case
-            when regexp_full_match(timestamp, $rfc3339)
-                then make_timestamp(epoch_us(try_cast(upper(timestamp) as timestamptz)))
-        end as timestamp,
-        case
-            when regexp_full_match(sent_at, $rfc3339)
-                then make_timestamp(epoch_us(try_cast(upper(sent_at) as timestamptz)))
-        end as sent_at,
-        case
-            when regexp_full_match(received_at, $rfc3339)
-                then make_timestamp(epoch_us(try_cast(upper(received_at) as timestamptz)))
-        end as received_at,
-        timestamp as timestamp_text,
-        sent_at as sent_at_text,
-        received_at as received_at_text
+        * replace (
+            -- Through microseconds, since a plain cast would use the session's time zone.
+            case
+                when regexp_full_match(timestamp, $rfc3339)
+                    then make_timestamp(epoch_us(try_cast(upper(timestamp) as timestamptz)))
+            end as timestamp,
+            case
+                when regexp_full_match(sent_at, $rfc3339)
+                    then make_timestamp(epoch_us(try_cast(upper(sent_at) as timestamptz)))
+            end as sent_at,
+            case
+                when regexp_full_match(received_at, $rfc3339)
+                    then make_timestamp(epoch_us(try_cast(upper(received_at) as timestamptz)))
+            end as received_at
+        )
     from fields
 ),
 
-measured as (
+-- Few lines have a value that is not as it should be. These are looked at again, field by field: how each value reads,
+-- what is wrong with it, and what is left of it.
+inspected as (
     select
         *,
-        $field_fault as field_fault,
-        case
-            when received_at - sent_at not between -$clock_tolerance and $clock_tolerance
-                then timestamp + (received_at - sent_at)
-            else timestamp
-        end as event_time,
+        $is_odd as is_odd
+    from typed
+),
+
+read_again as (
+    select
+        *,
+        case when is_odd then $readings end as readings
+    from inspected
+),
+
+doubted as (
+    select
+        *,
+        case when is_odd then $oddities end as oddities
+    from read_again
+),
+
+repaired as (
+    select * replace ($repaired)
+    from doubted
+),
+
+completed as (
+    select
+        * replace (
+            coalesce(type, $default_type) as type,
+            coalesce(event, $default_event) as event,
+            coalesce(event_id, md5(text)) as event_id,
+            coalesce(timestamp, received_at) as timestamp
+        ),
+        event_id is null as is_hashed,
         -- Whether the event, its properties and its context have duplicate keys. One bit per key rules this out for
         -- most; the shift gives the contract's own field names different bits.
         list_transform(
@@ -160,48 +186,142 @@ measured as (
                     then len(names) > list_unique(names)
                 else false
             end
-        ) as have_duplicates,
-        -- Size of a long line's payload, as sent: a walk over the tokens of the event that tracks open brackets, the
-        -- position in the member, and the bytes so far.
+        ) as have_duplicates
+    from repaired
+),
+
+-- Members of payloads that have duplicate keys or may be too large, the last one of each key. Every number counts as
+-- one byte, since engines write numbers differently.
+listed as (
+    select
+        *,
         case
-            when size_bytes > $max_payload_bytes and document_fault is null
-                then struct_extract(
-                    list_reduce(
-                        list_value(
-                            {
-                                'open': 0,
-                                'member': 1,
-                                'size': 0
-                            }
-                        )
-                        || list_transform(
-                            regexp_extract_all(text, '(?:"(?:[^"\\]|\\.)*"|[^"\[\]{},])+|[\[\]{},]'),
-                            lambda token: {
-                                'open': case
-                                    when token in ('[', '{') then 1
-                                    when token in (']', '}') then -1
-                                    else 0
-                                end,
-                                'member': case when token = ',' then 1 else 0 end,
-                                'size': strlen(token)
-                            }
-                        ),
-                        (walked, token) -> {
-                            'open': walked.open + token.open,
-                            'member': walked.member + case when walked.open = 1 then token.member else 0 end,
-                            'size': walked.size + case
-                                when
-                                    greatest(walked.open, walked.open + token.open) > 1
-                                    and keys[1][walked.member] in ('properties', 'context')
-                                    then token.size
-                                else 0
-                            end
-                        }
-                    ),
-                    'size'
+            when size_bytes > $max_payload_bytes or have_duplicates[2] or have_duplicates[3]
+                then list_transform(
+                    [properties, context],
+                    lambda payload: case
+                        when payload is not null
+                            then list_transform(
+                                list_zip(json_keys(payload), json_extract(payload, '$.*')),
+                                (member, place) -> {
+                                    'name': to_json(member[1])::varchar,
+                                    'place': place,
+                                    'value': member[2]::varchar,
+                                    'bytes': list_transform(
+                                        [regexp_replace(member[2]::varchar, '"(?:[^"\\]|\\.)*"', '""', 'g')],
+                                        lambda bare: strlen(member[2]::varchar)
+                                        - strlen(bare)
+                                        + strlen(regexp_replace(bare, '-?[0-9][-+.0-9eE]*', '0', 'g'))
+                                    )[1]
+                                }
+                            )
+                    end
                 )
-        end as payload_bytes
-    from typed
+        end as listed_members
+    from completed
+),
+
+distinct_members as (
+    select
+        * exclude (listed_members),
+        case
+            when listed_members is not null
+                then list_transform(
+                    listed_members,
+                    lambda payload: list_transform(
+                        [list_sort(payload)],
+                        lambda members: list_filter(
+                            members, (member, i) -> members[i + 1].name is distinct from member.name
+                        )
+                    )[1]
+                )
+        end as members
+    from listed
+),
+
+sized as (
+    select
+        *,
+        case when members is not null then list_transform(members, lambda payload: $size) end as sizes
+    from distinct_members
+),
+
+cut as (
+    select
+        * replace (
+            case
+                when list_sum(sizes) > $max_payload_bytes
+                    then list_transform(
+                        members,
+                        lambda payload: list_transform(
+                            list_filter(
+                                payload,
+                                lambda member: member.bytes <= $max_member_bytes or starts_with(member.value, '"')
+                            ),
+                            lambda member: case
+                                when member.bytes <= $max_member_bytes then member
+                                else list_transform(
+                                    [to_json(left(json_extract_string(member.value, '$'), $max_text))::varchar],
+                                    lambda value: {
+                                        'name': member.name,
+                                        'place': member.place,
+                                        'value': value,
+                                        'bytes': strlen(value)
+                                    }
+                                )[1]
+                            end
+                        )
+                    )
+                else members
+            end as members
+        )
+    from sized
+),
+
+resized as (
+    select
+        *,
+        case when members is not null then list_transform(members, lambda payload: $size) end as cut_sizes
+    from cut
+),
+
+written as (
+    -- What is still too large is dropped, the properties first.
+    select
+        * replace (
+            case
+                when members is null then properties::varchar
+                when list_sum(cut_sizes) <= $max_payload_bytes then $text_of_properties
+            end as properties,
+            case
+                when members is null then context::varchar
+                when cut_sizes[2] <= $max_payload_bytes then $text_of_context
+            end as context
+        )
+    from resized
+),
+
+measured as (
+    select
+        *,
+        coalesce(sizes[1] > case when properties is null then 0 else cut_sizes[1] end, false) as is_cut_properties,
+        coalesce(sizes[2] > case when context is null then 0 else cut_sizes[2] end, false) as is_cut_context,
+        -- The clock of the sender is off if its time of sending and the time of receipt differ, unless the event was
+        -- sent before it happened, or has no time by that clock.
+        coalesce(
+            received_at - sent_at not between -$clock_tolerance and $clock_tolerance and timestamp <> received_at,
+            false
+        ) as is_clock_off,
+        coalesce(is_clock_off and sent_at < timestamp - $clock_tolerance, false) as is_sent_before,
+        case
+            when is_clock_off and not is_sent_before then timestamp + (received_at - sent_at)
+            else timestamp
+        end as corrected_time,
+        case
+            when corrected_time between $oldest and received_at + $future_tolerance then corrected_time
+            else received_at
+        end as event_time
+    from written
 ),
 
 judged as (
@@ -210,17 +330,14 @@ judged as (
         -- Reason, invalid field and details, separated by colons.
         case
             when document_fault is not null then document_fault
-            when list_contains(have_duplicates, true)
-                then 'duplicate_key: ' || ['line', 'properties', 'context'][list_position(have_duplicates, true)]
-            when type_fault is not null then type_fault
-            when field_fault is not null then field_fault
-            when user_id is null and anonymous_id is null then 'no_visitor: user_id: not given, nor is anonymous_id'
-            when payload_bytes > $max_payload_bytes
-                then 'payload_too_large: properties: ' || payload_bytes || ' bytes with context'
+            when have_duplicates[1] then 'duplicate_key: line'
+            when $required_fault is not null then $required_fault
+            when user_id is null and anonymous_id is null
+                then
+                    'no_visitor: user_id: ' || coalesce(oddities.user_id, 'not given')
+                    || ', and anonymous_id is not usable either'
             when project_id not in (select projects.project_id from projects)
                 then 'unknown_project: project_id: ' || project_id
-            when event_time > received_at + $future_tolerance
-                then 'future: timestamp: ' || event_time || ', received at ' || received_at
             when event_time < $start_date then 'before_start: timestamp: ' || event_time
         end as fault
     from measured
@@ -231,15 +348,11 @@ decided as (
         received_hour,
         segment,
         line_number,
+        -- Rejected lines keep their project.
+        project_id,
         split_part(fault, ': ', 1) as reason,
         substring(fault, strpos(fault, ': ') + 2) as detail,
         case when fault is not null then coalesce(line, encode(text)) end as line,
-        -- Rejected lines keep their project if it is a valid text.
-        case
-            when fault is null then project_id
-            when has_project and length(project_id) between 1 and $max_text and not contains(project_id, chr(0))
-                then project_id
-        end as project_id,
         case
             when fault is null
                 then {
@@ -254,11 +367,11 @@ decided as (
                     'timestamp': timestamp,
                     'sent_at': sent_at,
                     'received_at': received_at,
-                    'properties': properties::varchar,
-                    'context': context::varchar,
+                    'properties': properties,
+                    'context': context,
                     'protocol': protocol,
-                    'sequence': cast(null as integer),
-                    'warnings': cast(null as varchar)
+                    'sequence': sequence,
+                    'warnings': nullif($warnings, '')
                 }
         end as accepted
     from judged
