@@ -20,7 +20,8 @@ received as not materialized (
         category,
         protocol,
         properties,
-        context
+        context,
+        sequence
     from raw_events
     where reason is null
     union all
@@ -41,7 +42,8 @@ received as not materialized (
         category,
         protocol,
         properties,
-        context
+        context,
+        sequence
     from related_rows
 ),
 
@@ -793,7 +795,7 @@ select
     nullif(concat_ws(', ', sources.warnings, orders.id_warning, orders.amount_warning), '') as warnings,
 
     -- who and what
-    not (
+    not(
         sources.is_marked_passive
         or sources.type in ($passive_types)
         or case

@@ -1,7 +1,7 @@
--- Events from servers, with the thread that each joins: the one in which its device, or else its person, was last active
--- in the 30 minutes before. A person's ids are those seen together on the day of the event, in either order; in the first
--- half hour of a day, those seen together on the day before count, too. Only events that share an id with an event from
--- a server are compared.
+-- Events from servers, with the thread that each joins: the one in which its device, or else its person, was last
+-- active in the 30 minutes before. A person's ids are those seen together on the day of the event, in either order; in
+-- the first half hour of a day, those seen together on the day before count, too. Only events that share an id with an
+-- event from a server are compared.
 with
 
 joining as materialized (

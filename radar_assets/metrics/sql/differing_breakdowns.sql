@@ -53,7 +53,10 @@ expected as (
         counted.*,
         dimensions.dimension
     from counted
-    inner join (select distinct dimension, kind from summed) as dimensions on counted.kind = dimensions.kind
+    inner join (select distinct
+        dimension,
+        kind
+    from summed) as dimensions on counted.kind = dimensions.kind
     union all
     select
         counted.*,
