@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -20,15 +20,16 @@ from radar_assets.collector.payloads import is_object
 from radar_assets.collector.recognition import UNKNOWN_MEMBERS
 from radar_assets.events.contract import (
     DEFAULT_EVENTS,
+    FUTURE_TOLERANCE,
     KINDS,
     MAX_DEPTH,
     MAX_PAYLOAD_BYTES,
-    CanonicalEvent,
     Object,
     PersonId,
     Reason,
     Rejection,
     Time,
+    corrected,
     is_placeholder,
     parse,
 )
@@ -163,21 +164,13 @@ def _is_person(text: str | None) -> bool:
     return bool(text) and not is_placeholder(PersonId, text)
 
 
-class _Times(NamedTuple):
-    timestamp: datetime
-    sent_at: datetime | None
-    received_at: datetime
-
-    event_time = CanonicalEvent.event_time
-
-
 def _is_in_time(event: Any, received_at: datetime, start_date: date) -> bool:
-    """Whether the times of an event are certain to be read, and its event time not to be before the first day."""
+    """Whether the times of an event are certain to be read, and to be in the span that the contract accepts."""
     at = _utc(event.timestamp)
     if at and event.sent_at is not None:
         sent_at = _utc(event.sent_at)
-        at = sent_at and _Times(at, sent_at, received_at).event_time
-    return at is not None and start_date <= at.date()
+        at = sent_at and corrected(at, sent_at, received_at)
+    return at is not None and start_date <= at.date() and at <= received_at + FUTURE_TOLERANCE
 
 
 def _utc(text: str) -> datetime | None:

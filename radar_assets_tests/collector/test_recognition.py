@@ -63,7 +63,7 @@ CONTENT = {"plan": "pro", "deep": [{"a": None, "text": "ünï"}]}
 BAD: dict[str, list[dict[str, Any]]] = {
     "radar": [
         {"name": "seen", "user": CONTENT},
-        {"event": 7, "user_id": "u", "more": CONTENT},
+        {"event": ["x"], "user_id": "u", "more": CONTENT},
         {"event": "a", "person": CONTENT},
     ],
     "segment": [{"type": "track", "name": "seen", "user": CONTENT}, {"type": "click", "userId": "u", "more": CONTENT}],
@@ -106,7 +106,7 @@ def test_an_invalid_event_beside_a_valid_one_lands_with_all_its_content(
     ("path", "body"),
     [
         ("/api/send", {"type": "click", "payload": {"website": "site", "url": "/", "more": CONTENT}}),
-        ("/api/event", {"d": "site", "u": "https://a/", "n": 7, "more": CONTENT}),
+        ("/api/event", {"d": "site", "u": "https://a/", "n": ["x"], "more": CONTENT}),
         ("/v1/track", {"userId": "u", "writeKey": SECRET, "more": CONTENT}),
         ("/e/", {"event": "a", "distinct_id": ["u"], "api_key": SECRET, "more": CONTENT}),
     ],

@@ -90,7 +90,7 @@ def test_the_response_counts_events_and_names_reason_field_and_fix(settings: Set
         ({"event": ""}, "missing_field", "event"),
         ({"event": ["signup"]}, "wrong_type", "event"),
         ({"event": None, "type": "click"}, "unknown_type", "type"),
-        ({"user_id": "undefined"}, "no_visitor", "user_id"),
+        ({"user_id": "undefined", "anonymous_id": None}, "no_visitor", "user_id"),
         ({"timestamp": "2025-12-31T23:59:59Z"}, "before_start", "timestamp"),
     ],
 )
@@ -115,7 +115,7 @@ def test_each_rejection_names_its_field_and_has_a_fix(
         ({"properties": [1]}, "properties", "wrong type"),
         ({"session_id": "a\0b"}, "session_id", "nul character"),
         ({"properties": {"text": "x" * 40_000}}, "properties", "too large"),
-        ({"anonymous_id": ""}, "anonymous_id", "empty"),
+        ({"user_id": "7", "anonymous_id": ""}, "anonymous_id", "empty"),
     ],
 )
 def test_what_was_dropped_is_named(change: dict[str, Any], field: str, oddity: str) -> None:

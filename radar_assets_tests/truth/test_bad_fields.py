@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-import pytest
-
 from radar_assets.settings import Settings
 from radar_assets_tests.truth.traffic import received, requests_of
 
@@ -63,7 +61,6 @@ def test_times_are_corrected_only_where_that_is_plausible(settings: Settings) ->
         ]
 
 
-@pytest.mark.xfail(strict=False, reason="needs doors")
 def test_the_order_of_a_request_is_kept(settings: Settings) -> None:
     with received(settings, requests_of("same-second"), "same-second") as traffic:
         assert traffic.rows("select distinct sequence from events order by sequence") == [(0,), (1,), (2,)]

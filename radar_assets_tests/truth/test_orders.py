@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from radar_assets.config import load_declarations
 from radar_assets.settings import Settings
 from radar_assets_tests.truth.traffic import Traffic, received, requests_of
@@ -122,7 +120,6 @@ def test_a_day_of_a_shop(settings: Settings, tmp_path: Path) -> None:
         assert traffic.rows("select cast(sum(revenue) as varchar), sum(orders) from sessions") == [("1335.9900", 6)]
 
 
-@pytest.mark.xfail(strict=False, reason="needs copies")
 def test_a_confirmation_opened_again_days_later_is_the_same_order(settings: Settings) -> None:
     order = {"order_id": "A", "revenue": 20}
     requests = [

@@ -3,8 +3,6 @@
 from datetime import date
 from pathlib import Path
 
-import pytest
-
 from radar_assets.events.access_logs import AccessLog
 from radar_assets.events.importer import import_file
 from radar_assets.settings import Settings
@@ -78,7 +76,6 @@ def test_events_have_the_page_and_the_site_that_analysts_expect(settings: Settin
         assert traffic.rows("select count(*) from rejected_events") == [(0,)]
 
 
-@pytest.mark.xfail(strict=False, reason="needs doors")
 def test_plausibles_hash_routes_are_pages(settings: Settings) -> None:
     with received(settings, requests_of("hash-routing"), "hash", keys=["hash.example"]) as traffic:
         assert traffic.rows("select path from events order by event_time") == [

@@ -117,21 +117,18 @@ def test_the_case_of_rudder_screen(settings: Settings) -> None:
         assert rows == [("screen_view", "Home"), ("screen_view", "Cart")]
 
 
-@pytest.mark.xfail(strict=False, reason="needs contract")
 def test_the_case_of_rudder_screen_with_an_empty_user_id(settings: Settings) -> None:
     with received(settings, requests_of("rudder-screen"), "rudder-screen") as traffic:
         rows = traffic.rows("select event, title from events order by event_id")
         assert rows == [("screen_view", "Home"), ("screen_view", "Cart")]
 
 
-@pytest.mark.xfail(strict=False, reason="needs contract and visits")
 def test_the_case_of_same_second(settings: Settings) -> None:
     with received(settings, requests_of("same-second"), "same-second") as traffic:
         visits = traffic.rows("select entry_page, exit_page, channel from sessions")
         assert visits == [("/", "/de/start", "Organic Search")] * 16
 
 
-@pytest.mark.xfail(strict=False, reason="needs pages")
 def test_the_case_of_hash_routing(settings: Settings) -> None:
     with received(settings, requests_of("hash-routing"), "hash-routing", keys=["hash.example"]) as traffic:
         pages = traffic.rows("select page from events order by event_time")
