@@ -1,5 +1,5 @@
--- The sessions of a day [$start, $end) outside the rebuilt window: those that were computed again, and all others. Sessions
--- of active threads were computed again until $rebuilt_until.
+-- The sessions of a day [$start, $end) outside the rebuilt window: those that were computed again, and all others.
+-- Sessions of active threads were computed again until $rebuilt_until.
 select *
 from rebuilt_sessions
 where started_at >= $start and started_at < $end

@@ -1,6 +1,6 @@
 -- Days of projects whose events differ from those of the sessions that start on the day or the day before. Automatic
--- events outside all sessions are counted one by one. Events from servers may be in a session or not; there can't be more
--- of them outside than there are.
+-- events outside all sessions are counted one by one. Events from servers may be in a session or not; there can't be
+-- more of them outside than there are.
 with
 
 counted as (

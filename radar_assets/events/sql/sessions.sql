@@ -1,8 +1,8 @@
 -- The sessions of the active threads that start from one day before $start on, computed again.
 --
 -- A thread is what the sender says is one visit: the events with its session id, whoever sent them. Without a session
--- id, it is what a device did. Bots and internal traffic have threads of their own. Events from servers join a thread, or
--- belong to none (`joining_events.sql`).
+-- id, it is what a device did. Bots and internal traffic have threads of their own. Events from servers join a thread,
+-- or belong to none (`joining_events.sql`).
 --
 -- A run of activity ends when a thread is idle for more than 30 minutes, or for more than 12 hours if it has a session
 -- id. A run is cut at every 06:00 and 18:00 UTC that is 12 hours or more after its start, so that no session lasts 24
@@ -89,7 +89,8 @@ runs as (
             case
                 when
                     previous_at is null
-                    or event_time - previous_at > case when is_of_device then interval 30 minutes else interval 12 hours end
+                    or event_time - previous_at
+                    > case when is_of_device then interval 30 minutes else interval 12 hours end
                     then event_time
             end
         ) over so_far as run_started_at,
@@ -317,6 +318,12 @@ changing as (
     where other_user_ids is not null
 ),
 
+changing_devices as (
+    select visitor_hash
+    from changing
+    where visitor_hash is not null
+),
+
 -- The other sessions that may be affected, and all sessions that decide on these and on the rebuilt ones.
 affected as (
     select
@@ -331,7 +338,7 @@ affected as (
         started_at >= $start
         and not is_rebuilt
         and (
-            hash(project_id, visitor_id) in (select visitor_hash from changing where visitor_hash is not null)
+            hash(project_id, visitor_id) in (select visitor_hash from changing_devices)
             or (user_id is not null and hash(project_id, user_id) in (select user_hash from changing))
         )
 ),
@@ -426,7 +433,8 @@ newness as (
         judged.session_id,
         judged.was_new,
         case
-            when judged.user_id is null then coalesce(device_days.previous_day < device_days.day - interval 30 days, true)
+            when judged.user_id is null
+                then coalesce(device_days.previous_day < device_days.day - interval 30 days, true)
             else
                 coalesce(user_days.previous_day < user_days.day - interval 30 days, true)
                 and coalesce(device_days.previous_anonymous_day < device_days.day - interval 30 days, true)

@@ -1,8 +1,8 @@
 -- The top 1,000 values of each project, day and dimension by their events; the others together are `(other)`.
 --
 -- `page` and `event` are dimensions of single events, which count on the day on which they happen. The other dimensions
--- are those of sessions, which count with all their events on the day on which they start. Bots and internal traffic are
--- left out.
+-- are those of sessions, which count with all their events on the day on which they start. Bots and internal traffic
+-- are left out.
 with
 
 hits as not materialized (

@@ -1,5 +1,5 @@
--- Hours of projects whose metrics differ from a recount of the events. The sums of such metrics over the hours of a day are
--- the day's, which are recounted in the same way.
+-- Hours of projects whose metrics differ from a recount of the events. The sums of such metrics over the hours of a day
+-- are the day's, which are recounted in the same way.
 with
 
 hits as (
