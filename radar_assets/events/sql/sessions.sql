@@ -78,7 +78,8 @@ ordered as (
     from activity
     window thread_so_far as (
         partition by project_id, thread, kind
-        order by event_time, received_at, sequence nulls first, event_id
+        -- What happens at the time at which a session starts belongs to it.
+        order by event_time, not is_start, received_at, sequence nulls first, event_id
     )
 ),
 
@@ -99,8 +100,8 @@ runs as (
     from ordered
     window so_far as (
         partition by project_id, thread, kind
-        order by event_time
-        range between unbounded preceding and current row
+        order by event_number
+        rows between unbounded preceding and current row
     )
 ),
 
