@@ -25,6 +25,9 @@ hypothesis.settings.load_profile("radar")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Otherwise each of the hundreds of processes that tests start would compile all modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 LONGEST = (
     "orchestration/test_triggers.py",
     "operations/test_quarter.py",

@@ -59,6 +59,7 @@ RAW_EVENTS = Table(
     ),
     partition_by=(("received_hour", "hour"), ("event_time", "hour")),
     key=("received_hour", "segment", "line_number"),
+    version=2,
 )
 
 REJECTED_EVENTS = Table(
@@ -76,6 +77,7 @@ REJECTED_EVENTS = Table(
     key=("received_hour", "segment", "line_number"),
     inputs=(RAW_EVENTS,),
     headline=Headline(LAYER, (Measure("rejected"),), plotted="reason"),
+    version=2,
 )
 
 _CHANNEL = (
@@ -180,6 +182,7 @@ EVENTS = Table(
     inputs=(RAW_EVENTS,),
     input_time="event_time",
     headline=Headline(LAYER, (Measure("events"),)),
+    version=2,
 )
 
 SESSIONS = Table(
@@ -229,6 +232,7 @@ SESSIONS = Table(
     partition_by=(("started_at", "day"),),
     key=("project_id", "session_id"),
     inputs=(EVENTS,),
+    version=2,
     headline=Headline(
         LAYER,
         (

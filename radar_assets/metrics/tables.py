@@ -17,6 +17,7 @@ HOURLY_METRICS = Table(
     partition_by=(("hour", "hour"),),
     key=("project_id", "hour", "metric"),
     inputs=(EVENTS,),
+    version=2,
     headline=Headline(
         LAYER, (Measure("visitors"), Measure("page_views"), Measure("conversions"), Measure("revenue", "currency"))
     ),
@@ -34,6 +35,7 @@ DAILY_METRICS = Table(
     partition_by=(("date", "day"),),
     key=("project_id", "date", "metric"),
     inputs=(SESSIONS, EVENTS),
+    version=2,
     headline=Headline(
         LAYER,
         (
@@ -79,6 +81,7 @@ DAILY_BREAKDOWNS = Table(
     partition_by=(("date", "day"),),
     key=("project_id", "date", "dimension", "value"),
     inputs=(SESSIONS, EVENTS),
+    version=2,
     headline=Headline(
         LAYER,
         (Measure("visitors", empty=None), Measure("page_views", empty=None), Measure("sessions", empty=None)),

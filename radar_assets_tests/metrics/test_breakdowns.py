@@ -75,9 +75,9 @@ def test_missing_and_empty_values_are_none() -> None:
 
 @pytest.mark.parametrize("flag", ["is_bot", "is_internal"])
 def test_bots_and_internal_traffic_are_left_out(flag: str) -> None:
-    events = [event("a", path="/"), event("x", path="/", **{flag: True})]
+    events = [event("a", path="/"), {**event("x", path="/"), flag: True}]
     assert of_dimension("page", events) == {"/": (1, 1, 1, None)}
-    sessions = [session("a", device_type="desktop"), session("x", device_type="bot", events=4, **{flag: True})]
+    sessions = [session("a", device_type="desktop"), {**session("x", device_type="bot", events=4), flag: True}]
     assert of_dimension("device", [], sessions) == {"desktop": (1, 1, 1, 1)}
 
 
@@ -161,7 +161,7 @@ def broken_down(events: list[Row], sessions: list[Row], window: Window) -> dict[
                 key = (row["project_id"], row["event_time"].date(), name)
                 users[key] = min(row["user_id"], users.get(key, row["user_id"]))
 
-    def person(row: Row, day: Any) -> str:
+    def person(row: Row, day: Any) -> Any:
         visit = ("session", row["session_id"]) if "event_time" in row else None
         return row["user_id"] or users.get((*day, row["visitor_id"])) or users.get((*day, visit), row["visitor_id"])
 

@@ -102,8 +102,9 @@ def test_without_events_there_are_no_rows() -> None:
 
 @pytest.mark.parametrize("flag", ["is_bot", "is_internal"])
 def test_bots_and_internal_traffic_are_in_no_metric(flag: str) -> None:
-    others = [event("x", **{flag: True}), event("x", event="error", user_id="u", revenue=Decimal(1), **{flag: True})]
-    other_session = session("x", is_new_visitor=True, **{flag: True})
+    others = [event("x"), event("x", event="error", user_id="u", revenue=Decimal(1))]
+    others = [{**row, flag: True} for row in others]
+    other_session = {**session("x", is_new_visitor=True), flag: True}
     assert of_day([*others, event("a")], [other_session, session("a")]) == of_day([event("a")], [session("a")])
 
 

@@ -1,6 +1,5 @@
 """Visits of recorded traffic: what starts one, what belongs to one, and what comes first."""
 
-import pytest
 
 from radar_assets.settings import Settings
 from radar_assets_tests.truth.traffic import received, requests_of
@@ -43,8 +42,3 @@ def test_the_order_in_a_request_decides_between_events_of_one_second(settings: S
     with received(settings, requests_of("same-second"), "same-second") as traffic:
         visits = traffic.rows("select entry_page, exit_page, channel, count(*) from sessions group by all")
         assert visits == [("/", "/de/start", "Organic Search", 16)]
-
-
-test_the_order_in_a_request_decides_between_events_of_one_second = pytest.mark.xfail(
-    strict=False, reason="needs doors and contract"
-)(test_the_order_in_a_request_decides_between_events_of_one_second)

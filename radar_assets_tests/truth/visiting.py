@@ -94,6 +94,8 @@ def expected(rows: Sequence[Row]) -> list[tuple[Any, ...]]:
         thread = _joined(row, ordered) if row["is_from_server"] else _thread(row)
         if thread is not None:
             threads[thread].append(row)
+    for of in threads.values():
+        of.sort(key=lambda row: (row["event_time"], not _is_start(row), *_order(row)))
     visits = [visit for thread, of in threads.items() for visit in _visits(of, thread[2])]
     days = [(visit[0]["event_time"].date(), *_people(visit), visit[0]["project_id"]) for visit in visits]
     return sorted((_told(visit, days) for visit in visits), key=repr)
@@ -152,7 +154,7 @@ def _visits(rows: Sequence[Row], is_of_device: bool) -> list[list[Row]]:
         part = half_day if half_day - began >= LONG_IDLE else began
         if part != cut:
             cut, is_open = part, False
-        if not is_open and any(other["event_time"] == at and _is_start(other) for other in rows):
+        if not is_open and _is_start(row):
             visits.append([])
             is_open = True
         if is_open:

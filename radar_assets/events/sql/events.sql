@@ -795,14 +795,12 @@ select
     nullif(concat_ws(', ', sources.warnings, orders.id_warning, orders.amount_warning), '') as warnings,
 
     -- who and what
-    not(
-        sources.is_marked_passive
-        or sources.type in ($passive_types)
-        or case
-            when prefix(sources.event, '$') then lower(sources.event) in ($passive_prefixed)
-            else lower(sources.event) in ($passive_plain)
-        end
-    ) as is_interactive,
+    not sources.is_marked_passive
+    and sources.type not in ($passive_types)
+    and case
+        when prefix(sources.event, '$') then lower(sources.event) not in ($passive_prefixed)
+        else lower(sources.event) not in ($passive_plain)
+    end as is_interactive,
     coalesce($is_internal, false) as is_internal,
     case
         when

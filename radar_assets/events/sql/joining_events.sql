@@ -126,66 +126,75 @@ ids as materialized (
     ) as known
 ),
 
-active as (
-    select
-        events.project_id,
-        events.event_id,
-        events.visitor_id,
-        events.anonymous_id,
-        events.user_id,
-        events.session_id,
-        events.event_time,
-        events.received_at,
-        events.sequence,
-        events.is_bot,
-        coalesce(events.is_internal, false) as is_internal
-    from events
-    semi join ids
-        on
-            events.project_id = ids.project_id
-            and time_bucket(interval 30 minutes, events.event_time) = ids.half_hour
-    where
-        events.event_time >= $start - interval 54 hours
-        and events.event_time < $end + interval 3 days
-        and events.is_from_server is not true
-),
-
 met as (
     select
         ids.event_id as joining_id,
         ids.event_time as joining_at,
-        active.*
-    from active
+        ids.project_id,
+        active.visitor_id,
+        active.anonymous_id,
+        active.user_id,
+        active.session_id,
+        active.event_time,
+        active.received_at,
+        active.sequence,
+        active.event_id,
+        active.is_bot,
+        coalesce(active.is_internal, false) as is_internal
+    from events as active
     inner join ids
         on
             active.project_id = ids.project_id
-            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
             and active.anonymous_id = ids.id
             and ids.kind = 'anonymous_id'
+            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
+    where active.is_from_server is not true
     union all
     select
         ids.event_id as joining_id,
         ids.event_time as joining_at,
-        active.*
-    from active
+        ids.project_id,
+        active.visitor_id,
+        active.anonymous_id,
+        active.user_id,
+        active.session_id,
+        active.event_time,
+        active.received_at,
+        active.sequence,
+        active.event_id,
+        active.is_bot,
+        coalesce(active.is_internal, false) as is_internal
+    from events as active
     inner join ids
         on
             active.project_id = ids.project_id
-            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
             and active.user_id = ids.id
             and ids.kind = 'user_id'
+            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
+    where active.is_from_server is not true
     union all
     select
         ids.event_id as joining_id,
         ids.event_time as joining_at,
-        active.*
-    from active
+        ids.project_id,
+        active.visitor_id,
+        active.anonymous_id,
+        active.user_id,
+        active.session_id,
+        active.event_time,
+        active.received_at,
+        active.sequence,
+        active.event_id,
+        active.is_bot,
+        coalesce(active.is_internal, false) as is_internal
+    from events as active
     inner join ids
         on
             active.project_id = ids.project_id
-            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
             and active.session_id = ids.id
             and ids.kind = 'session_id'
+            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
+    where active.is_from_server is not true
 ),
 
 -- On a shared device, the activity of another user is only that of the device.

@@ -78,7 +78,8 @@ ordered as (
     from activity
     window thread_so_far as (
         partition by project_id, thread, kind
-        order by event_time, received_at, sequence nulls first, event_id
+        -- What happens at the time at which a session starts belongs to it.
+        order by event_time, not is_start, received_at, sequence nulls first, event_id
     )
 ),
 
@@ -99,8 +100,8 @@ runs as (
     from ordered
     window so_far as (
         partition by project_id, thread, kind
-        order by event_time
-        range between unbounded preceding and current row
+        order by event_number
+        rows between unbounded preceding and current row
     )
 ),
 
@@ -318,6 +319,12 @@ changing as (
     where other_user_ids is not null
 ),
 
+changing_devices as (
+    select visitor_hash
+    from changing
+    where visitor_hash is not null
+),
+
 -- The other sessions that may be affected, and all sessions that decide on these and on the rebuilt ones.
 affected as (
     select
@@ -332,11 +339,7 @@ affected as (
         started_at >= $start
         and not is_rebuilt
         and (
-            hash(
-                project_id, visitor_id) in (
-                select visitor_hash from changing
-                where visitor_hash is not null
-            )
+            hash(project_id, visitor_id) in (select visitor_hash from changing_devices)
             or (user_id is not null and hash(project_id, user_id) in (select user_hash from changing))
         )
 ),
@@ -431,8 +434,7 @@ newness as (
         judged.session_id,
         judged.was_new,
         case
-            when
-                judged.user_id is null
+            when judged.user_id is null
                 then coalesce(device_days.previous_day < device_days.day - interval 30 days, true)
             else
                 coalesce(user_days.previous_day < user_days.day - interval 30 days, true)

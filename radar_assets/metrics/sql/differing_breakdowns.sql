@@ -47,16 +47,20 @@ summed as (
     group by project_id, date, dimension
 ),
 
+dimensions as (
+    select distinct
+        dimension,
+        kind
+    from summed
+),
+
 -- Each dimension that has a value anywhere is expected on all days.
 expected as (
     select
         counted.*,
         dimensions.dimension
     from counted
-    inner join (select distinct
-        dimension,
-        kind
-    from summed) as dimensions on counted.kind = dimensions.kind
+    inner join dimensions on counted.kind = dimensions.kind
     union all
     select
         counted.*,

@@ -43,10 +43,12 @@ recounted as (
         days.date,
         'sessions' as metric,
         count(visits.session_id) as value
-    from (select distinct
-        project_id,
-        date
-    from hits) as days
+    from (
+        select distinct
+            project_id,
+            date
+        from hits
+    ) as days
     left join (
         select
             project_id,

@@ -57,7 +57,7 @@ ordered as (
     from activity
     window thread_so_far as (
         partition by project_id, thread, is_of_device, is_bot, is_internal
-        order by event_time, received_at, sequence nulls first, event_id
+        order by event_time, not is_start, received_at, sequence nulls first, event_id
     )
 ),
 
@@ -78,8 +78,8 @@ runs as (
     from ordered
     window so_far as (
         partition by project_id, thread, is_of_device, is_bot, is_internal
-        order by event_time
-        range between unbounded preceding and current row
+        order by place
+        rows between unbounded preceding and current row
     )
 ),
 
