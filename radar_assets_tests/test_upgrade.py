@@ -85,7 +85,7 @@ def test_a_home_of_an_earlier_release_keeps_everything_and_delivers_waiting_mess
             assert (HOME / "dagster" / "dagster.yaml").read_text().endswith("# Ours.\n")
             assert instance.get_runs_count() > 0
             platform = Platform(settings, instance)
-            assert plain(platform.tables()) == expected["tables"]
+            assert columns_of_then(plain(platform.tables()), expected["tables"]) == expected["tables"]
             assert platform.settle() == [], "nothing has to be rebuilt"
             check_rows(settings.database, expected["store"])
             assert len(list_keys(platform.store)) == 3
@@ -108,6 +108,15 @@ def test_a_home_of_an_earlier_release_keeps_everything_and_delivers_waiting_mess
             assert alerts == [notice["alert_id"] for notice in row["notices"]]
     after = rows(settings.database, "deliveries")
     assert {after[id]["state"] for id in sent} == {"delivered"}
+
+
+def columns_of_then(tables: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """The rows without the columns that were added since."""
+    return {
+        name: [{column: row[column] for column in first} for row in tables[name]]
+        for name, rows in expected.items()
+        for first in rows[:1] or [{}]
+    }
 
 
 def check_rows(url: str, expected: dict[str, list[dict[str, Any]]]) -> None:

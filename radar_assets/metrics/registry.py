@@ -63,8 +63,6 @@ class Metric(BaseModel):
         return over_nothing(self.expression, self.source)
 
 
-_COUNTED = "not is_bot and not coalesce(is_internal, false)"
-"""Bots and internal traffic make no money. Files of earlier versions don't know internal traffic."""
 _ANY_SPELLING = "in any spelling; `radar.yaml` can add names"
 
 
@@ -112,14 +110,11 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="conversions",
         title="Conversions",
-        description=(
-            f"Orders, and events with one of the names {', '.join(STANDARD_NAMES['conversion'])}, {_ANY_SPELLING}."
-            " Without bots and internal traffic."
-        ),
+        description=f"Orders, and events with one of the names {', '.join(STANDARD_NAMES['conversion'])}, {_ANY_SPELLING}.",
         # Events of earlier versions are not marked as orders; a repetition has the id of its order.
         expression=(
-            "count(*) filter (where (order_event = 'purchase' or order_event is null and order_id is null"
-            f" and {named('purchase', 'conversion')}) and {_COUNTED})"
+            "count(*) filter (where order_event = 'purchase' or order_event is null and order_id is null"
+            f" and {named('purchase', 'conversion')})"
         ),
         unit="events",
         good="up",
@@ -127,27 +122,24 @@ STANDARD_METRICS: tuple[Metric, ...] = (
     Metric(
         name="orders",
         title="Orders",
-        description="Purchases, once per order id. Without bots and internal traffic.",
-        expression=f"count(*) filter (where order_event = 'purchase' and {_COUNTED})",
+        description="Purchases, once per order id.",
+        expression="count(*) filter (where order_event = 'purchase')",
         unit="orders",
         good="up",
     ),
     Metric(
         name="revenue",
         title="Revenue",
-        description="Amounts of purchases, once per order id, in the sender's currency. Without bots and internal traffic.",
-        expression=f"sum(revenue) filter (where {_COUNTED})",
+        description="Amounts of purchases, once per order id, in the sender's currency.",
+        expression="sum(revenue)",
         unit="currency",
         good="up",
     ),
     Metric(
         name="refunds",
         title="Refunds",
-        description=(
-            "Amounts of refunds and cancellations on the day they are made, in the sender's currency."
-            " Without bots and internal traffic."
-        ),
-        expression=f"sum(refund) filter (where {_COUNTED})",
+        description="Amounts of refunds and cancellations on the day they are made, in the sender's currency.",
+        expression="sum(refund)",
         unit="currency",
         good="down",
     ),
@@ -155,7 +147,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
         name="net_revenue",
         title="Net revenue",
         description="Revenue minus refunds, in the sender's currency.",
-        expression=f"sum(revenue) filter (where {_COUNTED}) - sum(refund) filter (where {_COUNTED})",
+        expression="sum(revenue) - sum(refund)",
         unit="currency",
         good="up",
     ),

@@ -1,6 +1,5 @@
 """Visits of recorded traffic: what starts one, what belongs to one, and what comes first."""
 
-
 from radar_assets.settings import Settings
 from radar_assets_tests.truth.traffic import received, requests_of
 
