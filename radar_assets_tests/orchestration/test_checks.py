@@ -398,8 +398,10 @@ def test_stale_partitions_are_not_judged_until_they_are_rebuilt(platform: Platfo
     assert failed(verdicts) == KNOWN
 
     build(platform)
+    # A run in which `events` has nothing to rebuild skips what depends on it.
+    build(platform, ("hourly_metrics",))
     verdicts = judge(platform)
-    assert not any(verdict.not_judged for verdict in verdicts.values())
+    assert {key: verdict.not_judged for key, verdict in verdicts.items() if verdict.not_judged} == {}
     assert failed(verdicts) == KNOWN
 
 
