@@ -57,7 +57,7 @@ def declare(patch: pytest.MonkeyPatch, *metrics: Metric) -> None:
 
 
 def search(event_id: str, at: datetime, project: str = "shop", **properties: Any) -> dict[str, Any]:
-    return event(event_id, at, project_id=project, type="track", event="search", properties=properties)
+    return event(event_id, at, project_id=project, type="track", event="search", session_id="s", properties=properties)
 
 
 def with_searches(home: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:

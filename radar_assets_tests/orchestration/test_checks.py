@@ -139,6 +139,7 @@ class Fault:
     faults: list[dict[str, Any]]
 
 
+NONE_OUTSIDE = {"events_from_servers": 0, "automatic_events_outside": 0}
 FAULTS = {
     "rejected lines are lost": Fault(
         "rejected_events",
@@ -184,8 +185,8 @@ FAULTS = {
         "sessions_account_for_every_event",
         "from here where not (project_id = 'shop' and events_after_midnight = 1)",
         [
-            {"project_id": "shop", "day": str(FIRST), "events": 2, "events_in_sessions": 1},
-            {"project_id": "shop", "day": str(SECOND), "events": 2, "events_in_sessions": 1},
+            {"project_id": "shop", "day": str(FIRST), "events": 2, "events_in_sessions": 1} | NONE_OUTSIDE,
+            {"project_id": "shop", "day": str(SECOND), "events": 2, "events_in_sessions": 1} | NONE_OUTSIDE,
         ],
     ),
     "an event is in the session of another day": Fault(
@@ -193,9 +194,19 @@ FAULTS = {
         "sessions_account_for_every_event",
         "select * replace (if(project_id = 'shop', 0, events_after_midnight) as events_after_midnight) from here",
         [
-            {"project_id": "shop", "day": str(FIRST), "events": 2, "events_in_sessions": 3},
-            {"project_id": "shop", "day": str(SECOND), "events": 2, "events_in_sessions": 1},
+            {"project_id": "shop", "day": str(FIRST), "events": 2, "events_in_sessions": 3} | NONE_OUTSIDE,
+            {"project_id": "shop", "day": str(SECOND), "events": 2, "events_in_sessions": 1} | NONE_OUTSIDE,
         ],
+    ),
+    "events of an hour are miscounted": Fault(
+        "hourly_metrics",
+        "hourly_equals_recount_of_events",
+        f"""
+        select * replace (
+            if(project_id = 'shop' and hour = timestamp '{NOON}' and metric = 'events', 7, value) as value
+        ) from here
+        """,
+        [{"project_id": "shop", "hour": str(NOON), "metric": "events", "recounted": 1, "stored": 7}],
     ),
     **{
         f"{metric} are miscounted": Fault(
@@ -207,7 +218,7 @@ FAULTS = {
             """,
             [{"project_id": "shop", "date": str(FIRST), "metric": metric, "recounted": value, "stored": 7}],
         )
-        for metric, value in (("events", 2), ("page_views", 2), ("users", 1))
+        for metric, value in (("events", 2), ("page_views", 2), ("users", 1), ("sessions", 2))
     },
     "a metric of a day is missing": Fault(
         "daily_metrics",
@@ -237,11 +248,37 @@ FAULTS = {
                     "dimension": dimension,
                     "events": 2,
                     "events_in_breakdown": 7,
+                    "page_views": 2,
+                    "page_views_in_breakdown": 2,
+                    "sessions": None,
+                    "sessions_in_breakdown": None,
                 }
             ],
         )
         for dimension in ("page", "event")
     },
+    "sessions by channel don't add up": Fault(
+        "daily_breakdowns",
+        "breakdowns_add_up_to_events",
+        f"""
+        select * replace (
+            if(project_id = 'shop' and date = date '{FIRST}' and dimension = 'channel', 7, sessions) as sessions
+        ) from here
+        """,
+        [
+            {
+                "project_id": "shop",
+                "date": str(FIRST),
+                "dimension": "channel",
+                "events": 3,
+                "events_in_breakdown": 3,
+                "page_views": 3,
+                "page_views_in_breakdown": 3,
+                "sessions": 2,
+                "sessions_in_breakdown": 7,
+            }
+        ],
+    ),
     "a dimension of a day is missing": Fault(
         "daily_breakdowns",
         "breakdowns_add_up_to_events",
@@ -253,6 +290,10 @@ FAULTS = {
                 "dimension": "event",
                 "events": 2,
                 "events_in_breakdown": None,
+                "page_views": 2,
+                "page_views_in_breakdown": None,
+                "sessions": None,
+                "sessions_in_breakdown": None,
             }
         ],
     ),
@@ -337,6 +378,7 @@ BEHIND: dict[str, tuple[Callable[[Platform], None], dict[tuple[str, str], int]]]
     "sessions": (
         lambda platform: build(platform, ("rejected_events", "events")),
         {
+            ("hourly_metrics", "hourly_equals_recount_of_events"): 1,
             ("sessions", "sessions_account_for_every_event"): 1,
             ("daily_metrics", "daily_equals_recount_of_events"): 1,
             ("daily_breakdowns", "breakdowns_add_up_to_events"): 1,
@@ -345,6 +387,7 @@ BEHIND: dict[str, tuple[Callable[[Platform], None], dict[tuple[str, str], int]]]
     "metrics": (
         lambda platform: build(platform, ("rejected_events", "events", "sessions")),
         {
+            ("hourly_metrics", "hourly_equals_recount_of_events"): 1,
             ("daily_metrics", "daily_equals_recount_of_events"): 2,
             ("daily_breakdowns", "breakdowns_add_up_to_events"): 2,
         },
@@ -365,8 +408,10 @@ def test_stale_partitions_are_not_judged_until_they_are_rebuilt(platform: Platfo
     assert failed(verdicts) == KNOWN
 
     build(platform)
+    # A run in which `events` has nothing to rebuild skips what depends on it.
+    build(platform, ("hourly_metrics",))
     verdicts = judge(platform)
-    assert not any(verdict.not_judged for verdict in verdicts.values())
+    assert {key: verdict.not_judged for key, verdict in verdicts.items() if verdict.not_judged} == {}
     assert failed(verdicts) == KNOWN
 
 

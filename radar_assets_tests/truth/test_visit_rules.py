@@ -14,7 +14,8 @@ from radar_assets.windows import DAY
 from radar_assets_tests.truth.visiting import MONDAY, Row, build, expected, hit, sessions, summary
 
 DAYS = 4
-SEEDS = range(6)
+LATE = 4
+SEEDS = range(4)
 
 
 def lakehouse_at(home: Path) -> Lakehouse:
@@ -62,11 +63,42 @@ def test_sessions_follow_the_rules_whatever_arrives_first(tmp_path: Path, seed: 
     build(whole, rows, days)
     assert sorted(map(summary, sessions(whole)), key=repr) == expected(rows)
 
+    # One late event at a time, so that days are rarely rebuilt for another reason.
     parts = lakehouse_at(tmp_path / "parts")
-    late = set(draw.sample(range(len(rows)), len(rows) // 4))
-    on_time = [row for number, row in enumerate(rows) if number not in late]
+    late = draw.sample(rows, LATE)
+    present = [row for row in rows if row not in late]
     draw.shuffle(days)
-    build(parts, on_time, days)
-    touched = sorted({rows[number]["event_time"].date() for number in late}, key=lambda _: draw.random())
-    build(parts, rows, touched)
+    build(parts, present, days)
+    for row in late:
+        present.append(row)
+        build(parts, present, [row["event_time"].date()])
     assert sessions(parts) == sessions(whole)
+
+
+def test_a_late_event_takes_an_order_of_the_next_day_to_its_own_visit(tmp_path: Path) -> None:
+    midnight = MONDAY + DAY
+    tablet = hit(midnight + timedelta(minutes=1), "tablet", "u", event_id="tablet")
+    phone = hit(midnight - timedelta(minutes=10), "phone", "u", event_id="phone")
+    order = hit(midnight + timedelta(minutes=15), None, "u", event="purchase", is_from_server=True)
+    late = hit(midnight - timedelta(minutes=1), "phone", "u", event_id="late")
+    rows = [phone, hit(midnight - timedelta(minutes=14), "desk", "u", event_id="desk"), order]
+    lakehouse = lakehouse_at(tmp_path)
+    build(lakehouse, rows, [MONDAY.date(), midnight.date()])
+    assert sorted(map(summary, sessions(lakehouse)), key=repr) == expected(rows)
+    for row, day in ((late, MONDAY), (tablet, midnight)):
+        rows.append(row)
+        build(lakehouse, rows, [day.date()])
+        assert sorted(map(summary, sessions(lakehouse)), key=repr) == expected(rows)
+
+
+def test_a_late_visit_on_one_device_makes_the_user_known_on_another_for_30_days(tmp_path: Path) -> None:
+    days = [MONDAY + number * DAY for number in (1, 3, 30, 31)]
+    rows = [hit(day, f"device {number}", "u" if number < 3 else "w") for number, day in enumerate(days)]
+    rows[3]["user_id"] = "u"
+    lakehouse = lakehouse_at(tmp_path)
+    build(lakehouse, rows[1:], [day.date() for day in days])
+    assert [row["is_new_visitor"] for row in sessions(lakehouse)] == [True, False, False]
+    rows.append(hit(MONDAY, "first device", "u"))
+    build(lakehouse, rows, [MONDAY.date()])
+    assert sorted(map(summary, sessions(lakehouse)), key=repr) == expected(rows[1:])
+    assert [row["is_new_visitor"] for row in sessions(lakehouse)] == [True, False, False, False]

@@ -79,7 +79,7 @@ named_hits as not materialized (
 named_visits as not materialized (
     select
         visits.*,
-        1 as sessions,
+        cast(visits.session_id is not null as integer) as sessions,
         coalesce(visits.user_id, identities.user_id, visits.visitor_id) as visitor
     from visits
     left join identities
