@@ -71,11 +71,10 @@
       timestamp: new Date(),
       properties: type === "page" ? { ...place, ...properties } : properties,
       context: {
-        page: place,
+        page: hash == null ? place : { ...place, hash_routing: true },
         userAgent: browser.userAgent,
         locale: browser.language,
         screen: { width: screen.width, height: screen.height },
-        page: hash == null ? undefined : { hash_routing: true },
         interactive: options?.interactive,
       },
     });

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from radar_assets.durability import sync_file
 from radar_assets.events.settings import EventSettings
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.files import FileRef, NewFile, from_unit, to_unit, unit_range
@@ -210,6 +211,8 @@ def _file_of_index(lakehouse: Lakehouse, raw_events: Snapshot, start: int, refs:
     rows = rows.replace_schema_metadata({"made_by": made_by, "files": " ".join(sorted(paths))})
     repeating: Any = ["received_hour", "arrival_hour", "event_hour"]
     pq.write_table(rows, fresh, use_dictionary=repeating)
+    # After a power cut, the name would otherwise be on disk without the content.
+    sync_file(fresh)
     fresh.replace(file)
     _remove_superseded(folder)
     return file

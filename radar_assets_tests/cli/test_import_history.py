@@ -68,7 +68,7 @@ def events_of_runs(settings: Settings) -> Counter[str]:
 
 
 def data_files(settings: Settings) -> int:
-    return sum(1 for _ in settings.home.rglob("*.parquet"))
+    return sum(1 for _ in (settings.home / "warehouse").rglob("*.parquet"))
 
 
 @pytest.fixture(scope="module")

@@ -207,7 +207,7 @@ def test_a_metric_that_never_ends_is_omitted(home: Path, monkeypatch: pytest.Mon
 def test_a_metric_that_takes_too_much_memory_is_omitted_and_only_retried_on_request(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RADAR_MEMORY", "100MB")
+    monkeypatch.setenv("RADAR_MEMORY", "150MB")
     declare(monkeypatch, HUNGRY, SEARCHES)
     running = platform(home)
     running.land(TEN, [search("1", TEN), search("2", TEN, "blog")], "segment")

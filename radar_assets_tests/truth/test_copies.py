@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from radar_assets.events import checks
-from radar_assets.events.enrichment import rebuild_events
+from radar_assets.events.enrichment import events_model, rebuild_events
 from radar_assets.events.landing import list_hours, write_segment
 from radar_assets.events.loading import load_raw_events
 from radar_assets.events.related_rows import KEYS_PREFIX, related_rows
+from radar_assets.events.sites import public_suffixes
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.events.traffic_sources import referrer_sources
 from radar_assets.events.user_agents import describe_user_agents
 from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
-from radar_assets.lakehouse.sql import SqlModel, load_model
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.orchestration.checks import View
 from radar_assets.settings import Settings, load_settings
@@ -146,7 +147,7 @@ def test_checks_know_copies_of_other_hours(tmp_path: Path) -> None:
         assert checked(lakehouse, name, window) == [], name
 
     # Built without a look at other hours, the copy counts.
-    model = load_model("radar_assets.events", "events").with_fragments(dedupe_days="7")
+    model = events_model(dedupe_days=7)
 
     def alone(tables: Any, windows: Any) -> Any:
         return {
@@ -154,6 +155,7 @@ def test_checks_know_copies_of_other_hours(tmp_path: Path) -> None:
             "related_rows": Files(RAW_EVENTS, []),
             "user_agents": describe_user_agents([]),
             "referrer_sources": referrer_sources(),
+            "public_suffixes": public_suffixes(),
         }
 
     lakehouse.rebuild(model, [later], alone)

@@ -131,5 +131,5 @@ def test_the_case_of_same_second(settings: Settings) -> None:
 
 def test_the_case_of_hash_routing(settings: Settings) -> None:
     with received(settings, requests_of("hash-routing"), "hash-routing", keys=["hash.example"]) as traffic:
-        pages = traffic.rows("select page from events order by event_time")
+        pages = traffic.rows("select path from events order by event_time")
         assert pages == [("/#/",), ("/#/pricing",), ("/#/signup",)]

@@ -111,7 +111,7 @@ visits as (
         is_internal,
         coalesce(sum(revenue), 0) as revenue,
         count(*) filter (where is_interactive) as interactions,
-        count(distinct order_id) filter (where order_event = 'purchase') as orders,
+        count(*) filter (where order_event = 'purchase') as orders,
         coalesce(sum(refund), 0) as refunds,
         arg_min(path, place) filter (where is_page_view) as entry_page,
         arg_max(path, place) filter (where is_page_view) as exit_page,
