@@ -7,7 +7,7 @@ from radar_assets.events.event_names import EventName, Meaning, event_name, lite
 ORDER_KINDS: tuple[Meaning, ...] = ("purchase", "refund", "cancellation")
 """The meanings of events about orders; the values of `events.order_event`."""
 PLACEHOLDERS = (
-    *("0", "-1", "undefined", "null", "(null)", "none", "nil", "nan", "n/a", "unknown", "true", "false"),
+    *("0", "-1", "undefined", "null", "(null)", "none", "nil", "nan", "n/a", "na", "unknown", "true", "false"),
     *("(not set)", "not set", "[object object]", "{}", "[]", "00000000-0000-0000-0000-000000000000"),
 )
 """Texts in lower case that are no order id. They would make one order of many."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.durability import sync_file
+from radar_assets.events.orders import PLACEHOLDERS
 from radar_assets.events.settings import EventSettings
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.files import FileRef, NewFile, from_unit, to_unit, unit_range
@@ -38,10 +39,7 @@ ORDER_IDS = (
     *("transaction_id", "transactionId", "transactionID", "ecommerce.transaction_id"),
 )
 """The properties that may hold the id of an order, as paths."""
-NO_ORDERS = (
-    *("", "0", "-1", "undefined", "null", "none", "nil", "nan", "n/a", "na", "unknown", "false", "true"),
-    *("[object object]", "(not set)", "{}", "[]", "00000000-0000-0000-0000-000000000000"),
-)
+NO_ORDERS = ("", *PLACEHOLDERS)
 """Texts that stand for no id, in lower case. Rows that have one in common have nothing in common."""
 
 EVENT_KEYS = Table(
@@ -219,16 +217,14 @@ def _file_of_index(lakehouse: Lakehouse, raw_events: Snapshot, start: int, refs:
 
 
 def _remove_superseded(folder: Path) -> None:
-    """Remove the files of the index that were replaced by newer ones of the same hours a while ago."""
-    latest: dict[str, float] = {}
-    files = []
+    """Remove the files of the index that a newer one of the same hours replaced a while ago."""
+    files: list[tuple[Path, str, float]] = []
     for file in folder.glob(f"{KEYS_PREFIX}*"):
         with suppress(FileNotFoundError):
             files.append((file, file.name.rpartition("-")[0], file.stat().st_mtime))
-    for _, stem, modified in files:
-        latest[stem] = max(modified, latest.get(stem, 0.0))
     for file, stem, modified in files:
-        if modified < min(latest[stem], time.time() - SUPERSEDED_AFTER_S):
+        replaced = min((at for _, other, at in files if other == stem and at > modified), default=None)
+        if replaced is not None and replaced < time.time() - SUPERSEDED_AFTER_S:
             file.unlink(missing_ok=True)
 
 

@@ -163,7 +163,9 @@ EVENTS = Table(
         ),
         Column("order_id", "string", "The sender's id of the order, of events about orders."),
         Column(
-            "order_event", "string", "`purchase`, `refund` or `cancellation`, once per order; null for repetitions."
+            "order_event",
+            "string",
+            "`purchase`, once per order; `refund` or `cancellation`, once per refund; null for repetitions.",
         ),
         Column(
             "refund",

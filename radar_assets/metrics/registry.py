@@ -123,7 +123,11 @@ STANDARD_METRICS: tuple[Metric, ...] = (
         name="orders",
         title="Orders",
         description="Purchases, once per order id.",
-        expression="count(*) filter (where order_event = 'purchase')",
+        # As for conversions.
+        expression=(
+            "count(*) filter (where order_event = 'purchase' or order_event is null and order_id is null"
+            f" and {named('purchase')})"
+        ),
         unit="orders",
         good="up",
     ),

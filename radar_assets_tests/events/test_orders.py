@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from radar_assets.events.orders import PLACEHOLDERS
+from radar_assets.events.related_rows import NO_ORDERS
 from radar_assets_tests.events.enriching import HOUR, NOON, enrich, enriched, raw_row
 
 Line = tuple[str, dict[str, Any]]
@@ -232,3 +234,17 @@ def test_amounts(event: str, properties: Any, revenue: str | None, refund: str |
     row = enriched(properties, event=event, type="track")
     expected = (revenue and Decimal(revenue), refund and Decimal(refund), warnings)
     assert (row["revenue"], row["refund"], row["warnings"]) == expected
+
+
+def test_a_placeholder_does_not_hide_the_id_beside_it() -> None:
+    order = {"order_id": "undefined", "transaction_id": "T1", "revenue": 25}
+    assert columns([("purchase", order), ("purchase", order)]) == [
+        ("purchase", "T1", Decimal(25), None),
+        (None, "T1", None, None),
+    ]
+
+
+@pytest.mark.parametrize("text", PLACEHOLDERS)
+def test_placeholders_are_no_order_ids_and_have_no_key(text: str) -> None:
+    assert text in NO_ORDERS
+    assert columns([("purchase", {"order_id": text, "revenue": 25})]) == [("purchase", None, Decimal(25), None)]

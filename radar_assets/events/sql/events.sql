@@ -508,15 +508,21 @@ order_lines as (
 order_fields as (
     select
         order_lines.* exclude (event_name, properties),
-        list_filter(
-            json_extract_string(
-                order_lines.properties,
-                [
-                    '$.order_id', '$.transaction_id', '$.orderId', '$.transactionId', '$.orderID', '$.transactionID',
-                    '$.order_number', '$.orderNumber', '$.ecommerce.transaction_id'
-                ]
-            ),
-            lambda each: trim(each) != ''
+        -- A usable id, or else the first one, for the warning.
+        list_transform(
+            [
+                list_filter(
+                    json_extract_string(
+                        order_lines.properties,
+                        [
+                            '$.order_id', '$.transaction_id', '$.orderId', '$.transactionId', '$.orderID',
+                            '$.transactionID', '$.order_number', '$.orderNumber', '$.ecommerce.transaction_id'
+                        ]
+                    ),
+                    lambda each: trim(each) != ''
+                )
+            ],
+            lambda ids: coalesce(list_filter(ids, lambda id: lower(trim(id)) not in ($placeholders))[1], ids[1])
         )[1] as given_order_id,
         list_filter(
             json_extract_string(order_lines.properties, ['$.refund_id', '$.refundId']), lambda each: trim(each) != ''
