@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def context() -> ForkServerContext:
     preloaded += ["alembic.command", "radar_assets.messaging.transport.http", "standardwebhooks"]
     forks.set_forkserver_preload(preloaded)
     return forks
+
+
+def start_forkserver() -> None:
+    """Start the server that forks processes, if none runs. It keeps the environment of its start, and gives it to all of them."""
+    context()
+    forkserver.ensure_running()
 
 
 def open_platform(home: Path, instance: Path) -> Platform:

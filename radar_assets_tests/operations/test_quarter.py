@@ -23,6 +23,7 @@ from radar_assets.settings import load_settings
 from radar_assets.store.models import Alert
 from radar_assets.windows import DAY, Window, utc_now
 from radar_assets_tests.disks import resize
+from radar_assets_tests.faults import workers
 from radar_assets_tests.messaging.endpoint import Endpoint, endpoint
 from radar_assets_tests.messaging.sending import KEY
 from radar_assets_tests.operations.quarter import DISK_KB, START, Measured, Quarter
@@ -82,6 +83,8 @@ def quarter(ticks: int, hook: Endpoint, small_disk: Path, monkeypatch: pytest.Mo
     """A platform with a rule that messages `hook`, on a disk of its own."""
     resize(small_disk, DISK_KB)
     home = small_disk / "radar"
+    # Before the environment is set, which the processes of other tests would inherit.
+    workers.start_forkserver()
     for name, value in {
         "HOME": home,
         "START_DATE": START.date(),
