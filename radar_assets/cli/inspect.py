@@ -46,26 +46,20 @@ def inspect(
     format
         Output format.
     """
+    from radar_assets.events.inspection import inspect_events, inspect_lines
     from radar_assets.settings import load_settings
     from radar_assets.tables import open_lakehouse
+    from radar_assets.windows import Window, utc_now
 
     if (event_id is None) == (visitor is None):
         raise UsageError("name an event id, or a visitor with --visitor")
     lakehouse = open_lakehouse(load_settings().prepare())
-    if visitor is not None:
-        from radar_assets.events.inspection import inspect_events
-        from radar_assets.windows import Window, utc_now
-
-        window = Window.of_day(day or utc_now().date())
-        events = list(inspect_events(lakehouse, window, visitor=visitor, project=project))
-        _print_visitor(events, visitor, window.start.date(), format)
+    window = Window.of_day(day or utc_now().date())
+    events = list(inspect_events(lakehouse, window, event_id=event_id, visitor=visitor, project=project))
+    if event_id is None:
+        _print_visitor(events, str(visitor), window.start.date(), format)
         return int(not events)
-    from radar_assets.events.inspection import inspect_events, inspect_lines
-    from radar_assets.windows import Window, utc_now
-
-    assert event_id is not None
     lines = inspect_lines(lakehouse, event_id, project)
-    events = list(inspect_events(lakehouse, Window.of_day(utc_now().date()), event_id=event_id, project=project))
     if format != "table":
         shown = [{**asdict(line), "line": _text(line.line)} for line in lines]
         found = {"lines": shown, "events": [asdict(event) for event in events]}

@@ -6,7 +6,7 @@ The verdict on single lines is in `contract.py`.
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, get_args
+from typing import get_args
 
 from radar_assets.events import contract
 from radar_assets.events.contract import (
@@ -34,7 +34,7 @@ from radar_assets.events.times import (
     RFC3339,
     WRITTEN,
 )
-from radar_assets.lakehouse.sql import SqlModel, load_model
+from radar_assets.lakehouse.sql import SqlModel, literal, load_model
 
 _TEXTS = tuple(name for name, kind in KINDS.items() if lengths(kind))
 
@@ -48,14 +48,12 @@ def raw_events_model() -> SqlModel:
         max_member_bytes=str(contract.MAX_MEMBER_BYTES),
         max_depth=str(contract.MAX_DEPTH),
         max_text=str(MAX_TEXT),
-        rfc3339=_literal(RFC3339),
+        rfc3339=literal(RFC3339),
         clock_tolerance=_interval(contract.CLOCK_TOLERANCE),
         future_tolerance=_interval(contract.FUTURE_TOLERANCE),
         oldest=_timestamp(contract.OLDEST),
-        default_type=_literal(contract.DEFAULT_TYPE),
-        default_event=_case(
-            f"type = {_literal(kind)} then {_literal(event)}" for kind, event in DEFAULT_EVENTS.items()
-        ),
+        default_type=literal(contract.DEFAULT_TYPE),
+        default_event=_case(f"type = {literal(kind)} then {literal(event)}" for kind, event in DEFAULT_EVENTS.items()),
         is_odd=_any(_signs_of_oddities()),
         readings=_struct((name, _reading(name)) for name in KINDS if KINDS[name] not in (Object, Sequence)),
         oddities=_struct((name, _oddity(name)) for name in KINDS),
@@ -84,7 +82,7 @@ def _signs_of_oddities() -> Iterator[str]:
         # In bytes, which need not be counted.
         yield f"strlen({name}) > {MAX_TEXT}"
         if KINDS[name] in PLACEHOLDERS:
-            yield f"regexp_full_match({name}, {_literal(PLACEHOLDERS[KINDS[name]])})"
+            yield f"regexp_full_match({name}, {literal(PLACEHOLDERS[KINDS[name]])})"
         elif KINDS[name] is Text:
             # Empty, or with a blank or control character in front.
             yield f"{name} < '!'"
@@ -108,7 +106,7 @@ def _reading(name: str) -> str:
 def _oddity(name: str) -> str:
     """What is wrong with a value; null if nothing is, or if it is not given."""
     kind, value, text = KINDS[name], f"sent.{name}", f"readings.{name}"
-    blank = _literal(f"[{BLANKS}]*")
+    blank = literal(f"[{BLANKS}]*")
     branches: list[tuple[str, Oddity | None]] = [(f"{value} is null", None)]
     if kind is Object:
         is_empty = f"{value}::varchar = '[]' or regexp_full_match({value} ->> '$', {blank})"
@@ -118,7 +116,7 @@ def _oddity(name: str) -> str:
     else:
         branches += [(f"{text} is null", Oddity.WRONG_TYPE)]
     if kind is Time:
-        no_time = f"regexp_full_match({text}, {_literal(NO_TIME)})"
+        no_time = f"regexp_full_match({text}, {literal(NO_TIME)})"
         branches += [
             (f"coalesce({name}, {_time(text)}) is not null", None),
             (no_time, Oddity.EMPTY),
@@ -130,32 +128,32 @@ def _oddity(name: str) -> str:
         if bounds[0]:
             branches += [(f"regexp_full_match({text}, {blank})", Oddity.EMPTY)]
         if kind in PLACEHOLDERS:
-            pattern = _literal(PLACEHOLDERS[kind])
+            pattern = literal(PLACEHOLDERS[kind])
             branches += [(f"length({text}) <= {MAX_TEXT} and regexp_full_match({text}, {pattern})", Oddity.PLACEHOLDER)]
         branches += [
             (f"length({text}) > {bounds[1]}", Oddity.TOO_LONG),
             (f"contains({text}, chr(0))", Oddity.NUL_CHARACTER),
         ]
-    return _case(f"{condition} then {'null' if oddity is None else _literal(oddity)}" for condition, oddity in branches)
+    return _case(f"{condition} then {'null' if oddity is None else literal(oddity)}" for condition, oddity in branches)
 
 
 def _repaired(name: str) -> str:
     """The usable part of a value."""
     kind, text = KINDS[name], f"readings.{name}"
-    dropped = ", ".join(map(_literal, (Oddity.WRONG_TYPE, Oddity.EMPTY, Oddity.PLACEHOLDER, Oddity.UNKNOWN)))
+    dropped = ", ".join(map(literal, (Oddity.WRONG_TYPE, Oddity.EMPTY, Oddity.PLACEHOLDER, Oddity.UNKNOWN)))
     branches = ["not is_odd then " + name, f"oddities.{name} in ({dropped}) then null"]
     if kind is Time:
         branches.append(f"true then coalesce({name}, {_time(text)})")
     elif kind is EventType:
         branches.append(f"true then lower({text})")
     elif bounds := lengths(kind):
-        usable = f"replace({text}, chr(0), {_literal(contract.REPLACEMENT)})"
+        usable = f"replace({text}, chr(0), {literal(contract.REPLACEMENT)})"
         if kind in PLACEHOLDERS:
             start = bounds[1] - contract.HASH_CHARACTERS - 1
             cut = f"left({usable}, {start}) || '-' || md5({usable})"
         else:
             cut = f"left({usable}, {bounds[1]})"
-        branches += [f"oddities.{name} = {_literal(Oddity.TOO_LONG)} then {cut}", f"true then {usable}"]
+        branches += [f"oddities.{name} = {literal(Oddity.TOO_LONG)} then {cut}", f"true then {usable}"]
     else:
         branches.append(f"true then {name}")
     return _case(branches)
@@ -177,7 +175,7 @@ def _time(text: str) -> str:
         text, EPOCH, ("whole", "fraction"), f"case when {epoch} < {_timestamp(EPOCH_END)} then {epoch} end"
     )
     for pattern, replacement in REARRANGED:
-        text = f"regexp_replace({text}, {_literal(pattern)}, {_literal(replacement)})"
+        text = f"regexp_replace({text}, {literal(pattern)}, {literal(replacement)})"
     month = (
         f"case when length(parts.mon) = 3 then ((strpos('{MONTHS}', parts.mon) + 2) // 3)::varchar else parts.mon end"
     )
@@ -193,8 +191,8 @@ def _time(text: str) -> str:
 
 def _parts(text: str, pattern: str, names: Iterable[str], expression: str) -> str:
     """An expression over the named `parts` that a pattern finds in a text."""
-    listed = ", ".join(map(_literal, names))
-    whole = _literal(rf"^(?:{pattern})\z")
+    listed = ", ".join(map(literal, names))
+    whole = literal(rf"^(?:{pattern})\z")
     found = f"regexp_extract({text}, {whole}, [{listed}])"
     return f"list_transform([{found}], lambda parts: {expression})[1]"
 
@@ -209,18 +207,18 @@ def _warning(name: str) -> str:
     """The oddity of a field after all others were looked at; null if there is none."""
     found = f"oddities.{name}"
     if KINDS[name] is Object:
-        large, twice = _literal(Oddity.TOO_LARGE), _literal(Oddity.DUPLICATE_KEY)
+        large, twice = literal(Oddity.TOO_LARGE), literal(Oddity.DUPLICATE_KEY)
         position = 2 + fields_of(Object).index(name)
         return f"case when is_cut_{name} then {large} when have_duplicates[{position}] then {twice} else {found} end"
     if name == "event_id":
-        return f"case when is_hashed then coalesce({found}, {_literal(Oddity.MISSING)}) else {found} end"
+        return f"case when is_hashed then coalesce({found}, {literal(Oddity.MISSING)}) else {found} end"
     if name == "sent_at":
-        return f"case when is_sent_before then {_literal(Oddity.BEFORE_TIMESTAMP)} else {found} end"
+        return f"case when is_sent_before then {literal(Oddity.BEFORE_TIMESTAMP)} else {found} end"
     if name == "timestamp":
         return (
-            f"case when corrected_time < {_timestamp(contract.OLDEST)} then {_literal(Oddity.TOO_OLD)}"
+            f"case when corrected_time < {_timestamp(contract.OLDEST)} then {literal(Oddity.TOO_OLD)}"
             f" when corrected_time > received_at + {_interval(contract.FUTURE_TOLERANCE)}"
-            f" then {_literal(Oddity.IN_THE_FUTURE)} else {found} end"
+            f" then {literal(Oddity.IN_THE_FUTURE)} else {found} end"
         )
     return found
 
@@ -229,14 +227,14 @@ def _required_faults() -> Iterator[str]:
     """Faults of required fields, in the order of the reasons."""
     required = [name for name in KINDS if name in contract.REQUIRED]
     for name in required:
-        yield f"{name} is null and oddities.{name} = {_literal(Oddity.WRONG_TYPE)} then 'wrong_type: {name}'"
+        yield f"{name} is null and oddities.{name} = {literal(Oddity.WRONG_TYPE)} then 'wrong_type: {name}'"
     yield (
-        f"event is null and oddities.type = {_literal(Oddity.UNKNOWN)}"
+        f"event is null and oddities.type = {literal(Oddity.UNKNOWN)}"
         " then 'unknown_type: type: ' || left(readings.type, 100)"
     )
     for name in required:
         yield (
-            f"{name} is null and coalesce(oddities.{name}, '') <> {_literal(Oddity.UNREADABLE)}"
+            f"{name} is null and coalesce(oddities.{name}, '') <> {literal(Oddity.UNREADABLE)}"
             f" then 'missing_field: {name}: not given'"
         )
     for name in fields_of(Time):
@@ -249,7 +247,7 @@ def _listed(texts: Iterable[str]) -> str:
 
 
 def _types() -> str:
-    return ", ".join(map(_literal, get_args(EventType)))
+    return ", ".join(map(literal, get_args(EventType)))
 
 
 def _case(branches: Iterable[str]) -> str:
@@ -266,10 +264,6 @@ def _struct(fields: Iterable[tuple[str, str]]) -> str:
 
 def _columns(columns: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{expression} as {name}" for name, expression in columns)
-
-
-def _literal(text: Any) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
 
 
 def _interval(duration: timedelta) -> str:

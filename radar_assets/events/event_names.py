@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from radar_assets.lakehouse.sql import literal
+
 Meaning = Literal["purchase", "refund", "cancellation", "sign_up", "conversion", "error", "nothing"]
 
 # Names that SDKs, shop systems and the specifications of Segment, Snowplow, Google and Meta use for the same event.
@@ -110,4 +112,4 @@ def event_name(names: Sequence[EventName]) -> str:
 
 def literals(texts: Iterable[str]) -> str:
     """SQL literals, separated by commas."""
-    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
+    return ", ".join(map(literal, texts))

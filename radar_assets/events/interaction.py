@@ -4,8 +4,10 @@
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from radar_assets.events.event_names import literals
 
 PASSIVE_TYPES = ("identify", "group", "alias")
 PASSIVE_EVENTS = (
@@ -36,13 +38,13 @@ def interaction_fragments() -> dict[str, str]:
     """The lists of this module, for `events.sql`."""
     context, properties = map("$.{}".format, CLIENT_CONTEXT), map('$."{}"'.format, CLIENT_PROPERTIES)
     return {
-        "passive_types": _listed(PASSIVE_TYPES),
-        "passive_prefixed": _listed(name for name in PASSIVE_EVENTS if name.startswith("$")),
-        "passive_plain": _listed(name for name in PASSIVE_EVENTS if not name.startswith("$")),
-        "views": _listed(VIEWS),
-        "client_context": f"[{_listed(context)}]",
-        "client_properties": f"[{_listed(properties)}]",
-        "client_platforms": _listed(CLIENT_PLATFORMS),
+        "passive_types": literals(PASSIVE_TYPES),
+        "passive_prefixed": literals(name for name in PASSIVE_EVENTS if name.startswith("$")),
+        "passive_plain": literals(name for name in PASSIVE_EVENTS if not name.startswith("$")),
+        "views": literals(VIEWS),
+        "client_context": f"[{literals(context)}]",
+        "client_properties": f"[{literals(properties)}]",
+        "client_platforms": literals(CLIENT_PLATFORMS),
     }
 
 
@@ -92,7 +94,3 @@ def _agents(properties: Mapping[str, Any], context: Mapping[str, Any]) -> tuple[
 def _says(fields: Mapping[str, Any], name: str, *words: str) -> bool:
     value = fields.get(name)
     return (value if isinstance(value, str) else json.dumps(value)) in words
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)

@@ -6,6 +6,11 @@ from radar_assets.events.event_names import EventName, Meaning, event_name, lite
 
 ORDER_KINDS: tuple[Meaning, ...] = ("purchase", "refund", "cancellation")
 """The meanings of events about orders; the values of `events.order_event`."""
+ORDER_IDS = (
+    *("order_id", "transaction_id", "orderId", "transactionId", "orderID", "transactionID"),
+    *("order_number", "orderNumber", "ecommerce.transaction_id"),
+)
+"""The properties that may hold the id of an order, as paths. The first usable one counts."""
 PLACEHOLDERS = (
     *("0", "-1", "undefined", "null", "(null)", "none", "nil", "nan", "n/a", "na", "unknown", "true", "false"),
     *("(not set)", "not set", "[object object]", "{}", "[]", "00000000-0000-0000-0000-000000000000"),
@@ -27,6 +32,7 @@ def order_fragments(names: Sequence[EventName]) -> dict[str, str]:
     return {
         "event_name": event_name(names),
         "order_kind": f"case {' '.join(kinds)} end",
+        "order_ids": literals(f"$.{path}" for path in ORDER_IDS),
         "placeholders": literals(PLACEHOLDERS),
         "leading_currency": literals([f"^(-?) ?{_CURRENCY} ?"]),
         "trailing_currency": literals([f" ?{_CURRENCY}$"]),

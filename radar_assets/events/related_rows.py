@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.durability import sync_file
-from radar_assets.events.orders import PLACEHOLDERS
+from radar_assets.events.orders import ORDER_IDS, PLACEHOLDERS
 from radar_assets.events.settings import EventSettings
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.files import FileRef, NewFile, from_unit, to_unit, unit_range
@@ -34,11 +34,6 @@ SUPERSEDED_AFTER_S = 900
 KEYS_PREFIX = "event-keys-"
 """Start of the names of the index's files in the home's cache."""
 
-ORDER_IDS = (
-    *("order_id", "orderId", "orderID", "order_number", "orderNumber"),
-    *("transaction_id", "transactionId", "transactionID", "ecommerce.transaction_id"),
-)
-"""The properties that may hold the id of an order, as paths."""
 NO_ORDERS = ("", *PLACEHOLDERS)
 """Texts that stand for no id, in lower case. Rows that have one in common have nothing in common."""
 

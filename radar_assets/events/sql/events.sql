@@ -504,7 +504,7 @@ order_lines as (
     where kind is not null
 ),
 
--- The first property that is present. Amounts stay JSON, since only texts are written in the ways of several countries.
+-- The first property that is usable. Amounts stay JSON, since only texts are written in the ways of several countries.
 order_fields as (
     select
         order_lines.* exclude (event_name, properties),
@@ -514,10 +514,7 @@ order_fields as (
                 list_filter(
                     json_extract_string(
                         order_lines.properties,
-                        [
-                            '$.order_id', '$.transaction_id', '$.orderId', '$.transactionId', '$.orderID',
-                            '$.transactionID', '$.order_number', '$.orderNumber', '$.ecommerce.transaction_id'
-                        ]
+                        [$order_ids]
                     ),
                     lambda each: trim(each) != ''
                 )
