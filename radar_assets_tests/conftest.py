@@ -17,8 +17,10 @@ from radar_assets_tests.disks import small_disk
 from radar_assets_tests.object_server import object_server
 from radar_assets_tests.postgres import postgres_server, postgres_url
 
-# The duration of an example depends on the machine rather than on the code.
-hypothesis.settings.register_profile("radar", deadline=None)
+# The duration of an example depends on the machine rather than on the code. A commit always gets the same examples, so that it
+# passes or fails; `--hypothesis-profile=random` searches for new ones.
+hypothesis.settings.register_profile("radar", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("random", deadline=None)
 hypothesis.settings.load_profile("radar")
 
 # Shells ignore SIGINT in the background of a script, and the processes that tests start would inherit that.
