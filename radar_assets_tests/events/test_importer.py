@@ -151,7 +151,9 @@ class TestSafety:
     @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         # Not an object, which would be given an id and the time of the import.
-        lines=st.lists(st.binary(max_size=80).map(lambda line: line.replace(b"\n", b"").replace(b"{", b"")), max_size=20),
+        lines=st.lists(
+            st.binary(max_size=80).map(lambda line: line.replace(b"\n", b"").replace(b"{", b"")), max_size=20
+        ),
         size=st.integers(1, 300),
     )
     def test_no_line_is_lost_wherever_blocks_are_split(

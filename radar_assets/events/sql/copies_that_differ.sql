@@ -2,41 +2,44 @@
 -- visitor, another event or another page. Such ids come from poor random generators, bots, and misused SDKs.
 with
 
-left_out as (
-    select raw_events.*
-    from raw_events
-    anti join events
-        on
-            raw_events.received_hour = events.received_hour
-            and raw_events.segment = events.segment
-            and raw_events.line_number = events.line_number
-    where
-        raw_events.reason is null
-        and raw_events.event_time >= $start
-        and raw_events.event_time < $end
-),
-
--- The event that counts is in the window, or it is among the related rows.
-others as (
-    select raw_events.*
-    from raw_events
-    anti join left_out
-        on
-            raw_events.received_hour = left_out.received_hour
-            and raw_events.segment = left_out.segment
-            and raw_events.line_number = left_out.line_number
-    where
-        raw_events.reason is null
-        and hash(raw_events.project_id, raw_events.event_id) in (
-            select hash(missing.project_id, missing.event_id) from left_out as missing
-        )
+received as not materialized (
+    select * from raw_events
+    where reason is null
     union all by name
     select * from related_rows
 ),
 
+-- Few ids occur more than once: a narrow scan finds candidates by hash. Collisions only add candidates.
+repeated as (
+    select hash(project_id, event_id) as id_hash
+    from received
+    group by id_hash
+    having count(*) > 1
+),
+
+candidates as materialized (
+    select
+        received.*,
+        events.line_number is not null as is_event
+    from received
+    semi join repeated on hash(received.project_id, received.event_id) = repeated.id_hash
+    left join events
+        on
+            received.received_hour = events.received_hour
+            and received.segment = events.segment
+            and received.line_number = events.line_number
+),
+
+left_out as (
+    select *
+    from candidates
+    where not is_event and event_time >= $start and event_time < $end
+),
+
 firsts as (
     select *
-    from others
+    from candidates
+    where is_event or event_time < $start or event_time >= $end
     qualify row_number() over (partition by project_id, event_id order by received_at, event_time, type, event) = 1
 ),
 

@@ -56,38 +56,84 @@ candidates as (
     having count(*) > 1
 ),
 
--- Order of arrival of the rows with one id. Rows received at the same time are ordered by content before segment, so
--- that the result doesn't depend on how lines were split into segments.
+repeated as (
+    select
+        received.project_id,
+        received.event_id,
+        received.event_time,
+        received.received_at,
+        received.sequence,
+        received.received_hour,
+        received.segment,
+        received.line_number,
+        count(*) over (
+            partition by
+                received.project_id, received.event_id, received.received_at, received.event_time, received.sequence
+        ) > 1 as is_tied
+    from received
+    semi join candidates on hash(received.project_id, received.event_id) = candidates.id_hash
+),
+
+-- Rows received at the same time are ordered by content before segment, so that the result doesn't depend on how lines
+-- were split into segments. They are rare, and without any, nothing is read here.
+contents as (
+    select
+        received.received_hour,
+        received.segment,
+        received.line_number,
+        row(
+            received.type,
+            received.event,
+            received.anonymous_id,
+            received.user_id,
+            received.session_id,
+            received.sent_at,
+            received.category,
+            received.protocol,
+            received.properties,
+            received.context
+        ) as content
+    from received
+    semi join (
+        select
+            received_hour,
+            segment,
+            line_number
+        from repeated
+        where is_tied
+    ) as tied
+        on
+            received.received_hour = tied.received_hour
+            and received.segment = tied.segment
+            and received.line_number = tied.line_number
+),
+
+-- Order of arrival of the rows with one id.
 arrivals as (
     select
-        raw_events.project_id,
-        raw_events.event_id,
-        raw_events.received_hour,
-        raw_events.segment,
-        raw_events.line_number,
-        date_trunc('hour', raw_events.event_time) as event_hour,
+        repeated.project_id,
+        repeated.event_id,
+        repeated.received_hour,
+        repeated.segment,
+        repeated.line_number,
+        date_trunc('hour', repeated.event_time) as event_hour,
         row_number() over (
-            partition by raw_events.project_id, raw_events.event_id
+            partition by repeated.project_id, repeated.event_id
             order by
-                raw_events.received_at,
-                raw_events.event_time,
-                raw_events.sequence,
-                raw_events.type,
-                raw_events.event,
-                raw_events.anonymous_id,
-                raw_events.user_id,
-                raw_events.session_id,
-                raw_events.sent_at,
-                raw_events.category,
-                raw_events.protocol,
-                raw_events.properties,
-                raw_events.context,
-                raw_events.received_hour,
-                raw_events.segment,
-                raw_events.line_number
+                repeated.received_at,
+                repeated.event_time,
+                repeated.sequence,
+                contents.content,
+                repeated.received_hour,
+                repeated.segment,
+                repeated.line_number
         ) as arrival
-    from received as raw_events
-    semi join candidates on hash(raw_events.project_id, raw_events.event_id) = candidates.id_hash
+    from repeated
+    left join contents
+        on
+            repeated.received_hour = contents.received_hour
+            and repeated.segment = contents.segment
+            and repeated.line_number = contents.line_number
 ),
 
 -- The first arrival within an hour, whenever it was received, or within the days of receipt, whatever its time. All
@@ -121,13 +167,26 @@ copies as (
     where arrival > first_arrival
 ),
 
+-- There are few names of events, so what follows from the name alone is computed once for each.
+names as (
+    select
+        event,
+        $event_name as event_name,
+        case
+            when prefix(event, '$') then lower(event) in ($passive_prefixed)
+            else lower(event) in ($passive_plain)
+        end as is_passive_name
+    from (select distinct event from received) as distinct_names
+),
+
 -- Each JSON text is parsed once, into the fields that are read below.
 accepted as (
     select
         raw_events.*,
+        names.event_name,
+        names.is_passive_name,
         -- Whose properties describe a page. Those of other events may name any page, such as that of an outbound link.
         raw_events.type in ('page', 'screen') or raw_events.event in ('page_view', 'screen_view') as is_view,
-        $event_name as event_name,
         json_transform(
             raw_events.properties,
             '{
@@ -152,6 +211,7 @@ accepted as (
             }'
         ) as context_fields
     from raw_events
+    inner join names on raw_events.event = names.event
     anti join copies
         on
             raw_events.received_hour = copies.received_hour
@@ -485,29 +545,30 @@ sources as (
 -- have the names of Segment, Google Analytics 4, Meta, Amplitude and Snowplow.
 order_lines as (
     select
-        *,
-        $order_kind as kind
-    from (
+        received.received_hour,
+        received.segment,
+        received.line_number,
+        received.project_id,
+        received.event_id,
+        received.event_time,
+        received.received_at,
+        received.sequence,
+        received.properties,
+        order_names.kind
+    from received
+    inner join (
         select
-            received_hour,
-            segment,
-            line_number,
-            project_id,
-            event_id,
-            event_time,
-            received_at,
-            sequence,
-            properties,
-            $event_name as event_name
-        from received
-    ) as named_lines
-    where kind is not null
+            event,
+            $order_kind as kind
+        from names
+        where kind is not null
+    ) as order_names on received.event = order_names.event
 ),
 
 -- The first property that is usable. Amounts stay JSON, since only texts are written in the ways of several countries.
 order_fields as (
     select
-        order_lines.* exclude (event_name, properties),
+        order_lines.* exclude (properties),
         -- A usable id, or else the first one, for the warning.
         list_transform(
             [
@@ -799,11 +860,8 @@ select
 
     -- who and what
     not sources.is_marked_passive
-    and sources.type not in ($passive_types)
-    and case
-        when prefix(sources.event, '$') then lower(sources.event) not in ($passive_prefixed)
-        else lower(sources.event) not in ($passive_plain)
-    end as is_interactive,
+    and not sources.is_passive_name
+    and sources.type not in ($passive_types) as is_interactive,
     coalesce($is_internal, false) as is_internal,
     case
         when
@@ -821,7 +879,8 @@ select
                     lambda field: field is not null
                 )
             ) = 0
-            and coalesce(json_extract_string(sources.context, '$.platform') not in ($client_platforms), true)
+            -- A list, since DuckDB computes `in` as a join, for all rows.
+            and list_contains([$client_platforms], json_extract_string(sources.context, '$.platform')) is not true
     end as is_from_server,
 
     -- orders

@@ -2,35 +2,40 @@
 -- out, since nothing of them is lost and some SDKs send them with every event.
 with
 
-projects as (
+grouped as materialized (
     select
         project_id,
+        warnings,
         count(*) as lines
     from raw_events
     where
         received_hour >= $start
         and received_hour < $end
         and reason is null
-    group by project_id
+    group by project_id, warnings
 ),
 
-warned as (
+projects as (
     select
         project_id,
-        unnest(string_split(warnings, ', ')) as warning
-    from raw_events
-    where
-        received_hour >= $start
-        and received_hour < $end
-        and warnings is not null
+        cast(sum(lines) as bigint) as lines
+    from grouped
+    group by project_id
 ),
 
 counted as (
     select
         project_id,
         warning,
-        count(*) as odd
-    from warned
+        cast(sum(lines) as bigint) as odd
+    from (
+        select
+            project_id,
+            lines,
+            unnest(string_split(warnings, ', ')) as warning
+        from grouped
+        where warnings is not null
+    ) as warned
     where not ends_with(warning, ': empty')
     group by project_id, warning
 )
