@@ -6,7 +6,7 @@ from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
 from radar_assets.events.interaction import interaction_fragments
 from radar_assets.events.internal_traffic import internal_addresses, internal_condition
 from radar_assets.events.orders import order_fragments
-from radar_assets.events.related_rows import dedupe_days, related_rows
+from radar_assets.events.related_rows import ORDER_OF_ARRIVAL, dedupe_days, related_rows
 from radar_assets.events.settings import DEDUPE_DAYS
 from radar_assets.events.single_events import ESCAPES, READABLE_ESCAPE, SESSION_IN_PATH
 from radar_assets.events.sites import WILDCARD_SUFFIXES
@@ -43,6 +43,7 @@ def events_model(declared: Declarations = NOTHING_DECLARED, dedupe_days: int = D
         wildcard_suffixes=f"({', '.join(map(literal, WILDCARD_SUFFIXES))})",
         blanks=_BLANKS,
         dedupe_days=str(dedupe_days),
+        order_of_arrival=ORDER_OF_ARRIVAL,
         **interaction_fragments(),
         **order_fragments(declared.event_names),
     )

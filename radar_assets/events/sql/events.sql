@@ -1,7 +1,7 @@
 with
 -- All lines that bear on the window: those in it, and those of other hours with an event id or order id in common with
 -- one of them, received within $dedupe_days of it or at most an hour away from it (`related_rows.py`). Rules about
--- orders read these too: of lines with one order, copies included, the first within these days of receipt counts.
+-- orders read these too: of lines with one order, copies left out, the first within these days of receipt counts.
 received as not materialized (
     select
         project_id,
@@ -56,8 +56,7 @@ candidates as (
     having count(*) > 1
 ),
 
--- Order of arrival of the rows with one id. Rows received at the same time are ordered by content before segment, so
--- that the result doesn't depend on how lines were split into segments.
+-- Order of arrival of the rows with one id.
 arrivals as (
     select
         raw_events.project_id,
@@ -68,23 +67,7 @@ arrivals as (
         date_trunc('hour', raw_events.event_time) as event_hour,
         row_number() over (
             partition by raw_events.project_id, raw_events.event_id
-            order by
-                raw_events.received_at,
-                raw_events.event_time,
-                raw_events.sequence,
-                raw_events.type,
-                raw_events.event,
-                raw_events.anonymous_id,
-                raw_events.user_id,
-                raw_events.session_id,
-                raw_events.sent_at,
-                raw_events.category,
-                raw_events.protocol,
-                raw_events.properties,
-                raw_events.context,
-                raw_events.received_hour,
-                raw_events.segment,
-                raw_events.line_number
+            order by $order_of_arrival
         ) as arrival
     from received as raw_events
     semi join candidates on hash(raw_events.project_id, raw_events.event_id) = candidates.id_hash
