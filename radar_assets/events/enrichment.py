@@ -33,7 +33,7 @@ _BLANKS = "concat(' ', chr(9), chr(10), chr(13), chr(160))"
 
 def events_model(declared: Declarations = NOTHING_DECLARED, dedupe_days: int = DEDUPE_DAYS) -> SqlModel:
     """The statement of `events`, with the rules that are declared in code and in `radar.yaml`."""
-    hash_routed = ", ".join(literal(pages.project) for pages in declared.pages if pages.hash_routing)
+    hash_routed = ", ".join(map(literal, sorted(declared.hash_routed)))
     return load_model(LAYER, "events").with_fragments(
         is_hash_routed=f"accepted.project_id in ({hash_routed})" if hash_routed else "false",
         is_internal=internal_condition(declared.internal_traffic),
