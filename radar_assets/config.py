@@ -4,6 +4,7 @@ Each section is declared in `config.py` of its layer; to add one, add it to the 
 deployments belongs in the settings. Metrics are read whenever definitions load, rules and channels only by `radar apply`.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from pydantic.fields import FieldInfo
 from radar_assets.alerts.config import RulesSection
 from radar_assets.errors import UsageError
 from radar_assets.events.config import EventsSection
-from radar_assets.events.declarations import Declarations
+from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
 from radar_assets.messaging.config import ChannelsSection
 from radar_assets.metrics.config import MetricsSection
 from radar_assets.metrics.registry import CustomMetric
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from radar_assets.store.database import Store
+
+_LOG = logging.getLogger(__name__)
 
 _MESSAGES = {
     "model_type": "must be a mapping of fields to values",
@@ -86,6 +89,34 @@ def load_metrics(path: Path, *, required: bool = False) -> tuple[CustomMetric, .
 def load_declarations(path: Path, *, required: bool = False) -> Declarations:
     """Like `load_config`, but read only what events are built by; the other sections are not validated."""
     return _load_only(EventsSection, path, required=required).declarations
+
+
+class WatchedDeclarations:
+    """The declarations of the configuration file, which is read again when it has changed. An invalid one changes nothing.
+
+    Args:
+        required: as for `load_config`.
+    """
+
+    def __init__(self, path: Path, *, required: bool = False) -> None:
+        self._path, self._required = path, required
+        self._read: tuple[int, ...] | None = ()
+        self._declared = NOTHING_DECLARED
+
+    def __call__(self) -> Declarations:
+        """The declarations at present."""
+        try:
+            status = self._path.stat()
+            found = (status.st_mtime_ns, status.st_size, status.st_ino)
+        except OSError:
+            found = None
+        if found != self._read:
+            self._read = found
+            try:
+                self._declared = load_declarations(self._path, required=self._required)
+            except ConfigError as error:
+                _LOG.warning("%s", error)
+        return self._declared
 
 
 def _load_only(section: type[_Section], path: Path, *, required: bool) -> _Section:

@@ -69,6 +69,7 @@ def _home(project: str, once: bool) -> "Callable[[], Counts]":
     from radar_assets.access.projects import list_projects
     from radar_assets.cli.projects import open_projects
     from radar_assets.collector.live import Live, live_counts
+    from radar_assets.config import WatchedDeclarations
     from radar_assets.settings import load_settings
 
     ids = [each.id for each in list_projects(open_projects())]
@@ -79,9 +80,11 @@ def _home(project: str, once: bool) -> "Callable[[], Counts]":
             else f"add it with {radar_command()} project add ID"
         )
         raise UsageError(f"unknown project {printable(project)}; {hint}")
-    landing = load_settings().landing_zone
-    zone = Live(landing)
-    return lambda: live_counts(landing, project) if once else zone.read(project)
+    settings = load_settings()
+    landing = settings.landing_zone
+    declared = WatchedDeclarations(settings.config_file, required=settings.config is not None)
+    zone = Live(landing, declared)
+    return lambda: live_counts(landing, project, declared=declared()) if once else zone.read(project)
 
 
 def _collector(url: str, key: str | None, project: str) -> "Callable[[], Counts]":

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from urllib.parse import parse_qsl
@@ -31,27 +31,36 @@ from radar_assets.collector.operator_routes import PRIVATE, operator_routes
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.unknown_paths import unknown_path
 from radar_assets.collector.worker import Worker, open_worker
+from radar_assets.events.declarations import Declarations, nothing_declared
 from radar_assets.windows import utc_now
 
 LINGER_S = 2.0
 """How long a refused body is still read and discarded: most clients read the response only after sending everything."""
 
 
-def create_app() -> Starlette:
-    """The application with the settings of the environment, as each worker of `radar collect` makes it."""
+def create_app(settings: CollectorSettings, declared: Callable[[], Declarations]) -> Starlette:
+    """The application as each worker of `radar collect` makes it; see `make_app`."""
     _end_with_parent()
-    app = make_app(CollectorSettings.load())
+    app = make_app(settings, declared)
     # Imported modules are never garbage. Without them, each collection blocks requests some milliseconds less.
     gc.freeze()
     return app
 
 
-def make_app(settings: CollectorSettings, doors: Sequence[Door] = DOORS) -> Starlette:
-    """The application. Its lifespan opens the store and the journal, and closes them once all lines are durable."""
+def make_app(
+    settings: CollectorSettings,
+    declared: Callable[[], Declarations] = nothing_declared,
+    doors: Sequence[Door] = DOORS,
+) -> Starlette:
+    """The application. Its lifespan opens the store and the journal, and closes them once all lines are durable.
+
+    Args:
+        declared: returns what the team declares at present.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_worker(settings) as worker:
+        async with open_worker(settings, declared) as worker:
             app.state.worker = worker
             yield
 

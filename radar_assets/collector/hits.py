@@ -26,8 +26,9 @@ from radar_assets.events.contract import (
     lengths,
     parse,
 )
+from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
 from radar_assets.events.interaction import is_from_server, is_interactive
-from radar_assets.events.single_events import is_bot, is_of_group, page_path
+from radar_assets.events.single_events import Place, client_address, is_bot, is_of_group, place
 
 
 class Hit(NamedTuple):
@@ -38,6 +39,7 @@ class Hit(NamedTuple):
         visitor_id: the anonymous id, else the user id, as in the table `events`.
         page: path of the page that it happened on, if any.
         is_bot: whether it was not sent by a person, as in the table `events`.
+        is_internal: whether the team declares it as its own traffic, as in the table `events`.
         is_visit: whether it shows that somebody is there: interactive, and not from a server.
     """
 
@@ -50,13 +52,14 @@ class Hit(NamedTuple):
     session_id: str | None
     page: str | None
     is_bot: bool
+    is_internal: bool
     is_visit: bool
 
 
-def read_hit(line: bytes) -> Hit | None:
+def read_hit(line: bytes, declared: Declarations = NOTHING_DECLARED) -> Hit | None:
     """The hit of a line; `None` if the contract rejects the line. The project need not exist."""
     event = _ordinary(line) or _any(line)
-    return None if event is None else _hit(event)
+    return None if event is None else _hit(event, declared)
 
 
 TEXT_TYPES: dict[Any, Any] = {
@@ -165,9 +168,11 @@ def _any(line: bytes) -> CanonicalEvent | None:
     return None if isinstance(verdict, Rejection) else verdict
 
 
-def _hit(event: Any) -> Hit:
+def _hit(event: Any, declared: Declarations) -> Hit:
     properties, context = event.properties or {}, event.context or {}
-    page = page_path(event.type, event.event, properties, context)
+    is_hash_routed = event.project_id in declared.hash_routed
+    where = place(event.type, event.event, properties, context, is_hash_routed=is_hash_routed)
+    page = where.path
     return Hit(
         project_id=event.project_id,
         event_id=event.event_id,
@@ -179,6 +184,15 @@ def _hit(event: Any) -> Hit:
         page=page,
         is_bot=is_bot(properties, context)
         or is_of_group(event.type, event.protocol, event.user_id, event.anonymous_id),
+        is_internal=_is_internal(event, where, client_address(context), declared),
         is_visit=is_interactive(event.type, event.event or "", event.protocol, properties, context)
         and not is_from_server(event.session_id, event.type, event.event or "", page, properties, context),
     )
+
+
+def _is_internal(event: Any, where: Place, address: str, declared: Declarations) -> bool:
+    rules = [rule for rule in declared.internal_traffic if rule.is_for(event.project_id)]
+    if not rules:
+        return False
+    host, query = where.host, where.query
+    return any(rule.marks(host, event.user_id, query, address) for rule in rules)

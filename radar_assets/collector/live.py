@@ -1,14 +1,14 @@
 """Live numbers of a project: the events of the last half hour, counted from the landing zone.
 
 Events, page views and visitors are those of the hourly metrics (`metrics/registry.py`), and pages those of the daily
-breakdowns, with two differences. An event whose sender's clock is ahead counts when it was received, and copies of an event
-are only found within the half hour. All workers, and a restarted worker, see the same numbers, since they count only what is in
-the segments.
+breakdowns, by what `radar.yaml` declares at present, with two differences. An event whose sender's clock is ahead counts
+when it was received, and copies of an event are only found within the half hour. All workers, and a restarted worker, see
+the same numbers, since they count only what is in the segments.
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from math import inf
@@ -19,6 +19,7 @@ import numpy as np
 from radar_assets.collector.hits import read_hit
 from radar_assets.collector.tail import LOOK_S, Tail
 from radar_assets.events.contract import CLOCK_TOLERANCE
+from radar_assets.events.declarations import NOTHING_DECLARED, Declarations, nothing_declared
 from radar_assets.events.landing import Landing
 from radar_assets.windows import utc_now
 
@@ -104,31 +105,51 @@ class Counts(msgspec.Struct, frozen=True):
     top_events: list[Name]
 
 
-def live_counts(landing: Landing, project: str, now: datetime | None = None, top: int = 10) -> Counts:
+def live_counts(
+    landing: Landing,
+    project: str,
+    now: datetime | None = None,
+    top: int = 10,
+    declared: Declarations = NOTHING_DECLARED,
+) -> Counts:
     """Count the last half hour before `now` (naive, UTC) once, however long that takes. To count repeatedly, keep a `Live`.
 
     Raises:
         OSError: the landing zone can't be read.
     """
-    return Live(landing, look_s=inf).read(project, now, top)
+    return Live(landing, lambda: declared, look_s=inf).read(project, now, top)
 
 
 class Live:
     """Counts what a landing zone has of the last half hour, reading only what is new. Threads may share one.
 
     Args:
+        declared: returns what the team declares at present. When that has changed, the half hour is read again.
         look_s: maximum duration of reading per call. Only after a start is there more to read.
         pause_s: pause after every few lines, which yields to other threads. Without it, concurrent requests to the collector take
             several times as long.
     """
 
     def __init__(
-        self, landing: Landing, *, max_hits: int = MAX_HITS, look_s: float = LOOK_S, pause_s: float = 0.0
+        self,
+        landing: Landing,
+        declared: Callable[[], Declarations] = nothing_declared,
+        *,
+        max_hits: int = MAX_HITS,
+        look_s: float = LOOK_S,
+        pause_s: float = 0.0,
     ) -> None:
-        self._tail, self._max_hits, self._pause_s = Tail(landing, look_s), max_hits, pause_s
+        self._landing, self._look_s, self._max_hits, self._pause_s = landing, look_s, max_hits, pause_s
+        self._read_declared = declared
         self._lock = threading.Lock()
         self._looked_at = -FRESH_S
         self._answers: dict[tuple[str, int], Counts] = {}
+        self._begin(declared())
+
+    def _begin(self, declared: Declarations) -> None:
+        """Forget everything, and read events by these declarations from now on."""
+        self._declared = declared
+        self._tail = Tail(self._landing, self._look_s)
         self._texts = _Texts()
         self._hits, self._event_ids = np.empty(0, _HIT), np.empty(0, "i8")
         self._kept_since = 0
@@ -157,6 +178,9 @@ class Live:
 
     def _look(self, now: datetime) -> None:
         """Read new events, and drop old ones."""
+        declared = self._read_declared()
+        if declared != self._declared:
+            self._begin(declared)
         first = _first_minute(now)
         self._keep(first)
         # A line with a received time further ahead than other clocks may be would never become too old.
@@ -180,8 +204,10 @@ class Live:
         for number, line in enumerate(lines):
             if self._pause_s and number % _BETWEEN_PAUSES == 0:
                 time.sleep(self._pause_s)
-            hit = read_hit(line) if line else None
-            if hit is None or hit.is_bot or not self._kept_since <= (at := (hit.at - _EPOCH) // _MICROSECOND) <= last:
+            hit = read_hit(line, self._declared) if line else None
+            if hit is None or hit.is_bot or hit.is_internal:
+                continue
+            if not self._kept_since <= (at := (hit.at - _EPOCH) // _MICROSECOND) <= last:
                 continue
             is_view = hit.event == "page_view"
             yield (

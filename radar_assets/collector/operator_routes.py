@@ -16,14 +16,15 @@ from starlette.routing import Route
 from radar_assets.access.keys import KeysError, key_problem
 from radar_assets.collector.door import Door
 from radar_assets.collector.openapi import describe
+from radar_assets.events.placeholders import NO_PERSON_ID, in_javascript
 from radar_assets.origins import parse_origin
 
 if TYPE_CHECKING:
     from radar_assets.collector.worker import Worker
 
 _SCRIPT = Path(__file__).parent / "radar.js"
-_COMMENTS = re.compile(rb"^ *//.*\n", re.MULTILINE)
-"""Lines of the script that browsers need not load."""
+_COMMENTS = re.compile(r"^ *//.*\n|^ +", re.MULTILINE)
+"""Lines of the script, and spaces, that browsers need not load."""
 _SCRIPT_HEADERS = {
     "Cache-Control": "public, max-age=3600",
     "Cross-Origin-Resource-Policy": "cross-origin",
@@ -37,7 +38,8 @@ PRIVATE = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 def operator_routes(doors: Sequence[Door]) -> list[Route]:
     """The routes that no door has."""
     document = msgspec.json.encode(describe(doors))
-    script = _COMMENTS.sub(b"", _SCRIPT.read_bytes())
+    text = _COMMENTS.sub("", _SCRIPT.read_text(encoding="utf-8"))
+    script = text.replace("NO_PERSON_ID", in_javascript(NO_PERSON_ID)).encode()
     packed = gzip.compress(script, mtime=0)
     tag = f'"{hashlib.sha256(script).hexdigest()[:16]}"'
 

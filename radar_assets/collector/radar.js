@@ -10,8 +10,8 @@
   if (!key) return console.error("radar.js: its script tag needs a write key as data-key");
   const target = (host || new URL(tag.src).origin).replace(/\/+$/, "") + "/v1/events";
 
-  // What pages write for "no user".
-  const NOBODY = /^\s*([0-]*|undefined|null|none|nan|true|false|\[object.*|anonymous|guest|unknown)\s*$/i;
+  // What pages write for "no user": the collector puts its own pattern here.
+  const NOBODY = /^NO_PERSON_ID$/i;
   const IDLE_MS = 18e5, BATCH = 10, PAUSE_MS = 300;
   const memory = {};
   let queue = [], timer, shown, referrer = page.referrer;

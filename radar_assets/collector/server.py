@@ -20,12 +20,13 @@ DRAIN_S = 30
 """How long requests in progress may take after a signal to stop."""
 
 
-def serve(settings: CollectorSettings, host: str, port: int, workers: int) -> None:
+def serve(app: str, settings: CollectorSettings, host: str, port: int, workers: int) -> None:
     """Serve until SIGINT or SIGTERM, then finish requests in progress and publish every line.
 
     SIGINT and SIGTERM end the process with exit code 0, from now on.
 
     Args:
+        app: the function that makes the application of a worker, as `module:name`.
         settings: those of the environment, which the workers read again.
 
     Raises:
@@ -58,7 +59,7 @@ def serve(settings: CollectorSettings, host: str, port: int, workers: int) -> No
         os.environ[MULTIPROCESS] = str(figures.path)
     try:
         uvicorn.run(
-            "radar_assets.collector.app:create_app",
+            app,
             factory=True,
             host=host,
             port=port,

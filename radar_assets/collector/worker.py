@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -18,6 +18,7 @@ from radar_assets.collector.recent import Recent
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.collector.telemetry import Telemetry
+from radar_assets.events.declarations import Declarations, nothing_declared
 from radar_assets.store.database import Store, open_store
 
 _LOG = logging.getLogger(__name__)
@@ -29,13 +30,15 @@ PROBE_S = 5.0
 class Worker:
     """The parts of a worker."""
 
-    def __init__(self, settings: CollectorSettings, store: Store, journal: Journal) -> None:
+    def __init__(
+        self, settings: CollectorSettings, store: Store, journal: Journal, declared: Callable[[], Declarations]
+    ) -> None:
         self.settings = settings
         self.keys, self.limits, self.salts = KeyRing(store), Limits(settings, store), Salts(store)
         self.telemetry = Telemetry()
         self.bodies = Bodies(settings.body_timeout_s)
         self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)
-        self.live = Live(settings.landing_zone, pause_s=0.001)
+        self.live = Live(settings.landing_zone, declared, pause_s=0.001)
         # In its own thread, since the first read may take seconds, and concurrent requests wait for it.
         self.live_thread = ThreadPoolExecutor(1, "live")
         self.recent = _recent(settings.home / "recent-senders")
@@ -55,8 +58,13 @@ class Worker:
 
 
 @asynccontextmanager
-async def open_worker(settings: CollectorSettings) -> AsyncIterator[Worker]:
+async def open_worker(
+    settings: CollectorSettings, declared: Callable[[], Declarations] = nothing_declared
+) -> AsyncIterator[Worker]:
     """A worker that is ready for requests. When the block ends, all lines are durable and published.
+
+    Args:
+        declared: returns what the team declares at present.
 
     Raises:
         StoreError: the operational store can't be used.
@@ -65,7 +73,7 @@ async def open_worker(settings: CollectorSettings) -> AsyncIterator[Worker]:
     async with AsyncExitStack() as stack:
         store = open_store(settings.database)
         stack.callback(store.close)
-        worker = Worker(settings, store, await stack.enter_async_context(open_journal(settings)))
+        worker = Worker(settings, store, await stack.enter_async_context(open_journal(settings)), declared)
         if worker.recent:
             stack.callback(worker.recent.close)
         stack.callback(worker.intake.close)

@@ -178,7 +178,7 @@ def _query_with_related_rows(view: View, model: str) -> "pa.Table":
 def _repeated_events(view: View) -> "pa.Table":
     raw_events, events = view.tables["raw_events"], view.tables["events"]
     keys = related_keys(view.lakehouse, raw_events, [view.window])
-    hours = set(keys["event_hour"].to_pylist())
+    hours = set(keys.filter(keys["event_key"].is_null())["event_hour"].to_pylist())
     # Other hours may be behind, which is the business of their own runs.
     behind = stale(raw_events, events, within=Window(min(hours), max(hours) + HOUR)) if hours else {}
     others = [Window.of_hour(hour) for hour in hours if to_unit(hour, "hour") not in behind]

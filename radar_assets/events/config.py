@@ -1,5 +1,5 @@
-"""The sections `pages`, `internal_traffic` and `event_names` of `radar.yaml`. They are
-read whenever definitions load, so nothing is stored.
+"""The sections `pages`, `internal_traffic` and `event_names` of `radar.yaml`. They are read whenever definitions load, and by the
+collector whenever the file changes, so nothing is stored.
 """
 
 from collections.abc import Hashable, Iterable

@@ -1,6 +1,7 @@
 """What a team declares about its pages, its own traffic and its events in `radar.yaml`, as far as `events` is built by it."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,12 +24,23 @@ class ProjectPages(BaseModel):
     hash_routing: bool = False
 
 
-class Declarations(NamedTuple):
+@dataclass(frozen=True)
+class Declarations:
     """The sections of the event layer."""
 
     pages: tuple[ProjectPages, ...] = ()
     internal_traffic: tuple[InternalTraffic, ...] = ()
     event_names: tuple[EventName, ...] = ()
 
+    @cached_property
+    def hash_routed(self) -> frozenset[str]:
+        """The projects whose pages are told apart by the fragment, whatever the sender says."""
+        return frozenset(pages.project for pages in self.pages if pages.hash_routing)
+
 
 NOTHING_DECLARED = Declarations()
+
+
+def nothing_declared() -> Declarations:
+    """The declarations of a team that has none."""
+    return NOTHING_DECLARED

@@ -6,7 +6,7 @@ from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
 from radar_assets.events.interaction import interaction_fragments
 from radar_assets.events.internal_traffic import internal_addresses, internal_condition
 from radar_assets.events.orders import order_fragments
-from radar_assets.events.related_rows import dedupe_days, related_rows
+from radar_assets.events.related_rows import CONTENT, dedupe_days, related_rows
 from radar_assets.events.settings import DEDUPE_DAYS
 from radar_assets.events.single_events import ESCAPES, READABLE_ESCAPE, SESSION_IN_PATH
 from radar_assets.events.sites import WILDCARD_SUFFIXES
@@ -33,7 +33,7 @@ _BLANKS = "concat(' ', chr(9), chr(10), chr(13), chr(160))"
 
 def events_model(declared: Declarations = NOTHING_DECLARED, dedupe_days: int = DEDUPE_DAYS) -> SqlModel:
     """The statement of `events`, with the rules that are declared in code and in `radar.yaml`."""
-    hash_routed = ", ".join(literal(pages.project) for pages in declared.pages if pages.hash_routing)
+    hash_routed = ", ".join(map(literal, sorted(declared.hash_routed)))
     return load_model(LAYER, "events").with_fragments(
         is_hash_routed=f"accepted.project_id in ({hash_routed})" if hash_routed else "false",
         is_internal=internal_condition(declared.internal_traffic),
@@ -43,6 +43,7 @@ def events_model(declared: Declarations = NOTHING_DECLARED, dedupe_days: int = D
         wildcard_suffixes=f"({', '.join(map(literal, WILDCARD_SUFFIXES))})",
         blanks=_BLANKS,
         dedupe_days=str(dedupe_days),
+        content=CONTENT,
         **interaction_fragments(),
         **order_fragments(declared.event_names),
     )

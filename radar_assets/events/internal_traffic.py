@@ -1,10 +1,11 @@
 """Internal traffic: events of the team itself, by the section `internal_traffic` of `radar.yaml`. They are kept and flagged.
 
-The rules become a condition of `sql/events.sql`. Live numbers don't know them.
+The rules become a condition of `sql/events.sql`; `InternalTraffic.marks` is the same for one event.
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 _TRUNCATED_BITS = {4: 24, 6: 48}
 """What the collector keeps of addresses, unless the settings say otherwise."""
-_FLAG = r"&(?:{})(?:=(?:1|true|yes)?)?(?:&|$)"
+_FLAG = r"&(?:{})(?:=(?:1|true|yes)?)?&"
+"""Matches a query between two ampersands."""
+ADDRESSES_KEPT = 10_000
+"""Addresses that are remembered with the rules that have them, because parsing them takes longer than reading the rest of an event."""
 _HOST = re.compile(r"(?:\*\.)?[^\s/*?#@:]+|\[[0-9a-f:.]+\]")
 
 
@@ -68,20 +72,41 @@ class InternalTraffic(BaseModel):
 
     def has_address(self, text: str) -> bool:
         """Whether the address is in one of the networks, or may have been before it was truncated."""
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return False
-        return any(_is_in(address, ip_network(network)) for network in self.addresses)
+        return _are_in(self.addresses, text)
+
+    def is_for(self, project_id: str) -> bool:
+        """Whether the rule is about events of the project."""
+        return not self.projects or project_id in self.projects
+
+    def marks(self, host: str, user_id: str | None, query: str, address: str) -> bool:
+        """Whether the rule marks an event of one of its projects. Texts are empty where the event has none."""
+        return (
+            host in self._exact_hosts
+            or host.endswith(self._endings_of_hosts)
+            or user_id in self.users
+            or (bool(query) and self._flag is not None and self._flag.search(f"{query}&") is not None)
+            or (bool(self.addresses) and self.has_address(address))
+        )
+
+    @cached_property
+    def _exact_hosts(self) -> frozenset[str]:
+        return frozenset(host for host in self.hosts if not host.startswith("*."))
+
+    @cached_property
+    def _endings_of_hosts(self) -> tuple[str, ...]:
+        return tuple(host[1:] for host in self.hosts if host.startswith("*."))
+
+    @cached_property
+    def _flag(self) -> re.Pattern[str] | None:
+        return re.compile(_flag_pattern(self.flags)) if self.flags else None
 
     def condition(self) -> str:
         """The rule as SQL over the columns of `events.sql`, and the relation of `internal_addresses`."""
-        exact = [host for host in self.hosts if not host.startswith("*.")]
         marks = [
-            *([f"sources.host in ({_listed(exact)})"] if exact else []),
-            *(f"ends_with(sources.host, {literal(host[1:])})" for host in self.hosts if host.startswith("*.")),
+            *([f"sources.host in ({_listed(sorted(self._exact_hosts))})"] if self._exact_hosts else []),
+            *(f"ends_with(sources.host, {literal(ending)})" for ending in self._endings_of_hosts),
             *([f"sources.user_id in ({_listed(self.users)})"] if self.users else []),
-            *([f"regexp_matches(sources.query, {literal(_flag_pattern(self.flags))})"] if self.flags else []),
+            *([f"regexp_matches(sources.query || '&', {literal(_flag_pattern(self.flags))})"] if self.flags else []),
         ]
         if self.addresses:
             own = f"select address from internal_addresses where name = {literal(self.name)}"
@@ -112,6 +137,15 @@ def _flag_pattern(flags: Sequence[str]) -> str:
 
 def _listed(texts: Sequence[str]) -> str:
     return ", ".join(map(literal, texts))
+
+
+@lru_cache(ADDRESSES_KEPT)
+def _are_in(networks: tuple[str, ...], text: str) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return any(_is_in(address, ip_network(network)) for network in networks)
 
 
 def _is_in(address: IPv4Address | IPv6Address, network: IPv4Network | IPv6Network) -> bool:

@@ -1,7 +1,8 @@
 """Finds rows of other hours that share an event id or an order id, because copies and repeated orders may have any event time.
 
-Ids are looked up by hash in an index of `raw_events`: a file in the home's cache for each received hour, and for each past day. It is
-derived from data files, which never change, so it can be deleted at any time.
+Whether a row found by its order id is a copy depends on the rows with its event id, so these are found, too. Ids are looked up by hash
+in an index of `raw_events`, with a file in the home's cache for each received hour, and for each past day. It is derived from data
+files, which never change, so it can be deleted at any time.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from radar_assets.durability import sync_file
 from radar_assets.events.orders import ORDER_IDS, PLACEHOLDERS
 from radar_assets.events.settings import EventSettings
 from radar_assets.events.tables import RAW_EVENTS
-from radar_assets.lakehouse.files import FileRef, NewFile, from_unit, to_unit, unit_range
+from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, from_unit, to_unit, unit_range
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
@@ -31,6 +32,9 @@ LAYER = "radar_assets.events"
 HOURS_A_DAY = 24
 SUPERSEDED_AFTER_S = 900
 """How long the index keeps a file after a newer one of the same hour: longer than a statement that reads it."""
+CONTENT = "row(type, event, anonymous_id, user_id, session_id, sent_at, category, protocol, properties, context)"
+"""What decides the order of rows with one id, event time, sequence and time of receipt, before the segment does, so that the result
+doesn't depend on how lines were split into segments."""
 KEYS_PREFIX = "event-keys-"
 """Start of the names of the index's files in the home's cache."""
 
@@ -45,11 +49,18 @@ EVENT_KEYS = Table(
         Column("received_hour", "timestamp", "As in `raw_events`."),
         Column("arrival_hour", "timestamp", "Hour of `received_at`."),
         Column("event_hour", "timestamp", "Hour of `event_time`."),
+        Column("event_key", "long", "If `key` is that of an order: the key of the event."),
     ),
     partition_by=(("received_hour", "hour"),),
     key=(),
 )
 
+
+_IN_REACH = """(
+    others.received_hour between own.received_hour - to_days($dedupe_days) and own.received_hour + to_days($dedupe_days)
+    or others.event_hour between own.event_hour - interval 1 hour and own.event_hour + interval 1 hour
+)"""
+"""Whether `others` were received at about the same time as `own`, or happened at most an hour away."""
 
 _answered: dict[tuple[Any, ...], "pa.Table"] = {}
 """The last answer of `related_keys`: the checks of a run ask what its build has asked."""
@@ -65,6 +76,8 @@ def related_keys(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[W
     """The hashes of ids that rows inside and outside of windows of event hours have in common, with the hours of the rows outside.
 
     Of these rows, those count that were received within `RADAR_DEDUPE_DAYS` of a row inside, or happened at most an hour away from it.
+    If the id in common is that of an order, the rows around it with the same event id count, too. `event_key` is null for rows that
+    share an event id with a row inside.
     """
     import pyarrow as pa
 
@@ -72,27 +85,25 @@ def related_keys(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[W
     if question in _answered:
         return _answered[question]
     hours = {hour for window in windows for hour in range(*unit_range(RAW_EVENTS, window, 1))}
-    index = _index(lakehouse, raw_events, hours, ())
     wanted = pa.table({"event_hour": pa.array([from_unit(hour, "hour") for hour in sorted(hours)], pa.timestamp("us"))})
-    keys = lakehouse.engine.query(
-        load_model(LAYER, "related_keys"),
-        {"event_keys": Files(EVENT_KEYS, index), "wanted": wanted},
-        {"dedupe_days": dedupe_days(lakehouse)},
-    )
+    inside = [ref.partition for ref in raw_events.files(None, _span(hours)) if ref.rows and ref.partition[1] in hours]
+    keys = _look_up(lakehouse, "related_keys", _index(lakehouse, raw_events, inside), wanted=wanted)
+    orders = keys.filter(keys["event_key"].is_valid())
+    if orders.num_rows:
+        index = _index(lakehouse, raw_events, _partitions(orders))
+        copies = _look_up(lakehouse, "related_copies", index, wanted=wanted, orders=orders)
+        keys = pa.concat_tables([keys, copies])
     _answered.clear()
     _answered[question] = keys
     return keys
 
 
 def related_rows(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[Window]) -> "pa.Table | Files":
-    """The rows outside of windows of event hours that have ids in common with rows inside; see `related_keys`."""
+    """The rows outside of windows of event hours that bear on rows inside; see `related_keys`."""
     keys = related_keys(lakehouse, raw_events, windows)
     if not keys.num_rows:
         return Files(RAW_EVENTS, [])
-    partitions = {
-        (to_unit(row["received_hour"], "hour"), to_unit(row["event_hour"], "hour"))
-        for row in keys.group_by(["received_hour", "event_hour"]).aggregate([]).to_pylist()
-    }
+    partitions = _partitions(keys)
     spans = [_span({partition[place] for partition in partitions}) for place in (0, 1)]
     paths = [ref.local_path for ref in raw_events.files(*spans) if ref.rows and ref.partition in partitions]
     return lakehouse.engine.query(
@@ -107,21 +118,23 @@ def affected_hours(lakehouse: Lakehouse, raw_events: Snapshot, changed: Sequence
     Args:
         raw_events: the state that the files are added to or removed from.
     """
+    import pyarrow as pa
+
     accepted = [file for file in changed if file.rows and file.partition[1] is not None]
-    hours = {file.partition[1] for file in accepted if file.partition[1] is not None}
-    received = {file.partition[0] for file in accepted if file.partition[0] is not None}
-    index = _index(lakehouse, raw_events, hours, received)
+    index = _index(lakehouse, raw_events, {file.partition for file in accepted})
     if not index:
         return frozenset()
     paths = [file.path if isinstance(file, NewFile) else file.local_path for file in accepted]
     changed_rows = Files(RAW_EVENTS, paths, raw_events.evolved)
     with lakehouse.engine.staged(_with_keys("event_keys"), {"raw_events": changed_rows}, {}) as changed_keys:
-        found = lakehouse.engine.query(
-            load_model(LAYER, "affected_hours"),
-            {"event_keys": Files(EVENT_KEYS, index), "changed_keys": changed_keys},
-            {"dedupe_days": dedupe_days(lakehouse)},
-        )
-    return frozenset(to_unit(hour, "hour") for hour in found["hour"].to_pylist())
+        hours = _look_up(lakehouse, "affected_hours", index, changed_keys=changed_keys)
+        if any(hours["has_copies"].to_pylist()):
+            orders = _look_up(lakehouse, "affected_orders", index, changed_keys=changed_keys)
+            if orders.num_rows:
+                index = _index(lakehouse, raw_events, _partitions(orders))
+                hours = pa.concat_tables([hours, _look_up(lakehouse, "affected_hours", index, changed_keys=orders)])
+    found = frozenset(to_unit(hour, "hour") for hour in hours["event_hour"].to_pylist())
+    return found.difference(file.partition[1] for file in accepted)
 
 
 def _with_keys(model: str) -> SqlModel:
@@ -129,6 +142,7 @@ def _with_keys(model: str) -> SqlModel:
     texts = ", ".join(f"trim(properties ->> '$.{path}')" for path in ORDER_IDS)
     unusable = ", ".join(f"'{text}'" for text in NO_ORDERS)
     return load_model(LAYER, model).with_fragments(
+        content=CONTENT,
         event_key="cast(hash(project_id, event_id) >> 1 as bigint)",
         may_have_order="(contains(properties, 'rder') or contains(properties, 'ransaction'))",
         order_keys=f"list_transform(list_filter(list_distinct([{texts}]), lambda id: lower(id) not in ({unusable})), "
@@ -136,25 +150,34 @@ def _with_keys(model: str) -> SqlModel:
     )
 
 
-def _index(lakehouse: Lakehouse, raw_events: Snapshot, hours: Collection[int], received: Collection[int]) -> list[str]:
-    """The files of the index that cover event hours, what was received around them, and what happened next to them.
+def _look_up(lakehouse: Lakehouse, model: str, index: Sequence[str], **relations: Any) -> "pa.Table":
+    """Run a model over files of the index, as `event_keys`, and other relations."""
+    return lakehouse.engine.query(
+        load_model(LAYER, model).with_fragments(is_in_reach=_IN_REACH),
+        {"event_keys": Files(EVENT_KEYS, index), **relations},
+        {"dedupe_days": dedupe_days(lakehouse)},
+    )
 
-    Args:
-        hours: event hours, since 1970.
-        received: hours in which further rows of these were received.
 
-    Returns:
-        Paths; none if no row can be related.
-    """
-    if not hours:
+def _index(lakehouse: Lakehouse, raw_events: Snapshot, partitions: Collection[PartitionKey]) -> list[str]:
+    """The files of the index that cover what was received around partitions of `raw_events`, and what happened next to them."""
+    if not partitions:
         return []
-    beside = {hour + step for hour in hours for step in (-1, 0, 1)}
-    near = [ref for ref in raw_events.files(None, _span(beside)) if ref.rows and ref.partition[1] in beside]
-    own = {ref.partition[0] for ref in near if ref.partition[1] in hours} | set(received)
     reach = dedupe_days(lakehouse) * HOURS_A_DAY
-    around = {unit for hour in own if hour is not None for unit in range(hour - reach, hour + reach + 1)}
+    received = {hour for hour, _ in partitions if hour is not None}
+    around = {unit for hour in received for unit in range(hour - reach, hour + reach + 1)}
+    beside = {hour + step for _, hour in partitions if hour is not None for step in (-1, 0, 1)}
+    near = (ref for ref in raw_events.files(None, _span(beside)) if ref.rows and ref.partition[1] in beside)
     around |= {ref.partition[0] for ref in near if ref.partition[0] is not None}
     return _files_of_index(lakehouse, raw_events, around)
+
+
+def _partitions(keys: "pa.Table") -> set[tuple[int, int]]:
+    """The partitions of `raw_events` that rows of the index are about."""
+    return {
+        (to_unit(row["received_hour"], "hour"), to_unit(row["event_hour"], "hour"))
+        for row in keys.group_by(["received_hour", "event_hour"]).aggregate([]).to_pylist()
+    }
 
 
 def _files_of_index(lakehouse: Lakehouse, raw_events: Snapshot, hours: Collection[int]) -> list[str]:

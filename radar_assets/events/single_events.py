@@ -6,7 +6,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from radar_assets.events.user_agents import LOOKED_AT, client
 
@@ -30,6 +30,7 @@ READABLE_ESCAPE = (
 """Percent-encoded characters that mean the same without encoding: letters, digits and signs that delimit nothing in a URL."""
 
 _SESSION_IN_PATH, _ESCAPES, _READABLE_ESCAPE = map(re.compile, (SESSION_IN_PATH, ESCAPES, READABLE_ESCAPE))
+_PORT, _ESCAPED_AMPERSAND = re.compile(r"\.*(?::[0-9]*)?\Z"), re.compile(r"&(?:amp;)+")
 _DOT_SEGMENT = re.compile(r"/\.\.?(?:/|\Z)")
 
 
@@ -48,15 +49,61 @@ def is_bot(properties: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
     return False
 
 
-def page_path(
+class Place(NamedTuple):
+    """The URL of the page on which an event happened, and the path that the sender gives besides; empty where there is none."""
+
+    url: str
+    given_path: str
+    is_hash_routed: bool
+
+    @property
+    def path(self) -> str | None:
+        """The path of the page, if any, in normal form and without query."""
+        if not self.given_path and not self.url:
+            return None
+        path = _location(self.given_path or self.url)
+        if not self.given_path:
+            scheme, slashes, rest = path.partition("//")
+            if slashes and (not scheme or (scheme.endswith(":") and "/" not in scheme)):
+                path = rest[len(rest.partition("/")[0]) :]
+        path = _SESSION_IN_PATH.sub("", path if path.startswith("/") else f"/{path}") or "/"
+        route = self._fragment.partition("?")[0]
+        return _normal(f"{path}#{route}" if route else path)
+
+    @property
+    def host(self) -> str:
+        """The host of the URL, without port."""
+        scheme, _, rest = _location(self.url).partition("/")
+        if (scheme and not scheme.endswith(":")) or not rest.startswith("/"):
+            return ""
+        host = rest[1:].partition("/")[0].rpartition("@")[2].lower()
+        return _PORT.sub("", host) if ":" in host or host.endswith(".") else host
+
+    @property
+    def query(self) -> str:
+        """The parameters of the URL and of its fragment, each after an ampersand."""
+        query = self.url.partition("#")[0].partition("?")[2]
+        _, mark, query_of_route = self._fragment.partition("?")
+        query = f"&{query}&{query_of_route}" if mark else f"&{query}" if query else ""
+        return _ESCAPED_AMPERSAND.sub("&", query) if "&amp;" in query else query
+
+    @property
+    def _fragment(self) -> str:
+        """The part of the URL that routes within an app."""
+        if not self.is_hash_routed:
+            return ""
+        return self.url.partition("#")[2] or self.given_path.partition("#")[2]
+
+
+def place(
     type: str | None,
     event: str | None,
     properties: Mapping[str, Any],
     context: Mapping[str, Any],
     *,
     is_hash_routed: bool = False,
-) -> str | None:
-    """The path of the page on which it happened, if any, in normal form and without query.
+) -> Place:
+    """The page on which it happened.
 
     Args:
         type, event: decide whether the properties describe the page.
@@ -67,20 +114,16 @@ def page_path(
         page = {}
     described = properties if type in VIEW_TYPES or event in VIEW_EVENTS else {}
     own_url = _text(described, "url") or _text(properties, "$current_url")
-    given = _text(described, "path") or ("" if own_url else _text(page, "path"))
-    url = own_url or _text(page, "url")
-    if not given and not url:
-        return None
-    path = _location(given or url)
-    if not given:
-        scheme, slashes, rest = path.partition("//")
-        if slashes and (not scheme or (scheme.endswith(":") and "/" not in scheme)):
-            path = rest[len(rest.partition("/")[0]) :]
-    path = _SESSION_IN_PATH.sub("", path if path.startswith("/") else f"/{path}") or "/"
-    route = ""
-    if is_hash_routed or _text(page, "hash_routing") == "true":
-        route = (url.partition("#")[2] or given.partition("#")[2]).partition("?")[0]
-    return _normal(f"{path}#{route}" if route else path)
+    return Place(
+        url=own_url or _text(page, "url"),
+        given_path=_text(described, "path") or ("" if own_url else _text(page, "path")),
+        is_hash_routed=is_hash_routed or _text(page, "hash_routing") == "true",
+    )
+
+
+def client_address(context: Mapping[str, Any]) -> str:
+    """The address of the client; empty if it is not kept."""
+    return _text(context, "ip")
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -22,6 +22,7 @@ from radar_assets.collector.app import make_app
 from radar_assets.collector.door import Door
 from radar_assets.collector.doors import DOORS
 from radar_assets.collector.protocol import BoundedProtocol
+from radar_assets.config import WatchedDeclarations
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import Project
@@ -104,7 +105,11 @@ def serving(settings: Settings, doors: Sequence[Door] = DOORS) -> Iterator[Colle
         ensure_projects(store, [Project(project)])
         collector.keys[project] = create_key(store, project)
     config = uvicorn.Config(
-        make_app(settings, doors), http=BoundedProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5
+        make_app(settings, WatchedDeclarations(settings.config_file), doors),
+        http=BoundedProtocol,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
     loops = []

@@ -19,6 +19,7 @@ from radar_assets.collector.journal import open_journal
 from radar_assets.collector.live import MINUTES, Live, live_counts
 from radar_assets.collector.open_segments import FOLDER, recover
 from radar_assets.collector.tail import Tail
+from radar_assets.config import WatchedDeclarations
 from radar_assets.events.contract import Rejection, parse
 from radar_assets.events.landing import write_segment
 from radar_assets.object_store import ObjectPath
@@ -143,6 +144,52 @@ def test_events_page_views_visitors_and_pages_equal_the_tables(settings: Setting
     assert {("event", name.event, "events"): name.events for name in counts.top_events} == {
         key: value for key, value in by.items() if key[0] == "event" and key[2] == "events"
     }
+
+
+def test_internal_traffic_and_hash_routes_are_those_of_the_tables(settings: Settings) -> None:
+    settings.config_file.write_text(
+        "internal_traffic:\n  - {name: team, users: [staff], hosts: [localhost], flags: [internal]}\n"
+        "pages:\n  - {project: shop, hash_routing: true}\n"
+    )
+    urls = ["https://shop.example/#/a", "https://shop.example/#/b?internal", "http://localhost:3000/", "/c#/d?x"]
+    events = [
+        event(
+            str(number),
+            HOUR + timedelta(seconds=number),
+            anonymous_id=f"visitor {number}",
+            user_id="staff" if number % 7 == 0 else None,
+            properties={"url": urls[number % len(urls)]},
+        )
+        for number in range(40)
+    ]
+    declared = WatchedDeclarations(settings.config_file)()
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(settings, instance)
+        platform.land(HOUR, events, "a")
+        counts = live_counts(settings.landing, "shop", HOUR + timedelta(minutes=4), declared=declared)
+        platform.settle()
+        rows = platform.rows("hourly_metrics", "select metric, value from {table} where project_id = 'shop'")
+        breakdowns = platform.rows("daily_breakdowns", "select * from {table} where dimension = 'page'")
+    metrics = {row["metric"]: row["value"] for row in rows}
+    assert (metrics["events"], metrics["page_views"], metrics["visitors"]) == (16, 16, 16)
+    assert (counts.events, counts.page_views, counts.visitors) == (16, 16, 16)
+    assert {row["value"]: row["page_views"] for row in breakdowns} == {"/#/a": 8, "/c#/d": 8}
+    assert {page.page: page.page_views for page in counts.top_pages} == {"/#/a": 8, "/c#/d": 8}
+
+
+def test_changed_declarations_apply_to_the_half_hour(tmp_path: Path) -> None:
+    file = tmp_path / "radar.yaml"
+    live = Live(tmp_path, WatchedDeclarations(file))
+    land(tmp_path, event("1", ago(minutes=4), user_id="staff"), event("2", ago(minutes=3)))
+    assert live.read("shop", NOW).events == 2
+    file.write_text("internal_traffic: [{name: team, users: [staff]}]")
+    counts = live.read("shop", NOW)
+    assert [minute.events for minute in counts.minutes if minute.events] == [counts.events] == [1]
+    file.write_text("internal_traffic: [{name: team, users: [staff]}")
+    land(tmp_path, event("3", ago(minutes=2), user_id="staff"), event("4", ago(minutes=2)), name="b")
+    assert live.read("shop", NOW).events == 2, "an invalid file changes nothing"
+    file.unlink()
+    assert live.read("shop", NOW).events == 4
 
 
 def test_a_servers_event_about_a_group_is_not_a_visitor(settings: Settings) -> None:

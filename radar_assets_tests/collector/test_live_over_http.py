@@ -38,6 +38,13 @@ def test_every_worker_also_a_new_one_counts_the_events_of_all_within_a_second(ra
         assert seen(collector, key) == {(CONNECTIONS, 3)}
         shown = radar(f"live shop --url {collector.url} --key {key}")
         refused = radar(f"live shop --url {collector.url} --key {collector.keys['shop']}")
+        assert collector.send({"type": "page", "user_id": "staff", "properties": {"path": "/2"}}).status == 200
+        time.sleep(1)
+        assert seen(collector, key) == {(CONNECTIONS + 1, 4)}
+        (radar_home / "radar.yaml").write_text("internal_traffic: [{name: team, users: [staff]}]")
+        assert radar("apply").code == 0
+        time.sleep(1)
+        assert seen(collector, key) == {(CONNECTIONS, 3)}
     gone = radar(f"live shop --url {collector.url} --key {key}")
     for run in (shown, radar("live shop --once")):
         assert run.code == 0

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 
 from radar_assets.access.keys import create_key
 from radar_assets.collector.live import live_counts
+from radar_assets.events.contract import PersonId, is_placeholder
 from radar_assets.settings import Settings
 from radar_assets_tests.browser import FLAGS, site
 from radar_assets_tests.collector.conftest import Collector, serving
@@ -265,6 +266,82 @@ def test_placeholders_for_users_are_never_sent(collector: Collector, context: Br
     assert {str(event["properties"].get("traits")) for event in events[1:-3]} == {"{'plan': 'free'}"}
     assert len(said) == len(NOBODY) + 1
     assert said[0] == "radar.js: not a user id: undefined"
+
+
+WORDS = (
+    *(
+        "undefined",
+        "null",
+        "(null)",
+        "<null>",
+        "nil",
+        "None",
+        "NaN",
+        "n/a",
+        "not set",
+        "(not set)",
+        "not_set",
+        "missing",
+        "unset",
+    ),
+    *(
+        "anonymous",
+        "Anonymous User",
+        "guest_user",
+        "no user",
+        "unauthenticated",
+        "your_user_id",
+        "opt-out",
+        "email",
+        "id",
+        "-1",
+    ),
+    *("[object Object]", "[object Undefined]", "[object]", "function () { return 1 }", "function(a)", "functional"),
+    *(
+        "{{user.id}}",
+        "{{ user.id }}",
+        "${id}",
+        "<%= user.id %>",
+        "%USER_ID%",
+        "{user_id}",
+        "{user id}",
+        "{{user.id",
+        "{}",
+    ),
+    *("0", "000", "0-0", "00000000-0000-0000-0000-000000000000", "00000000000000000000000000000000", "-", "--"),
+    *("ffffffff-ffff-ffff-ffff-ffffffffffff", "ffffffff-ffff-ffff-ffff-fffffffffffe", "9774d56d682e549c"),
+    *(
+        "",
+        "10",
+        "0x0",
+        "1e0",
+        "none@none",
+        "anna@none.example",
+        "nullify",
+        "undefined undefined",
+        "null-island",
+        "guests",
+        "n\\a",
+    ),
+)
+FORMS = [
+    f"{before}{spelled}{after}"
+    for word in WORDS
+    for spelled in (word, word.lower(), word.upper(), word.title())
+    for before, after in (("", ""), (" ", "\n"), ("'", "'"), ('"', "\t"), ("", "."), ("\u00a0", ""))
+]
+
+
+def test_the_script_refuses_exactly_what_the_contract_drops(collector: Collector, context: BrowserContext) -> None:
+    refused_by_script = """forms => forms.filter(form => {
+        localStorage.removeItem('radar.user');
+        radar.identify(form);
+        return !('radar.user' in localStorage);
+    })"""
+    with site(tagged(collector)) as shop:
+        refused = opened(context, shop).evaluate(refused_by_script, FORMS)
+    assert refused == [form for form in FORMS if is_placeholder(PersonId, form)]
+    assert len(FORMS) / 4 < len(refused) < len(FORMS) * 3 / 4
 
 
 def test_a_page_can_be_its_fragment_and_an_event_passive(collector: Collector, context: BrowserContext) -> None:

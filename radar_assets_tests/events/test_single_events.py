@@ -1,4 +1,4 @@
-"""Page paths, bots and groups are the same in the live numbers, which read one event at a time, and in the table `events`."""
+"""Paths, bots, groups and internal traffic are the same in the live numbers, which read one event at a time, and in `events`."""
 
 import json
 import random
@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from radar_assets.collector.hits import read_hit
+from radar_assets.events.declarations import NOTHING_DECLARED, Declarations, ProjectPages
+from radar_assets.events.internal_traffic import InternalTraffic
 from radar_assets.events.single_events import GROUP_PREFIX
 from radar_assets_tests.events.enriching import CHROME, NOON, enrich, raw_row
 from radar_assets_tests.events.lines import good_line
@@ -116,30 +120,71 @@ GROUPS: list[tuple[dict[str, Any], bool]] = [
 ]
 
 
-def verdicts(said: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Any, Any]]:
-    """Each event with its path and whether it is a bot's: as the live numbers have it, and as the table has it."""
-    ids = {"type": "page", "event": "e", "protocol": "radar"}
+RULES = (
+    InternalTraffic(name="hosts", hosts=("shop.example", "[::1]", "*.example", "例え.jp", "a")),
+    InternalTraffic(name="people", users=("u", "$group:a:b"), projects=("other", "p2")),
+    InternalTraffic(name="flags", flags=("a", "b.html", "internal"), projects=("p1", "p3")),
+    InternalTraffic(name="office", addresses=("192.0.2.7", "2001:db8:1:2::/64"), projects=("p3",)),
+)
+DECLARED = Declarations(
+    pages=(ProjectPages(project="p2", hash_routing=True), ProjectPages(project="p3", hash_routing=True)),
+    internal_traffic=RULES,
+)
+OF_TEAM: list[tuple[dict[str, Any], bool]] = [
+    ({"properties": {"url": "https://user@SHOP.example.:8080/a"}}, True),
+    ({"properties": {"url": "https://a.shop.example?b"}}, True),
+    ({"properties": {"url": "//[::1]:80/"}}, True),
+    ({"properties": {"url": "https://shop.example.org/"}}, False),
+    ({"properties": {"url": "shop.example/a"}}, False),
+    ({"type": "track", "properties": {"url": "https://shop.example/"}}, False),
+    ({"type": "track", "context": {"page": {"url": "https://shop.example/", "path": "/b"}}}, True),
+    ({"properties": {"url": "/?b.html=1"}}, True),
+    ({"properties": {"url": "/?b-html=1"}}, False),
+    ({"properties": {"url": "/?x&amp;amp;internal=yes&y"}}, True),
+    ({"properties": {"url": "/?internal\n"}}, False),
+    ({"properties": {"url": "/#/?internal"}}, False),
+    ({"properties": {"url": "/#/?internal"}, "context": {"page": {"hash_routing": "true"}}}, True),
+    ({"properties": {"path": "/#/?internal"}, "project_id": "p3"}, True),
+    ({"properties": {"url": "/?internal"}, "project_id": "p2"}, False),
+    ({"user_id": "u"}, False),
+    ({"user_id": "u", "project_id": "p2"}, True),
+    ({"context": {"ip": "192.0.2.0"}}, False),
+    ({"context": {"ip": "192.0.2.0"}, "project_id": "p3"}, True),
+    ({"context": {"ip": "2001:db8:1:2::5"}, "project_id": "p3"}, True),
+    ({"context": {"ip": ["192.0.2.7"]}, "project_id": "p3"}, False),
+]
+
+
+def verdicts(
+    said: list[dict[str, Any]], declared: Declarations = NOTHING_DECLARED
+) -> Iterator[tuple[dict[str, Any], Any, Any]]:
+    """Each event with its path and whether it is a bot's or internal: as the live numbers have it, and as the table has it."""
+    ids = {"type": "page", "event": "e", "protocol": "radar", "project_id": "p1"}
     events = [
         {**ids, **({} if fields.keys() & {"user_id", "anonymous_id"} else {"anonymous_id": "v"}), **fields}
         for fields in said
     ]
+    columns = ("type", "event", "protocol", "user_id", "anonymous_id", "project_id")
     rows = enrich(
-        raw_row(
-            fields.get("properties"),
-            fields.get("context"),
-            event_id=str(index),
-            event_time=NOON + timedelta(microseconds=index),
-            **{name: fields.get(name) for name in ("type", "event", "protocol", "user_id", "anonymous_id")},
-        )
-        for index, fields in enumerate(events)
+        (
+            raw_row(
+                fields.get("properties"),
+                fields.get("context"),
+                event_id=str(index),
+                event_time=NOON + timedelta(microseconds=index),
+                **{name: fields.get(name) for name in columns},
+            )
+            for index, fields in enumerate(events)
+        ),
+        declared=declared,
     )
     assert len(rows) == len(events)
     by_index = {int(row["event_id"]): row for row in rows}
     for index, fields in enumerate(events):
-        hit = read_hit(good_line(**{"user_id": None, "properties": None, "context": None, **fields}))
+        hit = read_hit(good_line(**{"user_id": None, "properties": None, "context": None, **fields}), declared)
         assert hit is not None, fields
         row = by_index[index]
-        yield fields, (hit.page, hit.is_bot), (row["path"], row["is_bot"])
+        yield fields, (hit.page, hit.is_bot, hit.is_internal), (row["path"], row["is_bot"], row["is_internal"])
 
 
 def test_a_page_has_one_path() -> None:
@@ -152,6 +197,13 @@ def test_groups_and_bots_are_no_visitors() -> None:
         assert live[1] == table[1] == is_bot, said
 
 
+def test_internal_traffic_is_that_of_the_declared_rules() -> None:
+    for (said, is_internal), (_, live, table) in zip(
+        OF_TEAM, verdicts([said for said, _ in OF_TEAM], DECLARED), strict=True
+    ):
+        assert live[2] == table[2] == is_internal, said
+
+
 def random_event(draw: random.Random) -> dict[str, Any]:
     """An event whose page, client and sender may be anything."""
 
@@ -162,6 +214,8 @@ def random_event(draw: random.Random) -> dict[str, Any]:
         return {name: value() for name in names if draw.random() < 0.35}
 
     context = some("userAgent", "user_agent")
+    if draw.random() < 0.2:
+        context["ip"] = draw.choice(["192.0.2.7", "192.0.2.9", "192.0.2.0", "2001:db8:1::", value()])
     if draw.random() < 0.4:
         context["page"] = some("url", "path", "URL", "hash_routing") if draw.random() < 0.9 else value()
     if draw.random() < 0.1:
@@ -173,12 +227,16 @@ def random_event(draw: random.Random) -> dict[str, Any]:
         "type": draw.choice(["group", "track", "page", "page", "screen"]),
         "event": draw.choice(["e", "e", "page_view", "screen_view"]),
         "protocol": draw.choice(["posthog", "posthog", "segment"]),
+        "project_id": draw.choice(["p1", "p2", "p3"]),
         **{name: ids[name] for name in draw.choice([["anonymous_id"], ["user_id"], ["anonymous_id", "user_id"]])},
     }
 
 
-def test_thousands_of_pages_clients_and_groups_are_the_same_live_and_in_the_table() -> None:
+@pytest.mark.parametrize("declared", [NOTHING_DECLARED, DECLARED], ids=["nothing declared", "declared"])
+def test_thousands_of_events_are_the_same_live_and_in_the_table(declared: Declarations) -> None:
     draw = random.Random(15)
-    said = [random_event(draw) for _ in range(EVENTS)]
-    differing = [(fields, live, table) for fields, live, table in verdicts(said) if live != table]
+    found = list(verdicts([random_event(draw) for _ in range(EVENTS)], declared))
+    differing = [(fields, live, table) for fields, live, table in found if live != table]
     assert not differing, f"{len(differing)}, e.g. {json.dumps(differing[:5], ensure_ascii=False)}"
+    internal = sum(live[2] for _, live, _ in found)
+    assert EVENTS / 20 < internal < EVENTS / 2 if declared.internal_traffic else not internal

@@ -211,6 +211,75 @@ def test_rows_with_the_same_order_are_related_whatever_their_ids(tmp_path: Path)
     assert build(lakehouse, [early], "early") == {NOON - 2 * HOUR, NOON, NOON + 5 * HOUR}
 
 
+LATE = NOON + 40 * DAY
+COPIED_ORDERS: dict[str, tuple[list[tuple[datetime, ...]], bool]] = {
+    "hours apart": ([(NOON, NOON), (NOON + 3 * HOUR,) * 2, (NOON + 6 * HOUR,) * 2], True),
+    "days apart": ([(NOON, NOON), (NOON + 6 * DAY,) * 2, (NOON + 12 * DAY,) * 2], True),
+    "the copy in an hour with its original": ([(NOON, NOON), (NOON, NOON + 9 * HOUR), (NOON + 12 * HOUR,) * 2], True),
+    "the copy beside its original, weeks later": ([(NOON, NOON), (NOON + HOUR, LATE), (LATE + HOUR,) * 2], True),
+    "the original in the hour of the order": ([(NOON, NOON), (NOON + 3 * HOUR,) * 2, (NOON, NOON + 6 * HOUR)], True),
+    "all at once": ([(NOON, LATE), (NOON + 3 * HOUR, LATE), (NOON + 6 * HOUR, LATE)], True),
+    "too late for a copy": ([(NOON, NOON), (NOON + 8 * DAY,) * 2, (NOON + 9 * DAY,) * 2], False),
+}
+"""When a page view, a purchase with its id, and the same purchase with another id happened and were received, and whether the last one
+counts."""
+
+
+@pytest.mark.parametrize("case", COPIED_ORDERS)
+def test_a_copy_is_not_an_order_whichever_hours_are_built_together(tmp_path: Path, case: str) -> None:
+    times, is_order = COPIED_ORDERS[case]
+    order: dict[str, Any] = {"event": "purchase", "properties": {"order_id": "O", "revenue": 5}}
+    lines = [
+        event(id, at, received_at=received + number * timedelta(seconds=1), **fields)
+        for number, ((at, received), id, fields) in enumerate(zip(times, "xxy", ({}, order, order), strict=True))
+    ]
+    hours = sorted({at for at, _ in times})
+    expected = [("x", None), ("y", "purchase")] if is_order else [("x", None), ("x", "purchase"), ("y", None)]
+
+    def found(lakehouse: Lakehouse) -> list[tuple[str, str | None]]:
+        statement = SqlModel("found", "select event_id, order_event from events order by received_at")
+        rows = lakehouse.engine.query(statement, {"events": Files.of(lakehouse.snapshot("events"))}).to_pylist()
+        return [(row["event_id"], row["order_event"]) for row in rows]
+
+    for landing in itertools.permutations(lines) if case == "hours apart" else (lines, lines[::-1]):
+        home = tmp_path / "-".join(str(lines.index(each)) for each in landing)
+        lakehouse = open_lakehouse(load_settings(home=home, threads=2).prepare())
+        for number, each in enumerate(landing):
+            build(lakehouse, [each], str(number))
+        assert found(lakehouse) == expected, home.name
+    for building in (hours, hours[::-1]):
+        for hour in building:
+            rebuild_events(lakehouse, [Window.of_hour(hour)])
+        assert found(lakehouse) == expected, building
+    rebuild_events(lakehouse, [Window.of_hour(hour) for hour in hours])
+    assert found(lakehouse) == expected
+
+
+def test_a_line_that_lands_late_makes_hours_of_later_orders_stale(tmp_path: Path) -> None:
+    lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
+    order: dict[str, Any] = {"event": "purchase", "properties": {"order_id": "O", "revenue": 5}}
+    before = event("w", NOON - 2 * HOUR, received_at=NOON - HOUR, **order)
+    copy, after = event("x", NOON + 3 * HOUR, **order), event("y", NOON + 9 * DAY, **order)
+    build(lakehouse, [copy, after], "orders")
+    assert build(lakehouse, [event("x", NOON)], "original") == {NOON, NOON + 3 * HOUR}, "the other is too far away"
+    build(lakehouse, [event("z", NOON + 9 * HOUR, **order)], "another")
+    assert build(lakehouse, [before], "before") == {NOON + at * HOUR for at in (-2, 3, 9)}
+    earliest = event("x", NOON - 3 * HOUR)
+    assert build(lakehouse, [earliest], "earliest") == {NOON + at * HOUR for at in (-3, 0, 3, 9)}
+
+
+def test_lines_received_at_once_come_in_one_order_whichever_hours_are_built_together(tmp_path: Path) -> None:
+    """The lines with one id that are read from other hours are the first ones, so that the order between them doesn't matter."""
+    lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
+    order: dict[str, Any] = {"event": "purchase", "properties": {"order_id": "O", "revenue": 5}}
+    batch = [event("x", NOON, sequence=number, **fields) for number, fields in ((3, {}), (2, order), (1, {}))]
+    build(lakehouse, [*batch, event("y", NOON + 3 * HOUR, **order)], "batch")
+    rebuild_events(lakehouse, [Window.of_hour(NOON + 3 * HOUR)])
+    statement = SqlModel("orders", "select event_id from events where order_event is not null")
+    rows = lakehouse.engine.query(statement, {"events": Files.of(lakehouse.snapshot("events"))}).to_pylist()
+    assert rows == [{"event_id": "y"}]
+
+
 def test_an_id_that_is_used_for_everything_fetches_a_row_an_hour(tmp_path: Path) -> None:
     lakehouse = open_lakehouse(load_settings(home=tmp_path, threads=2).prepare())
     lines = [event("x", NOON + hour * HOUR, anonymous_id=f"v{number}") for hour in range(3) for number in range(50)]

@@ -4,7 +4,8 @@ select
     $event_key as key,
     received_hour,
     date_trunc('hour', received_at) as arrival_hour,
-    date_trunc('hour', event_time) as event_hour
+    date_trunc('hour', event_time) as event_hour,
+    cast(null as bigint) as event_key
 from raw_events
 where reason is null
 union all
@@ -13,6 +14,7 @@ select
     unnest($order_keys) as key,
     received_hour,
     date_trunc('hour', received_at) as arrival_hour,
-    date_trunc('hour', event_time) as event_hour
+    date_trunc('hour', event_time) as event_hour,
+    $event_key as event_key
 from raw_events
 where reason is null and $may_have_order

@@ -1,50 +1,12 @@
 with
 -- All lines that bear on the window: those in it, and those of other hours with an event id or order id in common with
 -- one of them, received within $dedupe_days of it or at most an hour away from it (`related_rows.py`). Rules about
--- orders read these too: of lines with one order, copies included, the first within these days of receipt counts.
+-- orders read these too: of lines with one order, copies left out, the first within these days of receipt counts.
 received as not materialized (
-    select
-        project_id,
-        event_id,
-        received_hour,
-        segment,
-        line_number,
-        event_time,
-        received_at,
-        type,
-        event,
-        anonymous_id,
-        user_id,
-        session_id,
-        sent_at,
-        category,
-        protocol,
-        properties,
-        context,
-        sequence
-    from raw_events
+    select * from raw_events
     where reason is null
-    union all
-    select
-        project_id,
-        event_id,
-        received_hour,
-        segment,
-        line_number,
-        event_time,
-        received_at,
-        type,
-        event,
-        anonymous_id,
-        user_id,
-        session_id,
-        sent_at,
-        category,
-        protocol,
-        properties,
-        context,
-        sequence
-    from related_rows
+    union all by name
+    select * from related_rows
 ),
 
 -- Copies. Few ids occur more than once: a narrow scan finds candidates by hash (collisions only add candidates). Only
@@ -81,18 +43,7 @@ contents as (
         received.received_hour,
         received.segment,
         received.line_number,
-        row(
-            received.type,
-            received.event,
-            received.anonymous_id,
-            received.user_id,
-            received.session_id,
-            received.sent_at,
-            received.category,
-            received.protocol,
-            received.properties,
-            received.context
-        ) as content
+        $content as content
     from received
     semi join (
         select

@@ -126,75 +126,59 @@ ids as materialized (
     ) as known
 ),
 
+active as not materialized (
+    select
+        project_id,
+        visitor_id,
+        anonymous_id,
+        user_id,
+        session_id,
+        event_time,
+        received_at,
+        sequence,
+        event_id,
+        is_bot,
+        coalesce(is_internal, false) as is_internal
+    from events
+    where is_from_server is not true
+),
+
 met as (
     select
         ids.event_id as joining_id,
         ids.event_time as joining_at,
-        ids.project_id,
-        active.visitor_id,
-        active.anonymous_id,
-        active.user_id,
-        active.session_id,
-        active.event_time,
-        active.received_at,
-        active.sequence,
-        active.event_id,
-        active.is_bot,
-        coalesce(active.is_internal, false) as is_internal
-    from events as active
+        active.*
+    from active
     inner join ids
         on
             active.project_id = ids.project_id
             and active.anonymous_id = ids.id
             and ids.kind = 'anonymous_id'
             and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
-    where active.is_from_server is not true
     union all
     select
         ids.event_id as joining_id,
         ids.event_time as joining_at,
-        ids.project_id,
-        active.visitor_id,
-        active.anonymous_id,
-        active.user_id,
-        active.session_id,
-        active.event_time,
-        active.received_at,
-        active.sequence,
-        active.event_id,
-        active.is_bot,
-        coalesce(active.is_internal, false) as is_internal
-    from events as active
+        active.*
+    from active
     inner join ids
         on
             active.project_id = ids.project_id
             and active.user_id = ids.id
             and ids.kind = 'user_id'
             and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
-    where active.is_from_server is not true
     union all
     select
         ids.event_id as joining_id,
         ids.event_time as joining_at,
-        ids.project_id,
-        active.visitor_id,
-        active.anonymous_id,
-        active.user_id,
-        active.session_id,
-        active.event_time,
-        active.received_at,
-        active.sequence,
-        active.event_id,
-        active.is_bot,
-        coalesce(active.is_internal, false) as is_internal
-    from events as active
+        active.*
+    from active
     inner join ids
         on
             active.project_id = ids.project_id
             and active.session_id = ids.id
             and ids.kind = 'session_id'
             and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
-    where active.is_from_server is not true
 ),
 
 -- On a shared device, the activity of another user is only that of the device.

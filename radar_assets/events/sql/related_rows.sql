@@ -12,5 +12,5 @@ qualify
     row_number() over (
         partition by
             project_id, event_id, if($may_have_order, $order_keys, null), received_hour, date_trunc('hour', event_time)
-        order by received_at, event_time
+        order by received_at, event_time, sequence, $content, received_hour, segment, line_number
     ) = 1
