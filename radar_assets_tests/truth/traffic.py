@@ -14,6 +14,7 @@ from radar_assets.access.keys import create_key
 from radar_assets.access.projects import ensure_projects
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import SqlModel
+from radar_assets.orchestration.automation import REFRESH_EVERY
 from radar_assets.settings import Settings
 from radar_assets.store.models import Project
 from radar_assets_tests.collector.conftest import Reply, serving
@@ -47,6 +48,12 @@ class Traffic:
         )
         return rows[0][0] if rows else None
 
+    def receive(self, requests: Iterable[Mapping[str, Any]]) -> None:
+        """Send more requests to a collector, and build all tables again."""
+        self.replies += _replies(self.platform.settings, requests)
+        with time_machine.travel(datetime.now(UTC) + REFRESH_EVERY["day"]):
+            self.platform.settle()
+
 
 def requests_of(case: str) -> list[dict[str, Any]]:
     """The requests of a case in `cases/`: one JSON object a line, with clock (or null), method, path, headers and body."""
@@ -75,20 +82,26 @@ def received(
         ensure_projects(platform.store, [Project(project)])
         for key in (f"key-{project}", *keys):
             create_key(platform.store, project, value=key)
-        replies = []
-        with time_machine.travel(NOON.replace(tzinfo=UTC), tick=False) as clock, serving(settings) as collector:
-            for request in requests:
-                at = datetime.fromisoformat(request["clock"]) if request.get("clock") else NOON
-                clock.move_to(at.replace(tzinfo=UTC), tick=False)
-                body = request.get("body")
-                if "body_hex" in request:
-                    content = bytes.fromhex(request["body_hex"])
-                elif isinstance(body, str):
-                    content = body.encode()
-                else:
-                    content = None if body is None else json.dumps(body).encode()
-                replies.append(collector.request(request["method"], request["path"], content, request.get("headers")))
+        replies = _replies(settings, requests)
         prepare(platform)
         platform.settle()
         yield Traffic(platform, project, replies)
         platform.store.close()
+
+
+def _replies(settings: Settings, requests: Iterable[Mapping[str, Any]]) -> list[Reply]:
+    """The replies of a collector to requests, each received at its time."""
+    replies = []
+    with time_machine.travel(NOON.replace(tzinfo=UTC), tick=False) as clock, serving(settings) as collector:
+        for request in requests:
+            at = datetime.fromisoformat(request["clock"]) if request.get("clock") else NOON
+            clock.move_to(at.replace(tzinfo=UTC), tick=False)
+            body = request.get("body")
+            if "body_hex" in request:
+                content = bytes.fromhex(request["body_hex"])
+            elif isinstance(body, str):
+                content = body.encode()
+            else:
+                content = None if body is None else json.dumps(body).encode()
+            replies.append(collector.request(request["method"], request["path"], content, request.get("headers")))
+    return replies
