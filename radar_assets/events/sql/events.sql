@@ -21,7 +21,8 @@ received as not materialized (
         protocol,
         properties,
         context,
-        sequence
+        sequence,
+        warnings
     from raw_events
     where reason is null
     union all
@@ -43,7 +44,8 @@ received as not materialized (
         protocol,
         properties,
         context,
-        sequence
+        sequence,
+        warnings
     from related_rows
 ),
 
@@ -82,6 +84,7 @@ arrivals as (
                 raw_events.protocol,
                 raw_events.properties,
                 raw_events.context,
+                raw_events.warnings,
                 raw_events.received_hour,
                 raw_events.segment,
                 raw_events.line_number
