@@ -207,6 +207,8 @@ def _stamp(at: datetime) -> str:
 @st.composite
 def _events(draw: st.DrawFn, number: int) -> Event:
     at = draw(moments)
+    received = at + draw(delays)
+    clock = draw(st.sampled_from([0 * HOUR, 0 * HOUR, -2 * HOUR]))
     is_order = draw(st.integers(0, 3)) == 0
     deed = draw(orders if is_order else st.one_of(views, clicks, passive, jobs, purchases))
     fields = {
@@ -214,8 +216,9 @@ def _events(draw: st.DrawFn, number: int) -> Event:
         "event_id": str(draw(st.integers(0, 15))),
         "sequence": draw(st.sampled_from([None, 0, 1])),
         "session_id": draw(sessions),
-        # By a clock that is two hours slow, or in a resend that kept its old time of sending.
-        "sent_at": draw(st.sampled_from([None, None, _stamp(at), _stamp(at - 2 * HOUR)])),
+        "timestamp": _stamp(at + clock),
+        # Before the event by a wrong time. A resend that keeps this field seems to come from a slow clock.
+        "sent_at": draw(st.sampled_from([None, None, _stamp(received + clock), _stamp(at - 3 * HOUR)])),
         "properties": None,
         **draw(people),
         **deed,
@@ -224,7 +227,7 @@ def _events(draw: st.DrawFn, number: int) -> Event:
     }
     if is_order:
         fields["event_id"] = f"order {number}"
-    return event(**fields, at=at, received_at=at + draw(delays))
+    return event(**fields, at=at, received_at=received)
 
 
 @st.composite
