@@ -70,6 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--start-signals", type=int, default=12, help="signals in test_start_signals.py (default: 12)")
     parser.addoption("--batches", type=int, default=2, help="batches of history in test_properties.py (default: 2)")
     parser.addoption("--batch-days", type=int, default=2, help="days of history in each of them (default: 2)")
+    parser.addoption("--examples", type=int, default=3, help="examples of traffic in test_properties.py (default: 3)")
     parser.addoption("--seeds", type=int, default=1, help="kinds of luck in alerts/test_incidents.py (default: 1)")
     parser.addoption(
         "--expressions", type=int, default=250, help="expressions in metrics/test_safe_sql.py (default: 250)"

@@ -221,6 +221,13 @@ sql "from hourly_metrics where metric = 'visitors'
 """The arguments of the command that shows an incident, in lines that fit 80 columns."""
 
 
+_EXPECTED = {
+    "landing_is_fresh": "simulated traffic ends with yesterday. It passes once events arrive.",
+    "copies_that_differ": "a few simulated events have the id of another event.",
+}
+"""Why checks may fail in the demo."""
+
+
 def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
     console.print()
     if not failed:
@@ -228,10 +235,8 @@ def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:
     for check in failed:
         mark = "[yellow]warning[/]" if check.is_warning else "[red]failed[/]"
         console.print(f"{mark} check {check.name} of {check.asset}", soft_wrap=True)
-        if check.name == "landing_is_fresh":
-            console.print(
-                "  Expected: simulated traffic ends with yesterday. It passes once events arrive.", soft_wrap=True
-            )
+        if check.name in _EXPECTED:
+            console.print(f"  Expected: {_EXPECTED[check.name]}", soft_wrap=True)
 
 
 def _print_next(console: "Console") -> None:

@@ -32,7 +32,9 @@ LAYER = "radar_assets.events"
 HOURS_A_DAY = 24
 SUPERSEDED_AFTER_S = 900
 """How long the index keeps a file after a newer one of the same hour: longer than a statement that reads it."""
-CONTENT = "row(type, event, anonymous_id, user_id, session_id, sent_at, category, protocol, properties, context)"
+CONTENT = (
+    "row(type, event, anonymous_id, user_id, session_id, sent_at, category, protocol, properties, context, warnings)"
+)
 """What decides the order of rows with one id, event time, sequence and time of receipt, before the segment does, so that the result
 doesn't depend on how lines were split into segments."""
 KEYS_PREFIX = "event-keys-"

@@ -51,6 +51,10 @@ class Step(IntEnum):
     EXPORT = 18
     START = 19
     LEAVE = 20
+    # What follows from other steps; see `delivery.py`.
+    ENGAGEMENT = 21
+    ORDER_REPORT = 22
+    REFUND = 23
 
 
 S = Step

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from datetime import date, datetime
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from radar_assets.simulator.clients import Kind
 from radar_assets.simulator.clock import HOUR_MS, moment_of
-from radar_assets.simulator.delivery import EVENT, Shares, deliver
+from radar_assets.simulator.delivery import EVENT, NO_ODDITIES, ODDITIES, Oddities, Shares, deliver
 from radar_assets.simulator.demand import Demand, demand
 from radar_assets.simulator.draws import seed_of
 from radar_assets.simulator.incidents import incidents
@@ -47,6 +48,7 @@ def simulate(
     late_share: float = 0.01,
     duplicate_share: float = 0.005,
     malformed_share: float = 0.0002,
+    oddities: Oddities = ODDITIES,
 ) -> Iterator[SimulatedSegment]:
     """Simulate realistic traffic. The same arguments give the same bytes on any machine.
 
@@ -60,6 +62,7 @@ def simulate(
         late_share: share of events that are received hours to three days late, from apps that were offline.
         duplicate_share: share of events that are sent twice.
         malformed_share: share of lines that violate the contract.
+        oddities: shares of what real senders do besides, such as reporting an order twice. `NO_ODDITIES` for none.
 
     Raises:
         ValueError: an argument is out of range; the message names it.
@@ -70,23 +73,27 @@ def simulate(
     for name, share in shares.items():
         _require(0 <= share <= 1, f"{name}={share}: must be between 0 and 1")
     cast = simulated_projects(projects)
-    identity = seed_of(start.isoformat(), days, projects, events, seed, event_bytes, *shares.values())
+    identity = seed_of(
+        *(start.isoformat(), days, projects, events, seed, event_bytes, *shares.values()),
+        *(astuple(oddities) if oddities != NO_ODDITIES else ()),
+    )
     planted = incidents(start, days, projects=projects)
 
-    sample = _sample(demand(cast, planted, seed=identity, start=start, days=days, sessions=2 * _SAMPLE_SESSIONS))
+    rough = demand(cast, planted, seed=identity, start=start, days=days, sessions=2 * _SAMPLE_SESSIONS)
+    sample = _sample(rough, oddities)
     per_session = len(sample) / _SAMPLE_SESSIONS
     from_apps = np.count_nonzero(KINDS[sample["client"]] == Kind.APP) / len(sample)
     flaws = Shares(late_share / from_apps if from_apps else 0, duplicate_share, malformed_share)
-    lines = _lines_of(cast, sample, event_bytes)
+    lines = _lines_of(cast, sample, event_bytes, oddities)
     wanted = demand(cast, planted, seed=identity, start=start, days=days, sessions=events / per_session)
-    return _segments(wanted, flaws, lines, f"simulated-{identity:016x}")
+    return _segments(wanted, flaws, oddities, lines, f"simulated-{identity:016x}")
 
 
-def _segments(wanted: Demand, flaws: Shares, lines: Lines, name: str) -> Iterator[SimulatedSegment]:
+def _segments(wanted: Demand, flaws: Shares, oddities: Oddities, lines: Lines, name: str) -> Iterator[SimulatedSegment]:
     in_transit = np.empty(0, EVENT)
     for from_hour, to_hour in _spans(wanted):
         sessions = arrivals(wanted, wanted.numbers(from_hour, to_hour))
-        in_transit = np.concatenate([in_transit, deliver(sessions, walk(wanted, sessions), flaws)])
+        in_transit = np.concatenate([in_transit, deliver(sessions, walk(wanted, sessions), flaws, oddities)])
         # Also sorted by key, so that the order does not depend on how hours are grouped.
         in_transit = in_transit.take(np.lexsort((in_transit["key"], in_transit["received"])))
         due, end = np.searchsorted(
@@ -116,21 +123,21 @@ def _spans(wanted: Demand) -> Iterator[tuple[int, int]]:
     yield begin, wanted.hours
 
 
-def _sample(rough: Demand) -> NDArray:
+def _sample(rough: Demand, oddities: Oddities) -> NDArray:
     """The events of a sample of sessions, evenly spread and without flaws."""
     sessions = arrivals(rough, np.arange(_SAMPLE_SESSIONS) * rough.sessions // _SAMPLE_SESSIONS)
-    return deliver(sessions, walk(rough, sessions), Shares(0, 0, 0))
+    return deliver(sessions, walk(rough, sessions), Shares(0, 0, 0), oddities)
 
 
-def _lines_of(cast: Sequence[SimulatedProject], sample: NDArray, event_bytes: int | None) -> Lines:
+def _lines_of(cast: Sequence[SimulatedProject], sample: NDArray, event_bytes: int | None, oddities: Oddities) -> Lines:
     """A renderer of lines with this mean length."""
     if event_bytes is None:
-        return Lines(cast)
+        return Lines(cast, oddities=oddities)
     thinned, mean = sample[:: max(1, len(sample) // _SAMPLE_LINES)], 0
     for lean in (False, True):
-        mean = len(ndjson(Lines(cast, lean=lean).render(thinned), thinned)) / len(thinned)
+        mean = len(ndjson(Lines(cast, lean=lean, oddities=oddities).render(thinned), thinned)) / len(thinned)
         if mean <= event_bytes:
-            return Lines(cast, lean=lean, more_bytes=round(event_bytes - mean))
+            return Lines(cast, lean=lean, more_bytes=round(event_bytes - mean), oddities=oddities)
     raise ValueError(f"event_bytes={event_bytes}: must be at least {mean:.0f} for these projects")
 
 

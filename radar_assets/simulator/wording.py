@@ -1,11 +1,12 @@
 """The content of events: JSON fragments for each step, page, client and source, which `lines.py` joins."""
 
 import json
+from enum import IntEnum
 
 from radar_assets.simulator.clients import CLIENTS, COUNTRIES, Client, Kind
 from radar_assets.simulator.journeys import LAST_VIEW, Step
 from radar_assets.simulator.projects import SimulatedProject
-from radar_assets.simulator.site import Product, pages, products
+from radar_assets.simulator.site import Page, Product, pages, products
 from radar_assets.simulator.sources import Source
 
 S = Step
@@ -32,6 +33,9 @@ _NAMES = {
     S.PAYMENT_FAILED: "error",
     S.INVOICE: "invoice_sent",
     S.EXPORT: "report_exported",
+    S.ENGAGEMENT: "engagement",
+    S.ORDER_REPORT: "Order Completed",
+    S.REFUND: "Order Refunded",
 }
 _DETAILS: dict[Step, list[dict[str, object]]] = {
     S.BUTTON: [
@@ -77,7 +81,22 @@ _DETAILS: dict[Step, list[dict[str, object]]] = {
     S.EXPORT: [{"format": format_, "rows": rows} for format_, rows in (("csv", 1200), ("xlsx", 340), ("pdf", 25))],
 }
 QUANTITIES = (1, 1, 1, 2, 1, 3)
-SALES = (S.ADD_TO_CART, S.PURCHASE)
+SALES = (S.ADD_TO_CART, S.PURCHASE, S.ORDER_REPORT, S.REFUND)
+ABOUT_ORDERS = (S.PURCHASE, S.ORDER_REPORT, S.REFUND)
+_AMOUNTS = {S.ADD_TO_CART: "price", S.PURCHASE: "revenue", S.ORDER_REPORT: "total", S.REFUND: "total"}
+_CURRENCIES = {"EUR": "{} €", "USD": "${}", "JPY": "¥{}", "GBP": "£{}"}
+PLACEHOLDERS = ("undefined", "null", "0", "", "[object Object]", "00000000-0000-0000-0000-000000000000")
+HASH_ROUTED = Page.ACCOUNT
+"""The page that is routed by the fragment of its URL when it is spelled in an unusual way."""
+HASH_ROUTING = '"page":{"hash_routing":true},'
+
+
+class Spelling(IntEnum):
+    """How the URLs of a visitor are written."""
+
+    PLAIN = 0
+    UNUSUAL = 1
+    STAGING = 2
 
 
 def members(of: object) -> str:
@@ -95,8 +114,12 @@ def heading(project: SimulatedProject, step: Step, in_app: bool) -> str:
     return members({"project_id": project.id, "type": kind, "event": name, **category})
 
 
-def url(project: SimulatedProject, path: str) -> str:
+def url(project: SimulatedProject, path: str, spelling: Spelling = Spelling.PLAIN) -> str:
     """URL of a page."""
+    if spelling == Spelling.STAGING:
+        return f"https://staging.{project.host}{path}"
+    if spelling == Spelling.UNUSUAL:
+        return f"https://{project.host.title()}:443/./{path[1:2].replace('p', '%70')}{path[2:]}"
     return f"https://{project.host}{path}"
 
 
@@ -105,38 +128,50 @@ def page_urls(project: SimulatedProject) -> list[str]:
     return [url(project, page.path) for page in pages(project)]
 
 
-def view_properties(project: SimulatedProject, lean: bool) -> list[str]:
-    """For each page, the fragment of a page view up to the end of its URL. Lean ones omit the path."""
-    return [
-        '"properties":{'
-        + members({**({} if lean else {"path": page.path}), "title": page.title, "url": url(project, page.path)})[:-1]
-        for page in pages(project)
-    ]
+def view_properties(project: SimulatedProject, lean: bool, spelling: Spelling) -> list[str]:
+    """For each page, the fragment of a page view up to the end of its URL. Lean ones, and those with unusual URLs, omit the path."""
+    fragments = []
+    for index, page in enumerate(pages(project)):
+        address = url(project, page.path, spelling)
+        if spelling == Spelling.UNUSUAL and index == HASH_ROUTED:
+            address = url(project, f"/#{page.path}")
+        path = {} if lean or spelling == Spelling.UNUSUAL else {"path": page.path}
+        fragments.append(members({**path, "title": page.title, "url": address})[:-1])
+    return fragments
 
 
 def screen_properties(project: SimulatedProject) -> list[str]:
     """For each page, the fragment of a screen view in the app."""
-    return [
-        '"properties":{' + members({"name": page.title, "path": page.path}) + '},"context":{' for page in pages(project)
-    ]
+    return [members({"name": page.title, "path": page.path}) + '},"context":{' for page in pages(project)]
 
 
 def step_properties(project: SimulatedProject, step: Step) -> list[str]:
-    """The fragment of a step in each of its variations: for sales, each product in each quantity."""
+    """The fragment of a step in each of its variations: for sales, each product in each quantity, first with numbers as amounts."""
     details = _DETAILS.get(step, [{}])
     if step in SALES:
-        details = [_sale(project, product, count, step) for product in products(project) for count in QUANTITIES]
-    return ['"properties":{' + members(each) + '},"context":{' for each in details]
+        details = [
+            _sale(project, product, count, step, is_text)
+            for is_text in (False, True)
+            for product in products(project)
+            for count in QUANTITIES
+        ]
+    end = '},"context":{"interactive":false,' if step == S.ENGAGEMENT else '},"context":{'
+    return [members(each) + end for each in details]
 
 
-def _sale(project: SimulatedProject, product: Product, quantity: int, step: Step) -> dict[str, object]:
-    amount = {"revenue" if step == S.PURCHASE else "price": product.price_minor * quantity / 100}
-    return {"product": product.slug, "quantity": quantity, **amount, "currency": project.currency}
+def _sale(project: SimulatedProject, product: Product, quantity: int, step: Step, is_text: bool) -> dict[str, object]:
+    amount = product.price_minor * quantity / 100
+    written = _CURRENCIES.get(project.currency, f"{project.currency} {{}}").format(f"{amount:.2f}")
+    sold = {_AMOUNTS[step]: written if is_text else amount}
+    return {"product": product.slug, "quantity": quantity, **sold, "currency": project.currency}
 
 
-def page_context(project: SimulatedProject) -> list[str]:
+def page_context(project: SimulatedProject, spelling: Spelling) -> list[str]:
     """For each page, the page context of events other than views."""
-    return ['"page":{' + members({"path": page.path, "url": url(project, page.path)}) + "}," for page in pages(project)]
+    return [
+        '"page":{' + members({"path": page.path, "url": url(project, page.path, spelling)}) + "},"
+        for page in pages(project)
+    ]
 
 
 def referrer(address: str) -> str:

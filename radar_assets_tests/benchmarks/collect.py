@@ -123,10 +123,12 @@ class _Load:
 
 def _requests(collector: CollectorProcess, batch: int) -> Iterator[bytes]:
     """Requests of the simulator's events, as an SDK would send them."""
+    from radar_assets.simulator.delivery import NO_ODDITIES
     from radar_assets.simulator.traffic import simulate
 
     day = utc_now().date() - timedelta(days=1)
-    lines = b"".join(segment.lines for segment in simulate(day, 1, projects=1, events=_POOL_EVENTS)).splitlines()
+    segments = simulate(day, 1, projects=1, events=_POOL_EVENTS, oddities=NO_ODDITIES)
+    lines = b"".join(segment.lines for segment in segments).splitlines()
     made_by_collector = {"project_id", "received_at", "protocol"}
     events = [
         {name: value for name, value in json.loads(line).items() if name not in made_by_collector} for line in lines

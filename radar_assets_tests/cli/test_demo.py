@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from radar_assets.access.projects import list_projects
-from radar_assets.cli.demo import _print_incidents, missing_traffic
+from radar_assets.cli.demo import _print_checks, _print_incidents, missing_traffic
 from radar_assets.cli.simulate import Traffic, land, simulated_names
 from radar_assets.cli.sql import reading
+from radar_assets.cli.status import FailedCheck
 from radar_assets.events.landing import list_hours, list_segments
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
@@ -76,6 +77,17 @@ def test_each_incident_is_printed_with_a_query_that_is_valid(
     assert len(queries) == 3
     with reading(open_lakehouse(settings)) as connection:
         assert [connection.execute(query).fetchall() for query in queries] == [[], [], []]
+
+
+def test_checks_that_may_fail_in_the_demo_are_explained() -> None:
+    console = Console(width=80, file=io.StringIO())
+    names = ("copies_that_differ", "event_ids_are_unique")
+    _print_checks(console, [FailedCheck("events", name, name == names[0], "", utc_now()) for name in names])
+    assert console.file.getvalue().splitlines()[1:] == [  # pyright: ignore[reportAttributeAccessIssue]
+        "warning check copies_that_differ of events",
+        "  Expected: a few simulated events have the id of another event.",
+        "failed check event_ids_are_unique of events",
+    ]
 
 
 @pytest.mark.parametrize(

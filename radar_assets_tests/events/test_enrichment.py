@@ -326,6 +326,14 @@ class TestCopies:
         for order in itertools.permutations(rows):
             assert kept(enrich(order)) == [("p1", "e1", first, "b", 1)]
 
+    def test_of_lines_received_at_the_same_time_the_same_one_counts_whatever_its_segment(self):
+        found = []
+        for segments in ("ab", "ba"):
+            rows = zip(segments, (None, "user_id: empty"), strict=True)
+            (event,) = enrich(raw_row(segment=segment, warnings=warnings) for segment, warnings in rows)
+            found.append(event["warnings"])
+        assert found[0] == found[1]
+
     def test_copies_are_found_in_the_hours_adjacent_to_the_rebuilt_one(self):
         early = raw_row(event_time=NOON + timedelta(minutes=59), segment="first")
         late = raw_row(event_time=NOON + timedelta(minutes=61), received_at=NOON + 9 * HOUR, segment="second")

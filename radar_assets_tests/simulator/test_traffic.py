@@ -4,27 +4,15 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
 from datetime import date
 
 import duckdb
 import pytest
 
 from radar_assets.simulator import traffic
-from radar_assets.simulator.traffic import SimulatedSegment, simulate
-from radar_assets_tests.simulator.conftest import EVENTS
-
-SHORT = {"start": date(2026, 3, 28), "days": 3, "events": 6_000}
-
-
-def one(month: duckdb.DuckDBPyConnection, sql: str) -> tuple:
-    row = month.execute(sql).fetchone()
-    assert row is not None
-    return row
-
-
-def lines_of(segments: Iterable[SimulatedSegment]) -> list[bytes]:
-    return [line for segment in segments for line in segment.lines.splitlines()]
+from radar_assets.simulator.delivery import NO_ODDITIES, ODDITIES, Oddities
+from radar_assets.simulator.traffic import simulate
+from radar_assets_tests.simulator.conftest import EVENTS, SHORT, lines_of, one
 
 
 def fault_of(line: bytes) -> str:
@@ -58,11 +46,18 @@ def test_same_arguments_give_the_same_segments_and_another_seed_gives_others():
     assert not first_ids & other_ids
 
 
-def test_segments_are_the_same_on_every_machine_and_version_of_python():
-    digest = hashlib.sha256()
-    for segment in simulate(**SHORT, projects=5):
-        digest.update(segment.lines)
-    assert digest.hexdigest() == "c49c3402012244bfc7f5020b4918a2ad9523f4896259f2e47543241e8d1c3f8e"
+@pytest.mark.parametrize(
+    ("oddities", "digest"),
+    [
+        (NO_ODDITIES, "c49c3402012244bfc7f5020b4918a2ad9523f4896259f2e47543241e8d1c3f8e"),
+        (ODDITIES, "0bbf7149d82ae0e052829725317ebc5b2faccf4b08c107e9e02cff7e635ed6bc"),
+    ],
+)
+def test_segments_are_the_same_on_every_machine_and_version_of_python(oddities: Oddities, digest: str):
+    found = hashlib.sha256()
+    for segment in simulate(**SHORT, projects=5, oddities=oddities):
+        found.update(segment.lines)
+    assert found.hexdigest() == digest
 
 
 def test_block_sizes_do_not_change_the_traffic(monkeypatch: pytest.MonkeyPatch):
@@ -115,11 +110,11 @@ def test_lines_are_in_their_received_hour_in_order():
     assert hours == sorted(hours)
 
 
-def test_flaws_have_the_requested_shares(month: duckdb.DuckDBPyConnection):
-    (lines,) = one(month, "select count(*) from lines")
+def test_flaws_have_the_requested_shares(plain_month: duckdb.DuckDBPyConnection):
+    (lines,) = one(plain_month, "select count(*) from lines")
     assert lines == pytest.approx(EVENTS, rel=0.05)
     (malformed,) = one(
-        month,
+        plain_month,
         """
         select count(*) from lines where (
             coalesce(anonymous_id, user_id) is not null and try_cast(timestamp as timestamp) is not null
@@ -129,7 +124,7 @@ def test_flaws_have_the_requested_shares(month: duckdb.DuckDBPyConnection):
     )
     assert 0.0001 < malformed / lines < 0.0004
     copies, late, wrong_clocks = one(
-        month,
+        plain_month,
         """
         select
             count(*) - count(distinct event_id),
@@ -144,7 +139,7 @@ def test_flaws_have_the_requested_shares(month: duckdb.DuckDBPyConnection):
 
 
 def test_shares_of_zero_leave_traffic_without_flaws():
-    lines = lines_of(simulate(**SHORT, late_share=0, duplicate_share=0, malformed_share=0))
+    lines = lines_of(simulate(**SHORT, late_share=0, duplicate_share=0, malformed_share=0, oddities=NO_ODDITIES))
     events = [json.loads(line) for line in lines]
     assert len({event["event_id"] for event in events}) == len(events)
     assert all(event["sent_at"][:16] >= event["timestamp"][:16] for event in events)
@@ -166,9 +161,9 @@ def test_late_events_are_received_up_to_three_days_later(month: duckdb.DuckDBPyC
     assert platforms == 2
 
 
-def test_copies_are_received_later_and_some_of_them_in_a_later_hour(month: duckdb.DuckDBPyConnection):
+def test_copies_are_received_later_and_some_of_them_in_a_later_hour(plain_month: duckdb.DuckDBPyConnection):
     copies, other_content, later_hour = one(
-        month,
+        plain_month,
         """
         with copied as (
             select event_id, min(received) as first, max(received) as last, count(*) as sent,
@@ -185,9 +180,9 @@ def test_copies_are_received_later_and_some_of_them_in_a_later_hour(month: duckd
     assert later_hour > 20
 
 
-def test_a_wrong_clock_is_off_by_the_same_in_all_events_of_a_visitor(month: duckdb.DuckDBPyConnection):
+def test_a_wrong_clock_is_off_by_the_same_in_all_events_of_a_visitor(plain_month: duckdb.DuckDBPyConnection):
     visitors, fast, slow, unsteady = one(
-        month,
+        plain_month,
         """
         with clocks as (
             select visitor_id, round(epoch(sent - received) / 3600) as hours_off from events
@@ -205,14 +200,14 @@ def test_a_wrong_clock_is_off_by_the_same_in_all_events_of_a_visitor(month: duck
 
 
 def test_malformed_lines_are_truncated_lack_ids_or_have_wrong_types():
-    lines = lines_of(simulate(**SHORT, malformed_share=0.2))
+    lines = lines_of(simulate(**SHORT, malformed_share=0.2, oddities=NO_ODDITIES))
     found = Counter(fault_of(line) for line in lines)
     assert set(found) == {"none", "no JSON", "no ids", "timestamp", "event", "type", "properties"}
     assert 1 - found["none"] / len(lines) == pytest.approx(0.2, abs=0.03)
 
 
 def test_well_formed_lines_keep_the_contract():
-    lines = lines_of(simulate(**SHORT, projects=6, event_bytes=700, malformed_share=0))
+    lines = lines_of(simulate(**SHORT, projects=6, event_bytes=700, malformed_share=0, oddities=NO_ODDITIES))
     assert Counter(fault_of(line) for line in lines) == {"none": len(lines)}
 
 
@@ -333,9 +328,9 @@ def test_page_views_have_the_previous_page_or_the_source_as_referrer(month: duck
     assert unlinked == 0
 
 
-def test_users_have_an_id_from_their_sign_up_on(month: duckdb.DuckDBPyConnection):
+def test_users_have_an_id_from_their_sign_up_on(plain_month: duckdb.DuckDBPyConnection):
     signed_up, known_before, forgotten, came_back = one(
-        month,
+        plain_month,
         """
         with joined as (
             select visitor_id, min(happened) as joined_at from events where event = 'sign_up' group by 1
