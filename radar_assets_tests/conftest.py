@@ -79,8 +79,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--quarter-ticks",
         type=int,
         default=18,
-        help="ticks in operations/test_quarter.py; 90 days from 600 on (default: 18)",
+        help="ticks in operations/test_quarter.py (default: 18)",
     )
+    parser.addoption("--quarter-days", type=int, default=6, help="days that these ticks are spread over (default: 6)")
     parser.addoption("--requests", type=int, default=400, help="requests in collector/test_hostile.py (default: 400)")
 
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 
 from radar_assets.access.projects import ensure_projects
 from radar_assets.definitions import build_defs
@@ -60,6 +67,17 @@ def remote_origin(job: str) -> RemoteJobOrigin:
     """The origin of runs that the daemon starts; those in a process of ours have none."""
     location = RegisteredCodeLocationOrigin("radar_assets.definitions")
     return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job)
+
+
+def save_cursor(instance: dg.DagsterInstance, sensor: str, cursor: str | None) -> None:
+    """Keep the cursor of a sensor as the daemon does after a tick."""
+    origin = RemoteInstigatorOrigin(remote_origin("any").repository_origin, sensor)
+    data = SensorInstigatorData(cursor=cursor)
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
+    if instance.get_instigator_state(state.instigator_origin_id, state.selector_id):
+        instance.update_instigator_state(state)
+    else:
+        instance.add_instigator_state(state)
 
 
 def open_paths(folder: Path) -> list[Path]:

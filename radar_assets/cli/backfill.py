@@ -43,6 +43,8 @@ def backfill(
     The daemon rebuilds them, oldest first, in runs of a day of hours or a week of days. A run that fails is retried. Ctrl-C ends the
     display, not the backfill. Hours and days that become stale are rebuilt by the sensors. The exit code is 1 if partitions failed.
 
+    hourly_job skips the hours of each day before the first and after the last one that has lines or events.
+
     Parameters
     ----------
     job
@@ -72,12 +74,35 @@ def backfill(
     if window.start >= end:
         raise UsageError(f"no partitions from {since} to {until or now.date()}; the first one is {first_day(settings)}")
     window = Window(window.start, end)
-    if prune and not _is_confirmed(open_lakehouse(settings), window, yes=yes):
+    lakehouse = open_lakehouse(settings)
+    if prune and not _is_confirmed(lakehouse, window, yes=yes):
         out().print("Nothing was queued.")
         return 1
-    unit = GRIDS[job]
-    starts = window.hours() if unit == "hour" else [datetime(*day.timetuple()[:3]) for day in window.days()]
+    if job == "daily_job":
+        starts = [datetime(*day.timetuple()[:3]) for day in window.days()]
+    else:
+        starts = _hours_with_data(lakehouse, window) if job == "hourly_job" else window.hours()
+    if not starts:
+        out().print(f"No hour from {window.start:%Y-%m-%d} to {until or now.date()} has landed lines or events.")
+        return 0
     return run_backfill(settings, job, starts, {"radar/prune": "true"} if prune else {}, detach=detach)
+
+
+def _hours_with_data(lakehouse: "Lakehouse", window: "Window") -> "list[datetime]":
+    """The hours of a window with landed lines or files in a table, and those between them on the same day.
+
+    The others have nothing to rebuild. An hour in between costs less than another run.
+    """
+    from radar_assets.events.landing import list_hours
+    from radar_assets.lakehouse.files import from_unit
+    from radar_assets.orchestration.automation import grid_tables
+
+    found = {hour for hour in list_hours(lakehouse.settings.landing_zone) if window.start <= hour < window.end}
+    for table in grid_tables(lakehouse.tables, "hour"):
+        found |= {from_unit(unit, "hour") for unit in lakehouse.snapshot(table.name).changes(window)}
+    first = {hour.date(): hour for hour in sorted(found, reverse=True)}
+    last = {hour.date(): hour for hour in sorted(found)}
+    return [hour for hour in window.hours() if hour.date() in first and first[hour.date()] <= hour <= last[hour.date()]]
 
 
 def run_backfill(

@@ -76,6 +76,7 @@ def status(*, format: Format = "table") -> None:
     from radar_assets.definitions import build_defs
     from radar_assets.orchestration.backfills import backfills_in_progress
     from radar_assets.orchestration.code_location import problem
+    from radar_assets.orchestration.run_requests import saved_cursor
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store
@@ -83,10 +84,10 @@ def status(*, format: Format = "table") -> None:
 
     settings, now = load_settings().prepare(), utc_now()
     store = open_store(settings.database)
-    states = tables_status(open_lakehouse(settings), store)
     has_projects = bool(list_projects(store))
-    store.close()
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        states = tables_status(open_lakehouse(settings), store, saved_cursor(instance, "landing_sensor"))
+        store.close()
         definitions = build_defs(settings)
         failed = failed_checks(instance, definitions)
         waiting = retries(instance, states)
@@ -201,9 +202,14 @@ def _print_failed(failed: "list[FailedCheck]", now: datetime) -> None:
         print_words(console, text, mark, style)
 
 
-def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
-    """The state of each table, in the order of the flow."""
+def tables_status(lakehouse: "Lakehouse", store: "Store", cursor: str | None) -> list[TableStatus]:
+    """The state of each table, in the order of the flow.
+
+    Args:
+        cursor: that of `landing_sensor`, which spares a look at years of hours that are loaded.
+    """
     from radar_assets.alerts.export import stale_hours
+    from radar_assets.events.automation import settled_before
     from radar_assets.events.landing import list_hours
     from radar_assets.events.loading import missing_segments
     from radar_assets.lakehouse.files import EPOCH, from_unit
@@ -211,7 +217,9 @@ def tables_status(lakehouse: "Lakehouse", store: "Store") -> list[TableStatus]:
 
     snapshots = {name: lakehouse.snapshot(name) for name in lakehouse.tables}
     start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
-    landed = sorted(hour for hour in list_hours(lakehouse.settings.landing_zone) if start <= hour <= utc_now())
+    settled, now = settled_before(cursor, snapshots["raw_events"]), utc_now()
+    changed = (hour for hour, at in list_hours(lakehouse.settings.landing_zone).items() if at >= settled)
+    landed = sorted(hour for hour in changed if start <= hour <= now)
     missing = missing_segments(lakehouse, snapshots["raw_events"], landed)
     statuses = []
     for name, snapshot in snapshots.items():

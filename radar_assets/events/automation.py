@@ -11,6 +11,7 @@ from radar_assets.events.landing import LATEST_SURPRISE_NS, list_hours
 from radar_assets.events.loading import missing_segments
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.lakehouse import Lakehouse
+from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.orchestration.automation import HOURLY_JOB, INCREMENTAL
 from radar_assets.orchestration.run_requests import requests, since_recovery
 from radar_assets.store.database import Store
@@ -40,8 +41,7 @@ def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.S
     ) -> dg.SensorResult:
         raw_events, now = lakehouse.snapshot("raw_events"), utc_now()
         key = since_recovery("landing", raw_events)
-        number, _, made_for = (context.cursor or "").partition(" ")
-        settled = int(number or 0) if (made_for or "landing") == key else 0
+        settled = settled_before(context.cursor, raw_events)
         changed = {hour: at for hour, at in list_hours(lakehouse.settings.landing_zone).items() if at >= settled}
         hours = sorted(hour for hour in changed if grids.start <= hour <= now)
         begin = lakehouse.settings.start_date
@@ -73,6 +73,12 @@ def build_sensors(grids: Grids, checks: Sequence[dg.AssetCheckKey]) -> list[dg.S
         return dg.SensorResult(run_requests=found, cursor=cursor)
 
     return [landing_sensor]
+
+
+def settled_before(cursor: str | None, raw_events: Snapshot) -> int:
+    """All segments of hours that last changed before this moment, in ns since 1970, are loaded, by the cursor of `landing_sensor`."""
+    number, _, made_for = (cursor or "").partition(" ")
+    return int(number or 0) if (made_for or "landing") == since_recovery("landing", raw_events) else 0
 
 
 def _digest(names: list[list[str]]) -> str:

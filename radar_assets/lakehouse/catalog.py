@@ -336,7 +336,7 @@ class Catalog:
         )
 
     def _load(self, table: Table) -> "IcebergTable":
-        """Load a table. Create it if it is missing, and add new columns of its declaration."""
+        """Load a table, and add new columns of its declaration. Create it if neither the catalog nor its folder has it."""
         from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
         from sqlalchemy.exc import IntegrityError
 
@@ -345,9 +345,11 @@ class Catalog:
             iceberg = self._current(identifier)
         except NoSuchTableError:
             try:
-                return self._create(identifier, table)
+                if not self._catalog.register_newest(identifier):
+                    return self._create(identifier, table)
             except (TableAlreadyExistsError, CommitFailedException, IntegrityError):
                 return self._catalog.load_table(identifier)
+            iceberg = self._current(identifier)
         if set(table.column_names) - {item.name for item in iceberg.schema().fields}:
             with iceberg.update_schema() as update:
                 update.union_by_name(iceberg_schema(table))

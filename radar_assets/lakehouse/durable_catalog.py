@@ -33,6 +33,7 @@ from radar_assets.lakehouse.recoveries import (
     DamagedFilesError,
     DamagedTableError,
     Recovery,
+    damage_of,
     decode,
     encode,
     now_text,
@@ -186,6 +187,21 @@ class DurableCatalog(SqlCatalog):
             raise CommitFailedException("a snapshot was pinned meanwhile")
         return super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
 
+    def register_newest(self, identifier: str | Identifier) -> bool:
+        """Register a table that the catalog has lost, at the newest sound metadata in its folder. Returns whether there is any.
+
+        Raises:
+            TableAlreadyExistsError: another process has registered the table meanwhile.
+        """
+        key = self.identifier_to_tuple(identifier)
+        for location in filter(None, [_read_hint(self._metadata_folder(key)), *self._newest_first(key)]):
+            # Without a commit, it is of a table that another process is creating.
+            if (state := read_state(location)) and state.snapshot and self._is_sound(key, location):
+                self.register_table(identifier, location)
+                self.record(identifier, "the catalog had lost the table")
+                return True
+        return False
+
     def recover(self, identifier: str | Identifier, reason: str) -> bool:
         """Replace the head of a table by the newest sound metadata in its folder. Returns whether that is another one.
 
@@ -309,7 +325,7 @@ class DurableCatalog(SqlCatalog):
             DamagedTableError: the metadata is missing or can't be read.
         """
         row = {"table_namespace": key[0], "table_name": key[1], "metadata_location": location}
-        with _damage(f"metadata {_name(location)}"):
+        with damage_of(f"metadata {_name(location)}"):
             return self._convert_orm_to_iceberg(
                 IcebergTables(catalog_name=self.name, previous_metadata_location=None, **row)
             )
@@ -329,27 +345,14 @@ class DurableCatalog(SqlCatalog):
     def _newest_first(self, key: Identifier) -> list[str]:
         """Locations of the readable metadata files in the folder of a table, by the time at which they were written.
 
-        Not by version: after a recovery, metadata that was given up may have higher ones.
+        Not by version: after a recovery, metadata that was given up may have higher ones. Metadata without a commit comes last.
         """
-        found: list[tuple[datetime, int, str]] = []
+        found: list[tuple[bool, datetime, int, str]] = []
         for location in self._metadata_files(key):
             # Without the validation by pyiceberg: there may be thousands of files, and the newest ones are opened next.
             if state := read_state(location):
-                found.append((state.committed_at, version_of(location), location))
-        return [location for _, _, location in sorted(found, reverse=True)]
-
-
-@contextmanager
-def _damage(what: str) -> Iterator[None]:
-    """Turn errors of reading a damaged file into `DamagedTableError`. Others, such as too many open files, are not damage."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DamagedTableError(f"{what} is missing") from error
-    except (DamagedTableError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise DamagedTableError(f"{what} can't be read ({type(error).__name__})") from error
+                found.append((state.snapshot is not None, state.committed_at, version_of(location), location))
+        return [location for *_, location in sorted(found, reverse=True)]
 
 
 def _verify(table: Table) -> None:
@@ -363,13 +366,13 @@ def _verify(table: Table) -> None:
     snapshot = table.metadata.current_snapshot()
     if snapshot is None:
         return
-    with _damage(f"manifest list {_name(snapshot.manifest_list)}"):
+    with damage_of(f"manifest list {_name(snapshot.manifest_list)}"):
         manifests = snapshot.manifests(table.io)
         expected = int((snapshot.summary or {}).get("total-data-files", 0) or 0)
         if expected and not manifests:
             raise ValueError("empty")
     for manifest in manifests:
-        with _damage(f"manifest {_name(manifest.manifest_path)}"):
+        with damage_of(f"manifest {_name(manifest.manifest_path)}"):
             size_bytes = Path(local_path_of(manifest.manifest_path)).stat().st_size
             if size_bytes != manifest.manifest_length:
                 raise DamagedTableError(f"manifest {_name(manifest.manifest_path)} is truncated")

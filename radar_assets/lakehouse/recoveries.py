@@ -4,7 +4,8 @@ They are a property of the Iceberg table, so that every process sees them.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
 from radar_assets.windows import utc_now
@@ -34,6 +35,19 @@ class Recovery:
     reason: str
     first: int = 1
     last: int = 0
+
+
+@contextmanager
+def damage_of(what: str) -> Iterator[None]:
+    """Turn errors of reading a damaged file into `DamagedTableError`. Others, such as too many open files, are not damage."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DamagedTableError(f"{what} is missing") from error
+    except (DamagedTableError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise DamagedTableError(f"{what} can't be read ({type(error).__name__})") from error
 
 
 def encode(recoveries: Iterable[Recovery]) -> str:

@@ -141,14 +141,9 @@ def check_metadata(lakehouse: Lakehouse, name: str) -> None:
     found = [*folder.glob(f"*{METADATA}")]
     head = lakehouse.snapshot(name)
     current = head.iceberg.metadata_location
-    # A commit that failed leaves the next version.
-    if max((version_of(path.name) for path in found), default=0) > version_of(current) + 1:
-        raise SweepError(
-            f"{name}: its folder has newer metadata than the catalog; run radar doctor --repair to open it, "
-            "or move it away if the table was started over"
-        )
     history = {state.location.rpartition("/")[2] for state in states(current)}
-    for path in found:
+    # A table without commits was created because the catalog had lost the other, or while the warehouse was not mounted.
+    for path in found if head.snapshot_id else ():
         other = None if path.name in history else read_state(str(path))
         # Without a snapshot, it was left by a process that created the table at the same moment as another.
         if other is None or not other.snapshot or other.document["table-uuid"] == str(head.iceberg.metadata.table_uuid):
@@ -159,6 +154,12 @@ def check_metadata(lakehouse: Lakehouse, name: str) -> None:
                 f"{name}: its folder has metadata of another table, e.g. {path.name}; "
                 "find out which table is needed, and move the metadata of the other elsewhere"
             )
+    # A commit that failed leaves the next version.
+    if max((version_of(path.name) for path in found), default=0) > version_of(current) + 1:
+        raise SweepError(
+            f"{name}: its folder has newer metadata than the catalog; run radar doctor --repair to open it, "
+            "or move it away if the table was started over"
+        )
 
 
 def _listed(folder: Path) -> tuple[dict[str, _File], dict[str, datetime]]:

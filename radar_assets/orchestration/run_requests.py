@@ -32,6 +32,12 @@ def since_recovery(name: str, *tables: Snapshot) -> str:
     return "@".join([name, *(table.recovered_at for table in tables if table.recovered_at)])
 
 
+def saved_cursor(instance: dg.DagsterInstance, sensor: str) -> str | None:
+    """The cursor that the daemon keeps for a sensor; None before its first tick."""
+    states = (state for state in instance.all_instigator_state() if state.instigator_name == sensor)
+    return next((getattr(state.instigator_data, "cursor", None) for state in states), None)
+
+
 def due_partitions(stale: Mapping[int, int], unit: str, start: datetime) -> dict[datetime, int]:
     """The stale partitions that are on the grid and not in the future.
 

@@ -75,14 +75,33 @@ def test_lines_that_can_not_be_loaded_again_are_kept_unless_pruning_is_confirmed
             assert process.poll() is None
         kept = radar(command)
         assert kept.code == 0
-        assert kept.out.startswith("hourly_job: 24 of 24 partitions, ")
-        assert "hourly_job: 0 of 24 partitions, " in kept.err
+        assert kept.out.startswith("hourly_job: 2 of 2 partitions, ")
+        assert "hourly_job: 0 of 2 partitions, " in kept.err
         assert ids(platform) == ["1", "2"]
         pruned = terminal(f"{command} --prune", columns=120, answer="y")
         assert pruned.code == 0
-        assert "24 of 24 partitions" in pruned.out
+        assert "2 of 2 partitions" in pruned.out
         assert ids(platform) == ["2"]
         assert not [line for line in radar("status").out.splitlines() if line.startswith("backfill")]
+
+
+def test_hours_without_lines_or_events_are_skipped(radar: Radar, platform: Platform) -> None:
+    """An hour between others stays, since it costs less than another run, and so does one that was landed but not loaded yet."""
+    morning = NOON.replace(hour=7)
+    next_day = NOON + timedelta(days=2)
+    platform.land(morning, [event("3", morning)], "early")
+    platform.land(next_day, [event("4", next_day)], "new")
+    run = radar("backfill hourly_job --since 2026-03-09 --until 2026-03-13 --detach")
+    assert "of hourly_job, 8 partitions" in run.out
+    queued = platform.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    spans = {
+        (run.tags["dagster/asset_partition_range_start"], run.tags["dagster/asset_partition_range_end"])
+        for run in queued
+    }
+    assert spans == {("2026-03-10-07:00", "2026-03-10-13:00"), ("2026-03-12-12:00", "2026-03-12-12:00")}
+    nothing = radar("backfill hourly_job --since 2026-03-20 --until 2026-03-21")
+    assert nothing.code == 0
+    assert "No hour from 2026-03-20 to 2026-03-21 has landed lines or events" in nothing.out
 
 
 def test_a_range_without_partitions_is_an_error(radar: Radar, platform: Platform) -> None:

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from radar_assets.events.landing import list_hours
 from radar_assets.settings import Settings
 from radar_assets.tables import TABLES
 from radar_assets.windows import hour_key
 from radar_assets_tests.cli.conftest import HOUR, Radar, cells, land
-from radar_assets_tests.platform import Platform, event, instance_of, line
+from radar_assets_tests.platform import Platform, event, instance_of, line, save_cursor
 
 MAX_MODULES = 2200
 
@@ -42,6 +43,23 @@ def test_a_failed_check_is_shown_with_its_window(radar: Radar) -> None:
     assert len(failed) == 1
     assert "check share_of_rejected_lines_is_within_bounds of raw_events" in failed[0]
     assert f"{HOUR:%Y-%m-%d %H:%M} to {HOUR + timedelta(hours=1):%Y-%m-%d %H:%M} UTC" in failed[0]
+
+
+def test_hours_that_the_sensor_has_settled_are_not_looked_at_again(radar: Radar, settings: Settings) -> None:
+    """Landing zones have thousands of hours, and their tables millions of rows."""
+
+    def stale_hours(cursor: str) -> str:
+        with instance_of(settings) as instance:
+            save_cursor(instance, "landing_sensor", cursor)
+        return cells(radar("status").out)["raw_events"][-1]
+
+    land(settings, [line(event("1", HOUR))], "a")
+    land(settings, [line(event("2", HOUR))], "b", HOUR - timedelta(hours=1))
+    landed_at = [*list_hours(settings.landing).values()]
+    assert stale_hours(f"{min(landed_at)} landing") == "2"
+    assert stale_hours(f"{max(landed_at)} landing") == "1"
+    assert stale_hours(f"{max(landed_at) + 1} landing") == "0"
+    assert stale_hours(f"{max(landed_at) + 1} landing@before-a-recovery") == "2"
 
 
 def test_failed_attempts_and_the_next_one_are_shown(radar: Radar, settings: Settings) -> None:

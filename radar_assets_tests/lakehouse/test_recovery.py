@@ -188,6 +188,24 @@ def test_a_restored_database_opens_the_tables_at_their_newest_state(
     assert len(read(opened_anew(after))) == 24 * 3
 
 
+@pytest.mark.parametrize("has_hint", [True, False])
+def test_a_table_that_the_catalog_has_lost_is_opened_at_its_newest_state(has_hint: bool, lakehouse: Lakehouse) -> None:
+    for value in range(15):
+        write(lakehouse, HOURS[value % 4], value)
+    newest, number = read(lakehouse), lakehouse.snapshot(TABLE).sequence_number
+    folder = metadata(lakehouse.snapshot(TABLE)).parent
+    for path in lakehouse.settings.home.glob("radar.db*"):
+        path.unlink()
+    if not has_hint:
+        (folder / "version-hint.text").unlink()
+    after = opened_anew(lakehouse)
+    assert read(after) == newest
+    (recovery,) = after.snapshot(TABLE).recoveries
+    assert recovery.reason == "the catalog had lost the table"
+    assert recovery.last < recovery.first
+    assert write(after, HOURS[0], -1).sequence_number > number
+
+
 def copy(source: Path, target: Path) -> None:
     """Copy a database with the online backup of SQLite."""
     import sqlite3

@@ -6,6 +6,7 @@ import random
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from radar_assets.settings import Settings
 from radar_assets.windows import DAY, HOUR, day_key, hour_key, utc_now
 from radar_assets_tests.disks import resize, used_kb
 from radar_assets_tests.faults import operating, workers
-from radar_assets_tests.platform import Platform, event, instance_of
+from radar_assets_tests.platform import Platform, event, instance_of, save_cursor
 
 START = datetime(2026, 3, 2)
 """In the past, because files carry the real time until `Quarter` dates them."""
@@ -64,7 +65,8 @@ class Measured:
     Attributes:
         day: of the quarter.
         data_bytes, data_files: the landing zone, and the current files of the tables.
-        other_bytes, other_files: all else in the home but the databases: metadata, history, and what waits to be swept.
+        partitions: of all tables.
+        other_bytes, other_files: all else in the home but the databases, by kind: metadata, history, and what waits to be swept.
         database_bytes: what the store and Dagster's storage hold, without the free space in their files.
         disk_bytes: all files of the home, databases with their free space.
         tick: a round of all sensors in a new process, with nothing to do.
@@ -74,8 +76,9 @@ class Measured:
     day: float
     data_bytes: int
     data_files: int
+    partitions: int
     other_bytes: int
-    other_files: int
+    other_files: dict[str, int]
     database_bytes: int
     disk_bytes: int
     tick: Cost
@@ -223,27 +226,32 @@ class Quarter:
         """Measure the platform."""
         self._date_files()
         home, lakehouse = self.settings.home, self.platform.lakehouse
-        current = [ref.size_bytes for name in lakehouse.tables for ref in lakehouse.snapshot(name).files()]
-        landed = _sizes((home / "landing").rglob("*"))
-        databases = _sizes(home.rglob("*.db*"))
-        everything = _sizes(home.rglob("*"))
+        refs = [(name, ref) for name in lakehouse.tables for ref in lakehouse.snapshot(name).files()]
+        data = _files((home / "landing").rglob("*")) | _files(Path(ref.local_path) for _, ref in refs)
+        databases, everything = _files(home.rglob("*.db*")), _files(home.rglob("*"))
+        others = everything.keys() - data.keys() - databases.keys()
+        # Folders take an inode as well. Those of the data are as many as its partitions.
+        folders = {path for path in home.rglob("*") if path.is_dir()}
+        folders -= {parent for path in data for parent in path.parents}
         used = sum(map(_used, home.rglob("*.db")))
         with _fresh(), _counted() as tick:
             platform = Platform(self.settings, self.platform.instance, cursors=self._cursors.copy())
             requests = [request for sensor in JOBS for request in platform.tick(sensor)]
+        save_cursor(self.platform.instance, "landing_sensor", self._cursors["landing_sensor"])
         with _fresh(), _counted() as status, redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as exit:
             main(["status"])
         assert (requests, exit.value.code) == ([], 0)
         return Measured(
-            (utc_now() - START) / DAY,
-            sum(current) + sum(landed),
-            len(current) + len(landed),
-            sum(everything) - sum(databases) - sum(current) - sum(landed),
-            len(everything) - len(databases) - len(current) - len(landed),
-            used,
-            sum(everything),
-            tick,
-            status,
+            day=(utc_now() - START) / DAY,
+            data_bytes=sum(data.values()),
+            data_files=len(data),
+            partitions=len({(name, ref.partition) for name, ref in refs}),
+            other_bytes=sum(map(everything.__getitem__, others)),
+            other_files={**Counter(map(_kind, others)), "folders": len(folders)},
+            database_bytes=used,
+            disk_bytes=sum(everything.values()),
+            tick=tick,
+            status=status,
         )
 
 
@@ -254,9 +262,18 @@ def _operate(environment: Mapping[str, str], now: datetime, started: Connection)
         operating.operate(Path(environment["RADAR_HOME"]), True, started)
 
 
-def _sizes(paths: Iterable[Path]) -> list[int]:
-    """The sizes of the files among the paths."""
-    return [path.stat().st_size for path in paths if path.is_file()]
+def _files(paths: Iterable[Path]) -> dict[Path, int]:
+    """The files among the paths, with their sizes."""
+    return {path: path.stat().st_size for path in paths if path.is_file()}
+
+
+def _kind(path: Path) -> str:
+    """What a file beside the data is."""
+    if path.name.endswith(".metadata.json"):
+        return "metadata"
+    if path.suffix == ".avro":
+        return "manifest lists" if path.name.startswith("snap-") else "manifests"
+    return "replaced data" if path.suffix == ".parquet" and "cache" not in path.parts else "others"
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """A quarter in production, compressed: late lines, rebuilds, kills, a full disk, restarts, alerts and nightly maintenance.
 
 At the end everything is built, the tables equal those of a fresh home, and nothing has grown faster than the data. The clock leaps
-between ticks. By default six days pass, with shorter lifetimes. With `--quarter-ticks 6000`, or at least 600, 90 days pass; add
-`-n 0 -s` to see what is measured.
+between ticks. By default six days pass, and history is kept for hours. With `--quarter-days 16` or more, it is kept for as long as in
+production; add `-n 0 -s` to see what is measured.
 """
 
 import json
@@ -19,6 +19,8 @@ import sqlalchemy as sa
 import time_machine
 
 from radar_assets.cli import main
+from radar_assets.lakehouse import history
+from radar_assets.operations import compaction, maintenance
 from radar_assets.settings import load_settings
 from radar_assets.store.models import Alert
 from radar_assets.windows import DAY, Window, utc_now
@@ -29,28 +31,38 @@ from radar_assets_tests.messaging.sending import KEY
 from radar_assets_tests.operations.quarter import DISK_KB, START, Measured, Quarter
 from radar_assets_tests.platform import Platform, instance_of
 
-LONG = 600
-DAYS, SHORT_DAYS = 90, 6
-LIFETIMES = {"RUNS_DAYS": 30}
-SHORT_LIFETIMES = {"HISTORY_HOURS": 4, "HISTORY_DAYS": 0, "SWEEP_GRACE_H": 4, "RUN_LOGS_DAYS": 1, "RUNS_DAYS": 1}
-"""Short enough that what they limit is at its limit before the last third begins."""
-SAMPLES = 9
+PRODUCTION_DAYS = 16
+"""Days from which on the history of a week, and what waits to be swept after it, reaches its limit before the last third begins."""
+SHORT_LIFETIMES: dict[str, float] = {
+    "HISTORY_HOURS": 4,
+    "HISTORY_DAYS": 0,
+    "SWEEP_GRACE_H": 4,
+    "RUN_LOGS_DAYS": 1,
+    "RUNS_DAYS": 1,
+}
+SHORT_LIMITS = {
+    (history, "METADATA_KEPT"): 3,
+    (history, "SNAPSHOTS_KEPT"): 2,
+    (history, "SNAPSHOTS_TOLERATED"): 3,
+    (compaction, "MAX_MANIFESTS"): 2,
+    (maintenance, "CACHED_FOR"): DAY,
+}
+"""Limits that tables otherwise reach after a week: the six days have 20 commits, and 20 states are kept whatever their age."""
+MAX_SAMPLES = 30
 CYCLE = 150
 """Ticks after which everything has happened once."""
 LATE = 5
 MAX_GROWTH = 1.25
 FIGURES: dict[str, Callable[[Measured], float]] = {
+    "files of the data, by partition": lambda one: one.data_files / one.partitions,
+    "files and folders beside the data": lambda one: sum(one.other_files.values()),
+    "bytes beside the data": lambda one: one.other_bytes,
     "bytes in databases, by file of the data": lambda one: one.database_bytes / one.data_files,
     "statements of a tick": lambda one: one.tick.statements,
     "files opened by a tick": lambda one: one.tick.files,
     "statements of radar status": lambda one: one.status.statements,
     "files opened by radar status": lambda one: one.status.files,
 }
-LONG_FIGURES: dict[str, Callable[[Measured], float]] = {
-    "bytes beside the data": lambda one: one.other_bytes,
-    "files beside the data": lambda one: one.other_files,
-}
-"""Flat only once tables have more history than the 20 states that are kept whatever their age."""
 RADAR_YAML = """
 channels:
   - name: hook
@@ -69,7 +81,12 @@ rules:
 
 @pytest.fixture
 def ticks(request: pytest.FixtureRequest) -> int:
-    return int(request.config.getoption("--quarter-ticks") or 18)
+    return int(str(request.config.getoption("--quarter-ticks")))
+
+
+@pytest.fixture
+def days(request: pytest.FixtureRequest) -> int:
+    return int(str(request.config.getoption("--quarter-days")))
 
 
 @pytest.fixture
@@ -79,18 +96,18 @@ def hook() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def quarter(ticks: int, hook: Endpoint, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quarter]:
+def quarter(days: int, hook: Endpoint, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quarter]:
     """A platform with a rule that messages `hook`, on a disk of its own."""
     resize(small_disk, DISK_KB)
     home = small_disk / "radar"
     # Before the environment is set, which the processes of other tests would inherit.
     workers.start_forkserver()
-    for name, value in {
-        "HOME": home,
-        "START_DATE": START.date(),
-        "ALLOWED_HOSTS": "127.0.0.1",
-        **(LIFETIMES if ticks >= LONG else SHORT_LIFETIMES),
-    }.items():
+    lifetimes = {"RUNS_DAYS": days / 4} if days >= PRODUCTION_DAYS else SHORT_LIFETIMES
+    if days < PRODUCTION_DAYS:
+        for (module, name), value in SHORT_LIMITS.items():
+            monkeypatch.setattr(module, name, value)
+    fixed = {"HOME": home, "START_DATE": START.date(), "ALLOWED_HOSTS": "127.0.0.1"}
+    for name, value in {**fixed, **lifetimes}.items():
         monkeypatch.setenv(f"RADAR_{name}", str(value))
     settings = load_settings().prepare()
     (home / "radar.yaml").write_text(RADAR_YAML.format(url=hook.url, key=KEY))
@@ -104,10 +121,9 @@ def quarter(ticks: int, hook: Endpoint, small_disk: Path, monkeypatch: pytest.Mo
 
 
 def test_a_quarter_passes_and_nothing_is_lost_or_grows(
-    quarter: Quarter, ticks: int, hook: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quarter: Quarter, ticks: int, days: int, hook: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    days, samples = (DAYS, SAMPLES) if ticks >= LONG else (SHORT_DAYS, SHORT_DAYS)
-    plan, measured = planned(ticks), list[Measured]()
+    samples, plan, measured = min(days, MAX_SAMPLES), planned(ticks), list[Measured]()
     for number in range(ticks):
         quarter.leap(START + days * DAY * (number + 1) / (ticks + 1))
         late = timedelta(hours=quarter.dice.uniform(1, 72)) if number % 8 == LATE else None
@@ -140,20 +156,22 @@ def planned(ticks: int) -> dict[str, set[int]]:
     length = min(ticks, CYCLE)
     starts = range(0, ticks - length + 1, length)
 
-    def at(*sixths: int) -> set[int]:
-        return {start + length * sixth // 6 for start in starts for sixth in sixths}
+    def at(*twelfths: int) -> set[int]:
+        return {start + length * twelfth // 12 for start in starts for twelfth in twelfths}
 
     restarts = {ticks // 4, 3 * ticks // 4}
-    return {"busy": at(1, 4), "kill": at(2), "full disk": at(3), "rebuild": at(5), "restart": restarts}
+    # Rebuilds leave the most behind, so there is one in the second third as well as in the last.
+    return {"busy": at(2, 8), "kill": at(4), "full disk": at(6), "rebuild": at(5, 10), "restart": restarts}
 
 
 def check_growth(measured: list[Measured]) -> None:
     """What there is beside the data has not grown over the last third, and neither has what ticks and `radar status` take."""
-    third, is_long = len(measured) // 3, len(measured) == SAMPLES
+    third = len(measured) // 3
     before, last = measured[-2 * third : -third], measured[-third:]
-    for name, figure in {**FIGURES, **(LONG_FIGURES if is_long else {})}.items():
+    for name, figure in FIGURES.items():
         grown = max(map(figure, last)) / max(map(figure, before))
-        assert grown <= MAX_GROWTH, f"{name}: {[round(figure(one)) for one in measured]}"
+        kinds = [one.other_files for one in measured]
+        assert grown <= MAX_GROWTH, f"{name}: {[round(figure(one), 2) for one in measured]}, of {kinds}"
 
 
 def check_alerts(quarter: Quarter, hook: Endpoint, fired: int) -> None:
