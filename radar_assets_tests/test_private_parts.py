@@ -139,7 +139,7 @@ NAMES = {
         "dagster._core.definitions.asset_checks.asset_check_evaluation:AssetCheckEvaluationTargetMaterializationData",
         "dagster._core.execution.context.system:StepExecutionContext",
     ],
-    "orchestration/backfills.py": [
+    "orchestration/runtime/backfills.py": [
         "dagster._core.execution.backfill:BulkActionsFilter",
         "dagster._core.execution.backfill:BulkActionStatus",
         "dagster._core.execution.backfill:PartitionBackfill",
@@ -149,7 +149,7 @@ NAMES = {
         "dagster._core.workspace.context:WorkspaceProcessContext",
         "dagster._core.workspace.load_target:ModuleTarget",
     ],
-    "orchestration/code_location.py": [
+    "orchestration/runtime/code_location.py": [
         "dagster._core.definitions.run_request:InstigatorType",
         "dagster._core.scheduler.instigation:TickStatus",
     ],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
-    from radar_assets.orchestration.backfills import Progress
+    from radar_assets.orchestration.runtime.backfills import Progress
     from radar_assets.settings import Settings
     from radar_assets.windows import Window
 
@@ -117,7 +117,7 @@ def run_backfill(
     """
     from dagster import DagsterInstance
 
-    from radar_assets.orchestration.backfills import queue_backfill
+    from radar_assets.orchestration.runtime.backfills import queue_backfill
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.windows import utc_now
 
@@ -157,7 +157,7 @@ def _follow(instance: "DagsterInstance", id: str) -> "Progress":
     """Show the progress of a backfill until it is over. Without a terminal, print a line whenever it has changed."""
     from rich.progress import BarColumn, TextColumn
 
-    from radar_assets.orchestration.backfills import progress
+    from radar_assets.orchestration.runtime.backfills import progress
 
     with progress_bars(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")) as bars:
         bars.start()

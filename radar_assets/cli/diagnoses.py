@@ -185,7 +185,7 @@ def _database(settings: "Settings") -> Iterator[Finding]:
 def _dagster(settings: "Settings") -> Iterator[Finding]:
     from dagster import DagsterInstance
 
-    from radar_assets.orchestration.code_location import problem
+    from radar_assets.orchestration.runtime.code_location import problem
     from radar_assets.orchestration.runtime.instance import STAMP, instance_yaml, prepare_instance
     from radar_assets.windows import utc_now
 

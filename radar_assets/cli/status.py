@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
 
     from radar_assets.lakehouse.lakehouse import Lakehouse
-    from radar_assets.orchestration.backfills import Progress
+    from radar_assets.orchestration.runtime.backfills import Progress
     from radar_assets.store.database import Store
 
 
@@ -74,9 +74,9 @@ def status(*, format: Format = "table") -> None:
 
     from radar_assets.access.projects import list_projects
     from radar_assets.definitions import build_defs
-    from radar_assets.orchestration.backfills import backfills_in_progress
-    from radar_assets.orchestration.code_location import problem
     from radar_assets.orchestration.run_requests import saved_cursor
+    from radar_assets.orchestration.runtime.backfills import backfills_in_progress
+    from radar_assets.orchestration.runtime.code_location import problem
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
     from radar_assets.store.database import open_store

@@ -16,7 +16,7 @@ from dagster._core.scheduler.instigation import TickStatus
 from radar_assets.cli.ui_address import recorded_ui
 from radar_assets.events.landing import write_segment
 from radar_assets.lakehouse.files import local_path_of
-from radar_assets.orchestration import code_location
+from radar_assets.orchestration.runtime import code_location
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import utc_now

@@ -13,8 +13,8 @@ import dagster as dg
 import psutil
 import pytest
 
-from radar_assets.orchestration.backfills import backfills_in_progress, progress
 from radar_assets.orchestration.retries import RETRIED_RUN_TAG
+from radar_assets.orchestration.runtime.backfills import backfills_in_progress, progress
 from radar_assets.orchestration.runtime.instance import instance_yaml
 from radar_assets.settings import Settings
 from radar_assets.windows import HOUR_KEY

@@ -17,7 +17,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.types import DaemonHeartbeat
 
 from radar_assets.lakehouse.files import EPOCH
-from radar_assets.orchestration.code_location import problem
+from radar_assets.orchestration.runtime.code_location import problem
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.platform import instance_of, remote_origin
 

@@ -11,7 +11,6 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
-from radar_assets.orchestration.backfills import Progress, backfills_in_progress, progress
 from radar_assets.orchestration.retries import (
     NOT_RETRIED_TAG,
     RETRIED_RUN_TAG,
@@ -19,6 +18,7 @@ from radar_assets.orchestration.retries import (
     is_retried,
     waiting_for_retry,
 )
+from radar_assets.orchestration.runtime.backfills import Progress, backfills_in_progress, progress
 from radar_assets.orchestration.runtime.instance import instance_yaml, prepare_instance
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.platform import Platform, instance_of, remote_origin

@@ -1,1 +1,4 @@
-"""The Dagster instance and the launcher of runs. Code that relies on private parts of Dagster belongs here."""
+"""The Dagster instance, the launcher of runs, backfills, and the state of the code location.
+
+Code that relies on private parts of Dagster belongs here.
+"""
