@@ -1,7 +1,5 @@
 """The standard metrics."""
 
-import re
-
 from parts.text import code, markdown_table
 
 from radar_assets.metrics.registry import STANDARD_METRICS
@@ -17,12 +15,12 @@ def metrics_table() -> str:
 
 
 def metric_expressions() -> str:
-    """Their expressions; the lists of names are on the page of events."""
+    """Their expressions."""
     rows = [
         [
             code(metric.name),
             code(metric.source),
-            code(re.sub(r" in \((?:'[^']*',? ?){4,}\)", " in (...)", metric.expression)),
+            code(metric.expression),
         ]
         for metric in STANDARD_METRICS
     ]

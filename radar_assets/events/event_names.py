@@ -102,6 +102,11 @@ def named(*meanings: Meaning) -> str:
     return f"event_name in ({literals(dict.fromkeys((*names, *(name.replace('_', '') for name in names))))})"
 
 
+def meaning() -> str:
+    """The SQL expression of what `event_name` means; null if it has no meaning."""
+    return f"case {' '.join(f'when {named(each)} then {literal(each)}' for each in STANDARD_NAMES)} end"
+
+
 def event_name(names: Sequence[EventName]) -> str:
     """The SQL expression of `event_name`: the name as it is compared, and for a team's names the meaning."""
     if not names:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial, reduce
 from typing import Any
 
+from radar_assets.events.event_names import meaning
 from radar_assets.lakehouse.fallback import Composite
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.metrics.registry import STANDARD_METRICS, Grain, Metric
@@ -48,7 +49,7 @@ def _compose(model: SqlModel, metrics: tuple[Metric, ...], time_column: str) -> 
 
     from radar_assets.metrics.expressions import computation
 
-    tree: Any = model.with_fragments(width=_WIDTHS.get(time_column, "")).parse()
+    tree: Any = model.with_fragments(width=_WIDTHS.get(time_column, ""), meaning=meaning()).parse()
     bucket = "window_start" if time_column in _WIDTHS else time_column
     expressions = {cte.alias: cte.this for cte in tree.ctes}
     branches = []

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
-from radar_assets.events.event_names import STANDARD_NAMES, named
+from radar_assets.events.event_names import STANDARD_NAMES
 from radar_assets.markdown import escape_images, refuse_images
 from radar_assets.metrics.sources import Source
 
@@ -25,7 +25,8 @@ class Metric(BaseModel):
         source: the table to aggregate, without bots and internal traffic. An expression over events that names `is_bot` or
             `is_internal` decides about these itself. Metrics of sessions have daily values only.
         expression: SQL aggregate over the columns of the source and `visitor` (the user id seen for the visitor within the
-            hour or day, else `visitor_id`). `event_name` is `event` in lower case with underscores between words.
+            hour or day, else `visitor_id`). `event_name` is `event` in lower case with underscores between words, and
+            `meaning` what it means: `purchase`, `refund`, `cancellation`, `sign_up`, `conversion`, `error` or null.
         unit: what the value counts; omit it for a plain number.
         title: display name. Derived from `name` by default.
         description: what the metric means. The expression by default.
@@ -103,7 +104,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
         name="signups",
         title="Sign-ups",
         description=f"Events with one of the names {', '.join(STANDARD_NAMES['sign_up'])}, {_ANY_SPELLING}.",
-        expression=f"count(*) filter (where {named('sign_up')})",
+        expression="count(*) filter (where meaning = 'sign_up')",
         unit="events",
         good="up",
     ),
@@ -114,7 +115,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
         # Events of earlier versions are not marked as orders; a repetition has the id of its order.
         expression=(
             "count(*) filter (where order_event = 'purchase' or order_event is null and order_id is null"
-            f" and {named('purchase', 'conversion')})"
+            " and meaning in ('purchase', 'conversion'))"
         ),
         unit="events",
         good="up",
@@ -126,7 +127,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
         # As for conversions.
         expression=(
             "count(*) filter (where order_event = 'purchase' or order_event is null and order_id is null"
-            f" and {named('purchase')})"
+            " and meaning = 'purchase')"
         ),
         unit="orders",
         good="up",
@@ -159,7 +160,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
         name="errors",
         title="Errors",
         description=f"Events with one of the names {', '.join(STANDARD_NAMES['error'])}, {_ANY_SPELLING}.",
-        expression=f"count(*) filter (where {named('error')})",
+        expression="count(*) filter (where meaning = 'error')",
         unit="events",
         good="down",
     ),
@@ -167,7 +168,7 @@ STANDARD_METRICS: tuple[Metric, ...] = (
         name="error_rate",
         title="Error rate",
         description="Errors as a share of all events, from 0 to 1.",
-        expression=f"count(*) filter (where {named('error')}) / count(*)",
+        expression="count(*) filter (where meaning = 'error') / count(*)",
         unit="ratio",
         good="down",
     ),

@@ -275,7 +275,7 @@ def test_any_text_is_refused_with_a_position_or_computes_from_its_table_only(exp
         return
     statement = compose(load_model(LAYER, "hourly_metrics"), [metric], "hour").parse()
     tables = {table.name for table in statement.find_all(exp.Table)}
-    assert tables <= {"events", "hits", "identities", "visit_identities", "named_hits", "of_events"}
+    assert tables <= {"events", "hits", "identities", "visit_identities", "names", "named_hits", "of_events"}
     of_hour(EVENTS, [metric])
 
 

@@ -42,9 +42,18 @@ visit_identities as (
     group by project_id, date, session_id
 ),
 
+-- What the names mean, computed once for each, since there are few.
+names as (
+    select
+        event_name,
+        $meaning as meaning
+    from (select distinct event_name from hits) as distinct_names
+),
+
 named_hits as (
     select
         hits.*,
+        names.meaning,
         coalesce(hits.user_id, identities.user_id, visit_identities.user_id, hits.visitor_id) as visitor
     from hits
     left join identities
@@ -57,6 +66,7 @@ named_hits as (
             hits.project_id = visit_identities.project_id
             and hits.date = visit_identities.date
             and hits.session_id = visit_identities.session_id
+    left join names on hits.event_name = names.event_name
 ),
 
 of_events as materialized (
