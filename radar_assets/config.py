@@ -92,7 +92,7 @@ def load_declarations(path: Path, *, required: bool = False) -> Declarations:
 
 
 class WatchedDeclarations:
-    """The declarations of the configuration file, which is read again when it has changed. An invalid one changes nothing.
+    """The declarations of the configuration file, which is read again when it has changed. One that can't be read changes nothing.
 
     Args:
         required: as for `load_config`.
@@ -107,7 +107,7 @@ class WatchedDeclarations:
         """The declarations at present."""
         try:
             status = self._path.stat()
-            found = (status.st_mtime_ns, status.st_size, status.st_ino)
+            found = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
         except OSError:
             found = None
         if found != self._read:

@@ -1,4 +1,4 @@
-"""A strategy for landed events with everything that real senders do: few people, ids and moments, so that all of it meets.
+"""A strategy for landed events with everything that real senders do: few people, ids and moments, so that they often meet.
 
 Lines that are no events at all are in `events/lines.py`.
 """

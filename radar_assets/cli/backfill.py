@@ -99,7 +99,10 @@ def _hours_with_data(lakehouse: "Lakehouse", window: "Window") -> "list[datetime
 
     found = {hour for hour in list_hours(lakehouse.settings.landing_zone) if window.start <= hour < window.end}
     for table in grid_tables(lakehouse.tables, "hour"):
-        found |= {from_unit(unit, "hour") for unit in lakehouse.snapshot(table.name).changes(window)}
+        # Late lines are in the hour in which they were received, and in that of their event.
+        for index in range(len(table.partition_by)):
+            changed = lakehouse.snapshot(table.name).changes(*[None] * index, window, index=index)
+            found |= {from_unit(unit, "hour") for unit in changed}
     first = {hour.date(): hour for hour in sorted(found, reverse=True)}
     last = {hour.date(): hour for hour in sorted(found)}
     return [hour for hour in window.hours() if hour.date() in first and first[hour.date()] <= hour <= last[hour.date()]]

@@ -225,7 +225,7 @@ _EXPECTED = {
     "landing_is_fresh": "simulated traffic ends with yesterday. It passes once events arrive.",
     "copies_that_differ": "a few simulated events have the id of another event.",
 }
-"""Why checks may fail in the demo."""
+"""Checks that are expected to fail in the demo, and why."""
 
 
 def _print_checks(console: "Console", failed: "list[FailedCheck]") -> None:

@@ -84,8 +84,8 @@ def related_keys(lakehouse: Lakehouse, raw_events: Snapshot, windows: Sequence[W
     import pyarrow as pa
 
     question = (lakehouse.settings.home, dedupe_days(lakehouse), raw_events.snapshot_id, *windows)
-    if question in _answered:
-        return _answered[question]
+    if (keys := _answered.get(question)) is not None:
+        return keys
     hours = {hour for window in windows for hour in range(*unit_range(RAW_EVENTS, window, 1))}
     wanted = pa.table({"event_hour": pa.array([from_unit(hour, "hour") for hour in sorted(hours)], pa.timestamp("us"))})
     inside = [ref.partition for ref in raw_events.files(None, _span(hours)) if ref.rows and ref.partition[1] in hours]

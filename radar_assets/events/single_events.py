@@ -50,7 +50,7 @@ def is_bot(properties: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
 
 
 class Place(NamedTuple):
-    """The URL of the page on which an event happened, and the path that the sender gives besides; empty where there is none."""
+    """The URL of the page on which an event happened, and the path that the sender states separately; empty where there is none."""
 
     url: str
     given_path: str

@@ -38,7 +38,7 @@ EVENT = np.dtype(
 )
 """A line to render. `happened` and `sent` are by the sender's clock, `received` by the collector's (epoch milliseconds).
 
-`about` is the key of the event that it follows from, or else its own; `sequence` is its position in a request, or -1.
+`about` is the key of the event that it follows from, or else its own; `sequence` orders the events of a request, or is -1.
 """
 
 _WRONG_CLOCK_SHARE = 0.004

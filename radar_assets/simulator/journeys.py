@@ -51,7 +51,7 @@ class Step(IntEnum):
     EXPORT = 18
     START = 19
     LEAVE = 20
-    # What follows from other steps; see `delivery.py`.
+    # Steps that other steps trigger; see `delivery.py`.
     ENGAGEMENT = 21
     ORDER_REPORT = 22
     REFUND = 23

@@ -8,7 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from radar_assets.events.loading import load_raw_events
 from radar_assets.settings import Settings
+from radar_assets.windows import Window
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.daemons import daemon, monitored_instance
 from radar_assets_tests.platform import Platform, event
@@ -102,6 +104,14 @@ def test_hours_without_lines_or_events_are_skipped(radar: Radar, platform: Platf
     nothing = radar("backfill hourly_job --since 2026-03-20 --until 2026-03-21")
     assert nothing.code == 0
     assert "No hour from 2026-03-20 to 2026-03-21 has landed lines or events" in nothing.out
+
+
+def test_the_hour_of_a_late_event_is_not_skipped(radar: Radar, platform: Platform) -> None:
+    happened, received = NOON + timedelta(days=6), NOON + timedelta(days=9)
+    platform.land(received, [event("5", happened, received_at=received)], "late")
+    load_raw_events(platform.lakehouse, ["shop"], Window.of_hour(received), only_missing=True)
+    run = radar(f"backfill hourly_job --since {happened:%Y-%m-%d} --until {happened:%Y-%m-%d} --detach")
+    assert "of hourly_job, 1 partition" in run.out
 
 
 def test_a_range_without_partitions_is_an_error(radar: Radar, platform: Platform) -> None:

@@ -1,4 +1,4 @@
--- Lines that don't count because their event id was received before, although they tell of something else: another
+-- Lines that don't count because their event id was received before, although they differ in content: another
 -- visitor, another event or another page. Such ids come from poor random generators, bots, and misused SDKs.
 with
 

@@ -1,5 +1,5 @@
 -- Accepted rows that have one of the keys. Of rows with the same ids and hours, the first one stands for all, so that
--- an id that a sender uses for everything doesn't fetch everything.
+-- an event id that a sender uses for everything doesn't fetch everything.
 select raw_events.*
 from raw_events
 where
