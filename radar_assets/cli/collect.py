@@ -1,14 +1,11 @@
 """`radar collect`: receives events over HTTP, until it is stopped."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter, validators
 
 from radar_assets.cli.terminal import err
 from radar_assets.cli.ui_address import local_url
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
 
 PORT = 8000
 
@@ -37,15 +34,4 @@ def collect(
     check_port(host, port)
     settings = load_settings().prepare()
     err().print(f"Receiving events at {local_url(host, port)}/v1/events; Ctrl-C stops.", markup=False)
-    serve(f"{__name__}:{create_app.__name__}", settings, host, port, workers)
-
-
-def create_app() -> "Starlette":
-    """The application of a worker, with the settings of the environment and the declarations in its configuration file."""
-    from radar_assets.collector import app
-    from radar_assets.collector.settings import CollectorSettings
-    from radar_assets.config import WatchedDeclarations
-
-    settings = CollectorSettings.load()
-    declared = WatchedDeclarations(settings.config_file, required=settings.config is not None)
-    return app.create_app(settings, declared)
+    serve("radar_assets.cli.collector_app:create_app", settings, host, port, workers)
