@@ -49,8 +49,8 @@ def apply(
 ) -> int:
     """Validate radar.yaml, show what would change, and apply its channels and rules after confirmation.
 
-    Channels and rules that are no longer in the file are removed. Without a terminal, changes are applied unasked; but if everything
-    would be removed, or anything while alerts fire, --yes is needed.
+    Channels and rules that are no longer in the file are removed. Without a terminal, changes are applied without asking; but
+    if everything would be removed, or anything while alerts fire, --yes is needed.
 
     Parameters
     ----------

@@ -246,7 +246,7 @@ def _print_next(console: "Console") -> None:
         ("dev", "open the asset graph, send events"),
         ("status", "see the state of each table"),
         ('sql "from daily_metrics"', "query the tables"),
-        ("init", "write a radar.yaml with alert rules to edit"),
+        ("init", "write a radar.yaml with alert rules"),
         ("apply", "start the alerts in radar.yaml"),
     ):
         console.print(f"[bold]{f'{radar} {command}':{len(radar) + 25}}[/]  {what}", soft_wrap=True)

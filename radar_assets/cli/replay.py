@@ -9,7 +9,7 @@ from radar_assets.cli.terminal import out, radar_command
 def replay_rejected(
     *, reason: str | None = None, since: datetime | None = None, project: str | None = None, dry_run: bool = False
 ) -> None:
-    """Land rejected lines again that are valid now, after a contract fix, or once their project exists.
+    """Land rejected lines again once they are valid, such as after their project was added.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def sql(
     statement
         A select statement in DuckDB SQL. "show tables" and "describe events" list tables and columns.
     as_of
-        Query the tables as they stood at a time in UTC such as 2026-11-02T09:00, 2h ago, or at a pin.
+        Query the tables as they stood at a time in UTC such as 2026-11-02T09:00, 2h ago, or at a pinned snapshot, by its name.
     format
         Output format.
     limit
