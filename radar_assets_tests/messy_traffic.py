@@ -1,6 +1,6 @@
 """A strategy for landed events with everything that real senders do: few people, ids and moments, so that they often meet.
 
-Lines that are no events at all are in `events/lines.py`.
+Lines that are not events are in `events/lines.py`.
 """
 
 from collections.abc import Mapping

@@ -34,7 +34,7 @@ class Declarations:
 
     @cached_property
     def hash_routed(self) -> frozenset[str]:
-        """The projects whose pages are told apart by the fragment, whatever the sender says."""
+        """The projects in which the fragment of the URL belongs to the page, whatever the sender says."""
         return frozenset(pages.project for pages in self.pages if pages.hash_routing)
 
 

@@ -107,7 +107,7 @@ def place(
 
     Args:
         type, event: decide whether the properties describe the page.
-        is_hash_routed: whether the project's pages are told apart by the fragment; the event may say so itself.
+        is_hash_routed: whether the fragment of the URL belongs to the page in this project; the event may say so itself.
     """
     page = context.get("page")
     if not isinstance(page, dict):

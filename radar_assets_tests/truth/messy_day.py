@@ -165,7 +165,7 @@ TRAFFIC = [
     plausible("00:06", ANN, "engagement", "/shoes", sd=80, e=50_000),
     plausible("09:30", ANN, "pageview", "/", r="https://www.google.com/"),
     plausible("09:39", ANN, "engagement", "/", sd=100, e=540_000),
-    # A nightly job: its renewal is an order, but nobody visits (B). An invoice is no purchase (C).
+    # A nightly job: its renewal is an order, but not a visit (B). An invoice is not a purchase (C).
     radar(
         "03:00",
         "/u-gus",
@@ -257,7 +257,7 @@ TRAFFIC = [
     plausible("18:10", PIA, "pageview", "/shoes"),
     *(plausible(f"18:10:{second}", PIA, "Add to cart", "/shoes") for second in ("10", "11.500", "14")),
     *(umami(f"18:20:{second}", PUPILS, "/class") for second in ("00", "00.500", "01", "02")),
-    # A crawler, with an order in a page that it runs; Sogou's browser is no crawler (O).
+    # A crawler, with an order in a page that it runs; Sogou's browser is not one (O).
     segment("18:30", "crawler", page("/shoes"), track("purchase", {"order_id": "BOT", "revenue": 99}), of=GOOGLEBOT),
     segment("18:40", "sogou", page("/"), of=SOGOU),
     # Two devices send different pages under one event id: the first one counts, and a check shows it (O).
@@ -305,7 +305,7 @@ MORNING = "30 08:00"
 LATE = [
     # A page between Gina's two visits makes them one.
     segment(MORNING, "gina", page("/team", at="12:45"), sent_at=MORNING),
-    # A late order of a stranger, whose visit is no bounce then.
+    # A late order of a stranger, whose visit then no longer bounces.
     segment(MORNING, "nil-1", track("purchase", {"order_id": "N-1", "revenue": 30}, at="17:15"), sent_at=MORNING),
     # A late refund of Finn's order: by a server, 16 minutes after his last event, so it joins his visit and lengthens it.
     radar(MORNING, "finn", track("refund", ORDER_7, at="11:50"), of=SERVER),

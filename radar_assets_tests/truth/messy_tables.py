@@ -20,7 +20,7 @@ start     s    | device user         | ev in pv      | new   | entry exit       
 29 11:00  180  | eve-1 u-eve         | 4 3 3 -       | new   | / /bye               | Organic Search | desktop DE | 0 0 0
 # Finn: three pages, a checkout (no purchase), the order of the server and two repetitions of it. `gad_source` is an ad of Google.
 29 11:30  240  | finn -              | 7 7 3 -       | new   | /shoes /thanks       | Paid Search    | mobile FR  | 1 25 0
-# Gina: 30 minutes are no break, 31 are.
+# Gina: a pause of 30 minutes does not end a visit, one of 31 does.
 29 12:00  1800 | gina -              | 2 2 2 -       | new   | / /about             | Direct         | desktop DE | 0 0 0
 29 13:01    0  | gina -              | 1 1 1 bounce  | new   | /jobs /jobs          | Referral       | desktop DE | 0 0 0
 # Hugo: a page and ten events. Orders: A 19.99, B unreadable, C 1299, twice 5 without a usable id, a donation of 7: 6 and 1335.99.

@@ -198,7 +198,7 @@ class DuckDBEngine(Engine):
                 elif callable(relation):
                     connection.register(name, relation())
                 else:
-                    # A table of its own, because DuckDB can't push the filters of all joins down to Arrow's.
+                    # A table of DuckDB's own, because it can't push the filters of all joins down to Arrow tables.
                     connection.register(f"{name} in memory", relation)
                     connection.execute(f'create temp table "{name}" as select * from "{name} in memory"')
                     connection.unregister(f"{name} in memory")
