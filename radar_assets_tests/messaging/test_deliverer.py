@@ -1,5 +1,6 @@
 """The deliverer against real endpoints: a channel that hangs, refuses or is broken delays no other."""
 
+import threading
 import time
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ from radar_assets.messaging.message import Draft
 from radar_assets.store.database import Store
 from radar_assets.windows import utc_now
 from radar_assets_tests.alerts.records import deliveries
+from radar_assets_tests.daemons import eventually
 from radar_assets_tests.messaging.endpoint import endpoint
 from radar_assets_tests.messaging.sending import channels, put, send, sending
 
@@ -82,8 +84,13 @@ def test_an_internal_error_is_retried_and_recorded_without_its_text(store: Store
 
 def test_a_message_that_arrives_after_its_pass_is_recorded(store: Store) -> None:
     put(store, "hook", "1", now=utc_now())
-    done = deliver(store, {"hook": None}, lambda *_: time.sleep(1), limit=timedelta(seconds=0.2))
+    is_answered = threading.Event()
+
+    def send_slowly(*_: object) -> None:
+        is_answered.wait(60)
+
+    done = deliver(store, {"hook": None}, send_slowly, limit=timedelta(seconds=3))
     assert [type(attempt) for attempt in done.attempts] == [Attempt]
     assert outbox.due_rows(store, utc_now()) == []
-    time.sleep(1.5)
-    assert [row.state for row in deliveries(store)] == ["delivered"]
+    is_answered.set()
+    assert eventually(lambda: [row.state for row in deliveries(store)] == ["delivered"])
