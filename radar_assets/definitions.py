@@ -20,12 +20,11 @@ from radar_assets.metrics.assets import definitions_of
 from radar_assets.metrics.registry import registry
 from radar_assets.operations import definitions as operations
 from radar_assets.orchestration import automation
+from radar_assets.orchestration.grids import load_grids
 from radar_assets.orchestration.retries import build_retry_sensor
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
-from radar_assets.store.first_day import first_day
 from radar_assets.tables import TABLES, open_lakehouse
-from radar_assets.windows import Grids
 
 
 @contextmanager
@@ -43,7 +42,7 @@ def build_defs(settings: Settings, hours: Sequence[datetime] | None = None) -> d
     Args:
         hours: the only partitions of hourly tables, in order, for a run over these hours in this process. Default: all hours.
     """
-    grids = Grids(first_day(settings), None if hours is None else tuple(hours))
+    grids = load_grids(settings, hours)
     is_required = settings.config is not None
     registered = registry(load_metrics(settings.config_file, required=is_required))
     declared = load_declarations(settings.config_file, required=is_required)

@@ -126,10 +126,14 @@ class Grids:
     Attributes:
         hours: the only hours that the hourly grid has, in order; None for all. A run is over a range of partitions, and history may
             have events in few of its hours.
+        days_before: days of the daily grid before the start date: in time zones west of UTC, the first hours belong to the day before.
+        days_ahead: days of the daily grid after the current one in UTC, since they begin earlier in time zones east of it.
     """
 
     start_date: date
     hours: tuple[datetime, ...] | None = None
+    days_before: int = 0
+    days_ahead: int = 0
 
     @cached_property
     def hourly(self) -> "HourlyPartitionsDefinition":
@@ -144,19 +148,28 @@ class Grids:
 
     @cached_property
     def daily(self) -> "DailyPartitionsDefinition":
-        """Every day since the start date."""
+        """Every day since the one that holds the start of the start date."""
         from dagster import DailyPartitionsDefinition
 
-        return DailyPartitionsDefinition(self.start_date.strftime(DAY_KEY), end_offset=1)
+        return DailyPartitionsDefinition(self.first_day.strftime(DAY_KEY), end_offset=1 + self.days_ahead)
 
     def of(self, unit: str) -> "HourlyPartitionsDefinition | DailyPartitionsDefinition":
         """The grid of a unit, `hour` or `day`."""
         return self.hourly if unit == "hour" else self.daily
 
     @property
+    def first_day(self) -> date:
+        """The first partition of the daily grid."""
+        return self.start_date - self.days_before * DAY
+
+    @property
     def start(self) -> datetime:
-        """Start of the first partition."""
+        """Start of the first hour."""
         return datetime(self.start_date.year, self.start_date.month, self.start_date.day)
+
+    def start_of(self, unit: str) -> datetime:
+        """Start of the first partition of a grid, `hour` or `day`."""
+        return self.start if unit == "hour" else Window.of_day(self.first_day).start
 
 
 def contiguous(starts: Iterable[datetime], step: timedelta, longest: int) -> list[Window]:

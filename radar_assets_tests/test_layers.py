@@ -25,14 +25,14 @@ FLOW = ["events", "collector", "metrics", "insights", "alerts", "reports", "oper
 The collector is an exception: it writes what `events` declares, and no layer imports it.
 """
 ROOT = {
-    *("durability", "environment", "errors", "home", "markdown", "masking", "object_store"),
+    *("calendar", "durability", "environment", "errors", "home", "markdown", "masking", "object_store"),
     *("origins", "permissions", "scratch", "sections", "urls", "windows"),
 }
 GROUND = {
     "store": {*ROOT},
     "access": {*ROOT, "store"},
     "lakehouse": {*ROOT},
-    "orchestration": {*ROOT, "lakehouse", "store"},
+    "orchestration": {*ROOT, "access", "lakehouse", "store"},
     "messaging": {*ROOT, "store"},
 }
 """The packages beneath the layers, and what each of them may import."""

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from radar_assets.calendar import Calendar
 from radar_assets.events.access_logs import AccessLog
 from radar_assets.events.importer import import_file
 from radar_assets.events.landing import list_hours
@@ -71,21 +72,25 @@ def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
     """Rebuild stale hours and days through Dagster. Returns them."""
     tables = platform.lakehouse
     raw = tables.snapshot("raw_events")
-    hours = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"))}
-    unread = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("rejected_events"))}
+    hours = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"), Calendar({}))}
+    unread = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("rejected_events"), Calendar({}))}
     if hours | unread:
         first, last = (f"{edge:%Y-%m-%d-%H:%M}" for edge in (min(hours | unread), max(hours | unread)))
         assets = ["rejected_events", "events", "hourly_metrics"]
         platform.rebuild("hourly_job", first, last, assets, tags={INCREMENTAL_TAG: "true"})
-    days = {from_unit(day, "day") for day in stale(tables.snapshot("events"), tables.snapshot("sessions"))}
+    days = {
+        from_unit(day, "day") for day in stale(tables.snapshot("events"), tables.snapshot("sessions"), Calendar({}))
+    }
     for span in contiguous(days, DAY, len(days)):
         platform.rebuild("daily_job", f"{span.start:%Y-%m-%d}", f"{span.end - DAY:%Y-%m-%d}")
     # Sessions of other days may have been amended in the same commits.
     for name in ("daily_metrics", "daily_breakdowns"):
-        behind = {from_unit(day, "day") for day in stale(tables.snapshot("sessions"), tables.snapshot(name))}
+        behind = {
+            from_unit(day, "day") for day in stale(tables.snapshot("sessions"), tables.snapshot(name), Calendar({}))
+        }
         for span in contiguous(behind, DAY, len(behind)):
             platform.rebuild("daily_job", f"{span.start:%Y-%m-%d}", f"{span.end - DAY:%Y-%m-%d}", [name])
-    assert not stale(tables.snapshot("events"), tables.snapshot("sessions"))
+    assert not stale(tables.snapshot("events"), tables.snapshot("sessions"), Calendar({}))
     return hours, days
 
 

@@ -108,7 +108,7 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
         newer_than = settled.before(key, export.last_version(store))
         behind, version = export.stale_hours(store, alerts, newer_than=newer_than)
         settled.advance(key, version, behind)
-        due = due_partitions(behind, "hour", grids.start)
+        due = due_partitions(behind, "hour", grids, lakehouse.calendar())
         rested = {
             hour: at
             for hour, at in due.items()

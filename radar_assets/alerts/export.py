@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from radar_assets.alerts.tables import ALERTS
 from radar_assets.lakehouse.commits import Build, Commit
-from radar_assets.lakehouse.files import STEP, from_unit, to_unit, unit_range
+from radar_assets.lakehouse.files import STEP, Origin, from_unit, to_unit, unit_range
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import Lineage, load_model
@@ -89,8 +89,8 @@ def rebuild_alerts(lakehouse: Lakehouse, store: Store, windows: Sequence[Window]
         version, relation = stored_alerts(store, windows)
         span = {"start": min(window.start for window in windows), "end": max(window.end for window in windows)}
         folder = lakehouse.catalog.data_folder(ALERTS)
-        files = lakehouse.engine.write(model, {"stored_alerts": relation}, span, ALERTS, folder, version)
-        return Build(files, dict.fromkeys(windows, version), recorded=_changed_hours(store))
+        files = lakehouse.engine.write(model, {"stored_alerts": relation}, span, ALERTS, folder, Origin(version))
+        return Build(files, dict.fromkeys(windows, Origin(version)), recorded=_changed_hours(store))
 
     return lakehouse.catalog.commit("alerts", build)
 

@@ -5,14 +5,13 @@ The fields of rules and their validation belong here. `evaluation.py` judges rul
 
 import math
 import re
-import zoneinfo
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from radar_assets.calendar import zone_info, zone_names
 from radar_assets.markdown import refuse_images
 from radar_assets.messaging.message import PRIORITIES, Priority
 
@@ -88,12 +87,6 @@ def _a_time(value: object) -> object:
     return value
 
 
-@cache
-def _time_zones() -> set[str]:
-    """Names of the time zones. Listing them reads their whole database (18 ms), and every process of a run loads all rules."""
-    return zoneinfo.available_timezones()
-
-
 Number = Annotated[float, BeforeValidator(_a_number)]
 Span = Annotated[timedelta, BeforeValidator(_a_span)]
 TimeOfDay = Annotated[time, BeforeValidator(_a_time)]
@@ -120,7 +113,7 @@ class QuietHours(FrozenModel):
     @field_validator("timezone")
     @classmethod
     def _is_time_zone(cls, value: str) -> str:
-        if value not in _time_zones():
+        if value not in zone_names():
             raise ValueError(f"{value!r} is not an IANA time zone; use e.g. Europe/Berlin")
         return value
 
@@ -204,8 +197,7 @@ class Rule(FrozenModel):
         """Whether a time (naive, UTC) lies in the quiet hours."""
         if self.quiet_hours is None:
             return False
-        zone = zoneinfo.ZoneInfo(self.quiet_hours.timezone)
-        local = at.replace(tzinfo=zoneinfo.ZoneInfo("UTC")).astimezone(zone).time()
+        local = at.replace(tzinfo=UTC).astimezone(zone_info(self.quiet_hours.timezone)).time()
         start, end = self.quiet_hours.start, self.quiet_hours.end
         return start <= local < end if start <= end else local >= start or local < end
 

@@ -12,7 +12,7 @@ from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import stale
-from radar_assets.windows import Window, contiguous
+from radar_assets.windows import DAY, Window, contiguous
 
 
 def settling_time(lakehouse: Lakehouse) -> timedelta:
@@ -30,18 +30,27 @@ def unsettled_windows(
     lakehouse: Lakehouse, tables: Mapping[str, Snapshot], starts: set[datetime], step: timedelta, now: datetime
 ) -> set[datetime]:
     """Starts of the windows with landed events that are not in the tables yet."""
+    calendar = lakehouse.calendar()
+
+    def hours_of(window: Window) -> Window:
+        return calendar.hours_of(window) if step == DAY else window
+
     spans = contiguous(starts, step, len(starts))
-    late: list[Window] = []
+    late: dict[str, list[Window]] = {"hour": _pending(lakehouse, tables["raw_events"], list(map(hours_of, spans)), now)}
     for child, parent in zip(tables, list(tables)[1:], strict=False):
         unit = tables[child].table.grid
         for span in spans:
-            stale_units = stale(tables[parent], tables[child], within=span.widen(STEP[unit]))
-            late += [
-                Window(from_unit(unit_number, unit), from_unit(unit_number, unit) + STEP[unit])
-                for unit_number in stale_units
-            ]
-    late += _pending(lakehouse, tables["raw_events"], spans, now)
-    return {start for start in starts if any(Window(start, start + step).overlaps(stretch) for stretch in late)}
+            within = (span if unit == "day" else hours_of(span)).widen(STEP[unit])
+            late.setdefault(unit, []).extend(
+                Window(from_unit(number, unit), from_unit(number, unit) + STEP[unit])
+                for number in stale(tables[parent], tables[child], calendar, within=within)
+            )
+    return {
+        window.start
+        for window in (Window(start, start + step) for start in starts)
+        if any(hours_of(window).overlaps(stretch) for stretch in late["hour"])
+        or any(window.overlaps(stretch) for stretch in late.get("day", ()))
+    }
 
 
 def _pending(lakehouse: Lakehouse, raw_events: Snapshot, spans: Sequence[Window], now: datetime) -> list[Window]:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import Rule, Watch, load_rules
 from radar_assets.alerts.settings import AlertSettings
+from radar_assets.calendar import Calendar
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import missing_segments
-from radar_assets.lakehouse.files import EPOCH, STEP, from_unit
+from radar_assets.lakehouse.files import EPOCH, from_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import missing_days, unread_files
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.orchestration.retries import is_retried
-from radar_assets.windows import DAY, DAY_KEY, HOUR_KEY, Window, utc_now
+from radar_assets.windows import DAY_KEY, HOUR, HOUR_KEY, Window, utc_now
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, RunRecord
@@ -187,11 +188,12 @@ def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: 
     def table(name: str) -> Snapshot:
         return tables.setdefault(name, lakehouse.snapshot(name))
 
+    calendar = lakehouse.calendar()
     late_since: dict[str, dict[str, datetime]] = {"raw_events": _unloaded(lakehouse, table("raw_events"), now)}
     for derived in lakehouse.tables.derived():
-        late_since[derived.name] = _stale_since(table(derived.inputs[0].name), table(derived.name), now)
+        late_since[derived.name] = _stale_since(table(derived.inputs[0].name), table(derived.name), calendar, now)
         if derived.grid == "day":
-            late_since[derived.name] |= _missing_days(table(derived.name), now)
+            late_since[derived.name] |= _missing_days(table(derived.name), calendar, now)
     latest = _slots(now)[-1]
     for name, since in late_since.items():
         late = {key: at for key, at in since.items() if at + late_after <= latest.end}
@@ -213,7 +215,7 @@ def _unloaded(lakehouse: Lakehouse, raw_events: Snapshot, now: datetime) -> dict
     return {hour.strftime(HOUR_KEY): _moment(landed[hour] / 1e9) for hour in missing}
 
 
-def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, datetime]:
+def _stale_since(parent: Snapshot, child: Snapshot, calendar: Calendar, now: datetime) -> dict[str, datetime]:
     """The child's stale partitions, and since when: the end of the partition or the time of its oldest unread file, if that is later.
 
     Not the commit of that file, since snapshots expire within minutes while events land.
@@ -221,7 +223,7 @@ def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, 
     unit = child.table.grid
     key = HOUR_KEY if unit == "hour" else DAY_KEY
     stale_since = {}
-    for value, refs in unread_files(parent, child, _looked_at(now)).items():
+    for value, refs in unread_files(parent, child, calendar, _looked_at(now)).items():
         written = []
         for ref in refs:
             # Merged with others and removed since it was listed; the next tick finds the file that replaced it.
@@ -229,7 +231,8 @@ def _stale_since(parent: Snapshot, child: Snapshot, now: datetime) -> dict[str, 
                 written.append(Path(ref.local_path).stat().st_mtime)
         if written:
             start = from_unit(value, unit)
-            stale_since[start.strftime(key)] = max(start + STEP[unit], _moment(min(written)))
+            end = start + HOUR if unit == "hour" else calendar.closings(start.date())[-1]
+            stale_since[start.strftime(key)] = max(end, _moment(min(written)))
     return stale_since
 
 
@@ -237,11 +240,11 @@ def _looked_at(now: datetime) -> Window:
     return Window(Window.of_day((now - STALE_BACK).date()).start, now)
 
 
-def _missing_days(table: Snapshot, now: datetime) -> dict[str, datetime]:
+def _missing_days(table: Snapshot, calendar: Calendar, now: datetime) -> dict[str, datetime]:
     """Days after the first one of the table that have ended but were never built, and when each ended."""
-    since = Window.of_day(now.date()).start - DAYS_BACK
-    days = [from_unit(value, "day") for value in sorted(missing_days(table, since, now))]
-    return {day.strftime(DAY_KEY): day + DAY for day in days}
+    missing = missing_days(table, (now - DAYS_BACK).date(), calendar.last_ended(now))
+    days = [from_unit(value, "day").date() for value in sorted(missing)]
+    return {day.strftime(DAY_KEY): calendar.closings(day)[-1] for day in days}
 
 
 def _since(

@@ -4,10 +4,9 @@ Tables stay in UTC. Only the time zone's offset is looked up here, so that a clo
 """
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from zoneinfo import ZoneInfo
 
 from radar_assets.alerts.rules import WINDOWS, Against, Operator, WindowName
+from radar_assets.calendar import zone_info
 from radar_assets.lakehouse.files import EPOCH
 from radar_assets.windows import DAY
 
@@ -45,10 +44,5 @@ def compared_start(
     return start - step if against == "previous" else weeks_from(start, -1, step, zone)
 
 
-@cache
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
-
-
 def _offset(at: datetime, zone: str) -> timedelta:
-    return at.replace(tzinfo=UTC).astimezone(_zone(zone)).utcoffset() or timedelta(0)
+    return at.replace(tzinfo=UTC).astimezone(zone_info(zone)).utcoffset() or timedelta(0)

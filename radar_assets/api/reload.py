@@ -1,4 +1,5 @@
-"""Reloads definitions when partitions have to start earlier: they are fixed when definitions load, and data may be older."""
+"""Reloads definitions when there have to be other partitions: they are fixed when definitions load. Data may be older, and a new time
+zone may have days that begin earlier."""
 
 import logging
 import threading
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from dagster._core.workspace.context import WorkspaceProcessContext
 
 from radar_assets.home import HomeSettings
-from radar_assets.store.first_day import first_day
+from radar_assets.orchestration.grids import load_grids
 
 logger = logging.getLogger(__name__)
 
@@ -17,17 +18,17 @@ LOOK_EVERY_S = 10
 
 @contextmanager
 def reloading(settings: HomeSettings, workspace: WorkspaceProcessContext) -> Iterator[None]:
-    """Reload the code locations of the UI each time the home's first day moves, until the block ends.
+    """Reload the code locations of the UI each time the partition grids of the home change, until the block ends.
 
     The daemon, which uses the same code servers, sees the new partitions within a minute.
     """
     stopped = threading.Event()
 
     def look() -> None:
-        known = first_day(settings)
+        known = load_grids(settings)
         while not stopped.wait(LOOK_EVERY_S):
             try:
-                if (found := first_day(settings)) != known:
+                if (found := load_grids(settings)) != known:
                     workspace.reload_workspace()
                     known = found
             except Exception:

@@ -61,20 +61,25 @@ def backfill(
     yes
         Prune without asking.
     """
+    from radar_assets.orchestration.grids import load_grids
     from radar_assets.settings import load_settings
-    from radar_assets.store.first_day import first_day
     from radar_assets.tables import open_lakehouse
     from radar_assets.windows import Window, utc_now
 
     if prune and job != "hourly_job":
         raise NotPrunedError(f"--prune is for hourly_job, which loads the landing zone, not for {job}")
     settings, now = load_settings().prepare(), utc_now()
-    window = Window.of_day(max(since, first_day(settings)))
-    end = min(now, Window.of_day(until or now.date()).end)
+    grids, lakehouse = load_grids(settings), open_lakehouse(settings)
+    if job == "daily_job":
+        first, end = grids.first_day, Window.of_day(lakehouse.calendar().last_begun(now)).end
+    else:
+        first, end = grids.start_date, now
+    window = Window.of_day(max(since, first))
+    if until:
+        end = min(end, Window.of_day(until).end)
     if window.start >= end:
-        raise UsageError(f"no partitions from {since} to {until or now.date()}; the first one is {first_day(settings)}")
+        raise UsageError(f"no partitions from {since} to {until or now.date()}; the first one is {first}")
     window = Window(window.start, end)
-    lakehouse = open_lakehouse(settings)
     if prune and not _is_confirmed(lakehouse, window, yes=yes):
         out().print("Nothing was queued.")
         return 1

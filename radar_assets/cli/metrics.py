@@ -85,7 +85,7 @@ def backfill(name: str, /, *, since: date, all: bool = False) -> None:
     start, now = Window.of_day(max(since, first_day(settings))).start, utc_now()
     if start >= now:
         raise ValueError(f"--since {since} is in the future")
-    window = Window(start, now)
+    window = Window(start, Window.of_day(lakehouse.calendar().last_begun(now)).end)
     for grain in metric.grains:
         before = coverage(lakehouse, metric, grain, window)
         due = before.built if all else before.lacking

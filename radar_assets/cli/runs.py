@@ -110,7 +110,6 @@ class _Builder:
             days = [day for day in self.due_days() if day < before]
             if not days:
                 break
-            self._begin_by(days[0])
             job = build_defs(self._settings).resolve_job_def(DAILY_JOB)
             for window in contiguous(days, DAY, LONGEST_RUN["day"]):
                 _run(
@@ -126,7 +125,8 @@ class _Builder:
         self._seen |= {*due}
         if not self._seen:
             return []
-        first, last = min(self._seen), min(max(self._seen), utc_now() - MISSING_AFTER)
+        ended = self._lakehouse.calendar().last_ended(utc_now() - MISSING_AFTER)
+        first, last = min(self._seen).date(), min(max(self._seen).date(), ended)
         missing = {
             from_unit(unit, "day")
             for table in self._lakehouse.tables.derived("day")
@@ -181,17 +181,21 @@ def due_hours(lakehouse: "Lakehouse", received: "Sequence[datetime] | None" = No
 
 def _stale(lakehouse: "Lakehouse", grid: "Transform") -> list[datetime]:
     """Starts of the stale partitions of a grid's derived tables, in order."""
+    calendar = lakehouse.calendar()
     units = {
         unit
         for table in lakehouse.tables.derived(grid)
-        for unit in stale(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name))
+        for unit in stale(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name), calendar)
     }
-    return _on_grid(lakehouse, (from_unit(unit, grid) for unit in units))
+    if grid == "hour":
+        return _on_grid(lakehouse, (from_unit(unit, grid) for unit in units))
+    last = calendar.last_begun(utc_now())
+    return sorted(at for unit in units if (at := from_unit(unit, grid)).date() <= last)
 
 
-def _on_grid(lakehouse: "Lakehouse", moments: Iterable[datetime]) -> list[datetime]:
+def _on_grid(lakehouse: "Lakehouse", hours: Iterable[datetime]) -> list[datetime]:
     first, now = datetime(*lakehouse.settings.start_date.timetuple()[:3]), utc_now()
-    return sorted(moment for moment in moments if first <= moment <= now)
+    return sorted(hour for hour in hours if first <= hour <= now)
 
 
 def _batches(moments: Iterable[datetime]) -> list[Window]:

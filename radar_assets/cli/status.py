@@ -216,7 +216,7 @@ def tables_status(lakehouse: "Lakehouse", store: "Store", cursor: str | None) ->
     from radar_assets.lakehouse.staleness import unbuilt
 
     snapshots = {name: lakehouse.snapshot(name) for name in lakehouse.tables}
-    start = datetime(*lakehouse.settings.start_date.timetuple()[:3])
+    start, calendar = datetime(*lakehouse.settings.start_date.timetuple()[:3]), lakehouse.calendar()
     settled, now = settled_before(cursor, snapshots["raw_events"]), utc_now()
     changed = (hour for hour, at in list_hours(lakehouse.settings.landing_zone).items() if at >= settled)
     landed = sorted(hour for hour in changed if start <= hour <= now)
@@ -231,7 +231,7 @@ def tables_status(lakehouse: "Lakehouse", store: "Store", cursor: str | None) ->
             waiting = {segment.received_hour for segment in missing}
         else:
             parent = snapshots[snapshot.table.inputs[0].name] if snapshot.table.inputs else None
-            units = unbuilt(parent, snapshot, start) if parent else stale_hours(store, snapshot)[0]
+            units = unbuilt(parent, snapshot, calendar, start.date()) if parent else stale_hours(store, snapshot)[0]
             waiting = {from_unit(value, unit) for value in units}
         current = snapshot.iceberg.metadata.current_snapshot()
         committed_at = EPOCH + timedelta(milliseconds=current.timestamp_ms) if current else None

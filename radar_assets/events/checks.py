@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from radar_assets.events.local_days import local_days
 from radar_assets.events.related_rows import dedupe_days, related_keys, related_rows
 from radar_assets.events.tables import EVENTS, RAW_EVENTS, REJECTED_EVENTS, SESSIONS
 from radar_assets.lakehouse.files import from_unit, to_unit
@@ -180,7 +181,8 @@ def _repeated_events(view: View) -> "pa.Table":
     keys = related_keys(view.lakehouse, raw_events, [view.window])
     hours = set(keys.filter(keys["event_key"].is_null())["event_hour"].to_pylist())
     # Other hours may be behind, which is the business of their own runs.
-    behind = stale(raw_events, events, within=Window(min(hours), max(hours) + HOUR)) if hours else {}
+    calendar = view.lakehouse.calendar()
+    behind = stale(raw_events, events, calendar, within=Window(min(hours), max(hours) + HOUR)) if hours else {}
     others = [Window.of_hour(hour) for hour in hours if to_unit(hour, "hour") not in behind]
     return view.lakehouse.engine.query(
         load_model(LAYER, "repeated_events"),
@@ -190,5 +192,11 @@ def _repeated_events(view: View) -> "pa.Table":
 
 
 def _events_outside_sessions(view: View) -> "pa.Table":
-    model = load_model(LAYER, "events_outside_sessions")
-    return view.query(model, events=[view.window], sessions=[view.window.widen(DAY)])
+    calendar = view.lakehouse.calendar()
+    inputs = {
+        **local_days({"events": view.tables["events"]}, [view.window], calendar),
+        "sessions": Files.of(view.tables["sessions"], view.window.widen(DAY)),
+        "utc_offsets": calendar.relation(calendar.hours_of(view.window).widen(2 * DAY)),
+    }
+    span = {"start": view.window.start, "end": view.window.end}
+    return view.lakehouse.engine.query(load_model(LAYER, "events_outside_sessions"), inputs, span)

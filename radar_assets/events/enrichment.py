@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from radar_assets.calendar import Calendar
 from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
 from radar_assets.events.interaction import interaction_fragments
 from radar_assets.events.internal_traffic import internal_addresses, internal_condition
@@ -63,7 +64,7 @@ def rebuild_events(
 
     by_address = [rule for rule in declared.internal_traffic if rule.addresses]
 
-    def inputs(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:
+    def inputs(tables: Mapping[str, Snapshot], windows: Sequence[Window], _calendar: Calendar) -> Inputs:
         raw_events = Files.within(tables["raw_events"], windows, by=1)
 
         def distinct(model: str) -> list[str | None]:

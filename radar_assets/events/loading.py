@@ -15,7 +15,7 @@ from radar_assets.events.landing import Segment, list_segments, read_lines
 from radar_assets.events.related_rows import affected_hours
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.commits import Build, Commit, discard
-from radar_assets.lakehouse.files import NewFile, PartitionKey, from_unit, to_unit
+from radar_assets.lakehouse.files import NewFile, Origin, PartitionKey, from_unit, to_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
@@ -115,7 +115,7 @@ def load_raw_events(
             discard(files)
             raise
         added[:] = files
-        return Build(files, dict.fromkeys(contiguous(hours, HOUR, len(hours)), 0), recorded=())
+        return Build(files, dict.fromkeys(contiguous(hours, HOUR, len(hours)), Origin()), recorded=())
 
     def affected(head: Snapshot) -> frozenset[PartitionKey]:
         changed = [*added, *([] if only_missing else head.files(window))]

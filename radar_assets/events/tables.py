@@ -189,7 +189,7 @@ EVENTS = Table(
 
 SESSIONS = Table(
     name="sessions",
-    description="Visits: events with one session id of the sender, or of one device, by the day on which they start.",
+    description="Visits: events with one session id of the sender, or of one device, by the local day on which they start.",
     columns=(
         Column("session_id", "string", "Hash of project, device or sender's session id, and start.", nullable=False),
         Column("project_id", "string", "Project of the session.", nullable=False),
@@ -203,7 +203,7 @@ SESSIONS = Table(
         Column(
             "events_after_midnight",
             "long",
-            "Events of the session that fall on the following day.",
+            "Events of the session that fall on a later day than its start.",
             nullable=False,
             unit="events",
         ),
@@ -230,11 +230,17 @@ SESSIONS = Table(
         Column("refunds", "decimal(18,4)", "Refunds in the session.", unit="currency"),
         Column("is_internal", "boolean", "Whether the session is internal traffic; metrics leave it out."),
         Column("other_user_ids", "string", "JSON array of further users in the session, as at a shared computer."),
+        Column(
+            "date",
+            "date",
+            "The day on which the session starts, in the time zone of the project.",
+            default="cast(started_at as date)",
+        ),
     ),
-    partition_by=(("started_at", "day"),),
+    partition_by=(("date", "day"),),
     key=("project_id", "session_id"),
     inputs=(EVENTS,),
-    version=2,
+    version=3,
     headline=Headline(
         LAYER,
         (

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse import history, omissions, recoveries
 from radar_assets.lakehouse.commits import Build, Commit, Rewrite, discard
-from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey, file_stem, local_path_of, unit_range
-from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_partition_spec, iceberg_schema
+from radar_assets.lakehouse.files import FileRef, NewFile, Origin, PartitionKey, file_stem, local_path_of, unit_range
+from radar_assets.lakehouse.iceberg import iceberg_data_file, iceberg_partition_spec, iceberg_schema, partition_names
 from radar_assets.lakehouse.recoveries import DamagedFilesError, DamagedTableError, Recovery, now_text
 from radar_assets.lakehouse.snapshot import Snapshot, is_sound, list_files
 from radar_assets.lakehouse.table import Table
@@ -226,17 +226,17 @@ class Catalog:
         recorded = states.keys() if built.recorded is None else states.keys() & built.recorded
         missing |= {(value, *further) for value in recorded if value not in present}
         missing -= {file.partition for file in built.files}
-        return [self._empty_file(head, key, states.get(key[0] or 0, 0)) for key in sorted(missing, key=str)]
+        return [self._empty_file(head, key, states.get(key[0] or 0, Origin())) for key in sorted(missing, key=str)]
 
     def data_folder(self, table: Table) -> Path:
         """Local folder of a table's data files."""
         return Path(local_path_of(self.warehouse)) / NAMESPACE / table.name / "data"
 
-    def _empty_file(self, head: Snapshot, partition: PartitionKey, built_from: int) -> NewFile:
+    def _empty_file(self, head: Snapshot, partition: PartitionKey, origin: Origin) -> NewFile:
         import pyarrow.parquet as pq
         from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-        path = self.data_folder(head.table) / "empty" / f"{file_stem(head.table, built_from)}.parquet"
+        path = self.data_folder(head.table) / "empty" / f"{file_stem(head.table, origin)}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         schema: pa.Schema = schema_to_pyarrow(head.iceberg.schema())
         pq.write_table(schema.empty_table(), path)
@@ -336,8 +336,9 @@ class Catalog:
         )
 
     def _load(self, table: Table) -> "IcebergTable":
-        """Load a table, and add new columns of its declaration. Create it if neither the catalog nor its folder has it."""
+        """Load a table, and adapt it to its declaration. Create it if neither the catalog nor its folder has it."""
         from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
+        from pyiceberg.transforms import parse_transform
         from sqlalchemy.exc import IntegrityError
 
         identifier = f"{NAMESPACE}.{table.name}"
@@ -353,6 +354,13 @@ class Catalog:
         if set(table.column_names) - {item.name for item in iceberg.schema().fields}:
             with iceberg.update_schema() as update:
                 update.union_by_name(iceberg_schema(table))
+        if [part.name for part in iceberg.spec().fields] != partition_names(table):
+            # Files that exist keep their partitions.
+            with iceberg.update_spec() as update:
+                for part in iceberg.spec().fields:
+                    update.remove_field(part.name)
+                for name, (column, transform) in zip(partition_names(table), table.partition_by, strict=True):
+                    update.add_field(column, parse_transform(transform), name)
         return iceberg
 
     def _current(self, identifier: str) -> "IcebergTable":

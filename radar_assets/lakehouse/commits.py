@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from radar_assets.lakehouse.files import FileRef, NewFile, PartitionKey
+from radar_assets.lakehouse.files import FileRef, NewFile, Origin, PartitionKey
 from radar_assets.lakehouse.omissions import Omissions
 from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
@@ -15,14 +15,14 @@ class Build:
     """The result of a build.
 
     Attributes:
-        windows: the windows that the files replace, each with the sequence number of its input.
+        windows: the windows that the files replace, each with what it was built from.
         omissions: what is missing from partitions in the windows because it could not be computed.
         recorded: the partitions for which the input has something that they were built from, by hour or day since 1970. Those without
             rows get an empty file that records it. None: all partitions of the windows.
     """
 
     files: list[NewFile]
-    windows: Mapping[Window, int]
+    windows: Mapping[Window, Origin]
     omissions: Omissions = field(default_factory=dict)
     recorded: Collection[int] | None = None
 

@@ -4,7 +4,7 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from radar_assets.lakehouse.table import Table
 from radar_assets.windows import DAY, HOUR, Window
@@ -16,13 +16,27 @@ PartitionKey = tuple[int | None, ...]
 """Hours or days since 1970, one per partition field; None for rows without that time."""
 
 
+class Origin(NamedTuple):
+    """What the rows of a data file were built from.
+
+    Attributes:
+        sequence_number: that of the first input; 0 if not recorded.
+        calendar: revision of the calendar, for tables of days that are built from hours; empty before the first revision.
+    """
+
+    sequence_number: int = 0
+    calendar: str = ""
+
+
+UNRECORDED = Origin()
+
+
 @dataclass(frozen=True, slots=True)
 class FileRef:
     """A data file of a snapshot.
 
     Attributes:
         sequence_number: sequence number of the commit that added the file.
-        built_from: sequence number of the input that the file was built from, 0 if not recorded.
         version: version of the table's definition that it was built with.
     """
 
@@ -31,8 +45,13 @@ class FileRef:
     sequence_number: int
     rows: int
     size_bytes: int
-    built_from: int = 0
+    origin: Origin = UNRECORDED
     version: int = 1
+
+    @property
+    def built_from(self) -> int:
+        """Sequence number of the input that the file was built from, 0 if not recorded."""
+        return self.origin.sequence_number
 
     @property
     def local_path(self) -> str:
@@ -81,12 +100,13 @@ def unit_range(table: Table, window: Window, index: int = 0) -> tuple[int, int]:
     return (window.start - EPOCH) // step, -((EPOCH - window.end) // step)
 
 
-def file_stem(table: Table, built_from: int) -> str:
-    """Name, without its ending, of a new data file of a table that is built from this sequence number of the input."""
-    return f"from-{built_from}-v{table.version}-{uuid.uuid4().hex}"
+def file_stem(table: Table, origin: Origin) -> str:
+    """Name, without its ending, of a new data file of a table."""
+    calendar = f"c{origin.calendar}-" if origin.calendar else ""
+    return f"from-{origin.sequence_number}-v{table.version}-{calendar}{uuid.uuid4().hex}"
 
 
-def origin(path: str) -> tuple[int, int]:
-    """The input's sequence number (or 0) and the table's version (or 1) in the name of a data file."""
-    match = re.match(r"from-(\d+)-(?:v(\d+)-)?", path.rsplit("/", 1)[-1])
-    return (int(match[1]), int(match[2] or 1)) if match else (0, 1)
+def origin_of(path: str) -> tuple[Origin, int]:
+    """What a data file was built from, and the table's version (or 1), by its name."""
+    match = re.match(r"from-(\d+)-(?:v(\d+)-)?(?:c([0-9a-f]{8})-)?", path.rsplit("/", 1)[-1])
+    return (Origin(int(match[1]), match[3] or ""), int(match[2] or 1)) if match else (Origin(), 1)

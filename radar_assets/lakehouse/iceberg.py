@@ -44,11 +44,18 @@ def iceberg_partition_spec(table: Table) -> "PartitionSpec":
                 source_id=ids[column],
                 field_id=1000 + place,
                 transform=parse_transform(transform),
-                name=f"{column}_{transform}",
+                name=name,
             )
-            for place, (column, transform) in enumerate(table.partition_by)
+            for place, (name, (column, transform)) in enumerate(
+                zip(partition_names(table), table.partition_by, strict=True)
+            )
         )
     )
+
+
+def partition_names(table: Table) -> list[str]:
+    """The names of the partition fields of a table."""
+    return [f"{column}_{transform}" for column, transform in table.partition_by]
 
 
 def _iceberg_type(column: Column) -> Any:

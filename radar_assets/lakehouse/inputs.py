@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from radar_assets.lakehouse.files import unit_range
 from radar_assets.lakehouse.snapshot import Snapshot
+from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
 
@@ -47,5 +48,6 @@ class Files:
         return cls(table, paths, snapshot.evolved)
 
 
-Inputs = Mapping[str, "Files | Path | pa.Table | Callable[[], pa.RecordBatchReader]"]
-"""Relations by name: files of a table, a Parquet file, an Arrow table, or a function that opens an Arrow stream to be read once."""
+Inputs = Mapping[str, "Files | Path | pa.Table | SqlModel | Callable[[], pa.RecordBatchReader]"]
+"""Relations by name: files of a table, a Parquet file, an Arrow table, a query over the relations before it, or a function that opens
+an Arrow stream to be read once."""

@@ -10,11 +10,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from radar_assets.calendar import Calendar
 from radar_assets.lakehouse.catalog import Catalog
 from radar_assets.lakehouse.commits import Build, Commit, discard
 from radar_assets.lakehouse.engines.limits import time_limit_s
 from radar_assets.lakehouse.fallback import Composite, with_fallback
-from radar_assets.lakehouse.files import STEP, NewFile, from_unit, to_unit, unit_range
+from radar_assets.lakehouse.files import STEP, NewFile, Origin, from_unit, to_unit, unit_range
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.omissions import Omission, Omissions, common_expensive
@@ -34,11 +35,18 @@ _LOG = logging.getLogger(__name__)
 
 
 class Lakehouse:
-    """Tables and the engine that computes them."""
+    """Tables and the engine that computes them.
 
-    def __init__(self, settings: LakehouseSettings, tables: Graph) -> None:
+    Attributes:
+        calendar: reads the days of the projects, which decide the partitions of tables of days.
+    """
+
+    def __init__(
+        self, settings: LakehouseSettings, tables: Graph, calendar: Callable[[], Calendar] = lambda: Calendar({})
+    ) -> None:
         self.settings = settings
         self.tables = tables
+        self.calendar = calendar
         self.catalog = Catalog(settings.database, settings.warehouse, tables)
 
     @cached_property
@@ -57,7 +65,7 @@ class Lakehouse:
         model: SqlModel,
         completed: Callable[[], SqlModel] | None = None,
         parts: Sequence[str] = (),
-        **relations: tuple[str, ...],
+        **relations: tuple[str, ...] | SqlModel,
     ) -> "Lineage":
         """Column lineage of a model (`sql.column_lineage`). Empty if it can't be derived, because no table depends on it.
 
@@ -67,7 +75,8 @@ class Lakehouse:
             completed: returns the statement, if the model is only a part of it.
             parts: what else the statement depends on.
         """
-        key = json.dumps([model.sql, relations, list(self.tables), *parts], sort_keys=True)
+        others = {name: each.sql if isinstance(each, SqlModel) else each for name, each in relations.items()}
+        key = json.dumps([model.sql, others, list(self.tables), *parts], sort_keys=True)
         digest = hashlib.sha256(key.encode()).hexdigest()
         file = self.settings.home / "cache" / f"lineage-{model.name}-{digest[:16]}.json"
         with suppress(OSError, ValueError):
@@ -89,7 +98,7 @@ class Lakehouse:
         self,
         model: SqlModel | Composite,
         windows: Sequence[Window],
-        inputs: Callable[[Mapping[str, Snapshot], Sequence[Window]], Inputs],
+        inputs: Callable[[Mapping[str, Snapshot], Sequence[Window], Calendar], Inputs],
         *,
         retry: bool = True,
     ) -> Commit:
@@ -99,7 +108,8 @@ class Lakehouse:
             model: named like its table. It runs for one part of the windows at a time, with `$start` and `$end` of the part. Parts
                 of a composite that fail are omitted.
             inputs: returns the model's relations for windows, given snapshots of the table's inputs. Rows outside the windows are
-                dropped.
+                dropped. The windows of tables of days are days, from midnight to midnight in no time zone; the calendar knows their
+                hours.
             retry: whether to compute again what partitions omit because it took too much time or memory, and that has not changed
                 since.
         """
@@ -111,7 +121,8 @@ class Lakehouse:
 
         def build(base: Snapshot) -> Build:
             snapshots = {parent.name: self.snapshot(parent.name) for parent in table.inputs}
-            built_from = snapshots[table.inputs[0].name].sequence_number if table.inputs else 0
+            calendar = self.calendar()
+            origin = origin_of_build(table, snapshots, calendar)
             files: list[NewFile] = []
             omissions: dict[int, frozenset[Omission]] = {}
             try:
@@ -119,7 +130,7 @@ class Lakehouse:
                     known = frozenset() if retry else common_expensive(base.omissions, part)
                     chosen = composite.without({omission.definition for omission in known})
                     written, found = self._write_part(
-                        chosen, table, part, lambda some: inputs(snapshots, some), built_from
+                        chosen, table, part, lambda some: inputs(snapshots, some, calendar), origin
                     )
                     files += written
                     omissions |= {unit: known | found.get(unit, frozenset()) for unit in part if known or unit in found}
@@ -127,7 +138,7 @@ class Lakehouse:
                 discard(files)
                 raise
             recorded = _with_input(table, snapshots, windows) if table.grid == "hour" else None
-            return Build(files, dict.fromkeys(windows, built_from), omissions, recorded)
+            return Build(files, dict.fromkeys(windows, origin), omissions, recorded)
 
         return self.catalog.commit(table.name, build)
 
@@ -137,7 +148,7 @@ class Lakehouse:
         table: Table,
         units: Sequence[int],
         inputs: Callable[[Sequence[Window]], Inputs],
-        built_from: int,
+        origin: Origin,
     ) -> tuple[list[NewFile], Omissions]:
         unit, folder = table.grid, self.catalog.data_folder(table)
         windows = contiguous((from_unit(value, unit) for value in units), STEP[unit], len(units))
@@ -146,7 +157,7 @@ class Lakehouse:
         def write() -> list[NewFile]:
             relations = inputs(windows)
             limit_s = time_limit_s(relations) if composite.optional else None
-            return self.engine.write(composite.model, relations, span(windows), table, folder, built_from, limit_s)
+            return self.engine.write(composite.model, relations, span(windows), table, folder, origin, limit_s)
 
         def query(model: SqlModel, some: Sequence[Window], *, is_limited: bool) -> "pa.Table":
             relations = inputs(some)
@@ -154,7 +165,7 @@ class Lakehouse:
 
         def write_rows(rows: "pa.Table") -> list[NewFile]:
             model = SqlModel(table.name, "select * from computed")
-            return self.engine.write(model, {"computed": rows}, {}, table, folder, built_from)
+            return self.engine.write(model, {"computed": rows}, {}, table, folder, origin)
 
         def span(some: Sequence[Window]) -> Mapping[str, datetime]:
             return {"start": some[0].start, "end": some[-1].end}
@@ -166,6 +177,14 @@ class Lakehouse:
             [file for file in files if file.partition[0] in wanted],
             {to_unit(window.start, unit): found for window, found in omissions.items()},
         )
+
+
+def origin_of_build(table: Table, inputs: Mapping[str, Snapshot], calendar: Calendar) -> Origin:
+    """What a table is built from, given snapshots of its inputs."""
+    if not table.inputs:
+        return Origin()
+    parent = inputs[table.inputs[0].name]
+    return Origin(parent.sequence_number, calendar.revision if table.has_days_of_hours else "")
 
 
 def _with_input(table: Table, inputs: Mapping[str, Snapshot], windows: Sequence[Window]) -> set[int] | None:

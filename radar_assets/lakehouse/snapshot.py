@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse import omissions, recoveries
-from radar_assets.lakehouse.files import EPOCH, FileRef, PartitionKey, origin, unit_range
+from radar_assets.lakehouse.files import EPOCH, FileRef, PartitionKey, origin_of, unit_range
 from radar_assets.lakehouse.recoveries import DamagedFilesError, Recovery
 from radar_assets.lakehouse.table import Table
 from radar_assets.windows import Window
@@ -163,7 +163,7 @@ def list_files(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
     """The live files of a manifest, damaged or not."""
     refs: list[FileRef] = []
     for entry in manifest.fetch_manifest_entry(io, discard_deleted=True):
-        built_from, version = origin(entry.data_file.file_path)
+        origin, version = origin_of(entry.data_file.file_path)
         refs.append(
             FileRef(
                 path=entry.data_file.file_path,
@@ -171,7 +171,7 @@ def list_files(manifest: "ManifestFile", io: "FileIO") -> list[FileRef]:
                 sequence_number=entry.sequence_number or manifest.sequence_number,
                 rows=entry.data_file.record_count,
                 size_bytes=entry.data_file.file_size_in_bytes,
-                built_from=built_from,
+                origin=origin,
                 version=version,
             )
         )

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from radar_assets.lakehouse.table import Table
 
@@ -54,12 +54,16 @@ def load_model(package: str, name: str) -> SqlModel:
 
 
 @cache
-def column_lineage(model: SqlModel, tables: tuple[Table, ...], **relations: tuple[str, ...]) -> Lineage:
+def column_lineage(
+    model: SqlModel,
+    tables: tuple[Table, ...],
+    **relations: "tuple[str, ...] | SqlModel",
+) -> Lineage:
     """The table columns that each column of a model is computed from.
 
     Args:
         tables: the tables that the model may read.
-        relations: columns of the model's other inputs, which don't appear in the lineage.
+        relations: the model's other inputs: their columns, which don't appear in the lineage, or queries over the inputs.
     """
     from sqlglot import exp
     from sqlglot.lineage import lineage
@@ -67,9 +71,14 @@ def column_lineage(model: SqlModel, tables: tuple[Table, ...], **relations: tupl
     from sqlglot.optimizer.scope import build_scope
 
     names = {table.name for table in tables}
-    inputs = {**{table.name: table.column_names for table in tables}, **relations}
+    views: dict[str, Any] = {
+        name: relation.parse() for name, relation in relations.items() if isinstance(relation, SqlModel)
+    }
+    columns = {name: relation for name, relation in relations.items() if not isinstance(relation, SqlModel)}
+    inputs = {**{table.name: table.column_names for table in tables}, **columns}
     schema: dict[str, object] = {name: dict.fromkeys(columns, "varchar") for name, columns in inputs.items()}
-    tree = qualify(model.parse(), schema=schema, dialect="duckdb", validate_qualify_columns=False, identify=False)
+    whole: Any = exp.expand(model.parse(), views)
+    tree = qualify(whole, schema=schema, dialect="duckdb", validate_qualify_columns=False, identify=False)
     scope = build_scope(tree)
     found: Lineage = {}
     for column in tree.named_selects:

@@ -17,6 +17,7 @@ class Column:
     Attributes:
         type: an Iceberg type; `timestamp` is UTC without a zone, in microseconds.
         unit: the unit of a number, such as `s`, `bytes` or `events`; `None` if it has none.
+        default: SQL over other columns, for rows that were written before the column existed; null without it.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Column:
     description: str
     nullable: bool = True
     unit: str | None = None
+    default: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ class Table:
     def origins(self) -> "tuple[Table, ...]":
         """The first input, the first input of that, and so on."""
         return (self.inputs[0], *self.inputs[0].origins) if self.inputs else ()
+
+    @property
+    def has_days_of_hours(self) -> bool:
+        """Whether the partitions are days, and are stale if hours of them have changed."""
+        return self.grid == "day" and bool(self.inputs) and self.inputs[0].grid == "hour"
 
     def time_field(self, parent: "Table") -> int:
         """Index of the parent's partition field that matches this table's partitions."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from radar_assets.events.local_days import DAY_RELATIONS, local_days
 from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
@@ -28,14 +29,15 @@ def build_assets(grids: Grids, metrics: Sequence[Metric], lakehouse: Lakehouse) 
         whole = composite(lambda some: compose(model, some, table.grid), metrics)
 
         def rebuild(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> Commit:
-            return lakehouse.rebuild(whole, windows, same_windows, retry=retry)
+            inputs = same_windows if table.grid == "hour" else local_days
+            return lakehouse.rebuild(whole, windows, inputs, retry=retry)
 
         return table_asset(
             table,
             LAYER,
             grids,
             lakehouse,
-            lineage=lakehouse.lineage(model, lambda: whole.model, sorted(parts)),
+            lineage=lakehouse.lineage(model, lambda: whole.model, sorted(parts), **DAY_RELATIONS),
             rebuild=rebuild,
             definitions=parts,
             measures=measures[table.name],
@@ -44,7 +46,14 @@ def build_assets(grids: Grids, metrics: Sequence[Metric], lakehouse: Lakehouse) 
     return [
         metric_asset(HOURLY_METRICS),
         metric_asset(DAILY_METRICS),
-        table_asset(DAILY_BREAKDOWNS, LAYER, grids, lakehouse),
+        table_asset(
+            DAILY_BREAKDOWNS,
+            LAYER,
+            grids,
+            lakehouse,
+            lineage=lakehouse.lineage(load_model(LAYER, DAILY_BREAKDOWNS.name), **DAY_RELATIONS),
+            inputs=local_days,
+        ),
     ]
 
 

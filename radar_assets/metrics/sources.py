@@ -9,7 +9,7 @@ Source = Literal["events", "sessions"]
 COLUMNS: dict[Source, dict[str, str]] = {
     "events": {column.name: column.type for column in EVENTS.columns} | {"visitor": "string", "meaning": "string"},
     # A duration is a whole number of microseconds; as a decimal, its sum is the same in any order.
-    "sessions": {column.name: column.type for column in SESSIONS.columns}
+    "sessions": {column.name: column.type for column in SESSIONS.columns if column.name != "date"}
     | {"visitor": "string", "duration_s": "decimal(18, 6)"},
 }
 """Columns with their types, by table. The SQL of the metrics adds `visitor`, and to events `meaning`."""

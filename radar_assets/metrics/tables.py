@@ -28,7 +28,7 @@ DAILY_METRICS = Table(
     description="Metrics of each project and day, one row per metric. Distinct counts are of the day, not sums of hours.",
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
-        Column("date", "date", "The day.", nullable=False),
+        Column("date", "date", "The day, in the time zone of the project.", nullable=False),
         Column("metric", "string", "Name of the metric.", nullable=False),
         Column("value", "double", "Value in the metric's unit.", nullable=False),
     ),
@@ -53,7 +53,7 @@ DAILY_BREAKDOWNS = Table(
     description="Each day by page, channel, browser and other dimensions: the top 1,000 values, the rest as `(other)`.",
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
-        Column("date", "date", "The day.", nullable=False),
+        Column("date", "date", "The day, in the time zone of the project.", nullable=False),
         Column(
             "dimension",
             "string",

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from radar_assets.lakehouse.commits import Rewrite, discard
-from radar_assets.lakehouse.files import EPOCH, STEP, FileRef, NewFile, PartitionKey, from_unit
+from radar_assets.lakehouse.files import STEP, FileRef, NewFile, Origin, PartitionKey, from_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.staleness import unread_files
-from radar_assets.windows import Window
 
 CLOSED_AFTER = timedelta(hours=2)
 """How long after its end a partition is closed. Most of what belongs to it is loaded and built by then."""
@@ -62,12 +61,12 @@ def small_files(lakehouse: Lakehouse, table: Snapshot, now: datetime) -> list[li
 
     Files that a derived table has not read yet are left out, because their age shows for how long it has been stale.
     """
-    everything = Window(EPOCH, now + timedelta(days=365))
+    calendar = lakehouse.calendar()
     children = [child for child in lakehouse.tables.derived() if child.inputs[0] is table.table]
     unread = {
         ref.path
         for child in children
-        for refs in unread_files(table, lakehouse.snapshot(child.name), everything).values()
+        for refs in unread_files(table, lakehouse.snapshot(child.name), calendar).values()
         for ref in refs
     }
     unit = table.table.grid
@@ -79,8 +78,8 @@ def small_files(lakehouse: Lakehouse, table: Snapshot, now: datetime) -> list[li
         group
         for partition, refs in sorted(partitions.items(), key=str)
         if from_unit(partition[0] or 0, unit) + STEP[unit] + CLOSED_AFTER <= now
-        # The merged file has one name, and so one state of the input and one version of the table.
-        and len({(ref.built_from, ref.version) for ref in refs}) == 1
+        # The merged file has one name, and so one origin and one version of the table.
+        and len({(ref.origin, ref.version) for ref in refs}) == 1
         for group in _split(sorted(refs, key=lambda ref: ref.sequence_number))
     ]
 
@@ -101,15 +100,15 @@ def _split(refs: Iterable[FileRef]) -> Iterator[list[FileRef]]:
 def _batches(groups: Iterable[list[FileRef]], partitions: int) -> Iterator[list[list[FileRef]]]:
     """Split groups into batches for one statement each: of a number of different partitions, one input state and one version."""
     batch: dict[PartitionKey, list[FileRef]] = {}
-    size_bytes, origin = 0, (0, 1)
+    size_bytes, origin = 0, (Origin(), 1)
     for group in groups:
         added = sum(ref.size_bytes for ref in group)
         is_full = len(batch) == partitions or size_bytes + added > MAX_BYTES
-        if batch and (is_full or group[0].partition in batch or (group[0].built_from, group[0].version) != origin):
+        if batch and (is_full or group[0].partition in batch or (group[0].origin, group[0].version) != origin):
             yield list(batch.values())
             batch, size_bytes = {}, 0
         batch[group[0].partition] = group
-        size_bytes, origin = size_bytes + added, (group[0].built_from, group[0].version)
+        size_bytes, origin = size_bytes + added, (group[0].origin, group[0].version)
     if batch:
         yield list(batch.values())
 
@@ -125,7 +124,7 @@ def _merge(lakehouse: Lakehouse, name: str, groups: Sequence[list[FileRef]]) -> 
         folder = lakehouse.catalog.data_folder(table.table)
         merged = groups[0][0]
         declared = replace(table.table, version=merged.version)
-        written = lakehouse.engine.write(model, inputs, {}, declared, folder, merged.built_from)
+        written = lakehouse.engine.write(model, inputs, {}, declared, folder, merged.origin)
     files = defaultdict[PartitionKey, list[NewFile]](list)
     for file in written:
         files[file.partition].append(file)

@@ -7,11 +7,12 @@ everything and comes to the same result.
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from radar_assets.calendar import Calendar
 from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -22,11 +23,15 @@ from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.orchestration.job_kinds import AGGREGATION
 from radar_assets.orchestration.materialization import INCREMENTAL_TAG
 from radar_assets.orchestration.run_requests import KEY, due_partitions, has_rested, request, requests, since_recovery
-from radar_assets.windows import DAY, Grids, Window, day_key
+from radar_assets.windows import Grids, Window, day_key
 
 TICK_S = 30
 REFRESH_EVERY: Mapping[Transform, timedelta] = {"hour": timedelta(0), "day": timedelta(minutes=15)}
 """Minimum time between two rebuilds of a partition. Days cost far more than hours, and their readers can wait longer."""
+CLOSED_AFTER = timedelta(hours=1)
+"""How long after its end a day is closed."""
+CLOSE_EVERY = timedelta(minutes=15)
+"""Time between ticks of the schedule that closes days: all time zones in use are ahead of UTC or behind it by a multiple."""
 INCREMENTAL = {INCREMENTAL_TAG: "true"}
 HOURLY_JOB, DAILY_JOB = "hourly_job", "daily_job"
 
@@ -125,6 +130,7 @@ def stale_partitions_sensor(
     def sensor(context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]) -> dg.SensorResult:
         settled = Settled(context.cursor)
         snapshots: dict[str, Snapshot] = {}
+        calendar = lakehouse.calendar()
         covered = {table.name: set[int]() for table in tables.derived(grid)}
         found: list[dg.RunRequest] = []
         for table in tables.derived(grid):
@@ -133,13 +139,21 @@ def stale_partitions_sensor(
                     snapshots[needed] = lakehouse.snapshot(needed)
             parent, child = snapshots[table.inputs[0].name], snapshots[table.name]
             key = since_recovery(table.name, parent, child)
-            behind = unbuilt(parent, child, grids.start, newer_than=settled.before(key, parent.sequence_number))
+            if table.has_days_of_hours and calendar.revision:
+                key += f"#{calendar.revision}"
+            behind = unbuilt(
+                parent,
+                child,
+                calendar,
+                grids.start_of(grid).date(),
+                newer_than=settled.before(key, parent.sequence_number),
+            )
             settled.advance(key, parent.sequence_number, behind)
             pending = {unit: at for unit, at in behind.items() if unit not in covered[table.name]}
             downstream = [other.name for other in tables.downstream(table)]
             for other in downstream:
                 covered[other] |= set(behind)
-            due = due_partitions(pending, grid, grids.start)
+            due = due_partitions(pending, grid, grids, calendar)
             rested = {
                 at: number
                 for at, number in due.items()
@@ -150,7 +164,7 @@ def stale_partitions_sensor(
             current = definitions.get(table.name, ())
             due_again = outdated(child, current) - set(behind) - covered[table.name]
             changed = _last_changes(child, due_again)
-            due = due_partitions(changed, grid, grids.start)
+            due = due_partitions(changed, grid, grids, calendar)
             digest = hashlib.sha256(" ".join(sorted(current)).encode()).hexdigest()[:16]
             prefix = f"{table.name}:{digest}"
             found += requests(
@@ -180,20 +194,46 @@ def build_schedules(tables: Graph, grids: Grids, checks: Sequence[dg.AssetCheckK
 
     @dg.schedule(
         job_name=DAILY_JOB,
-        cron_schedule="0 1 * * *",
+        cron_schedule=f"*/{CLOSE_EVERY // timedelta(minutes=1)} * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Closes yesterday, an hour after it ended, so that days without events have a partition too.",
+        description="Closes yesterday at 01:00 of each time zone, so that days without events have a partition too.",
     )
-    def daily_close_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        yesterday = (context.scheduled_execution_time.astimezone(UTC) - DAY).date()
-        if yesterday < grids.start_date:
-            return dg.SkipReason("Partitions start today.")
-        key = f"close:{day_key(yesterday)}"
-        # If the run fails, the sensor over stale days requests it again.
-        return request(Window.of_day(yesterday), "day", days, run_key=key, tags={ATTEMPT_TAG: "1"}, checks=checks)
+    def daily_close_schedule(
+        context: dg.ScheduleEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        at = context.scheduled_execution_time.astimezone(UTC).replace(tzinfo=None)
+        ended = [day for day in closing_days(lakehouse.calendar(), at) if day >= grids.first_day]
+        if not ended:
+            return dg.SkipReason("It is 01:00 in no time zone of a project.")
+        # If a run fails, the sensor over stale days requests it again.
+        return [
+            request(
+                Window.of_day(day),
+                "day",
+                days,
+                run_key=f"close:{day_key(day)}:{at:%Y-%m-%d-%H:%M}",
+                tags={ATTEMPT_TAG: "1"},
+                checks=checks,
+            )
+            for day in ended
+        ]
 
     return [daily_close_schedule]
+
+
+def closing_days(calendar: Calendar, at: datetime) -> list[date]:
+    """The days that ended somewhere an hour before a tick of the schedule, or since its last tick.
+
+    Args:
+        at: the time of the tick, naive, UTC.
+    """
+    since = at - CLOSED_AFTER - CLOSE_EVERY
+    return [
+        day
+        for day in calendar.days(Window(since, since + CLOSE_EVERY))
+        if any(since < end <= since + CLOSE_EVERY for end in calendar.closings(day))
+    ]
 
 
 class Settled:

@@ -15,6 +15,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
+from radar_assets.calendar import Calendar
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -90,7 +91,7 @@ def checks_of(table: Table, checks: Sequence[TableCheck]) -> dg.AssetChecksDefin
         for key in sorted(context.selected_asset_check_keys):
             rule = rules[key.name]
             tables = _tables(lakehouse, table, rule)
-            unjudged = _unjudged(tables, rule, window)
+            unjudged = _unjudged(tables, rule, window, lakehouse.calendar())
             faults = _without(unjudged, rule.find(View(lakehouse, tables, window)))
             yield _Verdict(
                 asset_key=key.asset_key,
@@ -191,12 +192,12 @@ def _tables(lakehouse: Lakehouse, table: Table, rule: TableCheck) -> dict[str, S
     return tables
 
 
-def _unjudged(tables: Mapping[str, Snapshot], rule: TableCheck, window: Window) -> set[datetime]:
+def _unjudged(tables: Mapping[str, Snapshot], rule: TableCheck, window: Window, calendar: Calendar) -> set[datetime]:
     """Starts of the stale partitions in the window and next to it."""
     found: set[datetime] = set()
     for child, parent in pairwise(tables.values()):
         unit = child.table.grid
-        starts = {from_unit(value, unit) for value in stale(parent, child, within=window.widen(STEP[unit]))}
+        starts = {from_unit(value, unit) for value in stale(parent, child, calendar, within=window.widen(STEP[unit]))}
         found |= starts | ({start + STEP[unit] for start in starts} if rule.spills_over else set())
     return found
 

@@ -1,10 +1,11 @@
 """Builds Dagster assets from table declarations."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import dagster as dg
 
+from radar_assets.calendar import Calendar
 from radar_assets.lakehouse.commits import Commit
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -22,6 +23,8 @@ from radar_assets.orchestration.materialization import (
 from radar_assets.windows import Grids, Window
 
 OWNERS = ["team:radar"]
+ModelInputs = Callable[[Mapping[str, Snapshot], Sequence[Window], Calendar], Inputs]
+"""As `inputs` of `Lakehouse.rebuild`."""
 
 
 class Rebuild(Protocol):
@@ -59,12 +62,13 @@ def table_asset(
     lakehouse: Lakehouse,
     *,
     lineage: Lineage | None = None,
+    inputs: ModelInputs | None = None,
     rebuild: Rebuild | None = None,
     definitions: Collection[str] = (),
     measures: Sequence[Measure] = (),
     op_tags: Mapping[str, str] | None = None,
 ) -> dg.AssetsDefinition:
-    """The asset of a table whose SQL reads its inputs over the same windows.
+    """The asset of a table that is the result of its SQL.
 
     In incremental runs, an hourly asset rebuilds only stale hours. A daily asset always rebuilds all days of the run, because days are
     requested one by one.
@@ -73,6 +77,7 @@ def table_asset(
         layer: as for `table_options`.
         lakehouse: derives the column lineage.
         lineage: the column lineage, if `sql/<table>.sql` of the layer is not the whole model.
+        inputs: the relations that the model reads for windows; the files of its inputs over the same windows by default.
         rebuild: replaces running the model, for tables that need more.
         definitions: as for `staleness.outdated`.
         measures: measures of the headline besides those of the table's declaration.
@@ -96,11 +101,11 @@ def table_asset(
             yield materialized(context, lakehouse, commit, measures=measures)
 
     def run_model(lakehouse: Lakehouse, windows: Sequence[Window], *, retry: bool) -> Commit:
-        return lakehouse.rebuild(model, windows, same_windows, retry=retry)
+        return lakehouse.rebuild(model, windows, inputs or same_windows, retry=retry)
 
     return rebuilt  # pyright: ignore[reportReturnType] - the decorator makes it a definition
 
 
-def same_windows(tables: Mapping[str, Snapshot], windows: Sequence[Window]) -> Inputs:
+def same_windows(tables: Mapping[str, Snapshot], windows: Sequence[Window], _calendar: Calendar) -> Inputs:
     """The files of tables that hold the windows."""
     return {name: Files.within(table, windows) for name, table in tables.items()}

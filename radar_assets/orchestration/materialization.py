@@ -87,7 +87,7 @@ def windows_to_build(
     window = partition_window(context)
     if INCREMENTAL_TAG in context.run.tags:
         parent, child = lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name)
-        windows = stale_windows(parent, child, window, definitions)
+        windows = stale_windows(parent, child, lakehouse.calendar(), window, definitions)
     else:
         windows = [window]
     of_run = set(partition_units(context, table))

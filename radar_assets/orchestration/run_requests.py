@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
+from radar_assets.calendar import Calendar
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.orchestration.attempts import ATTEMPT_TAG, latest_attempts
-from radar_assets.windows import DAY_KEY, HOUR_KEY, Window, contiguous, utc_now
+from radar_assets.windows import DAY_KEY, HOUR_KEY, Grids, Window, contiguous, utc_now
 
 T = TypeVar("T")
 
@@ -38,16 +39,16 @@ def saved_cursor(instance: dg.DagsterInstance, sensor: str) -> str | None:
     return next((getattr(state.instigator_data, "cursor", None) for state in states), None)
 
 
-def due_partitions(stale: Mapping[int, int], unit: str, start: datetime) -> dict[datetime, int]:
-    """The stale partitions that are on the grid and not in the future.
+def due_partitions(stale: Mapping[int, int], unit: str, grids: Grids, calendar: Calendar) -> dict[datetime, int]:
+    """The stale partitions that are on the grid and have begun.
 
     Args:
         stale: sequence numbers by hour or day since 1970.
-        start: start of the grid.
     """
     now = utc_now()
+    start, last = grids.start_of(unit), now if unit == "hour" else Window.of_day(calendar.last_begun(now)).start
     due = {from_unit(value, unit): number for value, number in stale.items()}
-    return {at: number for at, number in due.items() if start <= at <= now}
+    return {at: number for at, number in due.items() if start <= at <= last}
 
 
 def requests(

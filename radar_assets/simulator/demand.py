@@ -7,11 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radar_assets.calendar import zone_info
 from radar_assets.simulator.clock import HOUR_MS, epoch_ms
 from radar_assets.simulator.draws import keys, seed_of, uniform
 from radar_assets.simulator.incidents import OUTAGE_TRAFFIC, SPIKE_TRAFFIC, Incident, struck
@@ -97,7 +97,7 @@ def _expected(project: SimulatedProject, start: date, days: int) -> NDArray[np.f
     """The project's traffic per hour, relative to an average hour of the first project at the start."""
     by_hour, by_weekday = np.array(_HOURS[project.rhythm]), np.array(_WEEKDAYS[project.rhythm])
     week = np.outer(by_weekday, by_hour).ravel()
-    zone, hours_of_week = ZoneInfo(project.timezone), []
+    zone, hours_of_week = zone_info(project.timezone), []
     for day in (start + timedelta(days=i) for i in range(days)):
         offset = datetime.combine(day, time(12), zone).utcoffset() or timedelta()
         hours_of_week.append(day.weekday() * 24 + np.arange(24) + offset // timedelta(hours=1))

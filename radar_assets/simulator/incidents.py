@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radar_assets.calendar import zone_info
 from radar_assets.simulator.clock import epoch_ms
 from radar_assets.simulator.projects import SimulatedProject, simulated_projects
 
@@ -54,7 +54,7 @@ def incidents(start: date, days: int, *, projects: int = 3) -> list[Incident]:
     for name, rank, through, local_hour, hours, what in _PLAN:
         project = cast[rank % projects]
         local = datetime.combine(
-            start + timedelta(days=int(days * through)), time(local_hour), ZoneInfo(project.timezone)
+            start + timedelta(days=int(days * through)), time(local_hour), zone_info(project.timezone)
         )
         # Truncated to the hour, because some time zones are half an hour off and demand is hourly.
         begins = local.astimezone(UTC).replace(tzinfo=None, minute=0)

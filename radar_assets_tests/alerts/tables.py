@@ -48,7 +48,7 @@ def fill(lakehouse: Lakehouse, window: WindowName, rows: Iterable[Row], windows:
     )
     starts = {row[1] for row in rows} | {start.start for start in windows}
     spans = contiguous(starts, unit, len(starts))
-    lakehouse.rebuild(model, spans, lambda _tables, _windows: {"given": given})
+    lakehouse.rebuild(model, spans, lambda *_: {"given": given})
 
 
 def series(values: Mapping[str, Mapping[datetime, float | None]], metric: str = "page_views") -> list[Row]:

@@ -233,7 +233,7 @@ def test_a_failing_metric_leaves_only_its_own_rules_unjudged(lakehouse: Lakehous
     large = f'{{"n": {"9" * 38}}}'
     rows = relation(EVENTS, [event(at=NOON, project_id="shop", properties=large) for _ in range(2)])
     model = SqlModel("events", "from given where event_time between $start and $end")
-    lakehouse.rebuild(model, [Window.of_hour(NOON)], lambda _tables, _windows: {"given": rows})
+    lakehouse.rebuild(model, [Window.of_hour(NOON)], lambda *_: {"given": rows})
     five = {"window": "5m", "operator": "gte", "threshold": 0}
     of_total, of_views = judge(
         lakehouse,
@@ -253,7 +253,7 @@ def test_a_metric_that_took_too_long_is_not_tried_again_for_an_hour(
     events = [event(at=NOON, project_id="shop", path=f"{number}{'x' * 400}") for number in range(500)]
     model = SqlModel("events", "from given where event_time between $start and $end")
     rows = relation(EVENTS, events)
-    open_lakehouse(settings).rebuild(model, [Window.of_hour(NOON)], lambda _tables, _windows: {"given": rows})
+    open_lakehouse(settings).rebuild(model, [Window.of_hour(NOON)], lambda *_: {"given": rows})
 
     def is_omitted(metric: Metric) -> bool:
         five = {"window": "5m", "operator": "gte", "threshold": 0}

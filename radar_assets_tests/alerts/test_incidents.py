@@ -107,7 +107,7 @@ def build(lakehouse: Lakehouse, store: Store, metrics: tuple[Metric, ...], span:
         lakehouse.rebuild(
             compose(load_model("radar_assets.metrics", name), metrics, grain),
             [span],
-            lambda tables, windows: {name: Files.within(table, windows) for name, table in tables.items()},
+            lambda tables, windows, _: {name: Files.within(table, windows) for name, table in tables.items()},
         )
 
 

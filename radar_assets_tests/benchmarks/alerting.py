@@ -115,8 +115,8 @@ def _home(folder: Path, projects: int) -> Lakehouse:
     for weeks in range(5):
         end = HOUR_JUDGED + HOUR - weeks * WEEK
         model = SqlModel("hourly_metrics", values.format(time="t as hour", step="1 hour"))
-        lakehouse.rebuild(model, [Window(end - 28 * HOUR, end)], lambda _tables, _windows: {})
+        lakehouse.rebuild(model, [Window(end - 28 * HOUR, end)], lambda *_: {})
     first = datetime(*HOUR_JUDGED.timetuple()[:3]) - 29 * DAY
     model = SqlModel("daily_metrics", values.format(time="t::date as date", step="1 day"))
-    lakehouse.rebuild(model, [Window(first, first + 29 * DAY)], lambda _tables, _windows: {})
+    lakehouse.rebuild(model, [Window(first, first + 29 * DAY)], lambda *_: {})
     return lakehouse

@@ -25,6 +25,7 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     import pyarrow as pa
     import sqlglot  # noqa: F401 - the module that composes the metrics is loaded before, too
 
+    from radar_assets.calendar import Calendar
     from radar_assets.events.contract_sql import raw_events_model
     from radar_assets.events.enrichment import events_model
     from radar_assets.events.sites import public_suffixes
@@ -75,6 +76,8 @@ def main(landing: str, output: str, threads: str, day: str, projects: str) -> No
     connection.execute("create view related_rows as from raw_events limit 0")
     connection.register("public_suffixes", public_suffixes())
     write("events", events_model().sql, span)
+    connection.register("utc_offsets", Calendar({}).relation(window))
+    connection.execute(f"create view dated_events as {load_model('radar_assets.events', 'dated_events').sql}")
     connection.execute(
         f"create table joining_events as {load_model('radar_assets.events', 'joining_events').sql}", span
     )

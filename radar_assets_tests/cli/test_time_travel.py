@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from radar_assets.access.projects import ensure_projects
+from radar_assets.lakehouse.files import Origin
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
@@ -87,7 +88,7 @@ def test_a_change_without_lines_says_so(home: Settings, radar: Radar) -> None:
 
     day = Window.of_day(HOUR.date())
     number = lakehouse.snapshot("sessions").sequence_number
-    lakehouse.catalog.commit("daily_metrics", lambda _: Build([], {day: number}))
+    lakehouse.catalog.commit("daily_metrics", lambda _: Build([], {day: Origin(number)}))
     run = radar("diff daily_metrics --from before")
     assert "removed" in run.out
     assert "No landed line in their windows differs" in run.err

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from radar_assets.lakehouse.commits import Build
+from radar_assets.lakehouse.files import Origin
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.operations.maintenance import MaintenanceError, maintain
@@ -34,7 +35,9 @@ def append(lakehouse: Lakehouse, hour: int, value: float, files: int = 1) -> Non
     window = Window.of_hour(DAY + hour * HOUR)
 
     def build(_: Snapshot) -> Build:
-        return Build([file for _ in range(files) for file in build_files(lakehouse, window, value, 1)], {window: 0})
+        return Build(
+            [file for _ in range(files) for file in build_files(lakehouse, window, value, 1)], {window: Origin()}
+        )
 
     lakehouse.catalog.commit("hourly_metrics", build, replace=False)
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from radar_assets.lakehouse.commits import Build, Commit
+from radar_assets.lakehouse.files import Origin
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
@@ -24,7 +25,7 @@ def write(lakehouse: Lakehouse, window: Window, value: float, projects: int = 3,
     """Replace a window with rows that hold one value."""
 
     def build(_: Snapshot) -> Build:
-        return Build(build_files(lakehouse, window, value, projects, built_from), {window: built_from})
+        return Build(build_files(lakehouse, window, value, projects, built_from), {window: Origin(built_from)})
 
     return lakehouse.catalog.commit("hourly_metrics", build)
 
@@ -33,7 +34,7 @@ def build_files(lakehouse: Lakehouse, window: Window, value: float, projects: in
     """Uncommitted files with one row per project and hour of the window."""
     folder = lakehouse.catalog.data_folder(HOURLY_METRICS)
     parameters = {"start": window.start, "end": window.end, "value": value, "projects": projects}
-    return lakehouse.engine.write(ROWS, {}, parameters, HOURLY_METRICS, folder, built_from)
+    return lakehouse.engine.write(ROWS, {}, parameters, HOURLY_METRICS, folder, Origin(built_from))
 
 
 def read(lakehouse: Lakehouse, snapshot: Snapshot | None = None) -> list[tuple[datetime, str, float]]:

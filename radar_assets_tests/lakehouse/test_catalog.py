@@ -8,7 +8,7 @@ import pytest
 
 from radar_assets.lakehouse.catalog import Catalog
 from radar_assets.lakehouse.commits import Build
-from radar_assets.lakehouse.files import to_unit
+from radar_assets.lakehouse.files import Origin, to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.replacement import MAX_ENTRIES, MAX_SMALL
 from radar_assets.lakehouse.snapshot import Snapshot
@@ -62,7 +62,7 @@ def test_a_failing_build_leaves_no_files(lakehouse: Lakehouse) -> None:
     files = set(Path(lakehouse.settings.home).rglob("*.parquet"))
 
     def build(_: Snapshot) -> Build:
-        return Build(build_files(lakehouse, DAY_WINDOW, 2), {THREE: 0})
+        return Build(build_files(lakehouse, DAY_WINDOW, 2), {THREE: Origin()})
 
     with pytest.raises(ValueError, match="outside the windows"):
         lakehouse.catalog.commit("hourly_metrics", build)
@@ -78,7 +78,7 @@ def test_a_build_is_repeated_after_a_concurrent_commit_to_its_window(lakehouse: 
         seen.append(base.sequence_number)
         if len(seen) == 1:
             write(open_lakehouse(lakehouse.settings), THREE, 2)
-        return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
+        return Build(build_files(lakehouse, THREE, 3), {THREE: Origin()})
 
     lakehouse.catalog.commit("hourly_metrics", build)
     assert len(seen) == 2
@@ -94,7 +94,7 @@ def test_a_build_is_not_repeated_after_a_commit_to_another_window(lakehouse: Lak
         builds.append(1)
         if len(builds) == 1:
             write(open_lakehouse(lakehouse.settings), Window.of_hour(datetime(2026, 1, 1, 9)), 2)
-        return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
+        return Build(build_files(lakehouse, THREE, 3), {THREE: Origin()})
 
     lakehouse.catalog.commit("hourly_metrics", build)
     assert len(builds) == 1
@@ -109,7 +109,7 @@ def test_a_build_is_repeated_after_a_commit_to_another_window_that_it_reads(lake
         builds.append(1)
         if len(builds) == 1:
             write(open_lakehouse(lakehouse.settings), nine, 2)
-        return Build(build_files(lakehouse, THREE, 3), {THREE: 0})
+        return Build(build_files(lakehouse, THREE, 3), {THREE: Origin()})
 
     lakehouse.catalog.commit("hourly_metrics", build, reads=[nine])
     assert len(builds) == 2

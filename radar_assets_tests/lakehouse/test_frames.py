@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from radar_assets.lakehouse.commits import Build
+from radar_assets.lakehouse.files import Origin
 from radar_assets.lakehouse.frames import DTYPES, FrameTooLargeError, read_frame
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.history import SnapshotExpiredError
@@ -65,7 +66,7 @@ def write(lakehouse: Lakehouse, window: Window, amount: str = "0.1000") -> None:
 
     def build(_: Snapshot) -> Build:
         folder = lakehouse.catalog.data_folder(table)
-        return Build(lakehouse.engine.write(ROWS, {}, parameters, table, folder), {window: 0})
+        return Build(lakehouse.engine.write(ROWS, {}, parameters, table, folder), {window: Origin()})
 
     lakehouse.catalog.commit("samples", build)
 

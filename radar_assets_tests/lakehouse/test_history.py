@@ -13,7 +13,7 @@ import time_machine
 import radar_assets
 from radar_assets.lakehouse import snapshot as snapshots
 from radar_assets.lakehouse.catalog import Build
-from radar_assets.lakehouse.files import local_path_of
+from radar_assets.lakehouse.files import Origin, local_path_of
 from radar_assets.lakehouse.history import (
     DELETES_METADATA,
     METADATA_KEPT,
@@ -248,12 +248,12 @@ def test_a_pin_is_an_iceberg_tag_that_outlives_commits_and_expiry(
 
 def test_a_pin_is_of_one_moment_in_all_tables(lakehouse: Lakehouse, clock: time_machine.Traveller) -> None:
     fill(lakehouse, clock, 1, 3)
-    lakehouse.catalog.commit("alerts", lambda _: Build([], {ONE_HOUR: 1}))
+    lakehouse.catalog.commit("alerts", lambda _: Build([], {ONE_HOUR: Origin(1)}))
     clock.shift(MINUTE)
     moment = utc_now()
     write(lakehouse, ONE_HOUR, 7, projects=1)
     clock.shift(MINUTE)
-    lakehouse.catalog.commit("alerts", lambda _: Build([], {ONE_HOUR: 2}))
+    lakehouse.catalog.commit("alerts", lambda _: Build([], {ONE_HOUR: Origin(2)}))
     write(lakehouse, ONE_HOUR, 8, projects=1)
     pins = pin(lakehouse, "monday", lakehouse.tables, moment)
     assert {one.table: one.committed_at for one in pins} == {"alerts": moment - MINUTE, TABLE: moment}
@@ -282,7 +282,7 @@ def test_a_commit_does_not_expire_a_snapshot_that_is_pinned_meanwhile(
     def build(_: Snapshot) -> Build:
         if not list_pins(lakehouse, [TABLE]):
             pin(lakehouse, "oldest", [TABLE], oldest)
-        return Build(build_files(lakehouse, ONE_HOUR, 5, 1), {ONE_HOUR: 0})
+        return Build(build_files(lakehouse, ONE_HOUR, 5, 1), {ONE_HOUR: Origin()})
 
     lakehouse.catalog.commit(TABLE, build)
     assert value_at(lakehouse, "oldest") == written[oldest]

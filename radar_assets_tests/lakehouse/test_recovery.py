@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from radar_assets.calendar import Calendar
 from radar_assets.lakehouse import snapshot as snapshots
 from radar_assets.lakehouse.commits import Build
-from radar_assets.lakehouse.files import FileRef, local_path_of
+from radar_assets.lakehouse.files import FileRef, Origin, local_path_of
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.recoveries import DamagedTableError
 from radar_assets.lakehouse.snapshot import Snapshot
@@ -139,7 +140,7 @@ def test_a_build_that_meets_a_damaged_file_is_made_again_without_it(lakehouse: L
 
     def build(base: Snapshot) -> Build:
         base.files()
-        return Build(build_files(after, HOURS[3], 5), {HOURS[3]: 0})
+        return Build(build_files(after, HOURS[3], 5), {HOURS[3]: Origin()})
 
     after.catalog.commit(TABLE, build)
     assert len(read(after)) == 24 * 3
@@ -150,20 +151,20 @@ def test_what_was_built_from_a_lost_state_is_stale(lakehouse: Lakehouse) -> None
     write(lakehouse, HOURS[0], 2)
     parent = lakehouse.snapshot(TABLE)
     write_child(lakehouse, parent.sequence_number)
-    assert not stale(parent, lakehouse.snapshot("alerts"))
+    assert not stale(parent, lakehouse.snapshot("alerts"), Calendar({}))
     remove(metadata(parent))
     after = opened_anew(lakehouse)
-    unit = next(iter(stale(after.snapshot(TABLE), after.snapshot("alerts"))))
+    unit = next(iter(stale(after.snapshot(TABLE), after.snapshot("alerts"), Calendar({}))))
     # The next commit must not look like the one that was lost.
     write(after, HOURS[0], 3)
-    assert unit in stale(after.snapshot(TABLE), after.snapshot("alerts"))
+    assert unit in stale(after.snapshot(TABLE), after.snapshot("alerts"), Calendar({}))
     write_child(after, after.snapshot(TABLE).sequence_number)
-    assert not stale(after.snapshot(TABLE), after.snapshot("alerts"))
+    assert not stale(after.snapshot(TABLE), after.snapshot("alerts"), Calendar({}))
 
 
 def write_child(lakehouse: Lakehouse, built_from: int) -> None:
     """Build the first hour of a table of the same grid, without rows."""
-    lakehouse.catalog.commit("alerts", lambda _: Build([], {HOURS[0]: built_from}))
+    lakehouse.catalog.commit("alerts", lambda _: Build([], {HOURS[0]: Origin(built_from)}))
 
 
 @pytest.mark.parametrize("commits", [1, 15, 45])

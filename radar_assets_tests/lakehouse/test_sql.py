@@ -4,6 +4,7 @@ import pytest
 
 from radar_assets.alerts.export import alerts_lineage
 from radar_assets.events.enrichment import ENRICHMENT_RELATIONS, events_model
+from radar_assets.events.local_days import DAY_RELATIONS
 from radar_assets.events.sessionization import SESSION_RELATIONS
 from radar_assets.lakehouse.sql import Lineage, SqlModel, column_lineage, load_model
 from radar_assets.metrics.composition import compose
@@ -23,7 +24,7 @@ def lineage_of(table: str) -> Lineage:
     model = load_model("radar_assets.metrics", table)
     if table in ("hourly_metrics", "daily_metrics"):
         model = compose(model, registry(), "hour" if table == "hourly_metrics" else "day")
-    return column_lineage(model, tuple(TABLES.values()))
+    return column_lineage(model, tuple(TABLES.values()), **DAY_RELATIONS)
 
 
 @pytest.mark.parametrize("table", [name for name in TABLES if name not in ("raw_events", "alerts")])

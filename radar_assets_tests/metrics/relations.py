@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from radar_assets.calendar import Calendar
 from radar_assets.events.tables import EVENTS, SESSIONS
 from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import load_model
@@ -31,6 +32,7 @@ _ARROW = {
     "double": pa.float64(),
     "boolean": pa.bool_(),
     "timestamp": pa.timestamp("us"),
+    "date": pa.date32(),
     "decimal(18,4)": pa.decimal128(18, 4),
 }
 _numbers = count()
@@ -62,6 +64,7 @@ def session(visitor: str = "v1", at: datetime = NOON, duration_s: float = 0, **c
         "session_id": f"s{next(_numbers)}",
         "project_id": "p1",
         "visitor_id": visitor,
+        "date": at.date(),
         "started_at": at,
         "ended_at": at + timedelta(seconds=duration_s),
         "duration_s": duration_s,
@@ -140,5 +143,10 @@ def breakdowns(
 
 
 def _run(model: Any, window: Window, events: Sequence[Row], sessions: Sequence[Row], threads: int = 1) -> list[Row]:
-    inputs = {"events": relation(EVENTS, events), "sessions": relation(SESSIONS, sessions)}
+    inputs = {
+        "sessions": relation(SESSIONS, sessions),
+        "events": relation(EVENTS, events),
+        "utc_offsets": Calendar({}).relation(window),
+        "dated_events": load_model("radar_assets.events", "dated_events"),
+    }
     return engine(threads).query(model, inputs, {"start": window.start, "end": window.end}).to_pylist()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radar_assets.events.local_days import DAY_RELATIONS
 from radar_assets.lakehouse.sql import column_lineage, load_model
 from radar_assets.tables import TABLES
 from radar_assets.windows import DAY, Window
@@ -234,7 +235,7 @@ def test_each_dimension_adds_up_to_all_events_or_sessions_of_the_day() -> None:
 
 
 def test_every_number_has_a_lineage() -> None:
-    lineage = column_lineage(load_model(LAYER, "daily_breakdowns"), tuple(TABLES.values()))
+    lineage = column_lineage(load_model(LAYER, "daily_breakdowns"), tuple(TABLES.values()), **DAY_RELATIONS)
     assert {("events", "path"), ("events", "event"), ("sessions", "browser")} <= set(lineage["value"])
     assert {("events", "visitor_id"), ("sessions", "visitor_id")} <= set(lineage["visitors"])
     assert ("sessions", "events") in lineage["events"]

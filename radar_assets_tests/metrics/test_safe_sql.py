@@ -11,6 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from radar_assets.calendar import Calendar
 from radar_assets.events.tables import EVENTS, SESSIONS
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.metrics.composition import compose
@@ -284,8 +285,13 @@ def compute(metrics: Sequence[Metric], files: dict[str, Path]) -> None:
     """Compute metrics together; on failure, name the metric that fails."""
     model = compose(load_model(LAYER, "daily_metrics"), metrics, "day")
     window = Window.of_day(MONDAY.date())
+    inputs = {
+        **files,
+        "utc_offsets": Calendar({}).relation(window),
+        "dated_events": load_model("radar_assets.events", "dated_events"),
+    }
     try:
-        engine().query(model, files, {"start": window.start, "end": window.end})
+        engine().query(model, inputs, {"start": window.start, "end": window.end})
     except duckdb.Error as error:
         if len(metrics) == 1:
             pytest.fail(f"{metrics[0].expression}: {error}")

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radar_assets.events.event_names import STANDARD_NAMES, Meaning
+from radar_assets.events.local_days import DAY_RELATIONS
 from radar_assets.lakehouse.sql import column_lineage, load_model
 from radar_assets.metrics.composition import compose
 from radar_assets.metrics.registry import STANDARD_METRICS, Grain
@@ -341,7 +342,7 @@ def test_values_are_bitwise_equal_in_any_order_of_rows_and_number_of_threads() -
 
 def test_values_have_a_lineage_to_columns_of_events_and_sessions() -> None:
     lineage = column_lineage(
-        compose(load_model(LAYER, "daily_metrics"), STANDARD_METRICS, "day"), tuple(TABLES.values())
+        compose(load_model(LAYER, "daily_metrics"), STANDARD_METRICS, "day"), tuple(TABLES.values()), **DAY_RELATIONS
     )
     assert lineage["date"] == [("events", "event_time")]
     assert {("events", "revenue"), ("events", "visitor_id"), ("sessions", "duration_s")} <= set(lineage["value"])

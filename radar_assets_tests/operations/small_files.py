@@ -15,7 +15,7 @@ from typing import Any
 
 from radar_assets.events.tables import RAW_EVENTS
 from radar_assets.lakehouse.commits import Build
-from radar_assets.lakehouse.files import NewFile, PartitionKey, file_stem, to_unit
+from radar_assets.lakehouse.files import NewFile, Origin, PartitionKey, file_stem, to_unit
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.windows import HOUR, Window
 
@@ -44,13 +44,13 @@ def _load_hour(lakehouse: Lakehouse, hour: datetime, per_hour: int) -> None:
         {**_event(hour, number), "received_hour": hour, "segment": "landed", "line_number": number + 1}
         for number in range(ROWS)
     ]
-    (first,) = [_write(lakehouse, "raw_events", rows, (unit, unit), 0)]
+    (first,) = [_write(lakehouse, "raw_events", rows, (unit, unit), Origin())]
     files = [first]
     for _ in range(per_hour - 1):
-        path = Path(first.path).with_name(f"{file_stem(RAW_EVENTS, 0)}.parquet")
+        path = Path(first.path).with_name(f"{file_stem(RAW_EVENTS, Origin())}.parquet")
         os.link(first.path, path)
         files.append(NewFile(str(path), first.partition, first.rows, first.size_bytes))
-    lakehouse.catalog.commit("raw_events", lambda _: Build(files, {Window.of_hour(hour): 0}), replace=False)
+    lakehouse.catalog.commit("raw_events", lambda _: Build(files, {Window.of_hour(hour): Origin()}), replace=False)
 
 
 def _event(hour: datetime, number: int) -> dict[str, Any]:
@@ -58,14 +58,14 @@ def _event(hour: datetime, number: int) -> dict[str, Any]:
 
 
 def _build(lakehouse: Lakehouse, name: str, parent: str, rows: Mapping[datetime, list[dict[str, Any]]]) -> None:
-    built_from = lakehouse.snapshot(parent).sequence_number
-    files = [_write(lakehouse, name, some, (to_unit(hour, "hour"),), built_from) for hour, some in rows.items()]
-    windows = {Window.of_hour(hour): built_from for hour in rows}
+    origin = Origin(lakehouse.snapshot(parent).sequence_number)
+    files = [_write(lakehouse, name, some, (to_unit(hour, "hour"),), origin) for hour, some in rows.items()]
+    windows = {Window.of_hour(hour): origin for hour in rows}
     lakehouse.catalog.commit(name, lambda _: Build(files, windows))
 
 
 def _write(
-    lakehouse: Lakehouse, name: str, rows: Iterable[dict[str, Any]], partition: PartitionKey, built_from: int
+    lakehouse: Lakehouse, name: str, rows: Iterable[dict[str, Any]], partition: PartitionKey, origin: Origin
 ) -> NewFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -73,7 +73,7 @@ def _write(
 
     table = lakehouse.snapshot(name)
     written = pa.Table.from_pylist(list(rows), schema_to_pyarrow(table.iceberg.schema()))
-    path = lakehouse.catalog.data_folder(table.table) / "loads" / f"{file_stem(table.table, built_from)}.parquet"
+    path = lakehouse.catalog.data_folder(table.table) / "loads" / f"{file_stem(table.table, origin)}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(written, path)
     return NewFile(str(path), partition, written.num_rows, path.stat().st_size)
@@ -84,12 +84,12 @@ import sys, time
 from radar_assets.settings import load_settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.lakehouse.staleness import unbuilt
-from datetime import datetime
+from datetime import date, datetime
 lakehouse = open_lakehouse(load_settings())
 lakehouse.snapshot("alerts")
 began, cpu = time.monotonic(), time.process_time()
 for table in lakehouse.tables.derived():
-    unbuilt(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name), datetime(2026, 1, 1))
+    unbuilt(lakehouse.snapshot(table.inputs[0].name), lakehouse.snapshot(table.name), Calendar({}), date(2026, 1, 1))
 print(f"first look of the stale sensors: {time.monotonic() - began:.1f} s, {time.process_time() - cpu:.1f} CPU s")
 """
 

@@ -7,11 +7,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from radar_assets.calendar import Calendar
 from radar_assets.events.landing import write_segment
 from radar_assets.events.loading import load_raw_events, missing_segments
 from radar_assets.lakehouse import snapshot
 from radar_assets.lakehouse.commits import Build
-from radar_assets.lakehouse.files import NewFile, to_unit
+from radar_assets.lakehouse.files import NewFile, Origin, to_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import SqlModel, load_model
@@ -59,7 +60,7 @@ def _build(lakehouse: Lakehouse) -> None:
     lakehouse.rebuild(load_model("radar_assets.events", "rejected_events"), [window], same_windows)
     # The real model of events needs user agents; what matters is from which state of its input it was built.
     number = lakehouse.snapshot("raw_events").sequence_number
-    lakehouse.catalog.commit("events", lambda _: Build([], {window: number}))
+    lakehouse.catalog.commit("events", lambda _: Build([], {window: Origin(number)}))
 
 
 def _rows(lakehouse: Lakehouse) -> list[dict[str, Any]]:
@@ -99,8 +100,8 @@ def test_nothing_becomes_stale_and_no_segment_is_loaded_again(loaded: Lakehouse)
     raw_events = loaded.snapshot("raw_events")
     assert [raw_events.changes(index=index) for index in (0, 1)] == changes
     for child in ("events", "rejected_events"):
-        assert unbuilt(raw_events, loaded.snapshot(child), NOON) == {}
-        assert stale(raw_events, loaded.snapshot(child), newer_than=cursor) == {}
+        assert unbuilt(raw_events, loaded.snapshot(child), Calendar({}), NOON.date()) == {}
+        assert stale(raw_events, loaded.snapshot(child), Calendar({}), newer_than=cursor) == {}
     assert missing_segments(loaded, raw_events, HOURS) == []
     commit, gone = load_raw_events(loaded, ["shop"], Window(NOON, NOON + 2 * HOUR), only_missing=True)
     assert (commit.rows, gone) == (0, 0)
@@ -111,7 +112,7 @@ def test_a_load_after_compaction_makes_exactly_its_hours_stale(loaded: Lakehouse
     _land(loaded, NOON, 99)
     raw_events = loaded.snapshot("raw_events")
     late = {to_unit(NOON, "hour"), to_unit(NOON - 3 * HOUR, "hour")}
-    assert set(stale(raw_events, loaded.snapshot("events"))) == late
+    assert set(stale(raw_events, loaded.snapshot("events"), Calendar({}))) == late
     # What is not read yet stays apart, so that its age shows.
     assert compact(loaded, "raw_events", NEXT_DAY) == Compacted(0, 0)
     _build(loaded)
@@ -145,7 +146,7 @@ def test_empty_files_are_dropped_but_the_time_of_the_last_change_stays(lakehouse
     window = Window.of_hour(NOON + HOUR)
     for _ in range(3):
         lakehouse.catalog.commit(
-            "raw_events", lambda _: Build([], {window: 0}), replace=False, touch=lambda _: frozenset({key})
+            "raw_events", lambda _: Build([], {window: Origin()}), replace=False, touch=lambda _: frozenset({key})
         )
     _build(lakehouse)
     changes = lakehouse.snapshot("raw_events").changes()
@@ -159,7 +160,7 @@ def _append(lakehouse: Lakehouse, hour: datetime, built_from: int) -> None:
     """Add a file to an hour of `hourly_metrics`, without replacing it."""
     files = build_files(lakehouse, Window.of_hour(hour), 1.0, 1, built_from)
     lakehouse.catalog.commit(
-        "hourly_metrics", lambda _: Build(files, {Window.of_hour(hour): built_from}), replace=False
+        "hourly_metrics", lambda _: Build(files, {Window.of_hour(hour): Origin(built_from)}), replace=False
     )
 
 
@@ -201,7 +202,7 @@ def test_a_build_does_not_conflict_with_a_compaction_of_its_window(lakehouse: La
     def build(base: Any) -> Build:
         builds.append(base.sequence_number)
         assert compact(open_lakehouse(lakehouse.settings), "hourly_metrics", NEXT_DAY).merged == 2
-        return Build(build_files(lakehouse, Window.of_hour(DAY), 5.0, 1), {Window.of_hour(DAY): 0})
+        return Build(build_files(lakehouse, Window.of_hour(DAY), 5.0, 1), {Window.of_hour(DAY): Origin()})
 
     lakehouse.catalog.commit("hourly_metrics", build)
     assert len(builds) == 1

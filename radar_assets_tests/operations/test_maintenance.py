@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from radar_assets.calendar import Calendar
 from radar_assets.cli import main
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.staleness import unbuilt
@@ -58,7 +59,7 @@ def test_the_job_maintains_all_tables_and_plots_their_files(settings: Settings, 
     assert found["raw_events"]["live files"] == 24 + 2 + len(table.manifests())
     assert found["raw_events"]["kept files"] > 24 * PER_HOUR
     assert {name for name, value in found["raw_events"].items() if isinstance(value, int)} == set(found["raw_events"])
-    assert unbuilt(table, lakehouse.snapshot("events"), utc_now()) == {}
+    assert unbuilt(table, lakehouse.snapshot("events"), Calendar({}), utc_now().date()) == {}
     assert found["caches"]["deleted files"] == 1
     assert [path.name for path in settings.scratch.iterdir() if path.name == "engine-left"] == []
 

@@ -14,6 +14,7 @@ import pytest
 from pyiceberg.table import StaticTable
 
 from radar_assets.lakehouse.commits import Build
+from radar_assets.lakehouse.files import Origin
 from radar_assets.lakehouse.history import SnapshotExpiredError, kept_metadata
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.pins import list_pins, pin, unpin
@@ -160,7 +161,7 @@ def test_files_of_a_run_that_has_not_committed_yet_are_kept(lakehouse: Lakehouse
     def build(_: Snapshot) -> Build:
         files = build_files(lakehouse, WINDOW, 2.0)
         sweep(open_lakehouse(lakehouse.settings), "hourly_metrics", utc_now() + timedelta(hours=3), timedelta(hours=4))
-        return Build(files, {WINDOW: 0})
+        return Build(files, {WINDOW: Origin()})
 
     lakehouse.catalog.commit("hourly_metrics", build)
     assert {value for _, _, value in read(lakehouse)} == {2}
@@ -173,7 +174,7 @@ def test_a_commit_whose_files_were_deleted_fails_and_leaves_the_table_as_it_was(
     def build(_: Snapshot) -> Build:
         files = build_files(lakehouse, WINDOW, 2.0)
         assert sweep(open_lakehouse(lakehouse.settings), "hourly_metrics", utc_now(), NOTHING).deleted.files == 4
-        return Build(files, {WINDOW: 0})
+        return Build(files, {WINDOW: Origin()})
 
     with pytest.raises(FileNotFoundError):
         lakehouse.catalog.commit("hourly_metrics", build)

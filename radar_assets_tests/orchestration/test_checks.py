@@ -128,7 +128,7 @@ def replace(platform: Platform, table: str, rows: str) -> None:
     platform.lakehouse.rebuild(
         SqlModel(table, f"with here as (select * from {table} where {inside}) {rows}"),
         [WINDOW],
-        lambda _, windows: {table: Files.within(platform.lakehouse.snapshot(table), windows)},
+        lambda _, windows, __: {table: Files.within(platform.lakehouse.snapshot(table), windows)},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from radar_assets.calendar import Calendar
 from radar_assets.events import checks
 from radar_assets.events.enrichment import events_model, rebuild_events
 from radar_assets.events.landing import list_hours, write_segment
@@ -45,7 +46,7 @@ def build(lakehouse: Lakehouse, batch: Sequence[dict[str, Any]], name: str) -> s
         write_segment(landing, hour, name, lines)
     hours = sorted(list_hours(landing))
     load_raw_events(lakehouse, ["shop"], Window(hours[0], hours[-1] + HOUR), only_missing=True)
-    found = stale(lakehouse.snapshot("raw_events"), lakehouse.snapshot("events"))
+    found = stale(lakehouse.snapshot("raw_events"), lakehouse.snapshot("events"), Calendar({}))
     rebuilt = {from_unit(hour, "hour") for hour in found}
     rebuild_events(lakehouse, [Window.of_hour(hour) for hour in sorted(rebuilt)])
     return rebuilt
@@ -149,7 +150,7 @@ def test_checks_know_copies_of_other_hours(tmp_path: Path) -> None:
     # Built without a look at other hours, the copy counts.
     model = events_model(dedupe_days=7)
 
-    def alone(tables: Any, windows: Any) -> Any:
+    def alone(tables: Any, windows: Any, _: object) -> Any:
         return {
             "raw_events": Files.within(tables["raw_events"], windows, by=1),
             "related_rows": Files(RAW_EVENTS, []),

@@ -1,25 +1,24 @@
--- Days outside the window [$start, $end) that were built before and whose sessions change: a visit crosses midnight, or
--- a visitor is no longer new.
+-- Days that were built before, but not now, and whose sessions change: a visit crosses midnight, or a visitor is no longer
+-- new. The days from $first_day to before $next_day are built now, and the window [$start, $end) holds them.
 with
 
 now_there as (
     select
         md5(to_json(rebuilt_sessions)) as digest,
-        cast(started_at as date) as day
+        date as day
     from rebuilt_sessions
-    where started_at < $start or (started_at >= $end and started_at < $end + interval 2 days)
+    where started_at < $end + interval 2 days
 ),
 
 there_before as (
     select
         md5(to_json(sessions)) as digest,
-        cast(started_at as date) as day
+        date as day
     from sessions
     where
-        (
-            (started_at >= $start - interval 1 day and started_at < $start)
-            or (started_at >= $end and started_at < $end + interval 2 days)
-        )
+        (date < $first_day or date >= $next_day)
+        and started_at >= $start - interval 1 day
+        and started_at < $end + interval 2 days
         and hash(project_id, coalesce(sender_session_id, visitor_id), sender_session_id is null) in (
             select thread_hash from active_threads
         )
@@ -31,8 +30,8 @@ differing as (
     full join there_before on now_there.digest = there_before.digest and now_there.day = there_before.day
     where now_there.digest is null or there_before.digest is null
     union
-    -- Of later days, only those that change were computed.
-    select cast(started_at as date) as day
+    -- Of later sessions, only those that change were computed.
+    select date as day
     from rebuilt_sessions
     where started_at >= $end + interval 2 days
 )

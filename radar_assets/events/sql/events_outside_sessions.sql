@@ -1,17 +1,22 @@
--- Days of projects whose events differ from those of the sessions that start on the day or the day before. Automatic
--- events outside all sessions are counted one by one. Events from servers may be in a session or not; there can't be
--- more of them outside than there are.
+-- Days of projects whose events differ from those of the sessions that start on the day or before. Automatic events
+-- outside all sessions are counted one by one. Events from servers may be in a session or not; there can't be more of
+-- them outside than there are.
 with
+
+hits as (
+    select *
+    from dated_events
+    where date >= cast($start as date) and date < cast($end as date)
+),
 
 counted as (
     select
         project_id,
-        cast(event_time as date) as day,
+        date as day,
         count(*) as events,
         count(case when is_from_server then 1 end) as events_from_servers
-    from events
-    where event_time >= $start and event_time < $end
-    group by project_id, cast(event_time as date)
+    from hits
+    group by project_id, date
 ),
 
 automatic as (
@@ -21,13 +26,10 @@ automatic as (
         session_id is null as is_of_device,
         is_bot,
         is_internal is true as is_internal,
-        event_time
-    from events
-    where
-        event_time >= $start
-        and event_time < $end
-        and not is_interactive
-        and is_from_server is not true
+        event_time,
+        date
+    from hits
+    where not is_interactive and is_from_server is not true
 ),
 
 visits as (
@@ -45,7 +47,7 @@ visits as (
 outside as (
     select
         automatic.project_id,
-        cast(automatic.event_time as date) as day,
+        automatic.date as day,
         count(*) as events
     from automatic
     anti join visits
@@ -56,21 +58,46 @@ outside as (
             and automatic.is_bot = visits.is_bot
             and automatic.is_internal = visits.is_internal
             and automatic.event_time between visits.started_at and visits.ended_at
-    group by automatic.project_id, cast(automatic.event_time as date)
+    group by automatic.project_id, automatic.date
+),
+
+ending as (
+    select
+        sessions.project_id,
+        sessions.date,
+        sessions.events,
+        sessions.events_after_midnight,
+        cast(sessions.ended_at + coalesce(utc_offsets.utc_offset, interval 0 hours) as date) as last_date
+    from sessions
+    left join utc_offsets
+        on
+            sessions.project_id = utc_offsets.project_id
+            and sessions.ended_at >= utc_offsets.starts_at
+            and sessions.ended_at < utc_offsets.ends_at
 ),
 
 shares as (
     select
         project_id,
-        cast(started_at as date) as day,
+        date as day,
         events - events_after_midnight as events
-    from sessions
+    from ending
     union all
     select
         project_id,
-        cast(started_at as date) + 1 as day,
+        last_date as day,
         events_after_midnight as events
-    from sessions
+    from ending
+),
+
+-- A session that spans a whole day of 23 hours doesn't tell which of its events fall on that day.
+unknown as (
+    select
+        project_id,
+        date as first_date,
+        last_date
+    from ending
+    where last_date > date + 1
 ),
 
 in_sessions as (
@@ -104,4 +131,13 @@ select
     events_in_sessions,
     automatic_events_outside
 from accounted
-where events - events_in_sessions - automatic_events_outside not between 0 and events_from_servers
+where
+    events - events_in_sessions - automatic_events_outside not between 0 and events_from_servers
+    and not exists (
+        select 1
+        from unknown
+        where
+            accounted.project_id = unknown.project_id
+            and accounted.day > unknown.first_date
+            and accounted.day <= unknown.last_date
+    )

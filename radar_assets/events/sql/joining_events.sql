@@ -12,6 +12,8 @@ joining as materialized (
         anonymous_id,
         user_id,
         event_time,
+        local_time,
+        date,
         received_at,
         sequence,
         path,
@@ -22,7 +24,7 @@ joining as materialized (
         order_id,
         order_event,
         refund
-    from events
+    from dated_events
     where
         is_from_server
         and event_time >= $start - interval 54 hours
@@ -34,6 +36,7 @@ own_ids as materialized (
         project_id,
         event_id,
         event_time,
+        local_time,
         kind,
         id
     from joining
@@ -46,11 +49,11 @@ together as (
         events.project_id,
         'anonymous_id' as own_kind,
         events.anonymous_id as own_id,
-        date_trunc('day', events.event_time) as day,
+        events.date as day,
         events.anonymous_id,
         events.user_id,
         events.session_id
-    from events
+    from dated_events as events
     semi join own_ids
         on
             events.project_id = own_ids.project_id
@@ -62,11 +65,11 @@ together as (
         events.project_id,
         'user_id' as own_kind,
         events.user_id as own_id,
-        date_trunc('day', events.event_time) as day,
+        events.date as day,
         events.anonymous_id,
         events.user_id,
         events.session_id
-    from events
+    from dated_events as events
     semi join own_ids
         on
             events.project_id = own_ids.project_id
@@ -120,8 +123,8 @@ ids as materialized (
                 and own_ids.kind = seen_together.own_kind
                 and own_ids.id = seen_together.own_id
                 and seen_together.day in (
-                    date_trunc('day', own_ids.event_time),
-                    date_trunc('day', own_ids.event_time - interval 30 minutes)
+                    cast(own_ids.local_time as date),
+                    cast(own_ids.local_time - interval 30 minutes as date)
                 )
     ) as known
 ),
@@ -215,6 +218,6 @@ ranked as (
         )
 )
 
-select * exclude (place)
+select * exclude (place, local_time)
 from ranked
 where place = 1

@@ -1,4 +1,5 @@
--- The sessions of the active threads that start from one day before $start on, computed again.
+-- The sessions of the active threads that start from one day before $start on, computed again. The window [$start, $end)
+-- holds the days that are built, of all projects.
 --
 -- A thread is what the sender says is one visit: the events with its session id, whoever sent them. Without a session
 -- id, it is what a device did. Bots and internal traffic have threads of their own. Events from servers join a thread,
@@ -38,8 +39,9 @@ activity as (
             coalesce(is_interactive, true) as is_start,
             order_id,
             order_event,
-            refund
-        from events
+            refund,
+            date
+        from dated_events
         where
             event_time >= $start - interval 54 hours
             and event_time < $end + interval 3 days
@@ -64,7 +66,8 @@ activity as (
             false as is_start,
             order_id,
             order_event,
-            refund
+            refund,
+            date
         from joining_events
     ) as all_events
     where hash(project_id, thread, is_of_device) in (select thread_hash from active_threads)
@@ -143,8 +146,10 @@ visits as (
         coalesce(sum(refund), 0) as refunds,
         arg_min(path, event_number) filter (where is_page_view) as entry_page,
         arg_max(path, event_number) filter (where is_page_view) as exit_page,
-        -- A session spans at most two days, and one of two consecutive days is even.
-        count(*) filter (where epoch_us(event_time) // 86400000000 % 2 = 0) as events_on_even_days,
+        arg_min(date, event_number) as date,
+        -- A session spans at most three days. Of three consecutive days, the remainders differ.
+        count(*) filter (where (date - date '1970-01-01') % 3 = 0) as events_on_first_days,
+        count(*) filter (where (date - date '1970-01-01') % 3 = 1) as events_on_second_days,
         arg_min(event_id, landing_rank) as landing_id,
         arg_min(event_time, landing_rank) as landing_time
     from cut
@@ -229,10 +234,10 @@ rebuilt as (
         landed.ended_at,
         epoch_us(landed.ended_at - landed.started_at) / 1000000 as duration_s,
         landed.events,
-        case
-            when date_trunc('day', landed.started_at) = date_trunc('day', landed.ended_at) then 0
-            when epoch_us(landed.ended_at) // 86400000000 % 2 = 0 then landed.events_on_even_days
-            else landed.events - landed.events_on_even_days
+        landed.events - case (landed.date - date '1970-01-01') % 3
+            when 0 then landed.events_on_first_days
+            when 1 then landed.events_on_second_days
+            else landed.events - landed.events_on_first_days - landed.events_on_second_days
         end as events_after_midnight,
         landed.page_views,
         landed.page_views = 1 and landed.interactions = 1 as is_bounce,
@@ -256,7 +261,8 @@ rebuilt as (
         landed.orders,
         landed.refunds,
         landed.is_internal,
-        shared.other_user_ids
+        shared.other_user_ids,
+        landed.date
     from landed
     left join shared
         on
@@ -278,6 +284,7 @@ before as (
         user_id,
         other_user_ids,
         started_at,
+        date,
         is_new_visitor,
         started_at >= $start - interval 1 day
         and started_at < $end + interval 2 days
@@ -285,7 +292,7 @@ before as (
             select thread_hash from active_threads
         ) as is_rebuilt
     from sessions
-    where started_at >= $start - interval 31 days and started_at < $end + interval 32 days
+    where started_at >= $start - interval 33 days and started_at < $end + interval 34 days
 ),
 
 -- Devices and users whose days with a session may change, by hash. A collision only adds sessions to look at.
@@ -332,7 +339,7 @@ affected as (
         project_id,
         visitor_id,
         user_id,
-        started_at,
+        date,
         is_new_visitor
     from before
     where
@@ -362,7 +369,7 @@ seen as (
         visitor_id,
         user_id,
         other_user_ids,
-        date_trunc('day', started_at) as day
+        date as day
     from rebuilt
     union all
     select
@@ -370,7 +377,7 @@ seen as (
         visitor_id,
         user_id,
         other_user_ids,
-        date_trunc('day', started_at) as day
+        date as day
     from before
     where
         not is_rebuilt
@@ -446,7 +453,7 @@ newness as (
             session_id,
             visitor_id,
             user_id,
-            started_at,
+            date,
             null as was_new
         from rebuilt
         union all
@@ -455,7 +462,7 @@ newness as (
             session_id,
             visitor_id,
             user_id,
-            started_at,
+            date,
             is_new_visitor as was_new
         from affected
     ) as judged
@@ -463,12 +470,12 @@ newness as (
         on
             judged.project_id = device_days.project_id
             and judged.visitor_id = device_days.visitor_id
-            and date_trunc('day', judged.started_at) = device_days.day
+            and judged.date = device_days.day
     left join user_days
         on
             judged.project_id = user_days.project_id
             and judged.user_id = user_days.user_id
-            and date_trunc('day', judged.started_at) = user_days.day
+            and judged.date = user_days.day
 ),
 
 changed as (
@@ -516,11 +523,12 @@ either as (
         sessions.orders,
         sessions.refunds,
         sessions.is_internal,
-        sessions.other_user_ids
+        sessions.other_user_ids,
+        sessions.date
     from sessions
     semi join changed
         on sessions.project_id = changed.project_id and sessions.session_id = changed.session_id
-    where sessions.started_at >= $start and sessions.started_at < $end + interval 32 days
+    where sessions.started_at >= $start and sessions.started_at < $end + interval 34 days
 )
 
 select
@@ -557,6 +565,7 @@ select
     either.orders,
     either.refunds,
     either.is_internal,
-    either.other_user_ids
+    either.other_user_ids,
+    either.date
 from either
 inner join newness on either.project_id = newness.project_id and either.session_id = newness.session_id

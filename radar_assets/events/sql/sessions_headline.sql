@@ -3,7 +3,7 @@ with
 
 visits as (
     select
-        date_trunc('day', started_at) as starts_at,
+        date as starts_at,
         project_id,
         is_bounce,
         duration_s

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from radar_assets.lakehouse.files import NewFile
+from radar_assets.lakehouse.files import UNRECORDED, NewFile, Origin
 from radar_assets.lakehouse.inputs import Inputs
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Table
@@ -44,7 +44,7 @@ class Engine(Protocol):
         parameters: Mapping[str, Any],
         table: Table,
         folder: Path,
-        built_from: int = 0,
+        origin: Origin = UNRECORDED,
         limit_s: float | None = None,
     ) -> list[NewFile]:
         """Run a model and write its rows below a folder, one file per partition.
@@ -52,7 +52,7 @@ class Engine(Protocol):
         Args:
             parameters: values of the model's named parameters.
             table: the declaration of the rows. The model may return the columns in any order.
-            built_from: sequence number of the input, which becomes part of the file names.
+            origin: what the rows are built from, which becomes part of the file names.
             limit_s: maximum duration in seconds.
 
         Raises:

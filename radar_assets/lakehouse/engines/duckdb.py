@@ -17,7 +17,7 @@ import psutil
 
 from radar_assets.lakehouse.engines.base import Engine, Session
 from radar_assets.lakehouse.engines.limits import limited
-from radar_assets.lakehouse.files import EPOCH, STEP, NewFile, PartitionKey, file_stem
+from radar_assets.lakehouse.files import EPOCH, STEP, UNRECORDED, NewFile, Origin, PartitionKey, file_stem
 from radar_assets.lakehouse.inputs import Files, Inputs
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.table import Column, Table
@@ -87,14 +87,14 @@ class DuckDBEngine(Engine):
         parameters: Mapping[str, Any],
         table: Table,
         folder: Path,
-        built_from: int = 0,
+        origin: Origin = UNRECORDED,
         limit_s: float | None = None,
     ) -> list[NewFile]:
         """See `Engine.write`."""
         import duckdb
 
         try:
-            return self._write(model.sql, inputs, parameters, table, folder, built_from, limit_s)
+            return self._write(model.sql, inputs, parameters, table, folder, origin, limit_s)
         except duckdb.OutOfMemoryException:
             # The rows have too many partitions to write at once: stage them, and write some partitions at a time.
             pass
@@ -111,7 +111,7 @@ class DuckDBEngine(Engine):
                         f"{key} is not distinct from k{index}" for index, key in enumerate(_partition_keys(table))
                     )
                     part = f"select * from staged where exists (select 1 from wanted where {same})"
-                    files += self._write(part, {"staged": rows, "wanted": wanted}, {}, table, folder, built_from)
+                    files += self._write(part, {"staged": rows, "wanted": wanted}, {}, table, folder, origin)
         except BaseException:
             for file in files:
                 Path(file.path).unlink(missing_ok=True)
@@ -125,7 +125,7 @@ class DuckDBEngine(Engine):
         parameters: Mapping[str, Any],
         table: Table,
         folder: Path,
-        built_from: int,
+        origin: Origin,
         limit_s: float | None = None,
     ) -> list[NewFile]:
         batch = folder / uuid.uuid4().hex
@@ -139,7 +139,7 @@ class DuckDBEngine(Engine):
             (
                 format parquet, compression zstd, compression_level {COMPRESSION_LEVEL},
                 row_group_size {ROW_GROUP}, partition_by ({", ".join(names)}),
-                filename_pattern '{file_stem(table, built_from)}-{{i}}', return_stats true, field_ids {{{field_ids}}}
+                filename_pattern '{file_stem(table, origin)}-{{i}}', return_stats true, field_ids {{{field_ids}}}
             )
         """
         batch.mkdir(parents=True)
@@ -192,6 +192,8 @@ class DuckDBEngine(Engine):
             for name, relation in inputs.items():
                 if isinstance(relation, Files):
                     connection.execute(f'create temp view "{name}" as {_select(relation)}')
+                elif isinstance(relation, SqlModel):
+                    connection.execute(f'create temp view "{name}" as {relation.sql}')
                 elif isinstance(relation, Path):
                     rows = f"select * from read_parquet('{_quoted(relation)}')"
                     connection.execute(f'create temp view "{name}" as {rows}')
@@ -304,7 +306,7 @@ def _select(files: Files) -> str:
             "select " + ", ".join(f'null::{_TYPES[c.type]} as "{c.name}"' for c in files.table.columns) + " where false"
         )
     listed = ", ".join(f"'{_quoted(path)}'" for path in files.paths)
-    options = "hive_partitioning = false"
+    options, replaced = "hive_partitioning = false", ""
     if files.evolved:
         # By field id, as Iceberg reads them: columns that no file has yet are null.
         fields = ", ".join(
@@ -312,7 +314,13 @@ def _select(files: Files) -> str:
             for number, column in enumerate(files.table.columns, start=1)
         )
         options = f"schema = map {{{fields}}}"
-    return f"select * from read_parquet([{listed}], {options})"
+        defaults = [
+            f'coalesce("{column.name}", {column.default}) as "{column.name}"'
+            for column in files.table.columns
+            if column.default
+        ]
+        replaced = f" replace ({', '.join(defaults)})" if defaults else ""
+    return f"select *{replaced} from read_parquet([{listed}], {options})"
 
 
 def _partition_keys(table: Table) -> list[str]:

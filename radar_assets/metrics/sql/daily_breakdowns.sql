@@ -8,29 +8,27 @@ with
 hits as not materialized (
     select
         project_id,
-        cast(event_time as date) as date,
+        date,
         visitor_id,
         user_id,
         session_id,
         path,
         event,
         coalesce(is_interactive and not is_from_server, true) as is_visit
-    from events
+    from dated_events
     where
-        event_time >= $start
-        and event_time < $end
+        date >= cast($start as date)
+        and date < cast($end as date)
         and not is_bot
         and is_internal is not true
 ),
 
 visits as not materialized (
-    select
-        *,
-        cast(started_at as date) as date
+    select *
     from sessions
     where
-        started_at >= $start
-        and started_at < $end
+        date >= cast($start as date)
+        and date < cast($end as date)
         and not is_bot
         and is_internal is not true
 ),

@@ -4,18 +4,17 @@ with
 
 hits as not materialized (
     select
-        * exclude (event_name, is_internal, is_interactive, is_from_server),
+        * exclude (event_name, is_internal, is_interactive, is_from_server, local_time),
         coalesce(is_internal, false) as is_internal,
         coalesce(is_interactive, true) as is_interactive,
         coalesce(is_from_server, false) as is_from_server,
         not is_bot as is_human,
         is_internal is not true as is_external,
         not is_bot and is_internal is not true as is_counted,
-        cast(event_time as date) as date,
         -- Files of earlier versions have no names.
         coalesce(event_name, replace(replace(lower(event), ' ', '_'), '-', '_')) as event_name
-    from events
-    where event_time >= $start and event_time < $end
+    from dated_events
+    where date >= cast($start as date) and date < cast($end as date)
 ),
 
 -- Users that visitors were seen as within the day.
@@ -78,13 +77,11 @@ of_events as materialized (
 ),
 
 visits as (
-    select
-        *,
-        cast(started_at as date) as date
+    select *
     from sessions
     where
-        started_at >= $start
-        and started_at < $end
+        date >= cast($start as date)
+        and date < cast($end as date)
         and not is_bot
         and is_internal is not true
 ),

@@ -4,33 +4,33 @@ with
 counted as (
     select
         project_id,
-        cast(event_time as date) as date,
+        date,
         'event' as kind,
         count(*) as events,
         count(case when event = 'page_view' then 1 end) as page_views,
         cast(null as bigint) as sessions
-    from events
+    from dated_events
     where
-        event_time >= $start
-        and event_time < $end
+        date >= cast($start as date)
+        and date < cast($end as date)
         and not is_bot
         and is_internal is not true
-    group by project_id, cast(event_time as date)
+    group by project_id, date
     union all
     select
         project_id,
-        cast(started_at as date) as date,
+        date,
         'session' as kind,
         sum(events) as events,
         sum(page_views) as page_views,
         count(*) as sessions
     from sessions
     where
-        started_at >= $start
-        and started_at < $end
+        date >= cast($start as date)
+        and date < cast($end as date)
         and not is_bot
         and is_internal is not true
-    group by project_id, cast(started_at as date)
+    group by project_id, date
 ),
 
 summed as (

@@ -4,12 +4,12 @@ with
 hits as (
     select
         project_id,
-        cast(event_time as date) as date,
+        date,
         event,
         user_id,
         not is_bot and is_internal is not true as is_counted
-    from events
-    where event_time >= $start and event_time < $end
+    from dated_events
+    where date >= cast($start as date) and date < cast($end as date)
 ),
 
 recounted as (
@@ -52,12 +52,12 @@ recounted as (
     left join (
         select
             project_id,
-            cast(started_at as date) as date,
+            date,
             session_id
         from sessions
         where
-            started_at >= $start
-            and started_at < $end
+            date >= cast($start as date)
+            and date < cast($end as date)
             and not is_bot
             and is_internal is not true
     ) as visits

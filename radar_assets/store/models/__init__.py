@@ -1,6 +1,6 @@
 """The tables of the operational store, one module an area. Each table is a declarative class together with a migration."""
 
-from radar_assets.store.models.access import ApiKey, Project
+from radar_assets.store.models.access import ApiKey, Project, TimeZoneChange
 from radar_assets.store.models.alerts import (
     ALERT_STATES,
     OPEN_STATES,
@@ -34,5 +34,6 @@ __all__ = [
     "MonthlyUsage",
     "Project",
     "Suppression",
+    "TimeZoneChange",
     "WaitingWindow",
 ]

@@ -1,12 +1,12 @@
 """Projects, and the keys that requests identify them by."""
 
-import zoneinfo
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, String
+from sqlalchemy import JSON, BigInteger, Date, DateTime, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from radar_assets.calendar import zone_names
 from radar_assets.store.models.base import MAX_NAME, Base, FieldError
 from radar_assets.windows import utc_now
 
@@ -17,7 +17,7 @@ class Project(Base):
     Args:
         id: what senders call it, 1 to 200 characters, any but NUL.
         name: what people call it; the id by default.
-        timezone: IANA name of the project's time zone. Tables stay in UTC.
+        timezone: IANA name of the project's time zone, whose days are those of the daily tables.
         created_at: when it was added; a naive time is UTC.
         is_active: whether events are accepted.
         events_per_second: how many the collector accepts; the setting's value by default.
@@ -69,7 +69,7 @@ class Project(Base):
 
     @validates("timezone")
     def _is_time_zone(self, _field: str, value: object) -> str:
-        if not isinstance(value, str) or value not in zoneinfo.available_timezones():
+        if not isinstance(value, str) or value not in zone_names():
             raise FieldError("project timezone", value, "is not an IANA time zone; e.g. Europe/Berlin")
         return value
 
@@ -90,6 +90,27 @@ class Project(Base):
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63):
             raise FieldError(f"project {field}", value, "must be a whole number above zero, or none")
         return value
+
+
+class TimeZoneChange(Base):
+    """A change of a project's time zone, which is never removed.
+
+    Attributes:
+        number: their order.
+        id: identifies the change in the files of tables; other than the number, it doesn't occur again after a restore.
+        first_day: the first day in the new zone; `date.min` for all days.
+        changed_at: naive, UTC.
+    """
+
+    __tablename__ = "time_zone_changes"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(String(8))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    first_day: Mapped[date] = mapped_column(Date)
+    previous: Mapped[str] = mapped_column(String(64))
+    timezone: Mapped[str] = mapped_column(String(64))
+    changed_at: Mapped[datetime] = mapped_column(DateTime)
 
 
 class ApiKey(Base):

@@ -165,7 +165,8 @@ select
     visits.orders,
     visits.refunds,
     visits.is_internal,
-    cast(null as varchar) as other_user_ids
+    cast(null as varchar) as other_user_ids,
+    cast(visits.started_at as date) as date
 from visits
 inner join events
     on
