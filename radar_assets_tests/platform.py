@@ -87,17 +87,25 @@ def open_paths(folder: Path) -> list[Path]:
 
 @dataclass
 class Platform:
-    """Definitions, tables and an instance."""
+    """Definitions, tables and an instance.
+
+    Attributes:
+        zones: the time zones of projects that are not in UTC.
+    """
 
     settings: Settings
     instance: dg.DagsterInstance
     is_of_today: bool = False
+    zones: Mapping[str, str] = field(default_factory=dict)
     cursors: dict[str, str | None] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.store = open_store(self.settings.database)
-        ensure_projects(self.store, [Project(id=name, name=name, timezone="UTC") for name in ("shop", "blog")])
+        ensure_projects(
+            self.store,
+            [Project(id, id, zone) for id, zone in ({"shop": "UTC", "blog": "UTC"} | {**self.zones}).items()],
+        )
         # Tests have events of the past. Those about the first day ask for a home of today.
         if not self.is_of_today:
             begin_by(self.store, self.settings.start_date)

@@ -5,7 +5,7 @@ import gzip
 import itertools
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from radar_assets.calendar import Calendar
+from radar_assets.access.projects import list_projects
 from radar_assets.events.access_logs import AccessLog
 from radar_assets.events.importer import import_file
 from radar_assets.events.landing import list_hours
@@ -32,14 +32,20 @@ from radar_assets_tests.platform import Platform, event
 
 DERIVED = ("events", "sessions", "hourly_metrics", "daily_metrics", "daily_breakdowns")
 START_OF_HISTORY = datetime(2024, 1, 1)
+ZONES: tuple[dict[str, str], ...] = (
+    {},
+    {"shop": "Pacific/Auckland", "blog": "Pacific/Honolulu"},
+    {"shop": "America/St_Johns", "blog": "Asia/Kathmandu"},
+)
+"""Time zones of the projects: as given in UTC, nearly a day apart, and with half and quarter hours."""
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-def open_platform(home: Path, **overrides: Any) -> Platform:
+def open_platform(home: Path, zones: Mapping[str, str] | None = None, **overrides: Any) -> Platform:
     """A platform on an instance in memory."""
     settings = load_settings(home=home, threads=2, **overrides).prepare()
     settings.config_file.write_text(CONFIG)
-    return Platform(settings, dg.DagsterInstance.ephemeral())
+    return Platform(settings, dg.DagsterInstance.ephemeral(), zones=zones or {})
 
 
 def received(fields: dict[str, Any]) -> datetime:
@@ -65,32 +71,29 @@ def load(platform: Platform) -> None:
     hours = sorted(list_hours(platform.settings.landing))
     if hours:
         window = Window(hours[0], hours[-1] + HOUR)
-        load_raw_events(platform.lakehouse, ["shop", "blog"], window, only_missing=True)
+        projects = [project.id for project in list_projects(platform.store)]
+        load_raw_events(platform.lakehouse, projects, window, only_missing=True)
 
 
 def rebuild_stale(platform: Platform) -> tuple[set[datetime], set[datetime]]:
     """Rebuild stale hours and days through Dagster. Returns them."""
-    tables = platform.lakehouse
+    tables, calendar = platform.lakehouse, platform.lakehouse.calendar()
     raw = tables.snapshot("raw_events")
-    hours = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"), Calendar({}))}
-    unread = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("rejected_events"), Calendar({}))}
+    hours = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("events"), calendar)}
+    unread = {from_unit(hour, "hour") for hour in stale(raw, tables.snapshot("rejected_events"), calendar)}
     if hours | unread:
         first, last = (f"{edge:%Y-%m-%d-%H:%M}" for edge in (min(hours | unread), max(hours | unread)))
         assets = ["rejected_events", "events", "hourly_metrics"]
         platform.rebuild("hourly_job", first, last, assets, tags={INCREMENTAL_TAG: "true"})
-    days = {
-        from_unit(day, "day") for day in stale(tables.snapshot("events"), tables.snapshot("sessions"), Calendar({}))
-    }
+    days = {from_unit(day, "day") for day in stale(tables.snapshot("events"), tables.snapshot("sessions"), calendar)}
     for span in contiguous(days, DAY, len(days)):
         platform.rebuild("daily_job", f"{span.start:%Y-%m-%d}", f"{span.end - DAY:%Y-%m-%d}")
     # Sessions of other days may have been amended in the same commits.
     for name in ("daily_metrics", "daily_breakdowns"):
-        behind = {
-            from_unit(day, "day") for day in stale(tables.snapshot("sessions"), tables.snapshot(name), Calendar({}))
-        }
+        behind = {from_unit(day, "day") for day in stale(tables.snapshot("sessions"), tables.snapshot(name), calendar)}
         for span in contiguous(behind, DAY, len(behind)):
             platform.rebuild("daily_job", f"{span.start:%Y-%m-%d}", f"{span.end - DAY:%Y-%m-%d}", [name])
-    assert not stale(tables.snapshot("events"), tables.snapshot("sessions"), Calendar({}))
+    assert not stale(tables.snapshot("events"), tables.snapshot("sessions"), calendar)
     return hours, days
 
 
@@ -123,11 +126,12 @@ def test_order_batches_and_resends_make_no_difference(
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     def run(events: list[dict[str, Any]], data: st.DataObject) -> None:
+        zones = data.draw(st.sampled_from(ZONES))
         # Some repetitions are received later than a day after the first, and so count again.
-        platform = open_platform(tmp_path_factory.mktemp("whole") / "radar", dedupe_days=1)
+        platform = open_platform(tmp_path_factory.mktemp("whole") / "radar", zones, dedupe_days=1)
         whole = land_and_build(platform, [events])
 
-        platform = open_platform(tmp_path_factory.mktemp("parts") / "radar", dedupe_days=1)
+        platform = open_platform(tmp_path_factory.mktemp("parts") / "radar", zones, dedupe_days=1)
         shuffled = data.draw(st.permutations(events))
         cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=2)))
         batches = [shuffled[low:high] for low, high in zip([0, *cuts], [*cuts, len(events)], strict=True)]

@@ -2,15 +2,18 @@
 
 import re
 import shlex
+from datetime import date
 from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import OPTIONS, out, printable, radar_command
+from radar_assets.cli.terminal import OPTIONS, counted, is_confirmed, out, printable, radar_command
 
 if TYPE_CHECKING:
+    from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.store.database import Store
+    from radar_assets.store.models import Project
 
 project_app = App(
     name="project",
@@ -50,7 +53,7 @@ def add(
     name
         Name that people see. Default: the id.
     timezone
-        IANA time zone of the project, e.g. Europe/Berlin. Tables stay in UTC.
+        IANA time zone of the project, e.g. Europe/Berlin. Its days start at midnight there; hours are those of UTC.
     events_per_second
         Maximum events per second. Default: RADAR_EVENTS_PER_SECOND.
     events_per_month
@@ -101,6 +104,80 @@ def limit(id: str, /, *, events_per_second: int | None = None, events_per_month:
     out().print(
         f"Limits of {printable(id)}: events per second: {per_second}, events per month: {per_month}.", markup=False
     )
+
+
+@project_app.command
+def set_timezone(
+    id: str, timezone: str, /, *, since: date | None = None, dry_run: bool = False, yes: bool = False
+) -> int:
+    """Change the time zone of a project. Its days in the daily tables are rebuilt; no event is counted twice or lost.
+
+    Parameters
+    ----------
+    id
+        Id of the project.
+    timezone
+        IANA time zone, e.g. Europe/Berlin.
+    since
+        First day in the new time zone. It starts when it starts in the time zone before, so that earlier days stay as they are.
+        Default: all days.
+    dry_run
+        Only say what would be rebuilt.
+    yes
+        Change it without asking.
+    """
+    from radar_assets.access.time_zones import set_time_zone
+    from radar_assets.calendar import ALWAYS
+    from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
+    from radar_assets.tables import open_lakehouse
+
+    settings = load_settings().prepare()
+    store, first_day = open_store(settings.database), since or ALWAYS
+    before = _find(store, id).timezone
+    days = _days_to_rebuild(open_lakehouse(settings), first_day)
+    start = f" from {first_day} on" if since else ""
+    out().print(f"{printable(id)}: {before} -> {timezone}{start}", markup=False, highlight=False)
+    if days:
+        span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        out().print(f"To rebuild: {counted(len(days), 'day')}, {span}, of all projects.", highlight=False)
+    if dry_run:
+        return 0
+    question, without_terminal = "Change it?", "nothing was changed; pass --yes to change it without a terminal"
+    if days and not yes and not is_confirmed(question, without_terminal):
+        out().print("Nothing was changed.")
+        return 1
+    if not set_time_zone(store, id, timezone, first_day):
+        out().print(f"{printable(id)} has this time zone already.", markup=False)
+        return 0
+    out().print(f"The days of {printable(id)} are now those of {timezone}{start}.", markup=False, highlight=False)
+    if days:
+        out().print(f"The daemon rebuilds them; {radar_command()} status shows what is left.", markup=False)
+    return 0
+
+
+def _find(store: "Store", id: str) -> "Project":
+    """A project by its id.
+
+    Raises:
+        FieldError: it is unknown.
+    """
+    from radar_assets.access import projects
+    from radar_assets.store.models import FieldError
+
+    for project in projects.list_projects(store):
+        if project.id == id:
+            return project
+    raise FieldError("project id", id, "is unknown; radar project list shows them")
+
+
+def _days_to_rebuild(lakehouse: "Lakehouse", first_day: date) -> list[date]:
+    """The days of `sessions`, on which all other tables of days depend, from a day on."""
+    from radar_assets.lakehouse.files import from_unit
+
+    built = {ref.partition[0] for ref in lakehouse.snapshot("sessions").files()}
+    days = (from_unit(value, "day").date() for value in built if value is not None)
+    return sorted(day for day in days if day >= first_day)
 
 
 @project_app.command(name="list")

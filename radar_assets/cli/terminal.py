@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from cyclopts import Group
 
+from radar_assets.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
@@ -105,6 +107,27 @@ def _wrapped(text: str, width: int) -> list[str]:
 def printable(text: str) -> str:
     """Text with its control characters escaped."""
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+class NotConfirmedError(UsageError):
+    """A question needs an answer, and there is no terminal to ask in."""
+
+
+def is_confirmed(question: str, without_terminal: str) -> bool:
+    """Ask a question. Returns whether the answer is yes.
+
+    Args:
+        without_terminal: what to say if there is no terminal.
+
+    Raises:
+        NotConfirmedError: there is no terminal.
+    """
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
+        raise NotConfirmedError(without_terminal)
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def counted(count: int, one: str, many: str = "") -> str:

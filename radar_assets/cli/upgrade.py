@@ -1,21 +1,15 @@
 """`radar upgrade`: rebuilds what was built by earlier definitions of the tables."""
 
-import sys
 from typing import TYPE_CHECKING
 
 from radar_assets.cli.backfill import run_backfill
-from radar_assets.cli.terminal import counted, is_terminal, out, radar_command
-from radar_assets.errors import UsageError
+from radar_assets.cli.terminal import counted, is_confirmed, out, radar_command
 
 if TYPE_CHECKING:
     from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.lakehouse.table import Transform
 
 JOBS: "dict[Transform, str]" = {"hour": "hourly_job", "day": "daily_job"}
-
-
-class NotConfirmedError(UsageError):
-    """The rebuild needs a confirmation."""
 
 
 def upgrade(*, dry_run: bool = False, detach: bool = False, yes: bool = False) -> int:
@@ -56,12 +50,9 @@ def upgrade(*, dry_run: bool = False, detach: bool = False, yes: bool = False) -
         )
     if dry_run:
         return 0
-    if not yes:
-        if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
-            raise NotConfirmedError("nothing was queued; pass --yes to rebuild without a terminal")
-        if not _is_confirmed():
-            out().print("Nothing was queued.")
-            return 1
+    if not yes and not is_confirmed("Rebuild them?", "nothing was queued; pass --yes to rebuild without a terminal"):
+        out().print("Nothing was queued.")
+        return 1
     code = 0
     for grid, job in JOBS.items():
         units = {
@@ -85,10 +76,3 @@ def outdated_partitions(lakehouse: "Lakehouse") -> dict[str, set[int]]:
 
     found = {name: of_earlier_versions(lakehouse.snapshot(name)) for name in lakehouse.tables}
     return {name: units for name, units in found.items() if units}
-
-
-def _is_confirmed() -> bool:
-    try:
-        return input("Rebuild them? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
