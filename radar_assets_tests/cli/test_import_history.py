@@ -22,7 +22,7 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import TABLES, open_lakehouse
 from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.cli.conftest import Radar
-from radar_assets_tests.daemons import eventually
+from radar_assets_tests.patience import eventually
 from radar_assets_tests.platform import instance_of
 
 FIRST = datetime(2026, 3, 1, 9)

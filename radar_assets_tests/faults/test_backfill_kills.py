@@ -18,7 +18,8 @@ from radar_assets.orchestration.runtime.backfills import backfills_in_progress, 
 from radar_assets.orchestration.runtime.instance import instance_yaml
 from radar_assets.settings import Settings
 from radar_assets.windows import HOUR_KEY
-from radar_assets_tests.daemons import daemon, eventually, monitored_instance
+from radar_assets_tests.daemons import daemon, monitored_instance
+from radar_assets_tests.patience import eventually
 from radar_assets_tests.platform import Platform, event
 
 START = datetime(2026, 3, 10)

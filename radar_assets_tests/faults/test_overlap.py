@@ -40,7 +40,7 @@ def test_two_overlapping_backfills_and_a_live_tick_equal_the_serial_result(tmp_p
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(300)
         assert process.exitcode == 0
     at_once.settle()
     assert at_once.tables() == serial.tables()
