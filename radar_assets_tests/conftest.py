@@ -13,9 +13,13 @@ from alembic.script import ScriptDirectory
 from dagster._core.storage.defs_state.base import DefsStateStorage
 
 from radar_assets.settings import Settings, load_settings
+from radar_assets.windows import utc_now
 from radar_assets_tests.disks import small_disk
 from radar_assets_tests.object_server import object_server
 from radar_assets_tests.postgres import postgres_server, postgres_url
+
+STARTED_AT = "TESTS_STARTED_AT"
+"""Variable with the time at which the tests were started."""
 
 # The duration of an example depends on the machine rather than on the code. A commit always gets the same examples, so that it
 # passes or fails; `--hypothesis-profile=random` searches for new ones.
@@ -26,6 +30,9 @@ hypothesis.settings.load_profile("radar")
 # Shells ignore SIGINT in the background of a script, and the processes that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Workers that start before and after a full hour would otherwise disagree about the hour of the homes that they share.
+os.environ.setdefault(STARTED_AT, utc_now().isoformat())
 
 # Otherwise each of the hundreds of processes that tests start would compile all modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
