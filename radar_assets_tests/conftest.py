@@ -1,6 +1,7 @@
 """Fixtures for all tests. Each test has its own home, so that none uses the developer's."""
 
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from dagster._core.storage.defs_state.base import DefsStateStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
 
 from radar_assets.settings import Settings, load_settings
 from radar_assets_tests.disks import small_disk
@@ -113,6 +116,26 @@ def migrations_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def dagster_databases_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make Dagster's empty SQLite databases once and copy them: each of a hundred migrations waits for the disk."""
+    made = tmp_path_factory.mktemp("dagster") / "storage"
+    make = vars(DagsterSqliteStorage)["from_local"].__func__
+
+    def from_local(
+        cls: type[DagsterSqliteStorage], base_dir: str, inst_data: ConfigurableClassData | None = None
+    ) -> DagsterSqliteStorage:
+        if not Path(base_dir).exists():
+            if not made.exists():
+                make(cls, str(made)).dispose()
+            shutil.copytree(made, base_dir)
+        return make(cls, base_dir, inst_data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DagsterSqliteStorage, "from_local", classmethod(from_local))
         yield
 
 
