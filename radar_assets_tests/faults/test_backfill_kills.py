@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,12 +17,13 @@ from radar_assets.orchestration.retries import RETRIED_RUN_TAG
 from radar_assets.orchestration.runtime.backfills import backfills_in_progress, progress
 from radar_assets.orchestration.runtime.instance import instance_yaml
 from radar_assets.settings import Settings
-from radar_assets.windows import HOUR_KEY
+from radar_assets.windows import DAY, HOUR_KEY, Window, utc_now
 from radar_assets_tests.daemons import daemon, monitored_instance
 from radar_assets_tests.patience import eventually, undisturbed
 from radar_assets_tests.platform import Platform, event
 
-START = datetime(2026, 3, 10)
+START = Window.of_day((utc_now() - DAY).date()).start
+"""Recent, because the daemon also builds all days until today."""
 HOUR = timedelta(hours=1)
 HOURLY = ("raw_events", "events", "hourly_metrics")
 RADAR = {"module_name": "radar_assets.definitions"}

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,13 @@ ENDLESS = Metric(
     description="",
     expression=f"count(*) / (select 1 from {DIGITS} limit 1 offset 9999999999999)",
 )
+
+
+@pytest.fixture(autouse=True)
+def two_days_later() -> Iterator[None]:
+    """Otherwise all days until today would be built as well."""
+    with time_machine.travel(TEN + 2 * DAY, tick=True):
+        yield
 
 
 @pytest.fixture
