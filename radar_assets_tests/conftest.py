@@ -1,6 +1,7 @@
 """Fixtures for all tests. Each test has its own home, so that none uses the developer's."""
 
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -11,11 +12,17 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from dagster._core.storage.defs_state.base import DefsStateStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
 
 from radar_assets.settings import Settings, load_settings
+from radar_assets.windows import utc_now
 from radar_assets_tests.disks import small_disk
 from radar_assets_tests.object_server import object_server
 from radar_assets_tests.postgres import postgres_server, postgres_url
+
+STARTED_AT = "TESTS_STARTED_AT"
+"""Variable with the time at which the tests were started."""
 
 # The duration of an example depends on the machine rather than on the code. A commit always gets the same examples, so that it
 # passes or fails; `--hypothesis-profile=random` searches for new ones.
@@ -27,27 +34,40 @@ hypothesis.settings.load_profile("radar")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Workers that start before and after a full hour would otherwise disagree about the hour of the homes that they share.
+os.environ.setdefault(STARTED_AT, utc_now().isoformat())
+
 # Otherwise each of the hundreds of processes that tests start would compile all modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 LONGEST = (
-    "orchestration/test_triggers.py",
-    "operations/test_quarter.py",
-    "alerts/test_incidents.py",
-    "orchestration/test_launcher.py",
-    "orchestration/test_checks.py",
-    "test_properties.py",
-    "test_docs.py",
-    "orchestration/test_instance.py",
     "cli/test_dev.py",
-    "benchmarks/test_benchmarks.py",
+    "test_docs.py",
+    "operations/test_quarter.py",
+    "test_properties.py",
+    "faults/test_power_cuts.py",
+    "alerts/test_incidents.py",
     "faults/test_backfill_kills.py",
+    "orchestration/test_launcher.py",
+    "cli/test_import_history.py",
+    "orchestration/test_instance.py",
+    "orchestration/test_triggers.py",
     "orchestration/test_limits.py",
+    "benchmarks/test_benchmarks.py",
+    "cli/test_doctor.py",
+    "alerts/test_checks.py",
     "faults/test_kills.py",
+    "operations/test_sweep.py",
+    "orchestration/test_checks.py",
+    "cli/test_upgrade_command.py",
+    "events/test_packing.py",
     "events/test_contract.py",
+    "alerts/test_edges.py",
+    "cli/test_time_travel.py",
     "messaging/channels/test_http.py",
     "lakehouse/test_catalog.py",
     "faults/test_overlap.py",
+    "test_programs.py",
 )
 """Files whose tests take half a minute or more. They start first, so that no worker has one left while the others are idle."""
 
@@ -113,6 +133,26 @@ def migrations_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def dagster_databases_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make Dagster's empty SQLite databases once and copy them: each of a hundred migrations waits for the disk."""
+    made = tmp_path_factory.mktemp("dagster") / "storage"
+    make = vars(DagsterSqliteStorage)["from_local"].__func__
+
+    def from_local(
+        cls: type[DagsterSqliteStorage], base_dir: str, inst_data: ConfigurableClassData | None = None
+    ) -> DagsterSqliteStorage:
+        if not Path(base_dir).exists():
+            if not made.exists():
+                make(cls, str(made)).dispose()
+            shutil.copytree(made, base_dir)
+        return make(cls, base_dir, inst_data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DagsterSqliteStorage, "from_local", classmethod(from_local))
         yield
 
 

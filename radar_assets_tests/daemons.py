@@ -3,20 +3,17 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import yaml
 
 from radar_assets.orchestration.runtime.instance import instance_yaml, prepare_instance
 from radar_assets.settings import Settings
+from radar_assets_tests.patience import PATIENCE_S
 from radar_assets_tests.waiting_assets import FOLDER
-
-PATIENCE_S = 90
 
 
 @contextmanager
@@ -46,12 +43,3 @@ def daemon(
         finally:
             process.terminate()
             process.wait(timeout=PATIENCE_S)
-
-
-def eventually(find: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    """Wait for a result and return it."""
-    until = time.monotonic() + patience_s
-    while not (found := find()):
-        assert time.monotonic() < until
-        time.sleep(0.2)
-    return found

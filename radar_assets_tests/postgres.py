@@ -19,6 +19,8 @@ import psycopg2
 import pytest
 
 START_S = 60
+# Vacuuming would visit the databases of all earlier tests, again and again.
+OPTIONS = ("-c", "max_connections=200", "-c", "autovacuum=off")
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def running_postgres() -> Iterator[str]:
         )
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-k", folder, "-h", "", "-F", "-c", "max_connections=200"],
+                [programs / "postgres", "-D", data, "-k", folder, "-h", "", "-F", *OPTIONS],
                 user=owner,
                 cwd=folder,
                 stdout=log,

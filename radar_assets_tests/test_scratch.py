@@ -10,6 +10,7 @@ import pytest
 from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.scratch import leftovers
+from radar_assets_tests.patience import PATIENCE_S
 
 SPILLING = """
 import sys
@@ -41,7 +42,7 @@ def spilling(scratch: Path) -> tuple[subprocess.Popen[bytes], set[Path]]:
     """A process that has staged rows and spills, and its folders."""
     before = set(scratch.iterdir())
     process = subprocess.Popen([sys.executable, "-c", SPILLING, str(scratch)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         folders = set(scratch.iterdir()) - before
         if {"spill", "staged.parquet"} <= {path.name for folder in folders for path in folder.iterdir()}:

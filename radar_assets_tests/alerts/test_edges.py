@@ -1,7 +1,7 @@
 """Alerts at the edges: a metric without a value, a rise from 0, clock changes, and landed files that are not loaded."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from radar_assets.alerts.settling import settling_time
 from radar_assets.alerts.weeks import weeks_from
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.settings import Settings
-from radar_assets.store.database import Store
+from radar_assets.store.database import Store, open_store
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.alerts.records import alerts, context, deliveries
@@ -27,6 +27,14 @@ MINUTE = timedelta(minutes=1)
 @pytest.fixture
 def lakehouse(settings: Settings) -> Lakehouse:
     return open_lakehouse(settings)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    """A store on SQLite; `test_ledger.py` has the states of alerts on both databases."""
+    store = open_store(settings.database)
+    yield store
+    store.close()
 
 
 def follow(lakehouse: Lakehouse, store: Store, by: Rule, hours: range) -> None:

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from radar_assets.alerts.ledger import record, retire
-from radar_assets.alerts.records import acknowledge, snooze
+from radar_assets.alerts.records import acknowledge, firing_projects, snooze
 from radar_assets.messaging.outbox import TOGETHER
 from radar_assets.store.database import Store
 from radar_assets.store.models import Delivery, FieldError
@@ -165,6 +165,7 @@ def test_a_project_that_was_not_judged_is_unchanged(store: Store) -> None:
     assert alert.state == "firing"
     record(store, judged(ERRORS, {9: 99}, project="blog"), context(at(10)))
     assert [(alert.project_id, alert.state) for alert in alerts(store)] == [("blog", "firing"), ("shop", "firing")]
+    assert sorted(firing_projects(store)) == [(ERRORS.name, "blog"), (ERRORS.name, "shop")]
 
 
 def test_an_alert_that_nothing_has_judged_for_four_weeks_ends_without_data(store: Store) -> None:
@@ -175,6 +176,7 @@ def test_an_alert_that_nothing_has_judged_for_four_weeks_ends_without_data(store
     note(store, ERRORS, {24 * 29 + 8: 1}, at(24 * 29 + 9))
     assert [alert.state for alert in alerts(store)] == ["ended_without_data"]
     assert announced(store) == [("fired", 8), ("ended_without_data", 8)]
+    assert firing_projects(store) == []
 
 
 def test_late_windows_decide_what_became_of_an_alert_without_data(store: Store) -> None:

@@ -21,7 +21,7 @@ from radar_assets.settings import load_settings
 from radar_assets_tests.platform import instance_of
 from radar_assets_tests.small_assets import small
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 PUBLIC = "https://radar.example"
 
 

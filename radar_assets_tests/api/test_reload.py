@@ -40,9 +40,9 @@ def test_partitions_start_earlier_soon_after_older_data_has_landed(
         dg.DagsterInstance.ephemeral() as instance,
         listening(app, UI(instance, "")) as ui,
     ):
-        assert partitions(ui) == [str(today)]
+        assert partitions(ui)[0] == str(today)
         begin_by(store, today - timedelta(days=2))
         deadline = time.monotonic() + PATIENCE_S
-        while (found := partitions(ui)) == [str(today)] and time.monotonic() < deadline:
+        while (found := partitions(ui))[0] == str(today) and time.monotonic() < deadline:
             time.sleep(0.2)
-    assert found == [str(today - timedelta(days=place)) for place in (2, 1, 0)]
+    assert found[:3] == [str(today - timedelta(days=place)) for place in (2, 1, 0)]

@@ -24,10 +24,11 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 from radar_assets.tables import open_lakehouse
-from radar_assets.windows import utc_now
+from radar_assets_tests.conftest import STARTED_AT
 from radar_assets_tests.platform import event, line
 
-HOUR = utc_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+STARTED = datetime.fromisoformat(os.environ[STARTED_AT])
+HOUR = STARTED.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
 
 
 @dataclass(frozen=True)

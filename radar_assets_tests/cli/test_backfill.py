@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -10,14 +10,20 @@ import pytest
 
 from radar_assets.events.loading import load_raw_events
 from radar_assets.settings import Settings
-from radar_assets.windows import Window
+from radar_assets.windows import DAY, Window, utc_now
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.daemons import daemon, monitored_instance
 from radar_assets_tests.platform import Platform, event
 
-NOON = datetime(2026, 3, 10, 12)
+NOON = Window.of_day((utc_now() - 14 * DAY).date()).start + timedelta(hours=12)
+"""Recent, because the daemon also builds all days until today."""
 ONE = NOON + timedelta(hours=1)
 RADAR = {"module_name": "radar_assets.definitions"}
+
+
+def day(number: int) -> str:
+    """The date of a day, counted from that of `NOON`."""
+    return f"{NOON + number * DAY:%Y-%m-%d}"
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def ids(platform: Platform) -> list[str]:
 
 
 def test_a_backfill_waits_for_the_daemon_and_status_shows_it(radar: Radar, platform: Platform) -> None:
-    run = radar("backfill daily_job --since 2026-03-10 --until 2026-03-17")
+    run = radar(f"backfill daily_job --since {day(0)} --until {day(7)}")
     assert run.code == 0
     assert "The daemon is not running" in run.err
     assert "of daily_job, 8 partitions" in run.out
@@ -63,14 +69,14 @@ def test_a_backfill_waits_for_the_daemon_and_status_shows_it(radar: Radar, platf
 def test_lines_that_can_not_be_loaded_again_are_kept_unless_pruning_is_confirmed(
     radar: Radar, terminal: Radar, platform: Platform, tmp_path: Path
 ) -> None:
-    command = "backfill hourly_job --since 2026-03-10 --until 2026-03-10"
+    command = f"backfill hourly_job --since {day(0)} --until {day(0)}"
     run = radar(f"{command} --prune")
     assert run.code == 2
     assert "deletes the lines of 1 loaded segments" in run.err
-    assert "2026-03-10 12:00 archived" in run.err
+    assert f"{day(0)} 12:00 archived" in run.err
     assert "--yes" in run.err
     assert "Nothing was queued." in terminal(f"{command} --prune", answer="n").out
-    assert radar("backfill daily_job --since 2026-03-10 --prune").code == 2
+    assert radar(f"backfill daily_job --since {day(0)} --prune").code == 2
     assert platform.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])) == 0
     with daemon(platform.instance, tmp_path, [RADAR]) as process:
         while not platform.instance.get_daemon_heartbeats():
@@ -93,17 +99,17 @@ def test_hours_without_lines_or_events_are_skipped(radar: Radar, platform: Platf
     next_day = NOON + timedelta(days=2)
     platform.land(morning, [event("3", morning)], "early")
     platform.land(next_day, [event("4", next_day)], "new")
-    run = radar("backfill hourly_job --since 2026-03-09 --until 2026-03-13 --detach")
+    run = radar(f"backfill hourly_job --since {day(-1)} --until {day(3)} --detach")
     assert "of hourly_job, 8 partitions" in run.out
     queued = platform.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     spans = {
         (run.tags["dagster/asset_partition_range_start"], run.tags["dagster/asset_partition_range_end"])
         for run in queued
     }
-    assert spans == {("2026-03-10-07:00", "2026-03-10-13:00"), ("2026-03-12-12:00", "2026-03-12-12:00")}
-    nothing = radar("backfill hourly_job --since 2026-03-20 --until 2026-03-21")
+    assert spans == {(f"{day(0)}-07:00", f"{day(0)}-13:00"), (f"{day(2)}-12:00", f"{day(2)}-12:00")}
+    nothing = radar(f"backfill hourly_job --since {day(10)} --until {day(11)}")
     assert nothing.code == 0
-    assert "No hour from 2026-03-20 to 2026-03-21 has landed lines or events" in nothing.out
+    assert f"No hour from {day(10)} to {day(11)} has landed lines or events" in nothing.out
 
 
 def test_the_hour_of_a_late_event_is_not_skipped(radar: Radar, platform: Platform) -> None:
@@ -115,6 +121,6 @@ def test_the_hour_of_a_late_event_is_not_skipped(radar: Radar, platform: Platfor
 
 
 def test_a_range_without_partitions_is_an_error(radar: Radar, platform: Platform) -> None:
-    run = radar("backfill hourly_job --since 2026-03-10 --until 2026-03-09")
+    run = radar(f"backfill hourly_job --since {day(0)} --until {day(-1)}")
     assert run.code == 2
-    assert "no partitions from 2026-03-10 to 2026-03-09" in run.err
+    assert f"no partitions from {day(0)} to {day(-1)}" in run.err

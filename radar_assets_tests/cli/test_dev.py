@@ -30,6 +30,7 @@ from radar_assets.store.models import Project
 from radar_assets.tables import open_lakehouse
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.cli.test_rules import RULES, written
+from radar_assets_tests.patience import undisturbed
 from radar_assets_tests.platform import instance_of, open_paths
 from radar_assets_tests.processes import free_port, members
 
@@ -237,15 +238,19 @@ def test_kill_leaves_no_process_behind_and_requests_are_answered(
 
 @needs_proc
 def test_when_a_child_ends_its_last_lines_are_shown_and_everything_stops(radar_home: Path, tmp_path: Path) -> None:
-    collector_port = free_port()
-    with running(tmp_path, free_port(), collector_port) as process, socket.socket() as taken:
-        assert process.stderr and process.stderr.readline().startswith("Starting")
-        # The port is taken after the check of `radar dev` and before the collector binds it.
-        taken.bind(("127.0.0.1", collector_port))
-        taken.listen()
-        said = process.stderr.read()
-        assert process.wait(PATIENCE_S) == 1
-        assert left_of(process) == []
+    def fail() -> tuple[int, str]:
+        collector_port = free_port()
+        with running(tmp_path, free_port(), collector_port) as process, socket.socket() as taken:
+            assert process.stderr and process.stderr.readline().startswith("Starting")
+            # The port is taken after the check of `radar dev` and before the collector binds it.
+            taken.bind(("127.0.0.1", collector_port))
+            taken.listen()
+            said = process.stderr.read()
+            assert process.wait(PATIENCE_S) == 1
+            assert left_of(process) == []
+            return collector_port, said
+
+    collector_port, said = undisturbed(fail)
     assert said.endswith(STOPPING)
     said = said.removesuffix(STOPPING)
     assert said.splitlines()[0] == "collector ended (exit code 1), so everything stops."

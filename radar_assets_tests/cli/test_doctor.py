@@ -21,7 +21,8 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import utc_now
 from radar_assets_tests.cli.conftest import Radar
-from radar_assets_tests.daemons import daemon, eventually, monitored_instance
+from radar_assets_tests.daemons import daemon, monitored_instance
+from radar_assets_tests.patience import eventually
 
 
 def findings(out: str) -> dict[str, list[str]]:
@@ -183,7 +184,7 @@ def test_definitions_that_the_daemon_can_not_load_are_an_error(
     with monitored_instance(settings) as instance:
         with daemon(instance, tmp_path, [{"module_name": "radar_assets_tests.waiting_assets"}]):
             eventually(lambda: [state for state in instance.all_instigator_state() if ticks(instance, state, ticked)])
-            assert "can't be loaded" not in radar("doctor").out
+            eventually(lambda: "can't be loaded" not in radar("doctor").out)
         with daemon(instance, tmp_path, [{"module_name": "radar_assets_tests.no_such_module"}]) as process:
             eventually(lambda: code_location.problem(instance, utc_now()))
             assert process.poll() is None

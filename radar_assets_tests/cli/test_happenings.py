@@ -34,7 +34,7 @@ def test_alerts_and_failed_runs_are_shown_once(settings: Settings) -> None:
     began = utc_now().replace(microsecond=0)
 
     def save(state: str, step: int) -> None:
-        at = began + timedelta(seconds=step)
+        at = began + timedelta(hours=step)
         alert = Alert(id="a1", rule="traffic_dropped", project_id="pico", subject="", kind="metric", severity="high")
         alert.started_at = alert.fired_at = began - HOUR
         alert.ended_at, alert.state, alert.details, alert.updated_at = began, state, {}, at

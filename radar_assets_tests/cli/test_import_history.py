@@ -17,18 +17,21 @@ from dagster._core.launcher import WorkerStatus
 from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.sql import SqlModel
+from radar_assets.orchestration.run_requests import LONGEST_RUN
 from radar_assets.orchestration.runtime.instance import dagster_home
 from radar_assets.settings import Settings, load_settings
 from radar_assets.tables import TABLES, open_lakehouse
 from radar_assets.windows import DAY, HOUR, Window
 from radar_assets_tests.cli.conftest import Radar
-from radar_assets_tests.daemons import eventually
+from radar_assets_tests.patience import eventually
 from radar_assets_tests.platform import instance_of
 
 FIRST = datetime(2026, 3, 1, 9)
 OPTIONS = "--format csv --project shop --set event=purchase --build"
 DAILY = ("sessions", "daily_metrics", "daily_breakdowns")
 KILL_S = 240
+DAYS = LONGEST_RUN["day"] + 14
+"""Days of the import that is killed: two batches, of which the first one is built before the kill."""
 
 
 def orders(path: Path, moments: list[datetime], *, is_received: bool = True) -> str:
@@ -126,7 +129,7 @@ def test_an_import_that_is_killed_goes_on(
     radar: Radar, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Days are right as soon as they appear, also the last ones before the kill, whose visits go on over midnight."""
-    moments = [FIRST + day * DAY + hours * HOUR for day in range(70) for hours in (0, 14.9, 15.2)]
+    moments = [FIRST + day * DAY + hours * HOUR for day in range(DAYS) for hours in (0, 14.9, 15.2)]
     command = orders(tmp_path / "orders.csv", moments)
     script = "import shlex, sys; from radar_assets.cli import main; main(shlex.split(sys.argv[1]))"
     with subprocess.Popen([sys.executable, "-c", script, command], stderr=subprocess.DEVNULL) as process:
@@ -142,14 +145,14 @@ def test_an_import_that_is_killed_goes_on(
     early = {table: rows(settings, table) for table in DAILY}
     days = complete_days(settings)
     assert before
-    assert 0 < len(days) < 70
+    assert 0 < len(days) < DAYS
 
     assert radar(command).code == 0
     resumed = {table: rows(settings, table) for table in TABLES}
     for table, found in early.items():
         ended = [row for row in found if _day(row) in days]
         assert ended == [row for row in resumed[table] if _day(row) in days], table
-    assert len(built_days(settings)) == 71
+    assert len(built_days(settings)) == DAYS + 1
 
     monkeypatch.setenv("RADAR_HOME", str(tmp_path / "other"))
     assert radar(command).code == 0

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from radar_assets.access.projects import ensure_projects
-from radar_assets.settings import Settings
+from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 from radar_assets_tests.cli.conftest import HOUR, Radar, land, load
@@ -15,16 +15,26 @@ from radar_assets_tests.platform import event, line
 LATER = HOUR + timedelta(minutes=5)
 
 
-@pytest.fixture
-def home(settings: Settings) -> Settings:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A visit of two events, one of which landed twice, and a line that is rejected."""
-    ensure_projects(open_store(settings.database), [Project("shop"), Project("blog")])
-    first = line(event("first", HOUR))
-    refused = line(event("refused", HOUR, project_id="nowhere"))
-    land(settings, [first, line(event("second", LATER)), refused], "one")
-    land(settings, [first], "two")
-    load(settings)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RADAR_HOME", str(tmp_path_factory.mktemp("visit") / "radar"))
+        settings = load_settings().prepare()
+        ensure_projects(open_store(settings.database), [Project("shop"), Project("blog")])
+        first = line(event("first", HOUR))
+        refused = line(event("refused", HOUR, project_id="nowhere"))
+        land(settings, [first, line(event("second", LATER)), refused], "one")
+        land(settings, [first], "two")
+        load(settings)
     return settings
+
+
+@pytest.fixture
+def home(filled: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The home of that visit, which tests only read."""
+    monkeypatch.setenv("RADAR_HOME", str(filled.home))
+    return filled
 
 
 def test_an_event_is_shown_from_its_lines_to_its_visit(home: Settings, radar: Radar) -> None:
@@ -48,9 +58,9 @@ def test_a_rejected_line_is_shown_with_its_reason(home: Settings, radar: Radar) 
 
 
 def test_a_segment_that_is_gone_is_said_to_be(home: Settings, radar: Radar) -> None:
-    for file in home.landing.rglob("*.ndjson"):
-        file.unlink()
+    aside = home.landing.rename(home.landing.with_name("aside"))
     assert "no longer in the landing zone" in radar("inspect first").out
+    aside.rename(home.landing)
 
 
 def test_what_a_visitor_did_is_listed_visit_by_visit(home: Settings, radar: Radar) -> None:

@@ -16,7 +16,7 @@ import pytest
 from radar_assets_tests.cli.test_dev import PATIENCE_S, SCRIPT, left_of
 from radar_assets_tests.processes import free_port, members
 
-QUICKLY_S = 10
+QUICKLY_S = 50
 """Shorter than the minute after which a code server without heartbeats ends by itself."""
 
 

@@ -13,7 +13,7 @@ from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 SCRIPT = """
 import os, signal, sys, weakref
 from radar_assets.cli import main

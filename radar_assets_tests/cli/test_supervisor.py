@@ -14,8 +14,9 @@ import pytest
 
 from radar_assets.cli import supervisor
 from radar_assets.cli.supervisor import Service, Supervisor
+from radar_assets_tests.patience import undisturbed
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 PARENT = """
 import os, sys, time
 from radar_assets.cli.supervisor import Service, Supervisor
@@ -88,28 +89,34 @@ def test_a_child_that_ignores_signals_is_killed(tmp_path: Path, monkeypatch: pyt
     """Through `_end`, which the leader of a group calls too, with shorter pauses."""
     monkeypatch.setattr(supervisor, "REPEAT_S", 0.8)
     script = "import signal, time; signal.signal(15, lambda *_: print('asked', flush=True)); print('up', flush=True); time.sleep(60)"
-    child = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, process_group=0, stdin=subprocess.DEVNULL
-    )
-    assert child.stdout and child.stdout.readline() == "up\n"
-    supervisor._end([psutil.Process(child.pid)], child.pid)
-    # Signals that arrive while another one is pending count as one.
-    assert 1 < child.stdout.read().count("asked") <= supervisor.ATTEMPTS
-    assert child.wait(PATIENCE_S) == -signal.SIGKILL
+
+    def end() -> None:
+        child = subprocess.Popen(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, process_group=0, stdin=subprocess.DEVNULL
+        )
+        assert child.stdout and child.stdout.readline() == "up\n"
+        supervisor._end([psutil.Process(child.pid)], child.pid)
+        assert child.wait(PATIENCE_S) == -signal.SIGKILL
+        # Signals that arrive while another one is pending count as one.
+        assert 1 < child.stdout.read().count("asked") <= supervisor.ATTEMPTS
+
+    undisturbed(end)
 
 
 def test_a_log_holds_the_last_start_and_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "MAX_LOG_BYTES", 10_000)
-    logs = tmp_path / "logs"
-    for start in range(2):
-        with Supervisor(os.environ, logs) as running:
-            script = (
-                f"for n in $(seq 300); do echo start {start} line $n $(printf %0100d 0); sleep 0.001; done; echo why"
-            )
-            running.start(Service("talker", ["bash", "-c", script]))
-            eventually(running.ended)
-            child = running.ended()
-            assert child and child.last_lines()[-1] == "why"
-    assert sorted(path.name for path in logs.iterdir()) == ["talker.log", "talker.log.1"]
-    assert sum(path.stat().st_size for path in logs.iterdir()) < 30_000
-    assert "start 0" not in (logs / "talker.log").read_text()
+
+    def log_twice() -> None:
+        logs = tmp_path / str(time.monotonic_ns())
+        for start in range(2):
+            with Supervisor(os.environ, logs) as running:
+                script = f"for n in $(seq 300); do echo start {start} line $n $(printf %0100d 0); sleep 0.001; done; echo why"
+                running.start(Service("talker", ["bash", "-c", script]))
+                eventually(running.ended)
+                child = running.ended()
+                assert child and child.last_lines()[-1] == "why"
+        assert sorted(path.name for path in logs.iterdir()) == ["talker.log", "talker.log.1"]
+        assert sum(path.stat().st_size for path in logs.iterdir()) < 30_000
+        assert "start 0" not in (logs / "talker.log").read_text()
+
+    undisturbed(log_twice)

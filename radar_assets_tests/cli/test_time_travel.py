@@ -2,12 +2,14 @@
 
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from radar_assets.access.projects import ensure_projects
+from radar_assets.cli import main
 from radar_assets.lakehouse.files import Origin
-from radar_assets.settings import Settings
+from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
 from radar_assets.tables import open_lakehouse
@@ -18,14 +20,38 @@ from radar_assets_tests.platform import event, line
 TODAY = HOUR.replace(hour=0)
 
 
-@pytest.fixture
-def home(settings: Settings) -> Settings:
-    """A home whose state before a second load is pinned. That load adds to two projects, and a line that is rejected."""
+def fill(settings: Settings) -> None:
     ensure_projects(open_store(settings.database), [Project("shop"), Project("blog")])
     lines = [line(event(str(number), HOUR, anonymous_id=f"visitor-{number}")) for number in range(3)]
     land(settings, lines, "first")
     load(settings)
+
+
+@pytest.fixture
+def home(settings: Settings) -> Settings:
+    """A home with three events."""
+    fill(settings)
     return settings
+
+
+@pytest.fixture(scope="module")
+def changed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after a second load that adds to two projects, and a rejected line; the state before is pinned. Tests only read it."""
+    home = tmp_path_factory.mktemp("changed") / "radar"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RADAR_HOME", str(home))
+        settings = load_settings().prepare()
+        fill(settings)
+        with pytest.raises(SystemExit, match="0"):
+            main(["snapshots", "pin", "before"])
+        land_more(settings)
+    return home
+
+
+@pytest.fixture
+def changed(changed_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The changed home, as the home of this test."""
+    monkeypatch.setenv("RADAR_HOME", str(changed_home))
 
 
 def land_more(settings: Settings) -> None:
@@ -40,9 +66,8 @@ def entries(radar: Radar, command: str) -> list[dict[str, object]]:
     return json.loads(run.out)
 
 
-def test_the_numbers_that_changed_and_the_lines_that_changed_them(home: Settings, radar: Radar) -> None:
-    assert radar("snapshots pin before").code == 0
-    land_more(home)
+@pytest.mark.usefixtures("changed")
+def test_the_numbers_that_changed_and_the_lines_that_changed_them(radar: Radar) -> None:
     found = entries(radar, "diff daily_metrics --from before --project shop")
     (visitors,) = [row for row in found if row["metric"] == "visitors"]
     assert visitors == {
@@ -96,26 +121,23 @@ def test_a_change_without_lines_says_so(home: Settings, radar: Radar) -> None:
     assert radar("diff events --from before").out == "No row of events differs.\n"
 
 
-def test_rejected_lines_are_found_by_their_received_hour(home: Settings, radar: Radar) -> None:
-    assert radar("snapshots pin before").code == 0
-    land_more(home)
+@pytest.mark.usefixtures("changed")
+def test_rejected_lines_are_found_by_their_received_hour(radar: Radar) -> None:
     (found,) = entries(radar, "diff rejected_events --from before --lines")
     assert (found["change"], found["segment"], found["line_number"]) == ("added", "second", 3)
     assert found["reason"]
 
 
-def test_wide_tables_have_one_entry_per_column_in_data_and_one_per_row_in_tables(home: Settings, radar: Radar) -> None:
-    assert radar("snapshots pin before").code == 0
-    land_more(home)
+@pytest.mark.usefixtures("changed")
+def test_wide_tables_have_one_entry_per_column_in_data_and_one_per_row_in_tables(radar: Radar) -> None:
     found = entries(radar, "diff events --from before --project blog")
     assert {row["column"]: row["after"] for row in found}["anonymous_id"] == "visitor"
     assert radar("diff events --from before --project blog").out.count("added") == 1
 
 
 @pytest.mark.parametrize("arguments", ["daily_metrics", "daily_breakdowns", "events", "sessions", "events --lines"])
-def test_differences_fit_the_terminal(home: Settings, terminal: Radar, arguments: str) -> None:
-    assert terminal("snapshots pin before").code == 0
-    land_more(home)
+@pytest.mark.usefixtures("changed")
+def test_differences_fit_the_terminal(terminal: Radar, arguments: str) -> None:
     run = terminal(f"diff {arguments} --from before")
     assert run.code == 0, run.out
     assert max(map(len, run.out.splitlines())) <= 80

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,14 @@ from radar_assets.operations.compaction import compact
 from radar_assets.orchestration.automation import INCREMENTAL
 from radar_assets.settings import Settings
 from radar_assets.tables import TABLES
+from radar_assets.windows import DAY, Window, utc_now
 from radar_assets_tests.cli.conftest import Radar
 from radar_assets_tests.daemons import daemon, monitored_instance
 from radar_assets_tests.platform import Platform, event
 
-NOON = datetime(2026, 3, 10, 12)
+DATE = (utc_now() - DAY).date()
+"""Recent, because the daemon also builds all days until today."""
+NOON = Window.of_day(DATE).start + timedelta(hours=12)
 RADAR = {"module_name": "radar_assets.definitions"}
 
 
@@ -40,10 +43,10 @@ def platform(settings: Settings) -> Iterator[Platform]:
         platform = Platform(settings, instance)
         with at_version(0, RAW_EVENTS, EVENTS, SESSIONS):
             platform.land(NOON, [event("1", NOON)], "a")
-            platform.rebuild("hourly_job", "2026-03-10-12:00", "2026-03-10-12:00")
-            platform.rebuild("daily_job", "2026-03-10", "2026-03-10")
+            platform.rebuild("hourly_job", f"{DATE}-12:00", f"{DATE}-12:00")
+            platform.rebuild("daily_job", f"{DATE}", f"{DATE}")
         platform.land(NOON + timedelta(hours=2), [event("2", NOON + timedelta(hours=2))], "b")
-        platform.rebuild("hourly_job", "2026-03-10-14:00", "2026-03-10-14:00")
+        platform.rebuild("hourly_job", f"{DATE}-14:00", f"{DATE}-14:00")
         yield platform
 
 
@@ -53,8 +56,8 @@ def test_partitions_of_earlier_definitions_are_listed_and_rebuilt(
     run = radar("upgrade --dry-run")
     assert run.code == 0
     current = EVENTS.version
-    assert f"events: 1 hour of an earlier version, 2026-03-10 12:00; now version {current}" in run.out
-    assert f"sessions: 1 day of an earlier version, 2026-03-10; now version {SESSIONS.version}" in run.out
+    assert f"events: 1 hour of an earlier version, {DATE} 12:00; now version {current}" in run.out
+    assert f"sessions: 1 day of an earlier version, {DATE}; now version {SESSIONS.version}" in run.out
     assert "hourly_metrics" not in run.out
     assert "were built by an earlier definition" in radar("doctor").out
     assert radar("upgrade").code == 2
@@ -73,7 +76,7 @@ def test_partitions_of_earlier_definitions_are_listed_and_rebuilt(
 def test_compaction_keeps_the_version_of_what_it_merges(platform: Platform) -> None:
     with at_version(0, RAW_EVENTS):
         platform.land(NOON, [event("3", NOON)], "c")
-        platform.rebuild("hourly_job", "2026-03-10-12:00", "2026-03-10-12:00", tags=INCREMENTAL)
+        platform.rebuild("hourly_job", f"{DATE}-12:00", f"{DATE}-12:00", tags=INCREMENTAL)
     before = outdated_partitions(platform.lakehouse)
     assert compact(platform.lakehouse, "raw_events", NOON + timedelta(days=1)).merged == 2
     assert outdated_partitions(platform.lakehouse) == before

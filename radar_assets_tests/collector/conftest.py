@@ -27,7 +27,7 @@ from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import Project
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @dataclass

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from radar_assets.access.keys import create_key
 from radar_assets.access.projects import ensure_projects
 from radar_assets.settings import Settings, load_settings
@@ -40,6 +42,11 @@ class CollectorProcess(Collector):
         """Its peak memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def cpu_s(self) -> float:
+        """CPU time that it has used. Unlike a duration, it includes no time in which the machine did something else."""
+        used = psutil.Process(self.pid).cpu_times()
+        return used.user + used.system
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait. Returns the exit code."""
@@ -81,7 +88,7 @@ def _wait_until_ready(running: CollectorProcess) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{running.url}/readyz", timeout=5):
+            with urllib.request.urlopen(f"{running.url}/readyz", timeout=PATIENCE_S):
                 return
         except (urllib.error.URLError, OSError):
             assert running.process and running.process.poll() is None, running.log.read_text()

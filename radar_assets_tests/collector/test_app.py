@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from radar_assets.access.keys import FRESH_S, PAUSE_S, create_key, revoke_key
+from radar_assets.access import keys
+from radar_assets.access.keys import FRESH_S, create_key, read_grants, revoke_key
 from radar_assets.access.projects import add_project
 from radar_assets.collector.bodies import SMALL_BYTES
 from radar_assets.events.contract import CanonicalEvent, parse
 from radar_assets.settings import Settings, load_settings
-from radar_assets.store.database import open_store
+from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import Project
 from radar_assets_tests.collector.conftest import Collector, serving
 
@@ -219,8 +220,8 @@ def test_a_revoked_key_stops_working_within_seconds(collector: Collector) -> Non
 
 
 def _wait_for_refusal(collector: Collector) -> None:
-    """Wait until the key of `shop` is refused; fail if that takes too long."""
-    deadline = time.monotonic() + FRESH_S + 3
+    """Wait until the key of `shop` is refused; fail if that takes too long, even for a machine that stalls."""
+    deadline = time.monotonic() + 10 * FRESH_S
     while (status := collector.send(EVENT).status) == 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -237,10 +238,11 @@ def test_a_new_key_works_at_once_even_if_it_was_refused_before(shared: Collector
     assert [event["project_id"] for event in shared.events()] == ["blog"] * count
 
 
-def test_large_requests_with_unknown_keys_delay_no_others(shared: Collector) -> None:
+def test_large_requests_with_unknown_keys_delay_no_others(shared: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     body = json.dumps(LARGE).encode()
     assert len(body) > SMALL_BYTES
-    statuses: list[int] = []
+    statuses, reads = list[int](), list[Store]()
+    monkeypatch.setattr(keys, "read_grants", lambda store: (reads.append(store), read_grants(store))[1])
 
     def knock(number: int) -> None:
         statuses.append(shared.request("POST", f"/v1/events?key=nobody-{number}", body).status)
@@ -248,16 +250,12 @@ def test_large_requests_with_unknown_keys_delay_no_others(shared: Collector) -> 
     strangers = [threading.Thread(target=knock, args=(number,)) for number in range(20)]
     for stranger in strangers:
         stranger.start()
-    while not statuses:
-        time.sleep(0.01)
-    began = time.monotonic()
     assert shared.send(body).status == 200
-    took_s = time.monotonic() - began
     for stranger in strangers:
         stranger.join()
     assert statuses == [401] * 20
-    # If each of them waited in turn for the keys to be read, that would take 20 times as long as one read.
-    assert took_s < 10 * PAUSE_S
+    # If each of them waited in turn for the keys to be read, the keys would be read 20 times.
+    assert 0 < len(reads) < 10
 
 
 def test_the_keys_of_an_inactive_project_are_refused(collector: Collector) -> None:

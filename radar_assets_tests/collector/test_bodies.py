@@ -170,9 +170,9 @@ def test_repairs_change_nothing_that_is_valid(value: Any) -> None:
 
 @pytest.mark.parametrize("text", [b'"' + b'\\"' * MB, b'"' * MB, b'"\\', b"-" * MB, b'"a' * MB + b"\\"])
 def test_repair_of_invalid_json_takes_linear_time(text: bytes) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert repair_constants(b"NaN " + text) == b"null " + text
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

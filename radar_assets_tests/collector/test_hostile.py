@@ -3,11 +3,12 @@
 import gzip
 import http.client
 import json
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from radar_assets.collector.doors import DOORS
 from radar_assets_tests.collector.processes import CollectorProcess, collecting
+from radar_assets_tests.patience import PATIENCE_S, undisturbed
 
 BODY_TIMEOUT_S = 2
 MAX_MB = 700
@@ -30,7 +32,7 @@ ANY_SPEED = [
     HealthCheck.large_base_example,
 ]
 WORST_S = 2.0
-"""Maximum latency of a small request meanwhile, on a busy machine."""
+"""Maximum CPU time that a collector spends on anything else before it answers a small request."""
 EVENT = {"event": "signup", "anonymous_id": "visitor-1"}
 
 
@@ -51,7 +53,7 @@ class Neighbour:
     """A sender of one event after the other during a test."""
 
     statuses: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
 
 
 @contextmanager
@@ -61,21 +63,21 @@ def neighbour(target: CollectorProcess) -> Iterator[Neighbour]:
 
     def send() -> None:
         while not stop.wait(0.02):
-            began = time.monotonic()
+            before_s = target.cpu_s()
             seen.statuses.append(target.send(EVENT, "blog").status)
-            seen.seconds.append(time.monotonic() - began)
+            seen.cpu_s.append(target.cpu_s() - before_s)
             started.set()
 
     thread = threading.Thread(target=send)
     thread.start()
-    started.wait(30)
+    started.wait(PATIENCE_S)
     try:
         yield seen
     finally:
         stop.set()
         thread.join()
     assert set(seen.statuses) == {200}
-    assert max(seen.seconds) < WORST_S
+    assert max(seen.cpu_s) < WORST_S
 
 
 def test_no_request_by_the_openapi_document_makes_the_server_fail(
@@ -164,7 +166,7 @@ def test_no_request_makes_the_server_fail_or_writes_to_a_project_without_its_key
 ) -> None:
     from urllib.parse import urlencode
 
-    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=PATIENCE_S)
     target.forget()
 
     @hypothesis.settings(
@@ -231,9 +233,9 @@ def test_compression_bombs_are_refused_in_limited_memory_without_delaying_others
     make, status = BOMBS[bomb]
     body = make()
     with neighbour(target):
-        began = time.monotonic()
+        before_s = target.cpu_s()
         assert target.send(body).status == status
-        assert time.monotonic() - began < 10
+        assert target.cpu_s() - before_s < 10
     assert target.peak_mb() < MAX_MB
 
 
@@ -304,19 +306,25 @@ def _head(target: CollectorProcess, length: int) -> bytes:
 
 
 def test_slow_bodies_are_cut_off_in_time_without_delaying_others(target: CollectorProcess) -> None:
-    with ExitStack() as stack, neighbour(target):
-        drips = [stack.enter_context(socket.create_connection(("127.0.0.1", target.port))) for _ in range(100)]
-        began = time.monotonic()
-        for drip in drips:
-            drip.sendall(_head(target, 1_000_000))
-        while time.monotonic() - began < BODY_TIMEOUT_S - 0.5:
+    def drip_until_cut_off() -> None:
+        with ExitStack() as stack, neighbour(target) as seen:
+            drips = [stack.enter_context(socket.create_connection(("127.0.0.1", target.port))) for _ in range(100)]
             for drip in drips:
-                drip.sendall(b" ")
-            time.sleep(0.2)
-        for drip in drips:
-            drip.settimeout(10)
-            assert drip.recv(100).startswith(b"HTTP/1.1 503 ")
-        assert time.monotonic() - began < BODY_TIMEOUT_S + 5
+                drip.sendall(_head(target, 1_000_000))
+            before, until = len(seen.statuses), time.monotonic() + PATIENCE_S
+            while drips:
+                assert time.monotonic() < until
+                for drip in drips:
+                    with suppress(ConnectionError):
+                        drip.sendall(b" ")
+                cut_off, _, _ = select.select(drips, [], [], 0.2)
+                assert not cut_off or len(seen.statuses) > before
+                for drip in cut_off:
+                    assert drip.recv(100).startswith(b"HTTP/1.1 503 ")
+                    drips.remove(drip)
+                time.sleep(0.2)
+
+    undisturbed(drip_until_cut_off)
 
 
 ENDLESS = {
@@ -333,7 +341,7 @@ ENDLESS = {
 @pytest.mark.parametrize("part", ENDLESS)
 def test_slow_heads_and_trailers_are_cut_off_too(target: CollectorProcess, part: str) -> None:
     start, more = ENDLESS[part]
-    with socket.create_connection(("127.0.0.1", target.port), timeout=30) as connection, neighbour(target):
+    with socket.create_connection(("127.0.0.1", target.port), timeout=PATIENCE_S) as connection, neighbour(target):
         connection.sendall(start)
         with pytest.raises(ConnectionError):
             for _ in range(1_000):
@@ -348,7 +356,9 @@ def test_a_thousand_open_connections_are_all_served(target: CollectorProcess) ->
         connections = []
         with neighbour(target):
             for _ in range(1000):
-                connection = stack.enter_context(socket.create_connection(("127.0.0.1", target.port), timeout=30))
+                connection = stack.enter_context(
+                    socket.create_connection(("127.0.0.1", target.port), timeout=PATIENCE_S)
+                )
                 connections.append(connection)
             for connection in connections:
                 connection.sendall(_head(target, len(body)) + body)

@@ -6,7 +6,8 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from radar_assets.collector.journal import Journal, JournalError, open_journal
 from radar_assets.collector.open_segments import list_open, recover
 from radar_assets.events.landing import list_hours, list_segments
 from radar_assets.settings import Settings, load_settings
+from radar_assets_tests.patience import PATIENCE_S
 
 NOW = datetime(2026, 3, 1, 12, 30)
 HOUR = datetime(2026, 3, 1, 12)
@@ -41,6 +43,13 @@ async def append_all(journal: Journal, names: list[str], at: datetime = NOW) -> 
 
 def names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{number:04d}" for number in range(count)]
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Wait for something that the journal does."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_true():
+            await asyncio.sleep(0.02)
 
 
 @contextmanager
@@ -110,21 +119,17 @@ def test_a_delay_gathers_requests_that_come_one_after_the_other(settings: Settin
 
 
 def test_segments_are_published_by_age_and_by_size_without_further_traffic(radar_home: Path) -> None:
-    settings = load_settings(segment_mb=1, segment_age_s=1).prepare()
-
-    async def run() -> None:
+    async def publish_after_s(lines: bytes, **limits: object) -> float:
+        settings = load_settings(**limits).prepare()
+        before, began = len(list_segments(settings.landing, HOUR)), time.monotonic()
         async with open_journal(settings) as journal:
-            await journal.append(b"x" * 2**20 + b"\n", NOW)
-            await asyncio.sleep(0.3)
-            assert len(list_segments(settings.landing, HOUR)) == 1
-            await journal.append(line("a"), NOW)
-            await asyncio.sleep(0.3)
-            assert len(list_segments(settings.landing, HOUR)) == 1
-            await asyncio.sleep(1)
-            assert len(list_segments(settings.landing, HOUR)) == 2
+            await journal.append(lines, NOW)
+            await until(lambda: len(list_segments(settings.landing, HOUR)) == before + 1)
             assert not list_open(settings.landing)
+            return time.monotonic() - began
 
-    asyncio.run(run())
+    asyncio.run(publish_after_s(b"x" * 2**20 + b"\n", segment_mb=1, segment_age_s=2 * PATIENCE_S))
+    assert asyncio.run(publish_after_s(line("a"), segment_mb=1, segment_age_s=1)) >= 1
 
 
 def test_a_write_that_is_cut_short_is_refused_and_leaves_nothing(settings: Settings) -> None:
@@ -177,18 +182,19 @@ def test_an_incomplete_line_that_could_not_be_removed_affects_no_other(
     assert lines_of(settings.landing) == ["a", "c"]
 
 
-def test_a_failure_to_publish_loses_nothing_and_is_retried(settings: Settings) -> None:
+def test_a_failure_to_publish_loses_nothing_and_is_retried(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     async def run() -> None:
         async with open_journal(settings.model_copy(update={"segment_age_s": 0.1})) as journal:
             # A file in place of the day's folder.
             obstacle = settings.landing / "dt=2026-03-01"
             obstacle.write_bytes(b"")
             await journal.append(line("a"), NOW)
-            await asyncio.sleep(0.3)
+            await until(lambda: "could not be published" in caplog.text)
             assert len(list_open(settings.landing)) == 1
             obstacle.unlink()
-            await asyncio.sleep(1.2)
-            assert lines_of(settings.landing) == ["a"]
+            await until(lambda: lines_of(settings.landing) == ["a"])
 
     asyncio.run(run())
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import time_machine
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from posthog import Posthog
@@ -24,7 +25,7 @@ from radar_assets.events.contract import Rejection, parse
 from radar_assets.events.landing import write_segment
 from radar_assets.object_store import ObjectPath
 from radar_assets.settings import Settings
-from radar_assets.windows import utc_now
+from radar_assets.windows import DAY, utc_now
 from radar_assets_tests.collector.conftest import serving
 from radar_assets_tests.events.lines import PROJECTS, hostile_lines, lines
 from radar_assets_tests.object_server import BUCKET, ObjectServer
@@ -118,7 +119,7 @@ def mixed_events() -> list[dict[str, Any]]:
 
 
 def test_events_page_views_visitors_and_pages_equal_the_tables(settings: Settings) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
+    with time_machine.travel(HOUR + DAY, tick=True), dg.DagsterInstance.ephemeral() as instance:
         platform = Platform(settings, instance)
         events = mixed_events()
         platform.land(HOUR, events[:200], "a")
@@ -163,7 +164,7 @@ def test_internal_traffic_and_hash_routes_are_those_of_the_tables(settings: Sett
         for number in range(40)
     ]
     declared = WatchedDeclarations(settings.config_file)()
-    with dg.DagsterInstance.ephemeral() as instance:
+    with time_machine.travel(HOUR + DAY, tick=True), dg.DagsterInstance.ephemeral() as instance:
         platform = Platform(settings, instance)
         platform.land(HOUR, events, "a")
         counts = live_counts(settings.landing, "shop", HOUR + timedelta(minutes=4), declared=declared)

@@ -4,12 +4,13 @@ import http.client
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
 from radar_assets.collector import protocol
 from radar_assets_tests.collector.conftest import PATIENCE_S, Collector
+from radar_assets_tests.patience import undisturbed
 
 
 def test_only_connections_without_a_complete_head_in_time_are_closed(
@@ -23,16 +24,19 @@ def test_only_connections_without_a_complete_head_in_time_are_closed(
             connection.sendall(sent)
             while connection.recv(10_000):
                 pass
-            assert 0.4 < time.monotonic() - began < 5
-    connection = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=PATIENCE_S)
-    connection.connect()
-    kept = connection.sock
-    for _ in range(3):
-        connection.request("GET", "/healthz")
-        assert connection.getresponse().read() == b'{"status":"ok"}'
-        time.sleep(0.7)
-    assert connection.sock is kept
-    connection.close()
+            assert time.monotonic() - began > 0.4
+
+    def stay_connected() -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", shared.port, timeout=PATIENCE_S)) as connection:
+            connection.connect()
+            kept = connection.sock
+            for _ in range(3):
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().read() == b'{"status":"ok"}'
+                time.sleep(0.7)
+            assert connection.sock is kept
+
+    undisturbed(stay_connected)
 
 
 @contextmanager

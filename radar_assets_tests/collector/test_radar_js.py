@@ -21,7 +21,7 @@ from radar_assets_tests.processes import free_port
 from radar_assets_tests.programs import CHROMIUM, needs_chromium
 
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 pytestmark = needs_chromium
 

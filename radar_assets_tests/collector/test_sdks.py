@@ -105,8 +105,8 @@ def test_events_of_an_sdk_land_with_their_fields(collector: Collector, sdk: str)
     for line in landed:
         assert (line["project_id"], line["protocol"]) == ("shop", PROTOCOLS[sdk.partition("-")[0]])
         received = datetime.fromisoformat(line["received_at"])
-        assert abs(received - datetime.now(UTC)) < timedelta(minutes=1)
-        assert abs(datetime.fromisoformat(line["timestamp"]) - received) < timedelta(minutes=1)
+        assert abs(received - datetime.now(UTC)) < timedelta(minutes=10)
+        assert abs(datetime.fromisoformat(line["timestamp"]) - received) < timedelta(minutes=10)
         assert "sent_at" in line or sdk == "umami-node"
     if sdk == "umami-node":
         assert len({line["anonymous_id"] for line in landed}) == 1

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from radar_assets.collector.open_segments import recover
+from radar_assets.windows import DAY, utc_now
 from radar_assets_tests.collector.conftest import Collector
 
 SENDERS = 4
@@ -25,6 +26,8 @@ class Senders:
 
     def __init__(self, pause_s: float = PAUSE_S) -> None:
         self._pause_s = pause_s
+        # Late, and not by more, because all days until today are built as well.
+        self._timestamp = f"{utc_now() - DAY:%Y-%m-%dT%H:00:00Z}"
         self._numbers = itertools.count()
         self._collector: Collector | None = None
         self._ended = False
@@ -63,7 +66,7 @@ class Senders:
                 continue
             if connection is None:
                 connection = http.client.HTTPConnection("127.0.0.1", collector.port, timeout=10)
-            body = json.dumps([_event(number) for number in batch])
+            body = json.dumps([{**_event(number), "timestamp": self._timestamp} for number in batch])
             try:
                 connection.request("POST", "/v1/events", body, {"Authorization": f"Bearer {collector.keys['shop']}"})
                 answer = connection.getresponse()
@@ -84,7 +87,7 @@ def recovered(landing: Path) -> set[int]:
     All lines must be complete. Lines with the same id only differ in their received time, so that one of them counts.
     """
     recover(landing)
-    found = set()
+    found, timestamps = set[int](), set[str]()
     for segment in landing.glob("dt=*/hr=*/*.ndjson"):
         content = segment.read_bytes()
         assert content.endswith(b"\n")
@@ -93,6 +96,8 @@ def recovered(landing: Path) -> set[int]:
             number = int(fields["event_id"])
             assert {"project_id": "shop", "protocol": "radar", **_event(number)}.items() <= fields.items()
             found.add(number)
+            timestamps.add(fields["timestamp"])
+    assert len(timestamps) <= 1
     assert not list(landing.glob(".open/*"))
     return found
 
@@ -102,6 +107,5 @@ def _event(number: int) -> dict[str, object]:
         "event_id": str(number),
         "event": "sent",
         "anonymous_id": "visitor",
-        "timestamp": "2026-03-01T12:00:00Z",
         "properties": {"filler": "x" * (number % 997)},
     }

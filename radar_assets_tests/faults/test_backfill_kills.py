@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,11 +17,13 @@ from radar_assets.orchestration.retries import RETRIED_RUN_TAG
 from radar_assets.orchestration.runtime.backfills import backfills_in_progress, progress
 from radar_assets.orchestration.runtime.instance import instance_yaml
 from radar_assets.settings import Settings
-from radar_assets.windows import HOUR_KEY
-from radar_assets_tests.daemons import daemon, eventually, monitored_instance
+from radar_assets.windows import DAY, HOUR_KEY, Window, utc_now
+from radar_assets_tests.daemons import daemon, monitored_instance
+from radar_assets_tests.patience import eventually, undisturbed
 from radar_assets_tests.platform import Platform, event
 
-START = datetime(2026, 3, 10)
+START = Window.of_day((utc_now() - DAY).date()).start
+"""Recent, because the daemon also builds all days until today."""
 HOUR = timedelta(hours=1)
 HOURLY = ("raw_events", "events", "hourly_metrics")
 RADAR = {"module_name": "radar_assets.definitions"}
@@ -53,39 +55,44 @@ def test_a_job_backfill_that_is_killed_ends_complete(
         platform.rebuild("hourly_job", key(0), key(partitions - 1))
         before = {table: platform.rows(table) for table in HOURLY}
 
-        with daemon(instance, tmp_path, [RADAR]) as process:
-            command = ["-m", "dagster", "job", "backfill", "-w", "workspace.yaml", "-j", "hourly_job", "--noprompt"]
-            launched = subprocess.run(
-                [sys.executable, *command, "--from", key(0), "--to", key(partitions - 1)],
-                cwd=instance_yaml().parent,
-                env={**os.environ, "DAGSTER_HOME": instance.root_directory},
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-            (id,) = re.findall(r"Launched backfill job `(\w+)`", launched.stdout)
-            of_backfill = {"dagster/backfill": id}
-            eventually(lambda: (found := progress(instance, id)) and found.done, patience_s)
-            eventually(lambda: instance.get_runs_count(RUNNING), patience_s)
-            kill(process)
-        killed = [run for run in instance.get_runs(RUNNING) if run.tags.get("dagster/backfill") == id]
-        half_way = progress(instance, id)
-        assert half_way
-        assert half_way.total == partitions
-        assert half_way.done < partitions
-        assert half_way.left is not None
+        def kill_half_way() -> tuple[str, set[str]]:
+            """Launch a backfill and kill its processes. Returns its id and the runs that were killed."""
+            with daemon(instance, tmp_path, [RADAR]) as process:
+                command = ["-m", "dagster", "job", "backfill", "-w", "workspace.yaml", "-j", "hourly_job", "--noprompt"]
+                launched = subprocess.run(
+                    [sys.executable, *command, "--from", key(0), "--to", key(partitions - 1)],
+                    cwd=instance_yaml().parent,
+                    env={**os.environ, "DAGSTER_HOME": instance.root_directory},
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                )
+                (id,) = re.findall(r"Launched backfill job `(\w+)`", launched.stdout)
+                eventually(lambda: (found := progress(instance, id)) and found.done, patience_s)
+                # All may have ended by now if this process stalls.
+                eventually(lambda: instance.get_runs_count(RUNNING) or not backfills_in_progress(instance), patience_s)
+                kill(process)
+            killed = {run.run_id for run in instance.get_runs(RUNNING) if run.tags.get("dagster/backfill") == id}
+            half_way = progress(instance, id)
+            assert half_way
+            assert half_way.total == partitions
+            assert half_way.done < partitions
+            assert half_way.left is not None
+            assert killed
+            return id, killed
 
+        id, killed = undisturbed(kill_half_way)
         with daemon(instance, tmp_path, [RADAR]):
-            assert [each.id for each in backfills_in_progress(instance)] == [id]
+            assert id in [each.id for each in backfills_in_progress(instance)]
             eventually(lambda: not backfills_in_progress(instance), patience_s)
         ended = progress(instance, id)
         assert ended
         assert (ended.done, ended.failed) == (partitions, 0)
-        runs = instance.get_runs(dg.RunsFilter(tags=of_backfill))
+        runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": id}))
         succeeded = Counter(run.tags["dagster/partition"] for run in runs if run.is_success)
         assert succeeded == Counter({key(hour): 1 for hour in range(partitions)})
         failed = {run.run_id for run in runs if run.is_failure_or_canceled}
         retried = [run.tags[RETRIED_RUN_TAG] for run in runs if RETRIED_RUN_TAG in run.tags]
         assert sorted(retried) == sorted(failed), "each once"
-        assert {run.run_id for run in killed} & failed
+        assert killed & failed
         assert {table: platform.rows(table) for table in HOURLY} == before

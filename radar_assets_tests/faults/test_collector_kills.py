@@ -10,6 +10,7 @@ import pytest
 
 from radar_assets_tests.collector.processes import CollectorProcess, collecting
 from radar_assets_tests.faults.senders import Senders, recovered
+from radar_assets_tests.patience import eventually
 
 LONGEST_S = 0.8
 WORKERS = 2
@@ -25,13 +26,13 @@ def test_acknowledged_events_survive_kills(tmp_path: Path, request: pytest.Fixtu
             # Segments are published often, so that kills also hit publishing.
             with collecting(home, WORKERS, segment_age_s=1) as running:
                 senders.send_to(running)
+                done += 2
+                eventually(lambda least=100 * done: len(senders.acknowledged()) > least)
                 time.sleep(dice.uniform(0.1, LONGEST_S))
                 # One worker, which is replaced; then, as the block ends, all processes at once.
                 os.kill(dice.choice(workers_of(running)), signal.SIGKILL)
                 time.sleep(dice.uniform(0.1, LONGEST_S))
-            done += 2
     acknowledged, found = senders.acknowledged(), recovered(home / "landing")
-    assert len(acknowledged) > 100 * kills
     assert acknowledged <= found
     print(f"{done} kills: {len(acknowledged)} events acknowledged, {len(found)} found")
 

@@ -12,7 +12,7 @@ import pytest
 
 from radar_assets_tests.processes import free_port, members
 
-PATIENCE_S = 45
+PATIENCE_S = 120
 WORKERS = (1, 2, 1, 2)
 """Number of collectors that start at a time."""
 RADAR = "import sys; from radar_assets.cli import main; main(sys.argv[1:])"

@@ -17,7 +17,7 @@ class Endpoint:
     Attributes:
         answers: statuses (with `Retry-After`, if any) of the next requests; 200 once they are used up.
         received: for each request the message's id and body, in order.
-        is_hanging: whether requests get no response until the test ends.
+        is_hanging: requests get no response; their connections are closed once this ends.
         delay_s: how long other requests wait for their response.
     """
 
@@ -47,7 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
         endpoint = self.server.endpoint
         endpoint.received.append((str(self.headers["webhook-id"]), json.loads(body)))
         if endpoint.is_hanging:
-            self.server.ended.wait(120)
+            while endpoint.is_hanging and not self.server.ended.wait(0.05):
+                pass
             return
         time.sleep(endpoint.delay_s)
         status, retry_after = endpoint.answers.pop(0) if endpoint.answers else (200, None)

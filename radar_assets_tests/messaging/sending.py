@@ -31,7 +31,7 @@ def sending(timeout_s: float) -> Send[ChannelSpec]:
     return rendering({KIND: render}, Transport(HOSTS, timeout_s=timeout_s))
 
 
-send = sending(timeout_s=2)
+send = sending(timeout_s=30)
 
 
 def notice(alert: str = "1", **fields: object) -> Notice:

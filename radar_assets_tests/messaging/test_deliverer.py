@@ -1,18 +1,18 @@
 """The deliverer against real endpoints: a channel that hangs, refuses or is broken delays no other."""
 
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from radar_assets.messaging import outbox
-from radar_assets.messaging.deliverer import Attempt, deliver
+from radar_assets.messaging.deliverer import deliver
 from radar_assets.messaging.message import Draft
 from radar_assets.store.database import Store
 from radar_assets.windows import utc_now
 from radar_assets_tests.alerts.records import deliveries
-from radar_assets_tests.daemons import eventually
 from radar_assets_tests.messaging.endpoint import endpoint
 from radar_assets_tests.messaging.sending import channels, put, send, sending
+from radar_assets_tests.patience import eventually
 
 
 def test_each_channel_gets_its_message_once(store: Store) -> None:
@@ -26,26 +26,26 @@ def test_each_channel_gets_its_message_once(store: Store) -> None:
 
 
 def test_a_hanging_and_a_dead_channel_delay_neither_others_nor_the_next_pass(store: Store) -> None:
-    with endpoint(is_hanging=True) as hanging, endpoint() as good:
+    with endpoint(is_hanging=True) as hanging, endpoint() as good, ThreadPoolExecutor() as pool:
         to = channels({"hanging": hanging.url, "dead": "http://127.0.0.1:9/", "good": good.url})
-        put(store, "good", "0", now=utc_now())
-        assert deliver(store, to, send).count("sent") == 1  # import everything before measuring the time
         for channel in to:
             put(store, channel, "1", "2", "3", now=utc_now())
-        send_patiently = sending(timeout_s=60)
-        began = time.monotonic()
-        done = deliver(store, to, send_patiently, limit=timedelta(seconds=3))
-        assert 3 <= time.monotonic() - began < 9
+        send_patiently = sending(timeout_s=120)
+        first_pass = pool.submit(deliver, store, to, send_patiently)
+        eventually(lambda: len(good.ids) == 3 and hanging.ids)
+        put(store, "good", "4", now=utc_now())
+        next_pass = pool.submit(deliver, store, to, send_patiently)
+        eventually(lambda: len(good.ids) == 4 and len(hanging.ids) == 2)
+        assert not first_pass.done()
+        hanging.is_hanging = False
+        next_pass.result()
+        done = first_pass.result()
         assert [attempt.channel for attempt in done.attempts][-1] == "hanging"
         assert {(attempt.channel, attempt.outcome) for attempt in done.attempts} == {
             ("hanging", "failed"),
             ("dead", "failed"),
             ("good", "sent"),
         }
-        assert len(good.ids) == 4
-        put(store, "good", "4", now=utc_now())
-        assert deliver(store, to, send_patiently, limit=timedelta(seconds=3)).count("sent") == 1
-        hanging.is_hanging = False
         later = utc_now() + timedelta(minutes=5)
         done = deliver(store, to, send, clock=lambda: later)
         assert [attempt.channel for attempt in done.attempts if attempt.outcome == "sent"] == ["hanging"] * 3
@@ -89,8 +89,9 @@ def test_a_message_that_arrives_after_its_pass_is_recorded(store: Store) -> None
     def send_slowly(*_: object) -> None:
         is_answered.wait(60)
 
-    done = deliver(store, {"hook": None}, send_slowly, limit=timedelta(seconds=3))
-    assert [type(attempt) for attempt in done.attempts] == [Attempt]
+    # Again if the machine stalls for so long that the pass ends before it starts.
+    done = eventually(lambda: deliver(store, {"hook": None}, send_slowly, limit=timedelta(seconds=2)).attempts)
+    assert [attempt.outcome for attempt in done] == ["failed"]
     assert outbox.due_rows(store, utc_now()) == []
     is_answered.set()
     assert eventually(lambda: [row.state for row in deliveries(store)] == ["delivered"])

@@ -72,7 +72,7 @@ def test_the_log_of_a_run_can_be_followed(any_settings: Settings) -> None:
         for message in ("one event", "another event"):
             writer.report_engine_event(f"{message} of the other run", other)
             writer.report_engine_event(message, run)
-            assert seen.get(timeout=20) == message
+            assert seen.get(timeout=START_S) == message
 
 
 HOURS = dg.HourlyPartitionsDefinition("2026-01-01-00:00")
@@ -231,7 +231,7 @@ def test_an_instance_closes_its_connections_when_it_ends(postgres_url: str, monk
     others = sa.text(
         "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
     )
-    until = time.monotonic() + 10  # a server takes a moment to notice
+    until = time.monotonic() + START_S  # a server takes a moment to notice
     with engine.connect() as connection:
         while connection.execute(others).scalar_one():
             connection.rollback()

@@ -13,7 +13,8 @@ import pytest
 from radar_assets.orchestration.retries import RETRIED_RUN_TAG
 from radar_assets.orchestration.runtime.launcher import WORKER_TAG
 from radar_assets.settings import Settings
-from radar_assets_tests.daemons import daemon, eventually, monitored_instance
+from radar_assets_tests.daemons import daemon, monitored_instance
+from radar_assets_tests.patience import PATIENCE_S, eventually
 
 WAITING = {"module_name": "radar_assets_tests.waiting_assets"}
 UNDER_WAY = dg.RunsFilter(
@@ -94,7 +95,7 @@ def test_runs_survive_the_daemon_and_the_next_one_monitors_them(instance: dg.Dag
             lambda: two(instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
         )
         launcher.terminate()
-        launcher.wait(timeout=30)
+        launcher.wait(timeout=PATIENCE_S)
         assert process_of(first).is_running() and process_of(second).is_running()
     with daemon(instance, tmp_path, [WAITING]):
         process_of(first).kill()

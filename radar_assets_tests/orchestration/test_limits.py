@@ -10,7 +10,8 @@ import yaml
 from radar_assets.orchestration.job_kinds import AGGREGATION, KIND_TAG, KINDS
 from radar_assets.orchestration.runtime.instance import instance_yaml
 from radar_assets.settings import Settings, load_settings
-from radar_assets_tests.daemons import daemon, eventually, monitored_instance
+from radar_assets_tests.daemons import daemon, monitored_instance
+from radar_assets_tests.patience import eventually
 from radar_assets_tests.platform import Platform, instance_of
 
 LOCATION = {"module_name": "radar_assets_tests.waiting_assets"}

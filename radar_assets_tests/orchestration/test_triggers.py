@@ -1,26 +1,32 @@
 """All triggers, tick by tick on an instance: new segments are loaded, stale partitions rebuilt, and nothing is requested twice."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import time_machine
 
+from radar_assets.calendar import Calendar
 from radar_assets.orchestration.attempts import pause_after
+from radar_assets.orchestration.automation import CLOSE_EVERY, closing_days
 from radar_assets.orchestration.run_requests import requests
 from radar_assets.settings import Settings, load_settings
-from radar_assets.windows import utc_now
+from radar_assets.windows import DAY, utc_now
 from radar_assets_tests.platform import Platform, event, instance_of
 
 NOON = datetime(2026, 3, 10, 12)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+on_each_database = pytest.mark.parametrize("platform", ["sqlite", "postgres"], indirect=True)
+"""For triggers that depend on what Dagster's storage knows of earlier runs."""
+
+
+@pytest.fixture
 def platform(request: pytest.FixtureRequest, radar_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    if request.param == "postgres":
+    if getattr(request, "param", "sqlite") == "postgres":
         monkeypatch.setenv("RADAR_DATABASE_URL", request.getfixturevalue("postgres_url"))
     settings = load_settings().prepare()
     with instance_of(settings) as instance:
@@ -38,6 +44,7 @@ def counts(platform: Platform) -> dict[datetime, float]:
     return {row["hour"]: row["value"] for row in rows}
 
 
+@on_each_database
 def test_landed_events_are_counted_and_nothing_is_requested_twice(platform: Platform) -> None:
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         assert platform.tick("landing_sensor") == []
@@ -88,6 +95,7 @@ def test_the_last_hour_reaches_its_day_after_midnight(platform: Platform) -> Non
         assert (row["date"].isoformat(), row["value"]) == ("2026-03-10", 2)
 
 
+@on_each_database
 def test_an_update_during_a_run_waits_and_is_not_lost(platform: Platform) -> None:
     """More lands after the hour's run was launched but before it has read, and again when it has just ended."""
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
@@ -110,6 +118,7 @@ def test_an_update_during_a_run_waits_and_is_not_lost(platform: Platform) -> Non
         assert counts(platform) == {NOON: 3}
 
 
+@on_each_database
 def test_a_failed_run_is_requested_again_with_a_growing_pause_until_it_succeeds(platform: Platform) -> None:
     at = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 
@@ -145,6 +154,7 @@ def test_a_failed_run_is_requested_again_with_a_growing_pause_until_it_succeeds(
         assert fresh.tags["radar/attempt"] == "1"
 
 
+@on_each_database
 def test_a_partition_that_always_fails_does_not_keep_others_from_being_built(platform: Platform) -> None:
     due = {NOON - index * HOUR: 1 for index in range(40)}
     assets = ("hourly_metrics",)
@@ -182,6 +192,7 @@ def test_copies_in_adjacent_hours_count_once_whichever_lands_first(platform: Pla
         assert [row["event_time"] for row in platform.rows("events")] == [edge]
 
 
+@on_each_database
 def test_the_current_day_is_rebuilt_but_not_at_every_tick(platform: Platform) -> None:
     with time_machine.travel("2026-03-10T12:05:00Z", tick=True):
         platform.land(NOON, [event("1", NOON)], "a")
@@ -206,13 +217,27 @@ def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
             instance=platform.instance,
             scheduled_execution_time=datetime.fromisoformat("2026-03-11T01:00:00+00:00"),
             repository_def=platform.defs.get_repository_def(),
+            resources={"lakehouse": platform.lakehouse},
         ) as context,
     ):
         (request,) = schedule.evaluate_tick(context).run_requests or []
-        assert (request.run_key, request.partition_key) == ("close:2026-03-10", "2026-03-10")
+        assert (request.run_key, request.partition_key) == ("close:2026-03-10:2026-03-11-01:00", "2026-03-10")
         platform.execute("daily_job", request)
     assert platform.rows("daily_metrics") == []
     assert len(platform.lakehouse.snapshot("daily_metrics").files()) == 1
+
+
+def test_a_day_closes_an_hour_after_each_of_its_ends() -> None:
+    calendar = Calendar({"a": "Pacific/Auckland", "b": "Asia/Kathmandu", "c": "Europe/Berlin", "d": "Pacific/Honolulu"})
+    first = datetime(2026, 10, 24)
+    ticks = [first + index * CLOSE_EVERY for index in range(3 * DAY // CLOSE_EVERY)]
+    found = [(at, day) for at in ticks for day in closing_days(calendar, at)]
+    of_day = [f"{at:%d %H:%M}" for at, day in found if day == date(2026, 10, 24)]
+    assert of_day == ["24 12:00", "24 19:15", "24 23:00", "25 11:00"]
+    # In Berlin, the day after has 25 hours.
+    assert [f"{at:%d %H:%M}" for at, day in found if day == date(2026, 10, 25)] == [
+        *("25 12:00", "25 19:15", "26 00:00", "26 11:00")
+    ]
 
 
 def test_days_without_events_that_were_missed_during_downtime_are_built(platform: Platform) -> None:
@@ -263,7 +288,10 @@ def test_partitions_of_a_new_home_start_today_and_move_back_to_older_data(settin
         new = Platform(settings, instance, is_of_today=True)
         assert days_of(new) == [f"{now:%Y-%m-%d}"]
         close = new.defs.resolve_schedule_def("daily_close_schedule")
-        with dg.build_schedule_context(instance=instance, scheduled_execution_time=now.replace(tzinfo=UTC)) as context:
+        at_one = datetime(now.year, now.month, now.day, 1, tzinfo=UTC)
+        with dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=at_one, resources={"lakehouse": new.lakehouse}
+        ) as context:
             assert not close.evaluate_tick(context).run_requests, "yesterday has no partition"
         # A late event, and a segment of an earlier hour.
         new.land(now, [event("late", before, received_at=now)], "a")

@@ -17,12 +17,15 @@ from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.orchestration.automation import REFRESH_EVERY
 from radar_assets.settings import Settings
 from radar_assets.store.models import Project
+from radar_assets.windows import DAY
 from radar_assets_tests.collector.conftest import Reply, serving
 from radar_assets_tests.platform import Platform, instance_of
 
 CASES = Path(__file__).parent / "cases"
 NOON = datetime(2026, 11, 29, 12)
 """Time of receipt of requests that state none."""
+BUILT_AT = NOON + 2 * DAY
+"""Time at which the tables are built; all days until then are."""
 
 
 @dataclass
@@ -51,7 +54,8 @@ class Traffic:
     def receive(self, requests: Iterable[Mapping[str, Any]]) -> None:
         """Send more requests to a collector, and build all tables again."""
         self.replies += _replies(self.platform.settings, requests)
-        with time_machine.travel(datetime.now(UTC) + REFRESH_EVERY["day"]):
+        # The days rest from the end of the build before, which took a while.
+        with time_machine.travel(BUILT_AT + 2 * REFRESH_EVERY["day"], tick=True):
             self.platform.settle()
 
 
@@ -84,7 +88,8 @@ def received(
             create_key(platform.store, project, value=key)
         replies = _replies(settings, requests)
         prepare(platform)
-        platform.settle()
+        with time_machine.travel(BUILT_AT, tick=True):
+            platform.settle()
         yield Traffic(platform, project, replies)
         platform.store.close()
 

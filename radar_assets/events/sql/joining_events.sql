@@ -43,39 +43,40 @@ own_ids as materialized (
     unpivot (id for kind in (anonymous_id, user_id))
 ),
 
+-- Events that may share an id with one of them. This and `active` find events by hash, in one scan for all kinds of
+-- ids; the joins below compare the ids themselves.
+related as materialized (
+    select distinct
+        project_id,
+        date as day,
+        anonymous_id,
+        user_id,
+        session_id
+    from dated_events
+    where
+        event_time >= $start - interval 54 hours
+        and event_time < $end + interval 3 days
+        and (
+            hash(project_id, anonymous_id) in (select hash(own_ids.project_id, own_ids.id) from own_ids)
+            or hash(project_id, user_id) in (select hash(own_ids.project_id, own_ids.id) from own_ids)
+        )
+),
+
 -- Which ids were seen together with an id of an event from a server.
 together as (
-    select distinct
-        events.project_id,
+    select
+        *,
         'anonymous_id' as own_kind,
-        events.anonymous_id as own_id,
-        events.date as day,
-        events.anonymous_id,
-        events.user_id,
-        events.session_id
-    from dated_events as events
-    semi join own_ids
-        on
-            events.project_id = own_ids.project_id
-            and events.anonymous_id = own_ids.id
-            and own_ids.kind = 'anonymous_id'
-    where events.event_time >= $start - interval 54 hours and events.event_time < $end + interval 3 days
+        anonymous_id as own_id
+    from related
+    where anonymous_id is not null
     union all
-    select distinct
-        events.project_id,
+    select
+        *,
         'user_id' as own_kind,
-        events.user_id as own_id,
-        events.date as day,
-        events.anonymous_id,
-        events.user_id,
-        events.session_id
-    from dated_events as events
-    semi join own_ids
-        on
-            events.project_id = own_ids.project_id
-            and events.user_id = own_ids.id
-            and own_ids.kind = 'user_id'
-    where events.event_time >= $start - interval 54 hours and events.event_time < $end + interval 3 days
+        user_id as own_id
+    from related
+    where user_id is not null
 ),
 
 seen_together as (
@@ -129,7 +130,7 @@ ids as materialized (
     ) as known
 ),
 
-active as not materialized (
+active as materialized (
     select
         project_id,
         visitor_id,
@@ -141,9 +142,16 @@ active as not materialized (
         sequence,
         event_id,
         is_bot,
-        coalesce(is_internal, false) as is_internal
+        coalesce(is_internal, false) as is_internal,
+        time_bucket(interval 30 minutes, event_time) as half_hour
     from events
-    where is_from_server is not true
+    where
+        is_from_server is not true
+        and (
+            hash(project_id, anonymous_id, half_hour) in (select hash(ids.project_id, ids.id, ids.half_hour) from ids)
+            or hash(project_id, user_id, half_hour) in (select hash(ids.project_id, ids.id, ids.half_hour) from ids)
+            or hash(project_id, session_id, half_hour) in (select hash(ids.project_id, ids.id, ids.half_hour) from ids)
+        )
 ),
 
 met as (
@@ -157,7 +165,7 @@ met as (
             active.project_id = ids.project_id
             and active.anonymous_id = ids.id
             and ids.kind = 'anonymous_id'
-            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
+            and active.half_hour = ids.half_hour
     union all
     select
         ids.event_id as joining_id,
@@ -169,7 +177,7 @@ met as (
             active.project_id = ids.project_id
             and active.user_id = ids.id
             and ids.kind = 'user_id'
-            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
+            and active.half_hour = ids.half_hour
     union all
     select
         ids.event_id as joining_id,
@@ -181,7 +189,7 @@ met as (
             active.project_id = ids.project_id
             and active.session_id = ids.id
             and ids.kind = 'session_id'
-            and time_bucket(interval 30 minutes, active.event_time) = ids.half_hour
+            and active.half_hour = ids.half_hour
 ),
 
 -- On a shared device, the activity of another user is only that of the device.

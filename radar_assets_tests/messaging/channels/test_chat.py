@@ -145,7 +145,7 @@ def test_a_retry_after_in_the_body_is_passed_on_to_the_outbox(tls_server: Server
         with pytest.raises(TemporaryError) as failed:
             send(channel(kind), message(), Transport(("127.0.0.1",)))
         assert failed.value.retry_after == timedelta(seconds=35)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
 
 
 def test_an_error_with_status_200_is_a_failure(tls_server: Server) -> None:
