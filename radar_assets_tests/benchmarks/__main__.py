@@ -17,6 +17,7 @@ from radar_assets_tests.benchmarks.measurement import Figure
 BENCHMARKS = {
     "pipeline": "pipeline",
     "growth": "growth",
+    "days": "local_days",
     "tick": "tick",
     "import": "imports",
     "collect": "collect",
@@ -37,7 +38,7 @@ def main(
     Parameters
     ----------
     names
-        pipeline, growth, tick, import, collect, alerting
+        pipeline, growth, days, tick, import, collect, alerting
     scale
         Share of the events, for trials.
     json_path

@@ -1,9 +1,9 @@
 """Input of benchmarks: simulated events of about 600 bytes in a landing zone, and homes with their projects."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,8 +61,13 @@ def environment_of(home: Path, landing: Path, **settings: object) -> dict[str, s
     return {f"RADAR_{name.upper()}": str(value) for name, value in variables.items()}
 
 
-def prepare_home(environment: dict[str, str], projects: int) -> Settings:
-    """Prepare a home as after its first start, with the simulator's projects, and make it the home of this process."""
+def prepare_home(environment: dict[str, str], projects: int, zones: Sequence[str] = ("UTC",)) -> Settings:
+    """Prepare a home as after its first start, and make it the home of this process.
+
+    Args:
+        projects: how many of the simulator's projects it has.
+        zones: their time zones in turn, whatever zones the simulated people live in.
+    """
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.store.database import open_store
     from radar_assets.store.models import Project
@@ -71,7 +76,8 @@ def prepare_home(environment: dict[str, str], projects: int) -> Settings:
     settings = load_settings().prepare()
     os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
     store = open_store(settings.database)
-    ensure_projects(store, (Project(one.id, one.name, one.timezone) for one in simulated_projects(projects)))
+    named = zip(simulated_projects(projects), cycle(zones), strict=False)
+    ensure_projects(store, (Project(one.id, one.name, zone) for one, zone in named))
     begin_by(store, settings.start_date)
     store.close()
     return settings
