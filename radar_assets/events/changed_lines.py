@@ -5,7 +5,7 @@ Each data file records the state of its input that it was built from. Following 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -60,6 +60,7 @@ def changed_lines(
         SnapshotExpiredError: the history of a table in between does not reach back far enough.
     """
     table = after.table
+    calendar = lakehouse.calendar()
     projects: dict[Window, set[Any]] = defaultdict(set)
     for difference in differences:
         row = {**(difference.after or difference.before or {}), **difference.key}
@@ -68,21 +69,30 @@ def changed_lines(
     numbered = cache(lakehouse.catalog.snapshot_numbered)
     found: dict[tuple[datetime, str, int], ChangedLine] = {}
     for window in sorted(projects):
-        old, new = (_source(snapshot, window, numbered) for snapshot in (before, after))
-        lines = _lines(lakehouse, table, old, new, window, projects[window])
-        missing = projects[window] - {line.project_id for line in lines}
+        hours = calendar.hours_of(window) if table.grid == "day" else window
+        old, new = (_source(snapshot, window, hours, numbered) for snapshot in (before, after))
+        own = {each: calendar.bounds(each, window) if table.grid == "day" else window for each in projects[window]}
+        lines = _lines(lakehouse, table, old, new, own)
+        missing = own.keys() - {line.project_id for line in lines}
         if missing and SESSIONS in (table, *table.origins):
-            lines += _lines(lakehouse, table, old, new, window.widen(DAY), missing)
+            lines += _lines(lakehouse, table, old, new, {each: own[each].widen(DAY) for each in missing})
         found |= {(line.received_hour, line.segment, line.line_number): line for line in lines}
     return sorted(
         found.values(), key=lambda line: (line.event_time or line.received_hour, line.segment, line.line_number)
     )
 
 
-def _source(snapshot: Snapshot, window: Window, numbered: Callable[[str, int], Snapshot]) -> Snapshot | None:
-    """The state of `raw_events` that the rows of a window were built from; None if the window was not built."""
+def _source(
+    snapshot: Snapshot, window: Window, hours: Window, numbered: Callable[[str, int], Snapshot]
+) -> Snapshot | None:
+    """The state of `raw_events` that the rows of a window were built from; None if the window was not built.
+
+    Args:
+        hours: those of the window, if it is a day.
+    """
     while snapshot.table.inputs:
-        built_from = max((ref.built_from for ref in snapshot.files(window)), default=0)
+        present = snapshot.files(window if snapshot.table.grid == "day" else hours)
+        built_from = max((ref.built_from for ref in present), default=0)
         if not built_from:
             return None
         snapshot = numbered(snapshot.table.inputs[0].name, built_from)
@@ -94,18 +104,19 @@ def _lines(
     table: Table,
     before: Snapshot | None,
     after: Snapshot | None,
-    window: Window,
-    projects: Collection[str | None],
+    windows: Mapping[Any, Window],
 ) -> list[ChangedLine]:
+    """The lines that differ, in a window of each project."""
     import pyarrow as pa
 
     chain = (table, *table.origins)
     index = chain[-2].time_field(RAW_EVENTS) if len(chain) > 1 else 0
-    limits = [*([None] * index), window]
+    span = Window(min(each.start for each in windows.values()), max(each.end for each in windows.values()))
+    limits = [*([None] * index), span]
     schema = pa.schema(
         [("project_id", pa.string()), ("starts_at", pa.timestamp("us")), ("ends_at", pa.timestamp("us"))]
     )
-    wanted = [{"project_id": each, "starts_at": window.start, "ends_at": window.end} for each in projects]
+    wanted = [{"project_id": each, "starts_at": own.start, "ends_at": own.end} for each, own in windows.items()]
     relations: Mapping[str, Any] = {
         "lines_before": files_beyond(before, after, *limits) if before else Files(RAW_EVENTS, []),
         "lines_after": files_beyond(after, before, *limits) if after else Files(RAW_EVENTS, []),
