@@ -38,6 +38,14 @@ ZONES: tuple[dict[str, str], ...] = (
     {"shop": "America/St_Johns", "blog": "Asia/Kathmandu"},
 )
 """Time zones of the projects: as given in UTC, nearly a day apart, and with half and quarter hours."""
+ZONES_OF_HISTORY = {
+    "berlin": "Europe/Berlin",
+    "new-york": "America/New_York",
+    "kathmandu": "Asia/Kathmandu",
+    "lord-howe": "Australia/Lord_Howe",
+    "auckland": "Pacific/Auckland",
+    "honolulu": "Pacific/Honolulu",
+}
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -202,37 +210,43 @@ def visits_of_log(file: Path) -> list[int]:
 def test_replayed_history_equals_a_rebuild_from_scratch_after_every_batch(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The git history by received time, with events up to 108 days late; `--batches 77` of it, or 10 of 108 days, are all."""
+    """The git history by received time, with events up to 108 days late; `--batches 77` of it, or 10 of 108 days, are all.
+
+    Its repositories are in six projects, each in a time zone of its own.
+    """
     batches, days = (int(str(request.config.getoption(name))) for name in ("--batches", "--batch-days"))
     first = datetime(2024, 1, 1, tzinfo=UTC)
     edges = [first + number * timedelta(days=days) for number in range(batches + 1)]
     with gzip.open(SHARED / "git-events/commits.csv.gz", "rt") as file:
         commits = list(csv.DictReader(file))
-    platform = open_platform(tmp_path / "replayed", start_date="2024-01-01")
+    project_of = dict(zip(sorted({row["project"] for row in commits}), itertools.cycle(ZONES_OF_HISTORY), strict=False))
+    platform = open_platform(tmp_path / "replayed", ZONES_OF_HISTORY, start_date="2024-01-01")
     for number, (low, high) in enumerate(itertools.pairwise(edges)):
         batch = [row for row in commits if low.timestamp() <= int(row["received_time"]) < high.timestamp()]
         happened = {datetime.fromtimestamp(int(row["event_time"]), UTC).replace(tzinfo=None) for row in batch}
-        part = tmp_path / f"batch-{number}.csv"
-        with part.open("w", newline="") as out:
-            writer = csv.DictWriter(out, fieldnames=list(commits[0]))
-            writer.writeheader()
-            writer.writerows(batch)
-        import_shared(platform, part, format="csv", mapping={"timestamp": "event_time", "received_at": "received_time"})
+        for project in ZONES_OF_HISTORY:
+            part = tmp_path / f"{project}-{number}.csv"
+            with part.open("w", newline="") as out:
+                writer = csv.DictWriter(out, fieldnames=list(commits[0]))
+                writer.writeheader()
+                writer.writerows(row for row in batch if project_of[row["project"]] == project)
+            columns = {"timestamp": "event_time", "received_at": "received_time"}
+            import_shared(platform, part, project, format="csv", mapping=columns)
         load(platform)
         hours, _ = rebuild_stale(platform)
         touched = {at.replace(minute=0, second=0) for at in happened if at >= START_OF_HISTORY}
         assert hours == touched, "only the hours of the batch's events were rebuilt"
 
-        scratch = open_platform(tmp_path / f"scratch-{number}", start_date="2024-01-01")
+        scratch = open_platform(tmp_path / f"scratch-{number}", ZONES_OF_HISTORY, start_date="2024-01-01")
         shutil.copytree(platform.settings.landing, scratch.settings.landing, dirs_exist_ok=True)
         load(scratch)
         rebuild_stale(scratch)
         assert scratch.tables() == platform.tables()
 
 
-def import_shared(platform: Platform, file: Path, **options: Any) -> None:
+def import_shared(platform: Platform, file: Path, project: str = "shop", **options: Any) -> None:
     """Import a file into one project, as the commands in the docs do."""
     settings = platform.settings
     import_file(
-        file, settings.landing, engine=platform.lakehouse.engine, start=settings.start_date, project="shop", **options
+        file, settings.landing, engine=platform.lakehouse.engine, start=settings.start_date, project=project, **options
     )
