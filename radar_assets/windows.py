@@ -162,6 +162,10 @@ class Grids:
         """The first partition of the daily grid."""
         return self.start_date - self.days_before * DAY
 
+    def last_day(self, now: datetime) -> date:
+        """The last partition of the daily grid."""
+        return now.date() + self.days_ahead * DAY
+
     @property
     def start(self) -> datetime:
         """Start of the first hour."""

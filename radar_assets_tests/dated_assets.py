@@ -2,12 +2,11 @@
 
 import dagster as dg
 
+from radar_assets.orchestration.grids import load_grids
 from radar_assets.settings import load_settings
-from radar_assets.store.first_day import first_day
-from radar_assets.windows import Grids
 
 
-@dg.asset(partitions_def=Grids(first_day(load_settings())).daily)
+@dg.asset(partitions_def=load_grids(load_settings()).daily)
 def dated() -> None:
     """Nothing."""
 

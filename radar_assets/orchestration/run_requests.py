@@ -46,7 +46,10 @@ def due_partitions(stale: Mapping[int, int], unit: str, grids: Grids, calendar: 
         stale: sequence numbers by hour or day since 1970.
     """
     now = utc_now()
-    start, last = grids.start_of(unit), now if unit == "hour" else Window.of_day(calendar.last_begun(now)).start
+    start, last = grids.start_of(unit), now
+    if unit == "day":
+        # Definitions that were loaded before a time zone was used don't have the days yet that begin earlier there.
+        last = Window.of_day(min(calendar.last_begun(now), grids.last_day(now))).start
     due = {from_unit(value, unit): number for value, number in stale.items()}
     return {at: number for at, number in due.items() if start <= at <= last}
 
