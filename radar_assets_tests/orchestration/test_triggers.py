@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 import time_machine
 
+from radar_assets.access.time_zones import set_time_zone
 from radar_assets.calendar import Calendar
 from radar_assets.orchestration.attempts import pause_after
 from radar_assets.orchestration.automation import CLOSE_EVERY, closing_days
@@ -225,6 +226,32 @@ def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
         platform.execute("daily_job", request)
     assert platform.rows("daily_metrics") == []
     assert len(platform.lakehouse.snapshot("daily_metrics").files()) == 1
+
+
+def test_days_are_rebuilt_after_a_change_of_a_time_zone(platform: Platform) -> None:
+    late_evening = datetime(2026, 3, 9, 23, 30)
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True) as time:
+        platform.land(late_evening, [event("1", late_evening)], "a")
+        platform.land(NOON, [event("2", NOON)], "b")
+        platform.settle()
+        assert events_by_day(platform) == {date(2026, 3, 9): 1, date(2026, 3, 10): 1}
+        set_time_zone(platform.store, "shop", "Europe/Berlin")
+        del platform.defs  # reloaded, as the UI does
+        time.shift(20 * 60)
+        assert platform.settle()
+        assert events_by_day(platform) == {date(2026, 3, 10): 2}
+        assert platform.settle() == []
+        # Back again: what was built in between is stale, although no event has changed.
+        set_time_zone(platform.store, "shop", "UTC")
+        time.shift(20 * 60)
+        assert platform.settle()
+        assert events_by_day(platform) == {date(2026, 3, 9): 1, date(2026, 3, 10): 1}
+        assert platform.settle() == []
+
+
+def events_by_day(platform: Platform) -> dict[date, float]:
+    rows = platform.rows("daily_metrics", "select date, value from {table} where metric = 'events' and value > 0")
+    return {row["date"]: row["value"] for row in rows}
 
 
 def test_a_day_closes_an_hour_after_each_of_its_ends() -> None:
