@@ -226,9 +226,10 @@ sql "from hourly_metrics where metric = 'errors'
   and project_id = '{project}' order by value desc limit 5"
 """,
     "checkout_failure": """\
-sql "select date_trunc('day', event_time) as day, count(*)
-  as errors from events where project_id = '{project}' and event = 'error'
-  and browser = 'Mobile Safari' group by day order by errors desc limit 5"
+sql "select date, count(*) as errors from dated_events
+  where project_id = '{project}' and browser = 'Mobile Safari'
+  and (properties ->> 'message') like 'PaymentError%'
+  group by date order by errors desc limit 5"
 """,
     "referrer_spike": """\
 sql "from hourly_metrics where metric = 'visitors'
