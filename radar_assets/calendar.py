@@ -253,6 +253,26 @@ def _offset(zone: str, moment: datetime) -> timedelta:
     return moment.replace(tzinfo=UTC).astimezone(zone_info(zone)).utcoffset() or timedelta(0)
 
 
+def week_of(day: date, before: int = 0) -> Window:
+    """The days of the ISO week that holds a day, from Monday to Monday, or of a week before it.
+
+    Args:
+        before: the number of weeks before it.
+    """
+    monday = day - (day.weekday() + 7 * before) * DAY
+    return Window(Window.of_day(monday).start, Window.of_day(monday + 7 * DAY).start)
+
+
+def month_of(day: date, before: int = 0) -> Window:
+    """The days of the calendar month that holds a day, or of a month before it.
+
+    Args:
+        before: the number of months before it.
+    """
+    start, end = (divmod(12 * day.year + day.month - 1 - before + ahead, 12) for ahead in (0, 1))
+    return Window(datetime(start[0], start[1] + 1, 1), datetime(end[0], end[1] + 1, 1))
+
+
 @cache
 def zone_info(name: str) -> zoneinfo.ZoneInfo:
     """A time zone of the pinned database, whatever the system's own database holds.

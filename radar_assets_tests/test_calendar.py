@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from radar_assets.calendar import ALWAYS, Calendar, ZoneChange, zone_info
+from radar_assets.calendar import ALWAYS, Calendar, ZoneChange, month_of, week_of, zone_info
 from radar_assets.windows import DAY, HOUR, Window
 
 ZONES = (
@@ -136,3 +136,42 @@ def test_a_later_change_replaces_those_of_its_days() -> None:
     for moment in quarters(datetime(2026, 11, 8), 4):
         assert calendar.date_of("p", moment) == local_date("Asia/Kathmandu", moment)
     assert calendar.date_of("p", datetime(2026, 11, 1, 23)) == date(2026, 11, 1)
+
+
+@pytest.mark.parametrize(
+    ("day", "before", "first", "last"),
+    [
+        (date(2026, 12, 27), 0, date(2026, 12, 21), date(2026, 12, 27)),
+        (date(2026, 12, 31), 0, date(2026, 12, 28), date(2027, 1, 3)),
+        (date(2027, 1, 3), 0, date(2026, 12, 28), date(2027, 1, 3)),
+        (date(2027, 1, 4), 0, date(2027, 1, 4), date(2027, 1, 10)),
+        (date(2027, 1, 4), 1, date(2026, 12, 28), date(2027, 1, 3)),
+        (date(2027, 1, 10), 53, date(2025, 12, 29), date(2026, 1, 4)),
+    ],
+)
+def test_weeks_are_from_monday_to_sunday_across_years(day: date, before: int, first: date, last: date) -> None:
+    days = week_of(day, before).days()
+    assert (days[0], days[-1], len(days)) == (first, last, 7)
+
+
+def test_days_of_a_week_have_its_number() -> None:
+    for day in Window(datetime(2015, 1, 1), datetime(2033, 1, 1)).days():
+        year, week, _ = day.isocalendar()
+        assert week_of(day).days() == [date.fromisocalendar(year, week, weekday) for weekday in range(1, 8)]
+    assert date(2026, 12, 31).isocalendar().week == date(2027, 1, 3).isocalendar().week == 53
+
+
+@pytest.mark.parametrize(
+    ("day", "before", "first", "last"),
+    [
+        (date(2026, 12, 31), 0, date(2026, 12, 1), date(2026, 12, 31)),
+        (date(2027, 1, 1), 0, date(2027, 1, 1), date(2027, 1, 31)),
+        (date(2027, 1, 31), 1, date(2026, 12, 1), date(2026, 12, 31)),
+        (date(2028, 3, 31), 1, date(2028, 2, 1), date(2028, 2, 29)),
+        (date(2026, 12, 15), 12, date(2025, 12, 1), date(2025, 12, 31)),
+        (date(2026, 12, 15), 23, date(2025, 1, 1), date(2025, 1, 31)),
+    ],
+)
+def test_months_are_calendar_months_across_years(day: date, before: int, first: date, last: date) -> None:
+    days = month_of(day, before).days()
+    assert (days[0], days[-1], len(days)) == (first, last, (last - first).days + 1)

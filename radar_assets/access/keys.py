@@ -14,6 +14,8 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from radar_assets.access.time_zones import read_calendar
+from radar_assets.calendar import Calendar
 from radar_assets.origins import Origin, parse_origin
 from radar_assets.store.database import Store
 from radar_assets.store.models import ApiKey, FieldError, Project
@@ -65,15 +67,20 @@ class Grant:
 
 
 class KeyRing:
-    """All valid keys of the store. For one event loop.
+    """All valid keys of the store, and the days of their projects. For one event loop.
 
     They are read together every two seconds, so that requests don't wait for queries, and known keys keep working while the store is
     unavailable.
+
+    Attributes:
+        calendar: the days of all projects, as last read.
+        failure: why the last read failed; `None` if it didn't.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._grants: Mapping[str, Grant] = {}
+        self.calendar = Calendar({})
         self._began_at = float("-inf")
         self._reading = asyncio.Lock()
         self.failure: str | None = "keys have not been read yet"
@@ -93,11 +100,17 @@ class KeyRing:
             await asyncio.sleep(max(0.0, self._began_at + PAUSE_S - time.monotonic()))
             self._began_at = time.monotonic()
             try:
-                self._grants = await asyncio.to_thread(read_grants, self._store)
-                self.failure = None
+                grants = await asyncio.to_thread(read_grants, self._store)
+                # Afterwards, so that it has the projects of all keys.
+                self.calendar = await asyncio.to_thread(read_calendar, self._store)
+                self._grants, self.failure = grants, None
             # Any error: if the task ended, revoked keys would keep working unnoticed.
             except Exception as error:
                 self.failure = f"keys can't be read ({type(error).__name__})"
+
+    def known(self, key: str) -> Grant | None:
+        """The grant of a key of any kind, if it was valid when the keys were last read."""
+        return self._grants.get(hash_key(key))
 
     async def find(self, key: str, kind: Kind) -> Grant | None:
         """The grant of a key; `None` if it is unknown, revoked or of another kind.
@@ -105,11 +118,10 @@ class KeyRing:
         Raises:
             KeysError: it is unknown, and the store is unavailable.
         """
-        digest = hash_key(key)
-        grant = self._grants.get(digest)
+        grant = self.known(key)
         if grant is None:
             await self.refresh()
-            grant = self._grants.get(digest)
+            grant = self.known(key)
             if grant is None and self.failure:
                 raise KeysError(self.failure)
         return grant if grant and grant.kind == kind else None

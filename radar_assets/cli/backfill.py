@@ -51,9 +51,9 @@ def backfill(
         What to rebuild: hourly_job from the landing zone to hourly metrics, daily_job sessions and daily tables, alerts_job the table
         of alerts.
     since
-        First day (UTC), e.g. 2026-10-01.
+        First day, e.g. 2026-10-01. Days of daily_job are those of the projects' time zones, hours of the other jobs those of UTC.
     until
-        Last day (UTC). Default: today.
+        Last day. Default: today.
     prune
         Delete the lines of segments that are no longer in the landing zone, for good. Without it, they are kept.
     detach

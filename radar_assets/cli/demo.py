@@ -1,6 +1,6 @@
 """`radar demo`: simulates two weeks of traffic, runs the whole graph over it and prints the results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ def demo(
     catch_up(settings, lakehouse)
     console = out()
     with reading(lakehouse) as connection:
-        _print_projects(console, connection, whole)
+        _print_projects(console, connection, whole, _zones(settings))
         _print_lines(console, connection)
     _print_incidents(console, plan)
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
@@ -107,8 +107,24 @@ def missing_traffic(settings: "Settings", whole: Traffic) -> list[Traffic]:
     ]
 
 
-def _print_projects(console: "Console", connection: "Connection", traffic: Traffic) -> None:
-    """Print a table row and a chart for each project."""
+def _zones(settings: "Settings") -> dict[str, str]:
+    """The time zone of each project and its date there, such as `Europe/Berlin, where today is 2 Dec`."""
+    from radar_assets.access.projects import list_projects
+    from radar_assets.access.time_zones import read_calendar
+    from radar_assets.store.database import open_store
+
+    store, now = open_store(settings.database), utc_now()
+    calendar = read_calendar(store)
+    dates = {project: calendar.date_of(project.id, now) for project in list_projects(store)}
+    return {project.id: f"{project.timezone}, where today is {today:%-d %b}" for project, today in dates.items()}
+
+
+def _print_projects(console: "Console", connection: "Connection", traffic: Traffic, zones: "Mapping[str, str]") -> None:
+    """Print a table row and a chart for each project.
+
+    Args:
+        zones: what to say of each project's time zone.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -139,7 +155,8 @@ def _print_projects(console: "Console", connection: "Connection", traffic: Traff
             " and date >= $first and date < $end order by date",
             {**span, "project": project, "metric": CHARTED},
         ).fetchall()
-        _print_chart(console, f"{printable(project)}: {CHARTED} per day", [value for (value,) in daily], traffic)
+        title = f"{printable(project)}: {CHARTED} per day in {zones.get(project, 'UTC')}"
+        _print_chart(console, title, [value for (value,) in daily], traffic)
 
 
 def _print_chart(console: "Console", title: str, values: Sequence[float], traffic: Traffic) -> None:
@@ -209,9 +226,10 @@ sql "from hourly_metrics where metric = 'errors'
   and project_id = '{project}' order by value desc limit 5"
 """,
     "checkout_failure": """\
-sql "select date_trunc('day', event_time) as day, count(*)
-  as errors from events where project_id = '{project}' and event = 'error'
-  and browser = 'Mobile Safari' group by day order by errors desc limit 5"
+sql "select date, count(*) as errors from dated_events
+  where project_id = '{project}' and browser = 'Mobile Safari'
+  and (properties ->> 'message') like 'PaymentError%'
+  group by date order by errors desc limit 5"
 """,
     "referrer_spike": """\
 sql "from hourly_metrics where metric = 'visitors'

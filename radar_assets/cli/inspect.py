@@ -40,7 +40,7 @@ def inspect(
     visitor
         An anonymous id or a user id, instead of an event.
     day
-        Day (UTC) of the visitor's events. Default: today.
+        Day of the visitor's events, in the time zone of their project. Default: today.
     project
         Only this project.
     format
@@ -49,15 +49,23 @@ def inspect(
     from radar_assets.events.inspection import inspect_events, inspect_lines
     from radar_assets.settings import load_settings
     from radar_assets.tables import open_lakehouse
-    from radar_assets.windows import Window, utc_now
+    from radar_assets.windows import DAY, Window, utc_now
 
     if (event_id is None) == (visitor is None):
         raise UsageError("name an event id, or a visitor with --visitor")
     lakehouse = open_lakehouse(load_settings().prepare())
-    window = Window.of_day(day or utc_now().date())
+    calendar, now = lakehouse.calendar(), utc_now()
+    first, last = (day, day) if day else (calendar.last_ended(now) + DAY, calendar.last_begun(now))
+    window = calendar.hours_of(Window(Window.of_day(first).start, Window.of_day(last).end))
     events = list(inspect_events(lakehouse, window, event_id=event_id, visitor=visitor, project=project))
     if event_id is None:
-        _print_visitor(events, str(visitor), window.start.date(), format)
+
+        def is_of_day(event: dict[str, Any]) -> bool:
+            id, at = event["project_id"], event["event_time"]
+            return calendar.date_of(id, at) == (day or calendar.date_of(id, now))
+
+        events = [each for each in events if is_of_day(each.event)]
+        _print_visitor(events, str(visitor), f"on {day}" if day else "today", format)
         return int(not events)
     lines = inspect_lines(lakehouse, event_id, project)
     if format != "table":
@@ -106,7 +114,7 @@ def _print_pair(label: str, value: Any) -> None:
         out().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_visitor(events: "list[InspectedEvent]", visitor: str, day: date, format: Format) -> None:
+def _print_visitor(events: "list[InspectedEvent]", visitor: str, when: str, format: Format) -> None:
     visits = {visit["id"]: visit for event in events if (visit := event.visit)}
     numbers = {id: number for number, id in enumerate(visits, start=1)}
     columns = [
@@ -129,7 +137,7 @@ def _print_visitor(events: "list[InspectedEvent]", visitor: str, day: date, form
         )
         for each in events
     ]
-    print_list(columns, rows, format, empty=f"{visitor} has no events on {day}.")
+    print_list(columns, rows, format, empty=f"{visitor} has no events {when}.")
 
 
 def _text(line: bytes | None) -> str | None:

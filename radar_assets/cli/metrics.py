@@ -68,7 +68,7 @@ def backfill(name: str, /, *, since: date, all: bool = False) -> None:
     name
         Name of the metric.
     since
-        First day (UTC), e.g. 2026-10-01.
+        First day, e.g. 2026-10-01: days in the time zones of the projects, and hours from midnight UTC.
     all
         Rebuild all partitions since then, also those that have the metric, for example because its expression has changed.
     """

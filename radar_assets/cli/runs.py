@@ -83,7 +83,8 @@ class _Builder:
 
     def announce(self, hours: "Sequence[datetime]", days: "Sequence[datetime]") -> None:
         """Tell the progress what a round is about to build, as far as it is known."""
-        all_days = {*days, *(Window.of_day(hour.date()).start for hour in hours)}
+        calendar, windows = self._lakehouse.calendar(), contiguous(hours, HOUR, len(hours))
+        all_days = {*(day.date() for day in days), *(day for window in windows for day in calendar.days(window))}
         self._progress.expect(len(hours) * len(self._tables["hour"]) + len(all_days) * len(self._tables["day"]))
 
     def build_hours(self, batch: Window, due: "Sequence[datetime]") -> None:

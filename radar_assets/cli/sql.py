@@ -90,7 +90,9 @@ def sql(
 def reading(
     lakehouse: "Lakehouse", as_of: datetime | str | None = None, missing: dict[str, Exception] | None = None
 ) -> "Iterator[Connection]":
-    """A connection with a view of each table and of the outbox. No statement can read files outside the warehouse.
+    """A connection with a view of each table and of the outbox, and of `events` with local times and dates as `dated_events`.
+
+    No statement can read files outside the warehouse.
 
     Args:
         as_of: a time in UTC or the name of a pin. The outbox has no history, and so no view then.
@@ -99,10 +101,13 @@ def reading(
     Raises:
         UnknownPinError: no table has the pin.
     """
+    from radar_assets.events.local_days import dated_events
     from radar_assets.lakehouse.engines.duckdb import DuckDBEngine
     from radar_assets.lakehouse.files import local_path_of
     from radar_assets.lakehouse.history import SnapshotExpiredError, UnknownPinError
     from radar_assets.lakehouse.inputs import Files
+    from radar_assets.store.first_day import first_day
+    from radar_assets.windows import DAY, Window, utc_now
 
     settings = lakehouse.settings
     warehouse = local_path_of(settings.warehouse).replace("'", "''")
@@ -116,6 +121,9 @@ def reading(
             missing[name] = error
     if isinstance(as_of, str) and not tables:
         raise UnknownPinError(f"no table has a pin {as_of!r}; {radar_command()} snapshots list shows the pins")
+    if "events" in tables:
+        since = Window.of_day(first_day(settings)).start
+        tables |= dated_events(tables["events"], lakehouse.calendar(), Window(since, utc_now() + 2 * DAY))
     if as_of is None:
         tables["alert_deliveries"] = _deliveries(lakehouse)
     with engine.connect(tables, alone=True) as connection:

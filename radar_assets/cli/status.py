@@ -1,7 +1,8 @@
 """`radar status`: the state of each table, from the lakehouse, and backfills and failed checks, from Dagster."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from radar_assets.cli.listing import Column, Format, print_list
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.orchestration.runtime.backfills import Progress
     from radar_assets.store.database import Store
+
+
+MAX_ZONES = 4
+"""Maximum time zones of one date that are printed."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def status(*, format: Format = "table") -> None:
     from dagster import DagsterInstance
 
     from radar_assets.access.projects import list_projects
+    from radar_assets.access.time_zones import read_calendar
     from radar_assets.definitions import build_defs
     from radar_assets.orchestration.run_requests import saved_cursor
     from radar_assets.orchestration.runtime.backfills import backfills_in_progress
@@ -84,7 +90,7 @@ def status(*, format: Format = "table") -> None:
 
     settings, now = load_settings().prepare(), utc_now()
     store = open_store(settings.database)
-    has_projects = bool(list_projects(store))
+    projects, calendar = list_projects(store), read_calendar(store)
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         states = tables_status(open_lakehouse(settings), store, saved_cursor(instance, "landing_sensor"))
         store.close()
@@ -127,16 +133,30 @@ def status(*, format: Format = "table") -> None:
     if unreachable:
         err().print(f"The daemon runs, but {printable(unreachable)}.", style="red", markup=False)
     if format == "table":
+        _print_zones({project.timezone: calendar.date_of(project.id, now) for project in projects})
         _print_backfills(backfills)
         _print_retries(waiting, now)
         _print_failed(failed, now)
         radar = radar_command()
-        if not has_projects:
+        if not projects:
             err().print(
                 f"Nothing is set up yet: {radar} dev creates a first project and its key; {radar} demo simulates traffic."
             )
         if not settings.config_file.exists():
             err().print(f"No alert rules yet: {radar} init writes a radar.yaml to start from.")
+
+
+def _print_zones(dates: "Mapping[str, date]") -> None:
+    """Print today's date in the time zones of the projects, unless all of them are in UTC."""
+    if not dates.keys() - {"UTC"}:
+        return
+    zones: dict[date, list[str]] = {}
+    for zone, today in sorted(dates.items()):
+        zones.setdefault(today, []).append(zone)
+    out().print("\nDays are those of the projects' time zones. Today is")
+    for today, names in sorted(zones.items()):
+        shown = names if len(names) <= MAX_ZONES else [*names[: MAX_ZONES - 1], f"{len(names) - MAX_ZONES + 1:,} more"]
+        out().print(f"  {today} in {', '.join(shown)}", highlight=False)
 
 
 def _tables_of(backfill: "Progress", definitions: "Definitions") -> set[str]:

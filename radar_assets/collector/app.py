@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from functools import partial
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -154,7 +154,6 @@ def _request(scope: Scope, worker: Worker) -> Request:
     query = scope["query_string"]
     address = scope["client"][0] if scope["client"] else ""
     received_at = utc_now()
-    salts = worker.salts.of(received_at.date()), worker.salts.of(received_at.date() - timedelta(days=1))
     is_untracked = worker.settings.respect_do_not_track and asks_not_to_be_tracked(headers)
     return Request(
         method=scope["method"],
@@ -164,7 +163,11 @@ def _request(scope: Scope, worker: Worker) -> Request:
         body=b"",
         received_at=received_at,
         sender=Sender(
-            salts, address, headers.get("user-agent", ""), received_at, None if is_untracked else worker.recent
+            salts=partial(worker.salts.of, received_at),
+            address=address,
+            user_agent=headers.get("user-agent", ""),
+            received_at=received_at,
+            recent=None if is_untracked else worker.recent,
         ),
         address=kept_address(address, worker.settings.client_address),
     )

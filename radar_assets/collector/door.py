@@ -22,36 +22,50 @@ MAX_EVENTS = 5_000
 """Maximum in a request. A door reads at most one more, which shows that there are too many."""
 
 
+class DaySalts(NamedTuple):
+    """The secrets behind visitor ids on a day of a project, the same in all workers and deleted after the next day.
+
+    Attributes:
+        today, yesterday: those of the day and of the day before; at most 64 bytes each.
+        until: when the day ends; naive, UTC.
+    """
+
+    today: bytes
+    yesterday: bytes
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """The sender of a request, for protocols whose events name no visitor. It must not be stored or logged.
 
     Attributes:
-        salts: at most 64 bytes each; the secrets of the day and of the day before, the same in all workers and deleted some days
-            later.
+        salts: the salts of the day of receipt, of the project of a write key.
         address: the whole IP address.
         received_at: naive, UTC.
         recent: what this machine has seen before; `None` to remember nothing of this sender.
     """
 
-    salts: tuple[bytes, bytes] = field(repr=False)
+    salts: Callable[[str], DaySalts] = field(repr=False)
     address: str = field(repr=False)
     user_agent: str = field(repr=False)
     received_at: datetime
     recent: Recent | None = None
 
-    def visitor_id(self, site: str, address: str = "", user_agent: str = "") -> str:
-        """An id that is stable on a site for a day, or until a visit across midnight ends, and can't be traced back to an address.
+    def visitor_id(self, key: str, address: str = "", user_agent: str = "") -> str:
+        """An id that is stable for a day of the project, or until a visit across midnight ends, and can't be traced to an address.
 
         Args:
+            key: the write key, which names the site.
             address, user_agent: those of the visitor, if a server sends on behalf of others.
         """
         # Only the part of the user agent that is used elsewhere, since thousands of events of a body may need it.
-        words = "\0".join((site, address or self.address, (user_agent or self.user_agent)[:LOOKED_AT]))
+        words = "\0".join((key, address or self.address, (user_agent or self.user_agent)[:LOOKED_AT]))
+        *salts, until = self.salts(key)
         today, yesterday = (
-            blake2b(words.encode(errors="surrogatepass"), key=salt, digest_size=16).hexdigest() for salt in self.salts
+            blake2b(words.encode(errors="surrogatepass"), key=salt, digest_size=16).hexdigest() for salt in salts
         )
-        return self.recent.visitor(today, yesterday, self.received_at) if self.recent else today
+        return self.recent.visitor(today, yesterday, self.received_at, until) if self.recent else today
 
     def first_sent(self, content: str, within: timedelta) -> datetime:
         """When this sender first sent this content, a hash in hexadecimal, less than `within` ago; else now."""

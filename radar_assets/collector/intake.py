@@ -114,21 +114,26 @@ class Intake:
         encoding = request.headers.get("content-encoding", "").strip().lower()
         packed = is_packed(sent, encoding)
         small = _inflated_if_small(sent, encoding) if packed else sent
-        if small is not None and len(small) <= SMALL_BYTES:
-            batch = read_batch(door, replace(request, body=small))
-            return await self._lines(door, request, batch, is_small=True)
+        is_small = small is not None and len(small) <= SMALL_BYTES
+
+        async def read() -> Batch:
+            if small is not None and is_small:
+                return read_batch(door, replace(request, body=small))
+            return await self._read_large(door, request, sent, encoding)
+
         try:
-            batch = await self._read_large(door, request, sent, encoding)
-            if batch.key is not None and not await self._is_at_hand(batch.key):
-                # Reading the keys again takes a while, and anyone can cause it: don't hold the batch meanwhile.
+            batch = await read()
+            if batch.key is not None and self._keys.known(batch.key) is None:
+                # Reading the keys again takes a while, and anyone can cause it: don't hold the batch meanwhile. It is read again
+                # because ids of cookieless visitors depend on the time zone of the project.
                 key, count = batch.key, len(batch.events)
                 del batch
                 if await self._keys.find(key, "write") is None:
                     return Verdict(Outcome.UNAUTHORIZED, key_problem(key, "write"), count)
-                batch = await self._read_large(door, request, sent, encoding)
+                batch = await read()
         except BusyError:
             return Verdict(Outcome.UNAVAILABLE, "too many large requests at once", retry_after_s=1)
-        return await self._lines(door, request, batch, is_small=False)
+        return await self._lines(door, request, batch, is_small=is_small)
 
     async def _read_large(self, door: Door, request: Request, sent: bytes, encoding: str) -> Batch:
         """Read a large body when it is its turn.
@@ -147,15 +152,6 @@ class Intake:
                 return await self._in_thread(read_batch, door, replace(request, body=body))
         finally:
             self._large_waiting -= 1
-
-    async def _is_at_hand(self, key: str) -> bool:
-        """Whether a key can be looked up without waiting."""
-        try:
-            async with asyncio.timeout(0):
-                await self._keys.find(key, "write")
-        except TimeoutError:
-            return False
-        return True
 
     async def _lines(self, door: Door, request: Request, batch: Batch, *, is_small: bool) -> "Verdict | _Lines":
         events = batch.events

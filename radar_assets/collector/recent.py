@@ -46,12 +46,13 @@ class Recent:
                 os.ftruncate(self._file, 0)
         os.ftruncate(self._file, _BUCKETS * _BUCKET_BYTES)
 
-    def visitor(self, today: str, yesterday: str, at: datetime) -> str:
+    def visitor(self, today: str, yesterday: str, at: datetime, until: datetime) -> str:
         """The id of a visitor: yesterday's while the visit that began under it goes on, else today's.
 
         Args:
             today, yesterday: the ids by the salts of both days, in hexadecimal.
             at: when the event was received; naive, UTC.
+            until: when today ends; naive, UTC.
         """
         now = _microseconds(at)
         last = self._last(_key(yesterday))
@@ -59,7 +60,7 @@ class Recent:
             self._record(_key(yesterday), now)
             return yesterday
         # Only a visit that is under way at midnight needs to be remembered.
-        if (at + IDLE).date() != at.date():
+        if at + IDLE >= until:
             self._record(_key(today), now)
         return today
 

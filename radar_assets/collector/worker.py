@@ -34,7 +34,8 @@ class Worker:
         self, settings: CollectorSettings, store: Store, journal: Journal, declared: Callable[[], Declarations]
     ) -> None:
         self.settings = settings
-        self.keys, self.limits, self.salts = KeyRing(store), Limits(settings, store), Salts(store)
+        self.keys, self.limits = KeyRing(store), Limits(settings, store)
+        self.salts = Salts(store, self.keys)
         self.telemetry = Telemetry()
         self.bodies = Bodies(settings.body_timeout_s)
         self.intake = Intake(settings, self.keys, self.limits, journal, self.telemetry)

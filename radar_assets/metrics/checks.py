@@ -28,8 +28,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
                 _completeness(HOURLY_METRICS),
                 TableCheck(
                     "hourly_equals_recount_of_events",
-                    "Events and page views of each project and hour equal a recount of the events, and so add up to those of "
-                    "the day.",
+                    "Events and page views of each project and hour equal a recount of the events.",
                     _differing_hours,
                     source="events",
                 ),

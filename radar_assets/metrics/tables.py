@@ -10,7 +10,7 @@ HOURLY_METRICS = Table(
     description="Metrics of each project and hour, one row per metric.",
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
-        Column("hour", "timestamp", "Start of the hour.", nullable=False),
+        Column("hour", "timestamp", "Start of the hour, UTC.", nullable=False),
         Column("metric", "string", "Name of the metric.", nullable=False),
         Column("value", "double", "Value in the metric's unit.", nullable=False),
     ),
@@ -25,7 +25,7 @@ HOURLY_METRICS = Table(
 
 DAILY_METRICS = Table(
     name="daily_metrics",
-    description="Metrics of each project and day, one row per metric. Distinct counts are of the day, not sums of hours.",
+    description="Metrics of each project and local day, one row per metric. Distinct counts are of the day, not sums of hours.",
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
         Column("date", "date", "The day, in the time zone of the project.", nullable=False),
@@ -50,7 +50,7 @@ DAILY_METRICS = Table(
 
 DAILY_BREAKDOWNS = Table(
     name="daily_breakdowns",
-    description="Each day by page, channel, browser and other dimensions: the top 1,000 values, the rest as `(other)`.",
+    description="Each local day by page, channel, browser and other dimensions: the top 1,000 values, the rest as `(other)`.",
     columns=(
         Column("project_id", "string", "The project.", nullable=False),
         Column("date", "date", "The day, in the time zone of the project.", nullable=False),

@@ -135,9 +135,13 @@ def materialized(
             "sequence_number": commit.sequence_number,
         },
     }
+    calendar = lakehouse.calendar() if table.grid == "day" else None
     for unit, key in zip(units, context.partition_keys, strict=True):
         # All in one place, because Dagster puts the metadata of a partition after those of the result.
         of_partition = {**numbers.get(unit, {}), "dagster/partition_row_count": rows[unit], **common}
+        if calendar:
+            hours = calendar.hours_of(Window.of_day(from_unit(unit, "day").date()))
+            of_partition["hours_utc"] = f"{hours.start:%Y-%m-%d %H:%M} to {hours.end:%Y-%m-%d %H:%M}"
         context.add_asset_metadata(of_partition, asset_key=table.name, partition_key=key)
     return dg.MaterializeResult(asset_key=table.name)
 

@@ -105,5 +105,7 @@ COUNTRIES = (
     ("MX", "es-MX", 20),
     ("TR", "tr-TR", 10),
     ("CH", "de-CH", 10),
+    ("NZ", "en-NZ", 8),
+    ("NP", "ne-NP", 3),
 )
 HOME_SHARE = 0.6

@@ -59,13 +59,17 @@ _TRADES: tuple[tuple[str, Rhythm], ...] = (
 _PLACES = (
     ("Europe/Berlin", "DE", "EUR"),
     ("America/New_York", "US", "USD"),
+    ("Pacific/Auckland", "NZ", "NZD"),
+    ("Asia/Kathmandu", "NP", "NPR"),
+    ("Australia/Lord_Howe", "AU", "AUD"),
+    ("Pacific/Honolulu", "US", "USD"),
     ("Asia/Tokyo", "JP", "JPY"),
     ("Europe/London", "GB", "GBP"),
     ("America/Sao_Paulo", "BR", "BRL"),
     ("Asia/Kolkata", "IN", "INR"),
-    ("America/Los_Angeles", "US", "USD"),
-    ("Australia/Sydney", "AU", "AUD"),
 )
+"""Time zone, country and currency of each project in turn. The first six are of every kind: in both hemispheres, with an offset in
+quarters of an hour, a clock that changes by half an hour, and one that never changes."""
 _GROWTH = (0.08, 0.05, 0.12, 0.03, 0.0)
 
 

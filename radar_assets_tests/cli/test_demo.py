@@ -2,13 +2,14 @@
 
 import io
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from radar_assets.access.projects import list_projects
+from radar_assets.calendar import zone_info
 from radar_assets.cli.demo import _print_checks, _print_incidents, missing_traffic
 from radar_assets.cli.simulate import Traffic, land, simulated_names
 from radar_assets.cli.sql import reading
@@ -33,9 +34,11 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
     today = utc_now().date()
     first = radar("demo --days 2 --events 3000")
     assert first.code == 0, first.err
-    for project in ("lumen-shop", "harbor-crm", "pico-games"):
+    zones = {"lumen-shop": "Europe/Berlin", "harbor-crm": "America/New_York", "pico-games": "Pacific/Auckland"}
+    for project, zone in zones.items():
         assert re.search(rf"^{project} +[\d,]+ +[\d,]+ +[\d,]+ ", first.out, re.MULTILINE)
-        assert f"{project}: visitors per day" in first.out
+        there = f"{datetime.now(zone_info(zone)):%-d %b}"
+        assert f"{project}: visitors per day in {zone}, where today is {there}\n" in first.out
     counts = re.search(
         r"([\d,]+) lines landed = ([\d,]+) events \+ ([\d,]+) duplicates \+ ([\d,]+) rejected", first.out
     )
@@ -52,8 +55,10 @@ def test_a_demo_shows_every_project_and_a_second_one_changes_nothing(radar: Rada
 
     days = f"{today - timedelta(days=2)} to {today - timedelta(days=1)}"
     steps = re.findall(r"^(.*): (\w+ \w+) \.\.\. \((.*)\)$", first.err, re.MULTILINE)
-    assert [step[:2] for step in steps] == [(days, "48 hours"), (days, "2 days")], "each step says that it has begun"
-    assert re.fullmatch(r"192 of 198 partitions, about \d+ s left", steps[1][2])
+    # In New York, the traffic begins on the day before, and in Auckland it ends a day later.
+    local = f"{TODAY - timedelta(days=3)} to {TODAY}"
+    assert [step[:2] for step in steps] == [(days, "48 hours"), (local, "4 days")], "each step says that it has begun"
+    assert re.fullmatch(r"192 of 204 partitions, about \d+ s left", steps[1][2])
 
     landed = files(settings.landing)
     second = radar("demo --days 2 --events 3000")

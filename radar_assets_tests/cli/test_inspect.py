@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from radar_assets.access.projects import ensure_projects
+from radar_assets.access.time_zones import set_time_zone
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import open_store
 from radar_assets.store.models import Project
@@ -68,6 +69,20 @@ def test_what_a_visitor_did_is_listed_visit_by_visit(home: Settings, radar: Rada
     assert [each["event_id"] for each in found] == ["first", "second"]
     assert [each["visit"] for each in found] == [1, 1]
     assert radar("inspect --visitor nobody").code == 1
+
+
+def test_the_day_of_a_visitor_is_that_of_the_project(home: Settings, radar: Radar) -> None:
+    """10:00 in UTC is the day before in a zone 12 hours behind, and the day after in one 14 hours ahead."""
+    store = open_store(home.database)
+    for zone, offset in (("Etc/GMT+12", -12), ("Pacific/Kiritimati", 14)):
+        set_time_zone(store, "shop", zone)
+        days = [(HOUR + timedelta(days=ahead)).date() for ahead in (-1, 0, 1)]
+        found = [len(json.loads(radar(f"inspect --visitor visitor --day {day} --format json").out)) for day in days]
+        assert found == [2 * ((LATER + timedelta(hours=offset)).date() == day) for day in days]
+        run = radar("sql 'select date, max(local_time) from dated_events group by date' --format csv")
+        local = LATER + timedelta(hours=offset)
+        assert run.out.splitlines()[1:] == [f"{local:%Y-%m-%d},{local}"]
+    store.close()
 
 
 def test_an_event_or_a_visitor_has_to_be_named(home: Settings, radar: Radar) -> None:

@@ -21,7 +21,10 @@ def test_the_current_tables_are_queried(radar: Radar) -> None:
 def test_every_table_can_be_queried(radar: Radar) -> None:
     from radar_assets.tables import TABLES
 
-    assert radar("sql 'show tables' --format csv").out.split() == ["name", *sorted([*TABLES, "alert_deliveries"])]
+    assert radar("sql 'show tables' --format csv").out.split() == [
+        "name",
+        *sorted([*TABLES, "alert_deliveries", "dated_events", "utc_offsets"]),
+    ]
     assert "event_id" in radar("sql 'describe events'").out
 
 

@@ -6,9 +6,13 @@ import sys
 from datetime import timedelta
 
 import pytest
+import time_machine
 
+from radar_assets.access.projects import ensure_projects
 from radar_assets.events.landing import list_hours
 from radar_assets.settings import Settings
+from radar_assets.store.database import open_store
+from radar_assets.store.models import Project
 from radar_assets.tables import TABLES
 from radar_assets.windows import hour_key
 from radar_assets_tests.cli.conftest import HOUR, Radar, cells, land
@@ -43,6 +47,24 @@ def test_a_failed_check_is_shown_with_its_window(radar: Radar) -> None:
     assert len(failed) == 1
     assert "check share_of_rejected_lines_is_within_bounds of raw_events" in failed[0]
     assert f"{HOUR:%Y-%m-%d %H:%M} to {HOUR + timedelta(hours=1):%Y-%m-%d %H:%M} UTC" in failed[0]
+
+
+@time_machine.travel("2026-11-02T08:30:00Z", tick=False)
+def test_the_dates_of_the_projects_are_shown_if_they_are_not_those_of_utc(radar: Radar, settings: Settings) -> None:
+    store = open_store(settings.database)
+    ensure_projects(store, [Project("a"), Project("b")])
+    assert "Today is" not in radar("status").out
+    zones = ("Pacific/Honolulu", "Europe/Berlin", "Asia/Tokyo", "Asia/Kathmandu", "America/New_York")
+    ensure_projects(store, [Project(zone, timezone=zone) for zone in zones])
+    assert (
+        """
+Days are those of the projects' time zones. Today is
+  2026-11-01 in Pacific/Honolulu
+  2026-11-02 in America/New_York, Asia/Kathmandu, Asia/Tokyo, 2 more
+"""
+        in radar("status").out
+    )
+    store.close()
 
 
 def test_hours_that_the_sensor_has_settled_are_not_looked_at_again(radar: Radar, settings: Settings) -> None:

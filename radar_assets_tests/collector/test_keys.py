@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 
 from radar_assets.access.keys import (
     Grant,
@@ -18,13 +19,14 @@ from radar_assets.access.keys import (
 )
 from radar_assets.access.limits import Limits, Usage
 from radar_assets.access.projects import ensure_projects
+from radar_assets.access.time_zones import set_time_zone
 from radar_assets.collector.salts import Salts
 from radar_assets.collector.worker import open_worker
 from radar_assets.origins import Origin, parse_origin
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store, open_store
 from radar_assets.store.models import DailySalt, FieldError, Project
-from radar_assets.windows import utc_now
+from radar_assets.windows import Window, utc_now
 from radar_assets_tests.patience import PATIENCE_S
 from radar_assets_tests.store.conftest import database_url
 
@@ -246,21 +248,50 @@ def test_an_exceeded_quota_says_how_long_the_month_lasts(store: Store) -> None:
     assert asyncio.run(wait()) == [None, 30, None, None]
 
 
-def test_workers_share_one_salt_per_day_and_old_ones_are_deleted(store: Store) -> None:
-    today = utc_now().date()
-    with store.session() as session:
-        session.add_all(DailySalt(day=today - timedelta(days=ago), salt=bytes([ago]) * 32) for ago in range(1, 5))
+def test_workers_share_one_salt_per_date_from_the_start_of_the_date_in_the_first_zone(store: Store) -> None:
+    ensure_projects(store, [Project("first", timezone="Pacific/Kiritimati"), Project("last", timezone="Etc/GMT+12")])
+    keys = {project: create_key(store, project) for project in ("first", "shop", "last")}
+    at = utc_now()
 
     async def refresh() -> list[Salts]:
-        workers = [Salts(store) for _ in range(WORKERS)]
+        ring = KeyRing(store)
+        await ring.refresh()
+        workers = [Salts(store, ring) for _ in range(WORKERS)]
         await asyncio.gather(*(worker.refresh() for worker in workers))
         return workers
 
     workers = asyncio.run(refresh())
-    for day in (today, today + timedelta(days=1)):
-        assert len({worker.of(day) for worker in workers}) == 1
-        assert len(workers[0].of(day)) == 32
-    assert workers[0].of(today) != workers[0].of(today + timedelta(days=1))
-    with store.session(read_only=True) as session:
-        days: set[date] = set(session.scalars(sa.select(DailySalt.day)))
-    assert days == {today + timedelta(days=ahead) for ahead in (-1, 0, 1)}
+    # A worker reads them again in ten minutes, or a day later if the store is unavailable.
+    for ahead in (timedelta(), timedelta(days=1)):
+        for key, offset in zip(keys.values(), (14, 0, -12), strict=True):
+            assert len({worker.of(at + ahead, key) for worker in workers}) == 1
+            found = workers[0].of(at + ahead, key)
+            until = Window.of_day(at + ahead + timedelta(hours=offset)).end - timedelta(hours=offset)
+            assert (len(found.today), found.until) == (32, until)
+            assert (
+                found.yesterday == workers[0].of(found.until - timedelta(days=1, seconds=1), key).today != found.today
+            )
+
+
+@pytest.mark.parametrize(
+    ("timezone", "hours"), [("UTC", 24), ("Pacific/Honolulu", 34), ("Etc/GMT+12", 36), ("Pacific/Kiritimati", 12)]
+)
+def test_a_salt_is_deleted_once_it_is_over_everywhere_and_the_next_day_in_all_projects(
+    store: Store, timezone: str, hours: int
+) -> None:
+    """`hours` after the end of the date in UTC."""
+    for project in ("shop", "blog"):
+        set_time_zone(store, project, timezone)
+    end, salts = datetime(2026, 11, 30), Salts(store, KeyRing(store))
+
+    def dates_at(at: datetime) -> set[date]:
+        with time_machine.travel(at.replace(tzinfo=UTC), tick=False):
+            asyncio.run(salts.refresh())
+        with store.session(read_only=True) as session:
+            return set(session.scalars(sa.select(DailySalt.day)))
+
+    the_day = date(2026, 11, 29)
+    # Made before the date begins at UTC+14.
+    assert the_day in dates_at(datetime(2026, 11, 28, 9, 59))
+    assert the_day in dates_at(end + timedelta(hours=hours, seconds=-1))
+    assert the_day not in dates_at(end + timedelta(hours=hours))

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from radar_assets.collector.door import Door, Request, Sender
+from radar_assets.collector.door import DaySalts, Door, Request, Sender
 from radar_assets.collector.lines import encode_lines
 from radar_assets.collector.recent import Recent
 from radar_assets.events.contract import CanonicalEvent, Rejection, parse
@@ -39,6 +39,7 @@ def request(
     at: datetime = NOON,
     salts: tuple[bytes, bytes] = (SALT, b"of the day before"),
     address: str = ADDRESS,
+    until: datetime = datetime(2026, 3, 11),
     recent: Recent | None = None,
 ) -> Request:
     """A request of a browser. A body other than bytes is sent as JSON; without a body it is a GET."""
@@ -50,7 +51,9 @@ def request(
         headers={"user-agent": BROWSER, **(headers or {})},
         body=body if isinstance(body, bytes) else json.dumps(body).encode(),
         received_at=at,
-        sender=Sender(salts, address, (headers or {}).get("user-agent", BROWSER), at, recent),
+        sender=Sender(
+            lambda _: DaySalts(*salts, until), address, (headers or {}).get("user-agent", BROWSER), at, recent
+        ),
         address="203.0.113.0",
     )
 

@@ -66,6 +66,17 @@ def test_an_asset_has_schema_and_lineage_and_its_materializations_have_none(
         assert not {*of_asset} & {*metadata[table.name]}
 
 
+def test_a_day_says_which_hours_it_has(tmp_path: Path, metadata: dict[str, dict[str, Any]]) -> None:
+    assert metadata["daily_metrics"]["hours_utc"].value == "2026-03-11 00:00 to 2026-03-12 00:00"
+    assert "hours_utc" not in metadata["hourly_metrics"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(Settings(home=tmp_path).prepare(), instance, zones={"crm": "America/New_York"})
+        platform.rebuild("daily_job", "2026-03-10", "2026-03-10")
+        latest = instance.get_latest_materialization_event(dg.AssetKey("sessions"))
+    assert latest is not None and latest.asset_materialization is not None
+    assert latest.asset_materialization.metadata["hours_utc"].value == "2026-03-10 00:00 to 2026-03-11 04:00"
+
+
 HEADLINES: dict[str, dict[str, object]] = {
     "raw_events": {"accepted": 3, "rejected": 1},
     "rejected_events": {"rejected": 1, "rejected: not_json": 1},

@@ -17,6 +17,12 @@ def test_projects_have_unique_ids_names_and_real_time_zones():
         assert project.host == f"{project.id}.example"
 
 
+def test_the_first_projects_are_in_time_zones_of_every_kind():
+    zones = [project.timezone for project in simulated_projects(6)]
+    assert zones[:3] == ["Europe/Berlin", "America/New_York", "Pacific/Auckland"]
+    assert set(zones[3:]) == {"Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Honolulu"}
+
+
 def test_longer_lists_start_with_the_same_projects():
     assert simulated_projects(50)[:3] == simulated_projects(3)
     assert [project.id for project in simulated_projects(3)] == ["lumen-shop", "harbor-crm", "pico-games"]

@@ -1,13 +1,19 @@
 """Cookieless visitors: a visit across midnight stays one, and what people did counts, however much it looks alike."""
 
+import json
+import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from pathlib import Path
 
 import pytest
 import time_machine
 
+from radar_assets.access.keys import FRESH_S, create_key
+from radar_assets.access.projects import ensure_projects
+from radar_assets.access.time_zones import set_time_zone
+from radar_assets.calendar import zone_info
 from radar_assets.collector import recent as recent_module
 from radar_assets.collector.door import Door, Request
 from radar_assets.collector.doors.plausible import PlausibleDoor
@@ -16,8 +22,15 @@ from radar_assets.collector.doors.snowplow import SnowplowDoor
 from radar_assets.collector.doors.umami import UmamiDoor
 from radar_assets.collector.recent import Recent
 from radar_assets.settings import Settings
+from radar_assets.store.database import open_store
+from radar_assets.store.models import Project
+from radar_assets.windows import DAY, Window
+from radar_assets_tests.collector.conftest import Collector, serving
 from radar_assets_tests.collector.wire import ADDRESS, events, request
+from radar_assets_tests.store.conftest import database_url
 from radar_assets_tests.truth.traffic import received, requests_of
+
+__all__ = ["database_url"]
 
 MIDNIGHT = datetime(2026, 11, 29)
 DOORS: list[tuple[Door, str, object]] = [
@@ -46,9 +59,10 @@ def recent(tmp_path: Path) -> Iterator[Recent]:
 def at(minutes: float, door: tuple[Door, str, object], recent: Recent | None, address: str = ADDRESS) -> str | None:
     """The visitor of an event that is received some minutes after midnight, negative before it."""
     when = MIDNIGHT + timedelta(minutes=minutes)
-    salts = tuple(f"of {(when - timedelta(days=ago)).date()}".encode() for ago in (0, 1))
+    salts = f"of {when.date()}".encode(), f"of {(when - DAY).date()}".encode()
     kind, path, body = door
-    sent: Request = request(path, body, at=when, salts=(salts[0], salts[1]), recent=recent, address=address)
+    until = Window.of_day(when).end
+    sent: Request = request(path, body, at=when, salts=salts, until=until, recent=recent, address=address)
     (event,) = events(kind, sent)
     return event.anonymous_id
 
@@ -110,10 +124,76 @@ def test_the_oldest_sightings_make_room_for_new_ones(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(recent_module, "_BUCKETS", 64)
     recent, nobody, seen = Recent(), "0" * 32, [md5(b"%d" % number).hexdigest() for number in range(5_000)]
     for number, visitor in enumerate(seen):
-        recent.visitor(visitor, nobody, MIDNIGHT - timedelta(milliseconds=5_000 - number))
-    known = [recent.visitor(nobody, visitor, MIDNIGHT) == visitor for visitor in seen[-300:]]
+        recent.visitor(visitor, nobody, MIDNIGHT - timedelta(milliseconds=5_000 - number), MIDNIGHT)
+    known = [recent.visitor(nobody, visitor, MIDNIGHT, MIDNIGHT + DAY) == visitor for visitor in seen[-300:]]
     assert sum(known) >= 297
     recent.close()
+
+
+def visitor(collector: Collector, site: str) -> str:
+    """The visitor of a page view that a collector receives now from this machine's browser."""
+    collector.forget()
+    reply = collector.request("POST", "/api/event", json.dumps({"n": "pageview", "u": "/", "d": site}).encode())
+    assert reply.status == 202, reply
+    (event,) = collector.events()
+    return event["anonymous_id"]
+
+
+def add_site(settings: Settings, zone: str) -> str:
+    """Add a project in a time zone, with the key of a Plausible site, both named like the zone."""
+    store, site = open_store(settings.database), zone.replace("/", ".").lower()
+    ensure_projects(store, [Project(site, timezone=zone)])
+    create_key(store, site, value=site)
+    store.close()
+    return site
+
+
+def local(zone: str, *moment: int) -> datetime:
+    """A time of the clock in a zone, in UTC."""
+    return datetime(*moment, tzinfo=zone_info(zone)).astimezone(UTC)  # type: ignore[misc]
+
+
+def test_a_visitor_is_one_person_within_a_local_day(settings: Settings, database_url: str) -> None:
+    """At each moment another worker is started, which knows of the others' salts from the store."""
+    settings = settings.model_copy(update={"database": database_url})
+    zones = ("Pacific/Auckland", "Europe/Berlin", "Asia/Kathmandu", "Etc/GMT+12")
+    times = ((2026, 11, 29, 0, 5), (2026, 11, 29, 12, 0), (2026, 11, 29, 23, 25), (2026, 11, 30, 0, 35))
+    sites = {zone: add_site(settings, zone) for zone in zones}
+    seen: dict[str, list[str]] = {zone: [] for zone in zones}
+    with time_machine.travel(0, tick=False) as clock:
+        for moment, zone in sorted((local(zone, *time), zone) for zone in zones for time in times):
+            clock.move_to(moment, tick=False)
+            with serving(settings) as collector:
+                seen[zone].append(visitor(collector, sites[zone]))
+    for zone, visitors in seen.items():
+        assert [visitors.index(each) for each in visitors] == [0, 0, 0, 3], zone
+
+
+def test_a_visit_across_local_midnight_stays_one(settings: Settings) -> None:
+    zone = "Asia/Kathmandu"
+    site = add_site(settings, zone)
+    with time_machine.travel(local(zone, 2026, 11, 28, 23, 56), tick=False) as clock, serving(settings) as collector:
+        evening = visitor(collector, site)
+        clock.move_to(local(zone, 2026, 11, 29, 0, 5), tick=False)
+        assert visitor(collector, site) == evening
+        clock.move_to(local(zone, 2026, 11, 29, 4), tick=False)
+        assert visitor(collector, site) != evening
+
+
+def test_a_changed_time_zone_and_a_new_project_are_noticed(settings: Settings) -> None:
+    site, zone = add_site(settings, "UTC"), "Pacific/Auckland"
+    with time_machine.travel(local("UTC", 2026, 11, 28, 20), tick=False) as clock:
+        with serving(settings) as collector:
+            in_utc = visitor(collector, site)
+            new = add_site(settings, zone)
+            first = visitor(collector, new)
+            assert visitor(collector, new) == first
+            assert set_time_zone(collector.store, site, zone)
+            time.sleep(2 * FRESH_S)
+            assert (changed := visitor(collector, site)) != in_utc
+        clock.move_to(local(zone, 2026, 11, 29, 23, 25), tick=False)
+        with serving(settings) as collector:
+            assert (visitor(collector, site), visitor(collector, new)) == (changed, first)
 
 
 def test_the_case_of_midnight(settings: Settings) -> None:

@@ -21,7 +21,7 @@ VIEW_RESEND = timedelta(seconds=1)
 
 def event_of(
     request: Request,
-    site: str,
+    key: str,
     kind: Any,
     *,
     page: Mapping[str, Any],
@@ -39,6 +39,7 @@ def event_of(
     """The one event of a request.
 
     Args:
+        key: the write key.
         kind: its type.
         page: `url`, `title` and `referrer` of the page that it happened on.
         members: members to add to its properties, unless these have the same names.
@@ -47,7 +48,7 @@ def event_of(
         hash_routing: whether the fragment of the URL is part of the page, as in single-page apps that use it for navigation.
     """
     browser = user_agent if isinstance(user_agent, str) else request.sender.user_agent
-    visitor = request.sender.visitor_id(site, address if isinstance(address, str) else "", browser)
+    visitor = request.sender.visitor_id(key, address if isinstance(address, str) else "", browser)
     surroundings = {"userAgent": browser, "ip": None if address else request.address, **(context or {})}
     surroundings["page"] = _given({**({} if kind == "page" else page), "hash_routing": hash_routing})
     surroundings = _given(surroundings)

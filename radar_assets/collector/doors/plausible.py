@@ -102,12 +102,12 @@ class PlausibleDoor:
         return Answer(STATUS[outcome], msgspec.json.encode({"errors": {outcome.value: [detail]}}))
 
 
-def _event(request: Request, site: str, sent: _Sent) -> Event:
+def _event(request: Request, key: str, sent: _Sent) -> Event:
     name = sent.n or sent.name
     width = number(sent.w if sent.w is not None else sent.screen_width)
     return event_of(
         request,
-        site,
+        key,
         "page" if name == "pageview" else "track",
         name=None if name == "pageview" else name,
         page={"url": sent.u or sent.url, "referrer": sent.r or sent.referrer},

@@ -236,8 +236,8 @@ def _ids(fields: Mapping[str, Any], session: Mapping[str, Any], request: Request
     user_id = identifier(fields.get("uid"))
     anonymous_id = fields.get("duid") or session.get("userId") or fields.get("nuid") or fields.get("tnuid")
     if not user_id and not anonymous_id:
-        site, address, user_agent = (str(fields.get(name) or "") for name in ("aid", "ip", "ua"))
-        anonymous_id = request.sender.visitor_id(site, address, user_agent)
+        key, address, user_agent = (str(fields.get(name) or "") for name in ("aid", "ip", "ua"))
+        anonymous_id = request.sender.visitor_id(key, address, user_agent)
     return user_id or None, identifier(anonymous_id)
 
 

@@ -88,11 +88,11 @@ def _flat(body: msgspec.Raw) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode({**around, **payload}))
 
 
-def _event(request: Request, site: str, kind: Any, sent: _Sent) -> Event:
+def _event(request: Request, key: str, kind: Any, sent: _Sent) -> Event:
     is_identity = kind == "identify"
     return event_of(
         request,
-        site,
+        key,
         # The contract rejects unknown kinds.
         ("track" if sent.name else "page") if kind == "event" else kind,
         name=None if is_identity else sent.name or None,

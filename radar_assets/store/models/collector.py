@@ -22,7 +22,7 @@ class MonthlyUsage(Base):
 
 
 class DailySalt(Base):
-    """The secret that visitor ids of a day are derived from where a protocol has none; deleted soon, so that none can be traced."""
+    """The secret behind visitor ids of a date, where a protocol has none; deleted soon, so that none can be traced."""
 
     __tablename__ = "daily_salts"
 
