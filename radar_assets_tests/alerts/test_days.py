@@ -29,6 +29,8 @@ from radar_assets_tests.alerts.records import alerts, context, deliveries
 from radar_assets_tests.alerts.tables import WEEK, broken, fill, judge, judged, rule, series
 from radar_assets_tests.alerts.test_checks import apply, at, monitor
 from radar_assets_tests.alerts.test_edges import land
+from radar_assets_tests.alerts.test_watchers import date_files
+from radar_assets_tests.alerts.test_watchers import judge as judge_platform
 from radar_assets_tests.platform import Platform, event
 
 MINUTE = timedelta(minutes=1)
@@ -292,3 +294,38 @@ def test_a_change_of_the_zone_raises_no_false_alarm(platform: Platform) -> None:
         again.settle()
     monitor(again, MONDAY + 14 * HOUR + 31 * MINUTE)
     assert found_by_now(again) == set()
+
+
+def late_days(platform: Platform, now: datetime) -> dict[str, str]:
+    with at(now):
+        found = judge_platform(platform, "late_partitions")
+    return {breach.subject: breach.text.partition(" late since ")[2] for breach in found.breaches}
+
+
+def test_a_day_is_late_after_its_end_in_a_zone_that_has_the_late_hours(platform: Platform) -> None:
+    """10:30 UTC is before midnight in Auckland. At 12:30 UTC, Berlin is the first of the others whose Monday ends."""
+    happened = {"first": MONDAY + 10 * HOUR + 30 * MINUTE, "second": MONDAY + 12 * HOUR + 30 * MINUTE}
+    for name, moment in happened.items():
+        with at(moment + 10 * MINUTE):
+            platform.land(moment, [event(name, moment, project_id="auckland")], name)
+            for request in platform.tick("landing_sensor"):
+                platform.execute("hourly_job", request)
+            date_files(platform, "raw_events", moment)
+            date_files(platform, "events", moment)
+        if name == "first":
+            assert late_days(platform, ENDS["auckland"] + 119 * MINUTE - 5 * MINUTE) == {}
+            found = late_days(platform, ENDS["auckland"] + 121 * MINUTE)
+            assert found == {"sessions": "2026-11-02 11:00 UTC: 2026-11-02"}
+            platform.rebuild("daily_job", "2026-11-02", "2026-11-02")
+            assert late_days(platform, ENDS["auckland"] + 121 * MINUTE) == {}
+    platform.rebuild("daily_job", "2026-11-03", "2026-11-03")
+    assert late_days(platform, ENDS["berlin"] + 114 * MINUTE) == {}
+    assert late_days(platform, ENDS["berlin"] + 121 * MINUTE) == {"sessions": "2026-11-02 23:00 UTC: 2026-11-02"}
+
+
+def test_a_day_without_events_is_missing_once_it_has_ended_somewhere(platform: Platform) -> None:
+    with at(MONDAY):
+        traffic(platform, MONDAY - 20 * HOUR, MONDAY - 19 * HOUR, {"blog": set()})
+    late = late_days(platform, ENDS["auckland"] + 121 * MINUTE)
+    assert late == dict.fromkeys(("sessions", "daily_metrics", "daily_breakdowns"), "2026-11-02 11:00 UTC: 2026-11-02")
+    assert late_days(platform, ENDS["auckland"] + 114 * MINUTE) == {}
