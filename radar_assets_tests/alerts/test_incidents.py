@@ -25,13 +25,14 @@ from radar_assets.config import Config, apply_config, load_config
 from radar_assets.events.enrichment import rebuild_events
 from radar_assets.events.landing import write_segment
 from radar_assets.events.loading import load_raw_events
+from radar_assets.events.local_days import local_days
 from radar_assets.events.sessionization import rebuild_sessions
-from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
 from radar_assets.messaging.channel import ChannelSpec
 from radar_assets.metrics.composition import compose
 from radar_assets.metrics.registry import Grain, Metric, registry
+from radar_assets.orchestration.factory import same_windows
 from radar_assets.settings import load_settings
 from radar_assets.simulator.incidents import Incident, incidents
 from radar_assets.simulator.projects import simulated_projects
@@ -101,13 +102,14 @@ def build(lakehouse: Lakehouse, store: Store, metrics: tuple[Metric, ...], span:
     load_raw_events(lakehouse, [project.id for project in list_projects(store)], span, only_missing=True)
     rebuild_events(lakehouse, [span])
     tables: list[tuple[str, Grain]] = [("hourly_metrics", "hour"), ("daily_metrics", "day")]
+    inputs = {"hour": same_windows, "day": local_days}
     for name, grain in tables:
         if grain == "day":
             rebuild_sessions(lakehouse, span)
         lakehouse.rebuild(
             compose(load_model("radar_assets.metrics", name), metrics, grain),
             [span],
-            lambda tables, windows, _: {name: Files.within(table, windows) for name, table in tables.items()},
+            inputs[grain],
         )
 
 
