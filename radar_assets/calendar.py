@@ -83,6 +83,11 @@ class Calendar:
             self._zones[change.project_id] = (*kept, ZoneFrom(change.first_day, change.zone))
 
     @property
+    def zones(self) -> Mapping[str, Zones]:
+        """The time zones of each project."""
+        return self._zones
+
+    @property
     def revision(self) -> str:
         """Identifies the last change of a time zone; empty before the first one."""
         return self._changes[-1].id if self._changes else ""
@@ -166,6 +171,9 @@ class Calendar:
         return found.end
 
 
+DAYS_IN_UTC = Calendar({})
+
+
 def spans(zones: Zones, window: Window) -> list[Span]:
     """The offsets from UTC in a window, for a project that had these time zones, in order and without gaps."""
     found: list[Span] = []
@@ -193,6 +201,19 @@ def bounds_of(zones: Zones, days: Window) -> Window | None:
         if max(start, days.start - offset) < min(end, days.end - offset)
     ]
     return Window(found[0].start, found[-1].end) if found else None
+
+
+def zones_key(zones: Zones) -> str:
+    """Identifies the days of projects: the name of their time zone, or all of them if they have changed it."""
+    return " ".join([zones[0].zone, *(f"{first_day} {zone}" for first_day, zone in zones[1:])])
+
+
+def begin_of(zones: Zones, day: date) -> datetime:
+    """When a day begins; of a skipped day, when the next one does."""
+    start = datetime(day.year, day.month, day.day)
+    while (found := bounds_of(zones, Window(start, start + DAY))) is None:
+        start += DAY
+    return found.start
 
 
 @cache

@@ -20,6 +20,7 @@ from radar_assets.alerts.findings import Key
 from radar_assets.alerts.notices import KIND, Notice, Reason
 from radar_assets.alerts.rendering import thread_id
 from radar_assets.alerts.rules import Rule, Severity
+from radar_assets.calendar import DAYS_IN_UTC, IN_UTC, Calendar, begin_of
 from radar_assets.messaging.channels import taking
 from radar_assets.messaging.outbox import TOGETHER, new_delivery
 from radar_assets.metrics.registry import Metric
@@ -50,6 +51,7 @@ class Context:
         metrics: the registry by name.
         project_names: names of the projects, by id.
         zones: IANA time zones of the projects, by id.
+        calendar: the days of the projects.
         asset: the asset that the rule's check is on.
     """
 
@@ -61,6 +63,13 @@ class Context:
     project_names: Mapping[str, str]
     asset: str
     zones: Mapping[str, str] = field(default_factory=dict)
+    calendar: Calendar = DAYS_IN_UTC
+
+    def end_of(self, alert: Alert, rule: Rule) -> datetime:
+        """When the last window of an alert ended, in UTC. Alerts of rules over days have the project's dates instead."""
+        if rule.watch or rule.window != "1d":
+            return alert.ended_at
+        return begin_of(self.calendar.zones.get(alert.project_id, IN_UTC), alert.ended_at.date())
 
 
 def announce(
@@ -105,7 +114,8 @@ def _due(
     now = context.now
     if alert.snoozed_until and alert.snoozed_until > now:
         return []
-    is_firing, is_recent = alert.state == "firing", alert.ended_at >= now - context.max_age
+    ended_at = context.end_of(alert, rule)
+    is_firing, is_recent = alert.state == "firing", ended_at >= now - context.max_age
     is_open, has_no_data = alert.state in OPEN_STATES, alert.state == "no_data"
     if alert.announced_at is None:
         if is_recent and (is_open or is_growing) and not _was_announced(session, alert, known):
@@ -126,7 +136,7 @@ def _due(
     elif (
         is_firing
         and is_recent
-        and now - alert.ended_at <= REMINDED_WINDOWS * rule.step
+        and now - ended_at <= REMINDED_WINDOWS * rule.step
         and alert.recovered_at is None
         and (_has_data_again(alert) or _is_reminder_due(alert, rule, now))
     ):
@@ -263,6 +273,7 @@ def notice_of(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Not
             "project_id": alert.project_id,
             "project_name": context.project_names.get(alert.project_id, alert.project_id),
             "timezone": context.zones.get(alert.project_id, "UTC"),
+            "zones": context.calendar.zones.get(alert.project_id, ()),
             "subject": alert.subject,
             "metric": rule.metric,
             "metric_title": metric.title if metric else rule.metric,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +13,10 @@ from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.rules import Rule
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.watchers import watch_now
+from radar_assets.calendar import DAYS_IN_UTC, Calendar
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.messaging import outbox
-from radar_assets.orchestration.automation import INCREMENTAL, TICK_S, Settled
+from radar_assets.orchestration.automation import CLOSED_AFTER, INCREMENTAL, TICK_S, Settled, ended_days
 from radar_assets.orchestration.job_kinds import AGGREGATION, MONITORS, NOTIFICATIONS
 from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests, since_recovery
 from radar_assets.store.database import Store
@@ -31,9 +32,11 @@ loaded."""
 AFTER_AN_HOUR = (1, 6)
 """Minutes of the hour at which hourly rules are judged in addition to the runs of their tables, because hours without events have
 no run. The second one covers late segments and failed runs."""
-AFTER_A_DAY = (1, 31)
-"""Hour and minute of the day at which daily rules are judged for the first time, half an hour after the day is closed. They are
-judged again every hour, because alerts that fire in quiet hours are announced when their rule is next judged."""
+AFTER_A_DAY = CLOSED_AFTER + timedelta(minutes=30)
+"""How long after the end of a day daily rules are judged for its projects for the first time: half an hour after the day is closed."""
+AGAIN_AT = 31
+"""Minute of the hour at which daily rules are judged again, from the first closing of a day in UTC on, because alerts that fire in
+quiet hours are announced when their rule is next judged."""
 
 
 def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
@@ -130,8 +133,14 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
     return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor]
 
 
-def build_schedules(rules: Sequence[Rule]) -> list[dg.ScheduleDefinition]:
-    """The schedule that judges rules, enabled by default. Without rules there is no schedule."""
+def build_schedules(
+    rules: Sequence[Rule], calendar: Callable[[], Calendar] = lambda: DAYS_IN_UTC
+) -> list[dg.ScheduleDefinition]:
+    """The schedule that judges rules, enabled by default. Without rules there is no schedule.
+
+    Args:
+        calendar: reads the days of the projects.
+    """
     if not rules:
         return []
 
@@ -143,8 +152,8 @@ def build_schedules(rules: Sequence[Rule]) -> list[dg.ScheduleDefinition]:
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def monitor_thresholds_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        at = context.scheduled_execution_time.astimezone(UTC)
-        due = due_rules(rules, at)
+        at = context.scheduled_execution_time.astimezone(UTC).replace(tzinfo=None)
+        due = due_rules(rules, at, calendar())
         if not due:
             return dg.SkipReason("No rule has a window that has just ended.")
         return dg.RunRequest(
@@ -154,7 +163,7 @@ def build_schedules(rules: Sequence[Rule]) -> list[dg.ScheduleDefinition]:
     return [monitor_thresholds_schedule]
 
 
-def next_evaluations(rules: Sequence[Rule], now: datetime) -> dict[str, datetime]:
+def next_evaluations(rules: Sequence[Rule], now: datetime, calendar: Calendar = DAYS_IN_UTC) -> dict[str, datetime]:
     """When the schedule evaluates each rule next, by name. New events may have it evaluated earlier.
 
     Args:
@@ -164,18 +173,26 @@ def next_evaluations(rules: Sequence[Rule], now: datetime) -> dict[str, datetime
     at = Window.of_hour(now).start + FIRST_TICK
     for tick in range(2 * DAY // TICK):
         if (moment := at + tick * TICK) > now:
-            for rule in due_rules(rules, moment):
+            for rule in due_rules(rules, moment, calendar):
                 found.setdefault(rule.name, moment)
     return found
 
 
-def due_rules(rules: Sequence[Rule], at: datetime) -> list[Rule]:
-    """The rules to judge at a tick: five-minute and platform rules at every tick, hourly and daily rules after their windows end."""
+def due_rules(rules: Sequence[Rule], at: datetime, calendar: Calendar = DAYS_IN_UTC) -> list[Rule]:
+    """The rules to judge at a tick: five-minute and platform rules at every tick, hourly and daily rules after their windows end.
+
+    Args:
+        at: the time of the tick, naive, UTC.
+    """
+    is_after_a_day = any(rule.window == "1d" for rule in rules) and (
+        (at.minute == AGAIN_AT and at - Window.of_day(at.date()).start >= AFTER_A_DAY)
+        or bool(ended_days(calendar, Window(at - AFTER_A_DAY - TICK, at - AFTER_A_DAY)))
+    )
     return [
         rule
         for rule in rules
         if rule.watch
         or rule.window == "5m"
         or (rule.window == "1h" and at.minute in AFTER_AN_HOUR)
-        or (rule.window == "1d" and at.hour >= AFTER_A_DAY[0] and at.minute == AFTER_A_DAY[1])
+        or (rule.window == "1d" and is_after_a_day)
     ]

@@ -73,7 +73,7 @@ def specification(notice: Notice, history: Sequence[tuple[datetime, float]]) -> 
         .encode(time, value),
     ]
     title = alt.TitleParams(
-        f"{line(notice.metric_title or notice.metric or '', 60)}, UTC",
+        f"{line(notice.metric_title or notice.metric or '', 60)}, {notice.zone}",
         anchor="start",
         color=_GREY,
         fontSize=13,

@@ -13,11 +13,12 @@ from radar_assets.alerts.evaluation import is_about_rises
 from radar_assets.alerts.findings import Breach
 from radar_assets.alerts.measuring import history, recent, thresholds, values_compared
 from radar_assets.alerts.notices import Notice
-from radar_assets.alerts.rules import WINDOWS, Rule
+from radar_assets.alerts.rules import WINDOWS, Rule, WindowName
 from radar_assets.alerts.wording import change, condition, headline, limit, number, percent, project, usual
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape
 from radar_assets.metrics.registry import Metric
+from radar_assets.windows import DAY, DAY_KEY, Window
 
 if TYPE_CHECKING:
     from radar_assets.alerts.announcements import Context
@@ -76,6 +77,7 @@ def _notice(rule: Rule, breach: Breach, metrics: Mapping[str, Metric], context: 
         project_id=breach.project_id,
         project_name=context.project_names.get(breach.project_id, breach.project_id),
         timezone=context.zones.get(breach.project_id, "UTC"),
+        zones=context.calendar.zones.get(breach.project_id, ()),
         subject=breach.subject,
         metric=rule.metric,
         metric_title=metric.title if metric else rule.metric,
@@ -145,6 +147,7 @@ def breach_table(
     """
     # Of rules about changes, thresholds are in percent.
     is_change = rule.operator == "change_pct"
+    form = DAY_KEY if rule.window == "1d" else "%Y-%m-%d %H:%M"
     columns: dict[str, str] = {"project": "string", "since": "string", "window": "string", "value": "float"}
     columns |= {"compared_with": "float", "change": "string", "threshold": "string" if is_change else "float"}
     columns |= {"usual": "string", "what": "string"}
@@ -152,8 +155,8 @@ def breach_table(
         dg.TableRecord(
             {
                 "project": breach.project_id,
-                "since": f"{since.get((breach.project_id, breach.subject, breach.window.start), breach.since):%Y-%m-%d %H:%M}",
-                "window": f"{breach.window.start:%Y-%m-%d %H:%M}",
+                "since": f"{since.get((breach.project_id, breach.subject, breach.window.start), breach.since):{form}}",
+                "window": f"{breach.window.start:{form}}",
                 "value": breach.value,
                 "compared_with": breach.baseline,
                 "change": percent(change(breach.value, breach.baseline)) if is_change else "",
@@ -169,6 +172,13 @@ def breach_table(
         [dg.TableRecord({name: record.data[name] for name in used}) for record in records],
         schema=dg.TableSchema(columns=[dg.TableColumn(name, columns[name]) for name in used]),
     )
+
+
+def span_in_words(span: Window, window: WindowName) -> str:
+    """The span that a check has judged, such as `2026-03-10 12:00 to 2026-03-10 15:00 UTC`; of days, the first and the last date."""
+    if window == "1d":
+        return f"{span.start:{DAY_KEY}} to {span.end - DAY:{DAY_KEY}}"
+    return f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC"
 
 
 def summary(rule: Rule, metrics: Mapping[str, Metric]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from radar_assets.access.projects import list_projects
-from radar_assets.alerts.check_page import breach_table, describe_result, summary
+from radar_assets.alerts.check_page import breach_table, describe_result, span_in_words, summary
 from radar_assets.alerts.evaluation import (
     Judgement,
     evaluate,
@@ -26,6 +26,7 @@ from radar_assets.alerts.measuring import TABLE
 from radar_assets.alerts.rules import Rule, Watch, WindowName
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.settling import settling_time
+from radar_assets.calendar import DAYS_IN_UTC, Calendar
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape, escape_images
 from radar_assets.metrics.registry import Metric
@@ -126,6 +127,7 @@ def _checks_of(
             project_names={project.id: project.name for project in projects},
             asset=asset,
             zones={project.id: project.timezone for project in projects},
+            calendar=lakehouse.calendar(),
         )
         failures: list[Exception] = []
         for rule in selected:
@@ -191,12 +193,12 @@ def _verdicts(
             judged.setdefault(rule.window, []).append(rule)
     firing = set(records.firing_projects(store)) if judged else set[tuple[str, str]]()
     for window, of_window in judged.items():
-        ended = now - settling_time(lakehouse)
-        span, is_latest = judged_span(context.run.tags, window, ended)
+        ended, calendar = now - settling_time(lakehouse), lakehouse.calendar()
+        span, is_latest = judged_span(context.run.tags, window, ended, calendar)
         waiting = records.waiting_windows(store) if window == "5m" else ()
         judgements = evaluate(lakehouse, of_window, metrics, span, now, firing, zones, waiting)
         # What a run of one partition finds broken may have been broken before: if the rule is new, no one has looked.
-        latest = latest_windows(window, ended)
+        latest = latest_windows(window, ended, calendar=calendar)
         wide = Window(min(span.start, latest.start), max(span.end, latest.end))
         found = [judgement.findings.rule for judgement in judgements if _has_begun(judgement, firing)]
         if wide != span and span.end > latest.start and found:
@@ -219,16 +221,18 @@ def _has_begun(judgement: Judgement, firing: Collection[tuple[str, str]]) -> boo
     return any((findings.rule.name, breach.project_id) not in firing for breach in findings.breaches)
 
 
-def judged_span(tags: Mapping[str, str], window: WindowName, ended: datetime) -> tuple[Window, bool]:
+def judged_span(
+    tags: Mapping[str, str], window: WindowName, ended: datetime, calendar: Calendar = DAYS_IN_UTC
+) -> tuple[Window, bool]:
     """The span that a run judges: its partitions, or else the latest windows. The second value says whether it is the latest.
 
     Args:
         ended: only windows that ended by this time are judged.
     """
     if not any(tag in tags for tag in PARTITION_TAGS):
-        return latest_windows(window, ended), True
+        return latest_windows(window, ended, calendar=calendar), True
     span = checked_window(tags, "day" if window == "1d" else "hour")
-    latest = latest_windows(window, ended, 1)
+    latest = latest_windows(window, ended, 1, calendar)
     # A run of the current hour has no window to judge yet. An empty result would hide the previous one, so that is judged again.
     return (latest, True) if span.start >= latest.end else (span, False)
 
@@ -248,7 +252,7 @@ def verdict_of(judgement: Judgement, span: Window, *, is_latest: bool) -> Verdic
     ]
     breaches = sorted(findings.breaches, key=lambda breach: (breach.window, breach.project_id), reverse=True)
     metadata: dict[str, Any] = {
-        "window": f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC",
+        "window": span_in_words(span, rule.window),
         # Includes the consecutive windows that `for` requires, and windows a week later that are compared with these.
         "windows_checked": len(judgement.asked) - len(judgement.unsettled),
         "not_judged": len(judgement.unsettled),

@@ -21,5 +21,5 @@ def build_definitions(
         asset_checks=[*assets.build_checks(), *checks.build_checks(rules, metrics, settings)],
         jobs=automation.build_jobs(grids, rules),
         sensors=automation.build_sensors(grids, settings),
-        schedules=automation.build_schedules(rules),
+        schedules=automation.build_schedules(rules, lakehouse.calendar),
     )

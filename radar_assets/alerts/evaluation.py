@@ -4,7 +4,7 @@ All rules with the same window length are judged together, for all their project
 to `ledger.py`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from radar_assets.alerts.findings import Breach, Findings, Kept, Key
 from radar_assets.alerts.measuring import LAYER, MEMORY, TABLE, earlier, measure, measures, relation
 from radar_assets.alerts.rules import ALL_PROJECTS, WINDOWS, Rule, WindowName
-from radar_assets.alerts.settling import settling_time, tables_of, unsettled_windows
-from radar_assets.alerts.weeks import WEEKS, compared_start, weeks_from
+from radar_assets.alerts.settling import settling_time, tables_of, unsettled_days, unsettled_windows
+from radar_assets.alerts.weeks import WEEKS, asked_windows, compared_starts, looked_at_by, plan_key, weeks_from
+from radar_assets.calendar import DAYS_IN_UTC, IN_UTC, Calendar, zones_key
 from radar_assets.lakehouse.files import EPOCH
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import load_model
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 LATEST: dict[WindowName, int] = {"5m": 12, "1h": 24, "1d": 7}
 """Number of latest windows that are judged by default, which makes up for late data and missed ticks."""
 MICROSECOND = timedelta(microseconds=1)
-UTC_ONLY = ("UTC",)
 
 
 class UnknownMetricError(Exception):
@@ -77,33 +77,22 @@ class _Answers(NamedTuple):
     valued: Sequence[Mapping[str, Any]]
 
 
-def latest_windows(window: WindowName, now: datetime, count: int | None = None) -> Window:
-    """The span of the latest windows that have ended. Default for `count`: as in `LATEST`."""
-    step = WINDOWS[window]
-    end = EPOCH + (now - EPOCH) // step * step
-    return Window(end - (count or LATEST[window]) * step, end)
-
-
-def asked_windows(
-    rule: Rule, span: Window, ended: datetime, zones: Collection[str] = UTC_ONLY, waiting: Iterable[datetime] = ()
-) -> list[Window]:
-    """The windows of a span, and later windows whose verdict depends on them, if they have ended.
-
-    Args:
-        ended: only windows that end by then.
-        zones: time zones of the projects.
-        waiting: starts of further windows.
+def latest_windows(
+    window: WindowName, now: datetime, count: int | None = None, calendar: Calendar = DAYS_IN_UTC
+) -> Window:
+    """The span of the latest windows that have ended; of days, those that have ended for any project. Default for `count`: as in
+    `LATEST`.
     """
-    step = rule.step
-    first = EPOCH + (span.start - EPOCH) // step * step
-    begun = {first + index * step for index in range(max(0, (span.end - first) // step))} | set(waiting)
-    starts = set(begun)
-    if rule.operator == "change_pct" and rule.against == "previous":
-        starts |= {start + step for start in begun}
-    elif rule.operator == "change_pct":
-        starts |= {weeks_from(start, 1, step, zone) for start in begun for zone in zones}
-    starts |= {start + offset * step for start in list(starts) for offset in range(1, rule.for_windows)}
-    return [Window(start, start + step) for start in sorted(starts) if start + step <= ended]
+    step = WINDOWS[window]
+    end = _end_of_latest(window, now, calendar)
+    last = Window.of_day(calendar.last_ended(now)).end if window == "1d" else end
+    return Window(last - (count or LATEST[window]) * step, end)
+
+
+def _end_of_latest(window: WindowName, now: datetime, calendar: Calendar) -> datetime:
+    if window == "1d":
+        return Window.of_day(calendar.last_begun(now)).start
+    return EPOCH + (now - EPOCH) // WINDOWS[window] * WINDOWS[window]
 
 
 def evaluate(
@@ -118,6 +107,8 @@ def evaluate(
 ) -> list[Judgement]:
     """Judge rules over the windows of a span, and over later windows that depend on them.
 
+    Windows of a day are dates, from midnight to midnight as if in UTC. Each project is judged once its own day of that date has ended.
+
     Args:
         rules: rules about metrics, all with the same window length.
         metrics: the registry.
@@ -125,7 +116,7 @@ def evaluate(
         now: naive, UTC.
         firing: rules and project ids of open alerts, for which the values that end them are returned, and whether the metric still
             has a value.
-        zones: IANA time zones of projects, by id; those of others are UTC.
+        zones: IANA time zones of projects, by id, for windows shorter than a day; those of others are UTC.
         waiting: starts of further windows to judge, which were unsettled before.
 
     Returns:
@@ -141,13 +132,16 @@ def evaluate(
         if rule.metric not in registered:
             raise UnknownMetricError(f"rule {rule.name}: unknown metric {rule.metric}; declare it in radar.yaml again")
     window = rules[0].window
-    ended = now - settling_time(lakehouse)
+    calendar = lakehouse.calendar()
+    ended = _end_of_latest(window, now - settling_time(lakehouse), calendar)
+    if window == "1d":
+        zones = {project: zones_key(own) for project, own in calendar.zones.items()}
     zones = zones or {}
     names = {"UTC", *zones.values()}
     # Most rules share their plan, and there may be many rules and time zones.
-    plans = {key: asked_windows(rule, span, ended, names, waiting) for rule in rules for key in [_plan_key(rule)]}
-    asked = [plans[_plan_key(rule)] for rule in rules]
-    looked_at = [_looked_at(rule, windows) for rule, windows in zip(rules, asked, strict=True)]
+    plans = {key: asked_windows(rule, span, ended, names, waiting) for rule in rules for key in [plan_key(rule)]}
+    asked = [plans[plan_key(rule)] for rule in rules]
+    looked_at = [looked_at_by(rule, windows) for rule, windows in zip(rules, asked, strict=True)]
     needed = {start for starts in looked_at for start in starts}
     if not needed:
         return [Judgement(Findings(rule, {}, []), [], [], []) for rule in rules]
@@ -158,7 +152,14 @@ def evaluate(
         for name in names
         for start in needed
     }
-    unsettled = unsettled_windows(lakehouse, tables, _compared(rules, needed, names), step, now)
+    compared = compared_starts(rules, needed, names)
+    if window == "1d":
+        histories = {"UTC": IN_UTC} | {zones_key(own): own for own in calendar.zones.values()}
+        unsettled_by_zone = unsettled_days(lakehouse, tables, compared, now, histories)
+    else:
+        unsettled_by_zone = dict.fromkeys(names, unsettled_windows(lakehouse, tables, compared, step, now))
+    # For all projects.
+    unsettled = set.intersection(*(unsettled_by_zone[name] for name in set(zones.values()) or names))
     lenses = [
         _Lens(
             metric=str(rule.metric),
@@ -194,7 +195,10 @@ def evaluate(
                 for week in range(WEEKS)
             },
         ),
-        "unsettled": relation(window_start=("timestamp", sorted(unsettled))),
+        "unsettled": relation(
+            zone=("text", [name for name, starts in unsettled_by_zone.items() for _ in starts]),
+            window_start=("timestamp", [start for starts in unsettled_by_zone.values() for start in starts]),
+        ),
     }
     step_us = step // MICROSECOND
     with lakehouse.engine.session(inputs) as session:
@@ -215,7 +219,8 @@ def evaluate(
         for windows, lens in zip(asked, lenses, strict=True)
     ]
     judgements = _judgements(rules, [lens_indexes[lens] for lens in lenses], asked, late, answers)
-    silent = _silent(followed, asked, late, answers.valued)
+    own = {project: unsettled_by_zone[zones.get(project, "UTC")] for _, project in followed}
+    silent = _silent(followed, asked, late, own, answers.valued)
     return [
         replace(
             judgement,
@@ -230,41 +235,20 @@ def _silent(
     followed: Sequence[tuple[int, str]],
     asked: Sequence[Sequence[Window]],
     late: Sequence[Sequence[Window]],
+    unsettled: Mapping[str, Collection[datetime]],
     valued: Sequence[Mapping[str, Any]],
 ) -> dict[int, dict[Key, Window]]:
     """The latest windows in a row without a value, by rule and project, of those in which everything is loaded."""
     with_value = {(row["rule"], row["project_id"]): set(row["window_starts"]) for row in valued}
     silent: dict[int, dict[Key, Window]] = {}
     for index, project in followed:
-        unsettled, known = set(late[index]), with_value.get((index, project), set())
-        settled = [window for window in asked[index] if window not in unsettled]
+        unknown, known = set(late[index]), with_value.get((index, project), set())
+        settled = [one for one in asked[index] if one not in unknown and one.start not in unsettled[project]]
         if settled:
             latest = list(takewhile(lambda window: window.start not in known, reversed(settled)))  # noqa: B023
             end = settled[-1].end
             silent.setdefault(index, {})[project, ""] = Window(latest[-1].start if latest else end, end)
     return silent
-
-
-def _looked_at(rule: Rule, asked: Iterable[Window]) -> list[datetime]:
-    """Starts of the requested windows and of the earlier windows that `for` considers."""
-    return sorted({window.start - offset * rule.step for window in asked for offset in range(rule.for_windows)})
-
-
-def _plan_key(rule: Rule) -> tuple[bool, str, int]:
-    """What determines which windows are requested for a rule."""
-    return rule.operator == "change_pct", rule.against, rule.for_windows
-
-
-def _compared(rules: Sequence[Rule], starts: set[datetime], zones: Collection[str]) -> set[datetime]:
-    """Starts of the windows, and of the windows that rules compare them with."""
-    kinds = {_plan_key(rule)[:2]: rule for rule in rules}.values()
-    compared = {
-        compared_start(start, rule.operator, rule.against, rule.window, zone)
-        for start in starts
-        for rule in kinds
-        for zone in zones
-    }
-    return starts | {start for start in compared if start}
 
 
 def _rule_inputs(

@@ -15,6 +15,8 @@ Key = tuple[str, str]
 class Breach:
     """A window in which a project broke a rule, the last of as many consecutive ones as the rule requires.
 
+    Windows are in UTC; those of a day are dates of the project, from midnight to midnight.
+
     Attributes:
         project_id: empty for the platform's own alerts.
         subject: what a platform alert is about, such as a partition or a run; empty for alerts of projects.

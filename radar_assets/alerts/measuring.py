@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from radar_assets.alerts.rules import WINDOWS, WindowName
 from radar_assets.alerts.weeks import compared_start
+from radar_assets.calendar import IN_UTC, Calendar, begin_of
 from radar_assets.lakehouse.engines.limits import time_limit_s
 from radar_assets.lakehouse.fallback import OmissionsByWindow, with_fallback
 from radar_assets.lakehouse.files import EPOCH, STEP, from_unit, to_unit
@@ -16,7 +17,7 @@ from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import SqlModel, load_model
 from radar_assets.metrics.composition import compose_five_minutes, composite
 from radar_assets.metrics.registry import Metric
-from radar_assets.windows import Window
+from radar_assets.windows import DAY, Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,24 +155,48 @@ def _five_minutes(
 def earlier(lakehouse: Lakehouse, window: WindowName, metrics: Sequence[Metric], starts: set[datetime]) -> "pa.Table":
     """Earlier values of the projects: by day, and by hour on the days of the windows and on days that are not built.
 
-    Days are enough to see whether a project is present, and have a twenty-fourth of the files.
+    Days are enough to see whether a project is present, and have a twenty-fourth of the files. Next to hours, they end when they
+    end for the project.
     """
     import pyarrow as pa
 
     span = Window(min(starts) - MEMORY, max(starts))
     daily = lakehouse.snapshot("daily_metrics")
     inputs = {"daily_metrics": Files.of(daily, span), "measures": measures(metrics)}
-    tables = [lakehouse.engine.query(load_model(LAYER, "daily_values"), inputs)]
-    if window != "1d":
-        built = {from_unit(ref.partition[0], "day") for ref in daily.files(span) if ref.partition[0] is not None}
-        own = {start.date() for start in starts}
-        days = [Window.of_day(day) for day in span.days()]
-        hourly = [day for day in days if day.start not in built or day.start.date() in own]
-        if hourly:
-            files = Files.within(lakehouse.snapshot("hourly_metrics"), hourly)
-            inputs = {"hourly_metrics": files, "measures": measures(metrics)}
-            tables.append(lakehouse.engine.query(load_model(LAYER, "hourly_values"), inputs))
+    if window == "1d":
+        return lakehouse.engine.query(load_model(LAYER, "daily_values"), inputs)
+    calendar = lakehouse.calendar()
+    inputs["day_ends"] = _day_ends(calendar, span)
+    tables = [lakehouse.engine.query(load_model(LAYER, "ended_days"), inputs)]
+    built = {from_unit(ref.partition[0], "day") for ref in daily.files(span) if ref.partition[0] is not None}
+    # All days in UTC that days of projects around the windows fall into.
+    around = {day for date in {start.date() for start in starts} for day in calendar.days(Window.of_day(date))}
+    own = {day for date in around for day in calendar.hours_of(Window.of_day(date)).days()}
+    days = [Window.of_day(day) for day in span.days()]
+    if hourly := [day for day in days if day.start not in built or day.start.date() in own]:
+        files = Files.within(lakehouse.snapshot("hourly_metrics"), hourly)
+        inputs = {"hourly_metrics": files, "measures": measures(metrics)}
+        tables.append(lakehouse.engine.query(load_model(LAYER, "hourly_values"), inputs))
     return pa.concat_tables(tables)
+
+
+def _day_ends(calendar: Calendar, span: Window) -> "pa.Table":
+    """When days end for the projects that are not in UTC."""
+    starts = [Window.of_day(day).start for day in span.days()]
+    ends = {
+        own: [begin_of(own, (start + DAY).date()) for start in starts] for own in {*calendar.zones.values()} - {IN_UTC}
+    }
+    rows = [
+        (project, start, end)
+        for project, own in calendar.zones.items()
+        if own in ends
+        for start, end in zip(starts, ends[own], strict=True)
+    ]
+    return relation(
+        project_id=("text", [project for project, _, _ in rows]),
+        starts_on=("timestamp", [start for _, start, _ in rows]),
+        ends_at=("timestamp", [end for _, _, end in rows]),
+    )
 
 
 def measures(metrics: Sequence[Metric]) -> "pa.Table":

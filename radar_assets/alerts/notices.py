@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from radar_assets.alerts.rules import WINDOWS, Against, FrozenModel, Kind, Operator, Severity, WindowName
+from radar_assets.calendar import ALWAYS, ZoneFrom, begin_of
 
 KIND = "alert"
 """Kind of the deliveries whose contents are notices."""
@@ -11,13 +12,16 @@ Reason = Literal["fired", "still_firing", "no_data", "recovered", "fired_and_rec
 
 
 class Notice(FrozenModel):
-    """One announcement of one alert, with everything that is said about it. Times are naive, UTC.
+    """One announcement of one alert, with everything that is said about it.
+
+    Times are naive, UTC; of rules over days, they are midnights of the project's dates (`moment` has them in UTC).
 
     Attributes:
         reason: `no_data` and `ended_without_data` for an alert whose metric has no value any more; `fired_and_recovered` for one that
             was over when it was found; `test` for messages that try out a channel.
         project_id, project_name: empty for platform alerts.
         timezone: IANA name of the project's time zone, whose local time decides what is compared.
+        zones: all time zones that it has had; empty if only that one.
         metric, metric_title, unit: None for platform alerts.
         window_start, window_end: the latest window that broke the rule.
         usual: lowest and highest value of the same hour and weekday in the four weeks before.
@@ -38,6 +42,7 @@ class Notice(FrozenModel):
     project_id: str = ""
     project_name: str = ""
     timezone: str = "UTC"
+    zones: tuple[ZoneFrom, ...] = ()
     subject: str = ""
     metric: str | None = None
     metric_title: str | None = None
@@ -69,6 +74,21 @@ class Notice(FrozenModel):
     def is_recovered(self) -> bool:
         """Whether the alert has ended because a window kept the rule."""
         return self.reason in ("recovered", "fired_and_recovered")
+
+    @property
+    def zone(self) -> str:
+        """The time zone that its times are in."""
+        return self.timezone if self._is_of_days else "UTC"
+
+    def moment(self, at: datetime) -> datetime:
+        """One of its times in UTC."""
+        if not self._is_of_days:
+            return at
+        return begin_of(self.zones or (ZoneFrom(ALWAYS, self.timezone),), at.date())
+
+    @property
+    def _is_of_days(self) -> bool:
+        return self.metric is not None and self.window == "1d"
 
     @property
     def shown_until(self) -> datetime:

@@ -35,9 +35,13 @@ class Alert(BaseModel):
     metric: str | None
     metric_title: str | None
     unit: str | None = Field(description="Unit of the value; `ratio` is a share from 0 to 1.")
-    window: WindowName = Field(description="Length of the windows that values are computed over.")
+    window: WindowName = Field(
+        description="Length of the windows that values are computed over; `1d` is a day of the project's time zone."
+    )
     started_at: AwareDatetime = Field(description="Start of the first window that broke the rule, in UTC.")
-    window_start: AwareDatetime = Field(description="Start of the latest window that broke it.")
+    window_start: AwareDatetime = Field(
+        description="Start of the latest window that broke it; of a day, the project's midnight in UTC."
+    )
     window_end: AwareDatetime = Field(description="End of that window.")
     ended_at: AwareDatetime | None = Field(description="When it ended; null while it lasts.")
     no_data_since: AwareDatetime | None = Field(
@@ -79,11 +83,11 @@ class Alert(BaseModel):
             metric_title=notice.metric_title,
             unit=notice.unit,
             window=notice.window,
-            started_at=_utc(notice.started_at),
-            window_start=_utc(notice.window_start),
-            window_end=_utc(notice.window_end),
-            ended_at=_utc(notice.ended_at) if notice.ended_at else None,
-            no_data_since=_utc(notice.no_data_since) if notice.no_data_since else None,
+            started_at=_utc(notice, notice.started_at),
+            window_start=_utc(notice, notice.window_start),
+            window_end=_utc(notice, notice.window_end),
+            ended_at=_utc(notice, notice.ended_at) if notice.ended_at else None,
+            no_data_since=_utc(notice, notice.no_data_since) if notice.no_data_since else None,
             value=notice.value,
             operator=notice.operator,
             against=notice.against,
@@ -135,5 +139,6 @@ def schema() -> dict[str, Any]:
     return {"$schema": address, **AlertBody.model_json_schema(mode="serialization")}
 
 
-def _utc(at: datetime) -> datetime:
+def _utc(notice: Notice, at: datetime) -> datetime:
+    at = notice.moment(at)
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -142,7 +142,7 @@ class Rule(FrozenModel):
         metric: name of a metric that has values for the window.
         projects: ids, or `*` for all projects.
         overrides: differences for single projects.
-        window: the span that each value covers.
+        window: the span that each value covers; `1d` is a day of the project's time zone.
         operator: how to compare the value with the threshold. `change_pct` compares the change in percent against the window
             in `against`: a negative threshold fires on a fall at least as large, a positive one on a rise.
         threshold: the number to compare with.

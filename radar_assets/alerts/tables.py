@@ -14,7 +14,12 @@ ALERTS = Table(
         Column("severity", "string", "`low`, `medium`, `high` or `critical`.", nullable=False),
         Column("project_id", "string", "The project; empty for alerts about Radar itself.", nullable=False),
         Column("subject", "string", "What an alert about Radar itself is about, such as a run.", nullable=False),
-        Column("started_at", "timestamp", "Start of the first window that broke the rule.", nullable=False),
+        Column(
+            "started_at",
+            "timestamp",
+            "Start of the first window that broke the rule. Rules over days have dates of the project: midnight, as if in UTC.",
+            nullable=False,
+        ),
         Column(
             "fired_at",
             "timestamp",

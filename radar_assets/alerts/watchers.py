@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import Rule, Watch, load_rules
 from radar_assets.alerts.settings import AlertSettings
-from radar_assets.calendar import Calendar
+from radar_assets.calendar import IN_UTC, Calendar, bounds_of
 from radar_assets.events.landing import list_hours
 from radar_assets.events.loading import missing_segments
 from radar_assets.lakehouse.files import EPOCH, from_unit
@@ -22,7 +22,7 @@ from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import missing_days, unread_files
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.orchestration.retries import is_retried
-from radar_assets.windows import DAY_KEY, HOUR, HOUR_KEY, Window, utc_now
+from radar_assets.windows import DAY, DAY_KEY, HOUR, HOUR_KEY, Window, utc_now
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, RunRecord
@@ -218,22 +218,33 @@ def _unloaded(lakehouse: Lakehouse, raw_events: Snapshot, now: datetime) -> dict
 def _stale_since(parent: Snapshot, child: Snapshot, calendar: Calendar, now: datetime) -> dict[str, datetime]:
     """The child's stale partitions, and since when: the end of the partition or the time of its oldest unread file, if that is later.
 
-    Not the commit of that file, since snapshots expire within minutes while events land.
+    Not the commit of that file, since snapshots expire within minutes while events land. A day ends when it first ends in a time zone
+    in which it has hours of the file.
     """
-    unit = child.table.grid
+    unit, by = child.table.grid, child.table.time_field(parent.table)
     key = HOUR_KEY if unit == "hour" else DAY_KEY
     stale_since = {}
     for value, refs in unread_files(parent, child, calendar, _looked_at(now)).items():
-        written = []
+        start, since = from_unit(value, unit), list[datetime]()
         for ref in refs:
             # Merged with others and removed since it was listed; the next tick finds the file that replaced it.
             with suppress(FileNotFoundError):
-                written.append(Path(ref.local_path).stat().st_mtime)
-        if written:
-            start = from_unit(value, unit)
-            end = start + HOUR if unit == "hour" else calendar.closings(start.date())[-1]
-            stale_since[start.strftime(key)] = max(end, _moment(min(written)))
+                written = _moment(Path(ref.local_path).stat().st_mtime)
+                hour = (
+                    Window.of_hour(from_unit(ref.partition[by] or 0, "hour")) if parent.table.grid == "hour" else None
+                )
+                end = start + HOUR if unit == "hour" else _first_end(calendar, start, hour)
+                since.append(max(end, written))
+        if since:
+            stale_since[start.strftime(key)] = min(since)
     return stale_since
+
+
+def _first_end(calendar: Calendar, start: datetime, hour: Window | None) -> datetime:
+    """When a day first ends in a time zone in which it has an hour; by default, in any."""
+    zones = {*calendar.zones.values()} or {IN_UTC}
+    bounds = [found for own in zones if (found := bounds_of(own, Window(start, start + DAY)))]
+    return min((each.end for each in bounds if hour is None or each.overlaps(hour)), default=start + DAY)
 
 
 def _looked_at(now: datetime) -> Window:
@@ -241,10 +252,10 @@ def _looked_at(now: datetime) -> Window:
 
 
 def _missing_days(table: Snapshot, calendar: Calendar, now: datetime) -> dict[str, datetime]:
-    """Days after the first one of the table that have ended but were never built, and when each ended."""
-    missing = missing_days(table, (now - DAYS_BACK).date(), calendar.last_ended(now))
+    """Days after the first one of the table that have ended somewhere but were never built, and when each first ended."""
+    missing = missing_days(table, (now - DAYS_BACK).date(), calendar.last_begun(now) - DAY)
     days = [from_unit(value, "day").date() for value in sorted(missing)]
-    return {day.strftime(DAY_KEY): calendar.closings(day)[-1] for day in days}
+    return {day.strftime(DAY_KEY): calendar.closings(day)[0] for day in days}
 
 
 def _since(

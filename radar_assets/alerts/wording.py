@@ -110,9 +110,9 @@ def span(length: timedelta) -> str:
     return number(max(length, timedelta(0)).total_seconds(), "s") if length >= timedelta(seconds=1) else "0 s"
 
 
-def moment(at: datetime, *, day: bool = True) -> str:
-    """A time in UTC, such as `Tue 12 May 2026, 14:00 UTC`."""
-    return f"{at:%a} {at.day} {at:%b %Y, %H:%M} UTC" if day else f"{at:%H:%M} UTC"
+def moment(at: datetime, *, day: bool = True, zone: str = "UTC") -> str:
+    """A time with its time zone, such as `Tue 12 May 2026, 14:00 UTC`."""
+    return f"{at:%a} {at.day} {at:%b %Y, %H:%M} {zone}" if day else f"{at:%H:%M} {zone}"
 
 
 def describe(notice: Notice) -> Words:
@@ -247,10 +247,10 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
     else:
         facts.append(("When" if notice.is_over else "Since", since(notice)))
     if notice.no_data_since is not None:
-        facts.append(("No data since", moment(notice.no_data_since)))
+        facts.append(("No data since", moment(notice.no_data_since, zone=notice.zone)))
     if notice.metric is not None:
         if notice.window == "1d":
-            latest = f"{notice.window_start:%a} {notice.window_start.day} {notice.window_start:%b %Y} (UTC)"
+            latest = f"{notice.window_start:%a} {notice.window_start.day} {notice.window_start:%b %Y} ({notice.zone})"
         else:
             latest = f"{moment(notice.window_start).removesuffix(' UTC')} to {moment(notice.window_end, day=False)}"
         if notice.is_over:
@@ -281,9 +281,9 @@ def since(notice: Notice) -> str:
     """Since when it lasts, or from when to when it lasted."""
     if notice.is_over:
         end = notice.ended_at or notice.window_end
-        until = moment(end, day=end.date() != notice.started_at.date())
-        return f"{moment(notice.started_at)} to {until} ({span(end - notice.started_at)})"
-    return f"{moment(notice.started_at)} ({span(notice.window_end - notice.started_at)})"
+        until = moment(end, day=end.date() != notice.started_at.date(), zone=notice.zone)
+        return f"{moment(notice.started_at, zone=notice.zone)} to {until} ({span(end - notice.started_at)})"
+    return f"{moment(notice.started_at, zone=notice.zone)} ({span(notice.window_end - notice.started_at)})"
 
 
 def usual(notice: Notice) -> str:

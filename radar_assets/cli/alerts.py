@@ -120,6 +120,7 @@ def show(alert: str, /) -> None:
 def _in_words(store: "Store", alert: "Alert") -> tuple[str, str, list[tuple[str, str]]]:
     """Headline, description and facts of an alert, in the words of messages about it."""
     from radar_assets.access.projects import list_projects
+    from radar_assets.access.time_zones import read_calendar
     from radar_assets.alerts.announcements import REASONS, Context, notice_of
     from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
@@ -149,6 +150,7 @@ def _in_words(store: "Store", alert: "Alert") -> tuple[str, str, list[tuple[str,
         project_names={project.id: project.name for project in projects},
         asset=asset_of(rule),
         zones={project.id: project.timezone for project in projects},
+        calendar=read_calendar(store),
     )
     words = describe(notice_of(alert, rule, REASONS[alert.state], context))
     links = [("Link", words.link)] if words.link else []

@@ -13,6 +13,7 @@ from radar_assets.cli.ui_address import find_ui
 
 if TYPE_CHECKING:
     from radar_assets.alerts.rules import Rule
+    from radar_assets.calendar import Calendar
     from radar_assets.config import Config
     from radar_assets.settings import Settings
     from radar_assets.store.database import Store
@@ -61,6 +62,7 @@ def apply(
     yes
         Apply without asking.
     """
+    from radar_assets.access.time_zones import read_calendar
     from radar_assets.alerts.ledger import retire, to_retire
     from radar_assets.config import apply_config, changes, load_config
     from radar_assets.settings import load_settings
@@ -94,7 +96,7 @@ def apply(
         alerts = f", and ended {counted(ended, 'alert')}" if ended else ""
         console.print(f"Applied {counted(len(planned), 'change')}{alerts}.", markup=False)
     _reload_uis(settings)
-    _print_evaluations(config.rules)
+    _print_evaluations(config.rules, read_calendar(store))
     return 0
 
 
@@ -176,14 +178,14 @@ def _reload_uis(settings: "Settings") -> None:
         console.print("No UI of this home runs on this machine; they are loaded when it starts.")
 
 
-def _print_evaluations(rules: "Sequence[Rule]") -> None:
-    """Print when each rule is evaluated next."""
+def _print_evaluations(rules: "Sequence[Rule]", calendar: "Calendar") -> None:
+    """Print when each rule is evaluated next: those over days when a day of any project has ended, and every hour."""
     from radar_assets.alerts.automation import next_evaluations
     from radar_assets.windows import utc_now
 
     if not rules:
         return
-    found = next_evaluations([rule for rule in rules if rule.enabled], utc_now())
+    found = next_evaluations([rule for rule in rules if rule.enabled], utc_now(), calendar)
     out().print(f"\nNext evaluation, while {radar_command()} dev or the daemon runs:")
     print_facts(
         (f"  {rule.name}", f"{found[rule.name]:%Y-%m-%d %H:%M} UTC" if rule.name in found else "never; it is disabled")

@@ -1,6 +1,6 @@
 """`radar rules`: lists the rules in effect, and tests rules on past data."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from radar_assets.alerts.findings import Breach
+    from radar_assets.alerts.rules import Rule
+    from radar_assets.lakehouse.lakehouse import Lakehouse
+    from radar_assets.windows import Window
 
 rules_app = App(name="rules", help="List alert rules, and test one on past data.", group_parameters=OPTIONS)
 
@@ -111,7 +114,6 @@ def test(
     from radar_assets.access.projects import list_projects
     from radar_assets.alerts.evaluation import evaluate
     from radar_assets.alerts.rules import parse_span
-    from radar_assets.alerts.settling import settling_time
     from radar_assets.cli.metrics import missing_note
     from radar_assets.config import load_config
     from radar_assets.lakehouse.files import EPOCH
@@ -135,33 +137,51 @@ def test(
     breaches: list[Breach] = []
     judged: set[tuple[str, datetime]] = set()
     windows = unsettled = 0
-    first = begin = EPOCH + (now - length - EPOCH) // rule.step * rule.step
-    while begin < now:
-        # Parts start where windows start, so that each window is evaluated in one part, with the windows it depends on.
-        end = min(now, begin + MAX_WINDOWS * rule.step)
-        until = min(now, end + settling_time(lakehouse))
-        (judgement,) = evaluate(lakehouse, [rule], registry(config.metrics), Window(begin, end), until, zones=zones)
-        inside = {window.start for window in judgement.asked if begin <= window.start < end}
+    first = EPOCH + (now - length - EPOCH) // rule.step * rule.step
+    for part, until in _parts(lakehouse, rule, first, now):
+        (judgement,) = evaluate(lakehouse, [rule], registry(config.metrics), part, until, zones=zones)
+        inside = {window.start for window in judgement.asked if part.start <= window.start < part.end}
         judged |= {
             (project, window.start) for (project, _), windows in judgement.findings.judged.items() for window in windows
         }
         breaches += [breach for breach in judgement.findings.breaches if breach.window.start in inside]
         windows += len(inside)
         unsettled += sum(window.start in inside for window in judgement.unsettled)
-        begin = end
     episodes = episodes_of(breaches, judged, rule.step)
     if episodes or format != "table":
         print_list(_EPISODE, map(_row, episodes), format)
     times = "once" if len(episodes) == 1 else f"{len(episodes)} times"
     fired = f"It would have fired {times}" if episodes else "It would not have fired"
     summary = out() if format == "table" else err()
-    summary.print(f"{fired} in {windows:,} windows since {first:%Y-%m-%d %H:%M} UTC.")
+    since_when = f"{first:%Y-%m-%d}" if rule.window == "1d" else f"{first:%Y-%m-%d %H:%M} UTC"
+    summary.print(f"{fired} in {windows:,} windows since {since_when}.")
     if missing := missing_note(lakehouse, registry(config.metrics), rule, Window(first, now)):
         err().print(missing, soft_wrap=True)
     if unsettled:
         err().print(
             f"{unsettled} windows were not evaluated: landed events are not loaded yet; see {radar_command()} status."
         )
+
+
+def _parts(
+    lakehouse: "Lakehouse", rule: "Rule", first: "datetime", now: "datetime"
+) -> "Iterator[tuple[Window, datetime]]":
+    """Spans to evaluate one after the other, each with the time as of which to do so.
+
+    They start where windows start, so that each window is evaluated in one part, with the windows it depends on.
+    """
+    from radar_assets.alerts.evaluation import latest_windows
+    from radar_assets.alerts.settling import settling_time
+    from radar_assets.windows import Window
+
+    # Days are dates, which end at another time in each time zone.
+    is_daily = rule.window == "1d"
+    last = latest_windows("1d", now, calendar=lakehouse.calendar()).end if is_daily else now
+    begin = first
+    while begin < last:
+        end = min(last, begin + MAX_WINDOWS * rule.step)
+        yield Window(begin, end), now if is_daily else min(now, end + settling_time(lakehouse))
+        begin = end
 
 
 def _row(episode: "list[Breach]") -> tuple[object, ...]:

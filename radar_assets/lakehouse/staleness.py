@@ -46,6 +46,33 @@ def stale(
     return {unit: number for unit, number in changed.items() if number > built.get(unit, 0)}
 
 
+def changed_hours(parent: Snapshot, child: Snapshot, calendar: Calendar, within: Window) -> dict[int, list[Window]]:
+    """The hours of the parent that have changed since the child's days were built that they fall into.
+
+    Most projects have other days, so a day may be complete for one project while hours of it change for another.
+
+    Args:
+        within: consider only these days of the child.
+
+    Returns:
+        The hours by day since 1970; those of all projects for days that time zones have changed.
+    """
+    by, units = child.table.time_field(parent.table), _units(parent, child, calendar)
+    wanted = range(*unit_range(child.table, within))
+    found: dict[int, list[Window]] = {}
+    for unit in _with_other_hours(child, calendar).intersection(wanted):
+        found[unit] = [calendar.hours_of(Window.of_day(from_unit(unit, child.table.grid)))]
+    changes = parent.changes(*_windows(parent, child, calendar, within), index=by)
+    if not changes or not wanted:
+        return found
+    built = _built_from(parent, child, wanted[0], wanted[-1])
+    for value, number in changes.items():
+        for unit in units(value):
+            if unit in wanted and number > built.get(unit, 0):
+                found.setdefault(unit, []).append(Window.of_hour(from_unit(value, parent.table.grid)))
+    return found
+
+
 def _units(parent: Snapshot, child: Snapshot, calendar: Calendar) -> Callable[[int], Collection[int]]:
     """The child's partitions that each of the parent's falls into."""
     if parent.table.partition_by[child.table.time_field(parent.table)][1] == child.table.grid:

@@ -228,11 +228,13 @@ def closing_days(calendar: Calendar, at: datetime) -> list[date]:
     Args:
         at: the time of the tick, naive, UTC.
     """
-    since = at - CLOSED_AFTER - CLOSE_EVERY
+    return ended_days(calendar, Window(at - CLOSED_AFTER - CLOSE_EVERY, at - CLOSED_AFTER))
+
+
+def ended_days(calendar: Calendar, window: Window) -> list[date]:
+    """The days that ended somewhere in a window, whose start is excluded and whose end is included."""
     return [
-        day
-        for day in calendar.days(Window(since, since + CLOSE_EVERY))
-        if any(since < end <= since + CLOSE_EVERY for end in calendar.closings(day))
+        day for day in calendar.days(window) if any(window.start < end <= window.end for end in calendar.closings(day))
     ]
 
 

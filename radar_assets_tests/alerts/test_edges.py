@@ -233,3 +233,33 @@ def test_five_minutes_wait_for_all_landed_files_that_may_have_events_of_them(lak
     (found,) = judge(lakehouse, by, span=after, now=after.end + 5 * MINUTE, waiting=found.waiting)
     assert len(broken(found)["shop"]) == 11
     assert len(found.waiting) == 12
+
+
+@pytest.mark.parametrize(
+    ("zone", "begins", "ends"),
+    [
+        # Both clock changes of Berlin fall into the hours, which are shorter or longer by one.
+        ("Europe/Berlin", "2026-03-28 21:00", "2026-03-29 05:00"),
+        ("Europe/Berlin", "2026-10-24 20:00", "2026-10-25 06:00"),
+        # Lord Howe changes its clock by half an hour.
+        ("Australia/Lord_Howe", "2026-10-03 11:30", "2026-10-03 20:00"),
+        ("Asia/Kathmandu", "2026-10-03 16:15", "2026-10-04 01:15"),
+        ("Pacific/Auckland", "2026-10-03 09:00", "2026-10-03 18:00"),
+    ],
+)
+def test_quiet_hours_follow_the_local_clock(zone: str, begins: str, ends: str) -> None:
+    by = rule(quiet_hours={"start": "22:00", "end": "07:00", "timezone": zone})
+    begin, end = datetime.fromisoformat(begins), datetime.fromisoformat(ends)
+    minutes = [begin + minute * MINUTE for minute in range(-60, 14 * 60)]
+    quiet = [at for at in minutes if by.is_quiet(at)]
+    assert (quiet[0], quiet[-1], len(quiet)) == (begin, end - MINUTE, (end - begin) // MINUTE)
+
+
+def test_hours_of_half_hour_zones_are_compared_with_the_same_local_time() -> None:
+    def earlier(start: str, zone: str) -> str:
+        return weeks_from(datetime.fromisoformat(start), -1, HOUR, zone).isoformat(" ", "minutes")
+
+    assert earlier("2026-10-05 03:00", "Asia/Kathmandu") == "2026-09-28 03:00"
+    # 9:30 in Adelaide, before and after its clocks go forward on 4 October and back on 5 April.
+    assert earlier("2026-10-04 23:00", "Australia/Adelaide") == "2026-09-28 00:00"
+    assert earlier("2026-04-06 00:00", "Australia/Adelaide") == "2026-03-29 23:00"

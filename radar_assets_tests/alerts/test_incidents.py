@@ -102,13 +102,14 @@ def build(lakehouse: Lakehouse, store: Store, metrics: tuple[Metric, ...], span:
     load_raw_events(lakehouse, [project.id for project in list_projects(store)], span, only_missing=True)
     rebuild_events(lakehouse, [span])
     tables: list[tuple[str, Grain]] = [("hourly_metrics", "hour"), ("daily_metrics", "day")]
+    inputs = {"hour": same_windows, "day": local_days}
     for name, grain in tables:
         if grain == "day":
             rebuild_sessions(lakehouse, span)
         lakehouse.rebuild(
             compose(load_model("radar_assets.metrics", name), metrics, grain),
             [span],
-            local_days if grain == "day" else same_windows,
+            inputs[grain],
         )
 
 

@@ -21,10 +21,12 @@ first_sightings as (
         sightings.project_id,
         measures.metric,
         measures.empty_value,
+        coalesce(project_zones.zone, 'UTC') as zone,
         min(sightings.seen_at) as first_seen_at
     from sightings
     inner join measures on sightings.metric = measures.metric
-    group by sightings.project_id, measures.metric, measures.empty_value
+    left join project_zones on sightings.project_id = project_zones.project_id
+    group by sightings.project_id, measures.metric, measures.empty_value, project_zones.zone
 ),
 
 asked_windows as materialized (
@@ -72,7 +74,10 @@ filled as materialized (
         on
             first_sightings.project_id = present.project_id
             and needed_windows.window_start = present.window_start
-    left join unsettled on needed_windows.window_start = unsettled.window_start
+    left join unsettled
+        on
+            first_sightings.zone = unsettled.zone
+            and needed_windows.window_start = unsettled.window_start
 ),
 
 -- Days of projects, as the first and the last time that they were seen. The next step needs no more.

@@ -23,6 +23,9 @@ class AlertRule(Declared):
 class Alert(Base):
     """Consecutive windows in which a project broke a rule. Times are naive, UTC.
 
+    Windows of rules over days are dates of the project, from midnight to midnight, so that they stay the same if its time zone
+    changes. That concerns `started_at`, `fired_at`, `ended_at`, `covered_*`, `no_data_since` and the numbers in `details`.
+
     Attributes:
         id: UUID; it stays the same when late data move the start or the end.
         project_id: empty where the alert is about the platform itself, such as a failed run.
@@ -78,7 +81,7 @@ class Alert(Base):
 
 
 class AlertBreach(Base):
-    """A window of an alert: the value that broke the rule. Times are naive, UTC.
+    """A window of an alert: the value that broke the rule. Times are naive, UTC, or dates as for the alert.
 
     Attributes:
         value: None if it is missing although it was expected.
