@@ -74,19 +74,19 @@ def backfill(name: str, /, *, since: date, all: bool = False) -> None:
     """
     from radar_assets.cli.runs import rebuild
     from radar_assets.metrics.coverage import TABLES, coverage
+    from radar_assets.orchestration.grids import load_grids
     from radar_assets.settings import load_settings
-    from radar_assets.store.first_day import first_day
     from radar_assets.tables import open_lakehouse
     from radar_assets.windows import Window, utc_now
 
     settings = load_settings().prepare()
     metric = _find(_registered(settings), name)
     lakehouse, console = open_lakehouse(settings), out()
-    start, now = Window.of_day(max(since, first_day(settings))).start, utc_now()
-    if start >= now:
+    grids, end = load_grids(settings), Window.of_day(lakehouse.calendar().last_begun(utc_now())).end
+    if Window.of_day(since).start >= end:
         raise ValueError(f"--since {since} is in the future")
-    window = Window(start, Window.of_day(lakehouse.calendar().last_begun(now)).end)
     for grain in metric.grains:
+        window = Window(max(Window.of_day(since).start, grids.start_of(grain)), end)
         before = coverage(lakehouse, metric, grain, window)
         due = before.built if all else before.lacking
         rebuild(settings, TABLES[grain], due)
