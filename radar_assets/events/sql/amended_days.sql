@@ -1,5 +1,5 @@
--- Days that were built before, but not now, and whose sessions change: a visit crosses midnight, or a visitor is no longer
--- new. The days from $first_day to before $next_day are built now, and the window [$start, $end) holds them.
+-- Days that were built before, but not now, and whose sessions change: a visit crosses midnight, or a visitor is no
+-- longer new. The days from $first_day to before $next_day are built now, and the window [$start, $end) holds them.
 with
 
 now_there as (

@@ -1,5 +1,5 @@
--- The sessions of a $day that was built before: those that were computed again, and all others. Sessions of active threads
--- that start from $rebuilt_from to before $rebuilt_until were computed again.
+-- The sessions of a $day that was built before: those that were computed again, and all others. Sessions of active
+-- threads that start from $rebuilt_from to before $rebuilt_until were computed again.
 select *
 from rebuilt_sessions
 where date = $day

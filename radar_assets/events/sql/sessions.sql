@@ -1,5 +1,5 @@
--- The sessions of the active threads that start from one day before $start on, computed again. The window [$start, $end)
--- holds the days that are built, of all projects.
+-- The sessions of the active threads that start from one day before $start on, computed again. The window
+-- [$start, $end) holds the days that are built, of all projects.
 --
 -- A thread is what the sender says is one visit: the events with its session id, whoever sent them. Without a session
 -- id, it is what a device did. Bots and internal traffic have threads of their own. Events from servers join a thread,
