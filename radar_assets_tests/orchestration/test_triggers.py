@@ -228,22 +228,20 @@ def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
     assert len(platform.lakehouse.snapshot("daily_metrics").files()) == 1
 
 
-def test_days_are_rebuilt_after_a_change_of_a_time_zone(platform: Platform) -> None:
+def test_days_are_rebuilt_at_once_after_a_change_of_a_time_zone(platform: Platform) -> None:
     late_evening = datetime(2026, 3, 9, 23, 30)
-    with time_machine.travel("2026-03-10T12:30:00Z", tick=True) as time:
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
         platform.land(late_evening, [event("1", late_evening)], "a")
         platform.land(NOON, [event("2", NOON)], "b")
         platform.settle()
         assert events_by_day(platform) == {date(2026, 3, 9): 1, date(2026, 3, 10): 1}
         set_time_zone(platform.store, "shop", "Europe/Berlin")
         del platform.defs  # reloaded, as the UI does
-        time.shift(20 * 60)
         assert platform.settle()
         assert events_by_day(platform) == {date(2026, 3, 10): 2}
         assert platform.settle() == []
         # Back again: what was built in between is stale, although no event has changed.
         set_time_zone(platform.store, "shop", "UTC")
-        time.shift(20 * 60)
         assert platform.settle()
         assert events_by_day(platform) == {date(2026, 3, 9): 1, date(2026, 3, 10): 1}
         assert platform.settle() == []
