@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from radar_assets.access.projects import add_project
 from radar_assets.access.time_zones import read_calendar, set_time_zone
@@ -25,7 +26,7 @@ def test_a_calendar_never_lacks_a_change_older_than_its_revision(postgres_url: s
         with_change.set()
         release.wait(PATIENCE_S)
 
-    sa.event.listen(slow.engine, "commit", hold)
+    event.listen(slow.engine, "commit", hold)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(set_time_zone, slow, "shop", "Asia/Tokyo")
         try:
