@@ -228,6 +228,7 @@ def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
     assert len(platform.lakehouse.snapshot("daily_metrics").files()) == 1
 
 
+@on_each_database
 def test_days_are_rebuilt_at_once_after_a_change_of_a_time_zone(platform: Platform) -> None:
     late_evening = datetime(2026, 3, 9, 23, 30)
     with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
