@@ -102,6 +102,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
 
 def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric], settings: AlertSettings) -> "PassResult":
     """Send due messages, in one pass of the deliverer over the channels that were applied."""
+    from radar_assets.alerts.links import links_of
     from radar_assets.alerts.measuring import history
     from radar_assets.alerts.notices import KIND, Notice
     from radar_assets.alerts.rendering import renderer
@@ -119,7 +120,8 @@ def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric], s
             return ()
 
     transport = Transport.of(settings, partial(suppressed, store))
-    return deliver(store, load_channels(store), rendering({KIND: renderer(values)}, transport))
+    renderers = {KIND: renderer(values, links_of(settings.ui_url, settings.home))}
+    return deliver(store, load_channels(store), rendering(renderers, transport))
 
 
 def _shown(rows: Sequence[Delivery]) -> dg.TableMetadataValue:

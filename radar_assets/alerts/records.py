@@ -48,6 +48,38 @@ def snooze(store: Store, alert_id: str, until: datetime, now: datetime) -> Alert
         return alert
 
 
+def acknowledge_first(store: Store, alert_id: str, by: str, now: datetime) -> tuple[Alert, bool]:
+    """Acknowledge an alert that has not ended and that no one has acknowledged. Returns it, and whether this changed it.
+
+    Raises:
+        FieldError: the id is unknown.
+    """
+    with store.session() as session:
+        lock(session, LOCK_KEY)
+        alert = find_alert(session, alert_id)
+        if alert.state not in OPEN_STATES or alert.acknowledged_at:
+            return alert, False
+        _changed_by_hand(session, alert_id, now)
+        alert.acknowledged_at, alert.acknowledged_by = now, by
+        return alert, True
+
+
+def snooze_first(store: Store, alert_id: str, until: datetime, now: datetime) -> tuple[Alert, bool]:
+    """Announce nothing about an alert until a time, if it has not ended and is not snoozed. Returns it, and whether this changed it.
+
+    Raises:
+        FieldError: the id is unknown.
+    """
+    with store.session() as session:
+        lock(session, LOCK_KEY)
+        alert = find_alert(session, alert_id)
+        if alert.state not in OPEN_STATES or (alert.snoozed_until and alert.snoozed_until > now):
+            return alert, False
+        _changed_by_hand(session, alert_id, now)
+        alert.snoozed_until = until
+        return alert, True
+
+
 def find_alert(session: Session, alert_id: str) -> Alert:
     """The alert with an id, or the only one whose id starts with it.
 
