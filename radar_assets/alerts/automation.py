@@ -12,6 +12,7 @@ from radar_assets.alerts import export
 from radar_assets.alerts.checks import check_key
 from radar_assets.alerts.escalation import escalate
 from radar_assets.alerts.rules import Rule
+from radar_assets.alerts.run_events import announce_ended
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.watchers import watch_now
 from radar_assets.calendar import DAYS_IN_UTC, Calendar
@@ -137,7 +138,16 @@ def build_sensors(grids: Grids, settings: AlertSettings, metrics: Sequence[Metri
     ) -> None:
         watch_now(store, context.instance, lakehouse, settings, "failed_runs")
 
-    return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor]
+    @dg.sensor(
+        minimum_interval_seconds=TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Announces runs that have ended to the webhooks that subscribe to them.",
+    )
+    def run_events_sensor(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> dg.SensorResult:
+        cursor, count = announce_ended(store, context.instance, settings.ui_url, context.cursor, utc_now())
+        return dg.SensorResult(skip_reason=f"{count} messages are new.", cursor=cursor)
+
+    return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor, run_events_sensor]
 
 
 def build_schedules(
