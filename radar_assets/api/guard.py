@@ -1,6 +1,6 @@
 """The guard in front of the Dagster UI: it prevents other web pages from controlling or reading the UI through a user's browser.
 
-It checks requests, not users. Programs that can reach the port are let through.
+It checks where requests come from. Users and what they may do are checked behind it, in `app.py`.
 """
 
 import re
@@ -23,6 +23,9 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 FRAMING = "frame-ancestors 'none'"
+FORM = "application/x-www-form-urlencoded"
+FORM_PATHS = ("/login", "/logout")
+FORM_FOLDER = "/radar/"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Guard:
     - `Host` must be in the allow-list. This stops DNS rebinding, with status 421.
     - `Origin`, if present, must be the UI's, and `Sec-Fetch-Site` must agree. Links to the UI, for example in alerts, still work.
     - State changes only by POST of `application/json`. Browsers send that across origins only after a preflight request, which is
-      refused. GraphQL is never read from the URL.
+      refused. GraphQL is never read from the URL. Radar's own pages have forms, which must also contain a token of their session.
     - No page may frame the UI.
     """
 
@@ -118,6 +121,9 @@ class Guard:
         if scope["method"] != "POST":
             return Refusal(403, "Only GET, HEAD and POST are allowed.")
         types = [value.partition(";")[0].strip().lower() for value in headers.getlist("content-type")]
+        is_form = scope["path"] in FORM_PATHS or scope["path"].startswith(FORM_FOLDER)
+        if is_form and types == [FORM]:
+            return None
         if types != ["application/json"]:
             return Refusal(415, "Send the request as JSON, with Content-Type: application/json.")
         return None

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import uvicorn
 from dagster import DagsterInstance
-from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget, WorkspaceLoadTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX_OVERFLOW, DEFAULT_POOL_RECYCLE
@@ -16,6 +15,7 @@ from starlette.applications import Starlette
 
 from radar_assets.api.guard import guarded
 from radar_assets.api.reload import reloading
+from radar_assets.api.workspace import RadarWorkspace
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.orchestration.settings import UISettings
 
@@ -34,10 +34,10 @@ def serve(settings: UISettings, host: str, port: int, workspace: Path | None = N
         SettingsError: the settings differ from the environment.
         StoreError: the database is not usable.
     """
-    with ui_of(settings, workspace) as ui:
+    with loaded_workspace(settings, workspace) as loaded:
         server = uvicorn.Server(
             uvicorn.Config(
-                guarded(ui, settings, host),
+                guarded(dagster_ui(loaded), settings, host),
                 host=host,
                 port=port,
                 log_level="warning",
@@ -52,9 +52,18 @@ def serve(settings: UISettings, host: str, port: int, workspace: Path | None = N
         server.run()
 
 
+def dagster_ui(workspace: RadarWorkspace) -> Starlette:
+    """The Dagster UI, without the gate and the guard."""
+    return create_app_from_workspace_process_context(workspace, live_data_poll_rate=2000)
+
+
 @contextmanager
-def ui_of(settings: UISettings, workspace: Path | None = None) -> Iterator[Starlette]:
-    """The UI's web application on the instance of the home, without the guard."""
+def loaded_workspace(settings: UISettings, workspace: Path | None = None) -> Iterator[RadarWorkspace]:
+    """The workspace of the UI, on the instance of the home.
+
+    Args:
+        workspace: as for `serve`.
+    """
     target: WorkspaceLoadTarget = (
         WorkspaceFileTarget([str(workspace)])
         if workspace
@@ -65,7 +74,7 @@ def ui_of(settings: UISettings, workspace: Path | None = None) -> Iterator[Starl
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
         with (
-            WorkspaceProcessContext(instance, target, version=__version__, code_server_log_level="WARNING") as context,
+            RadarWorkspace(instance, target, version=__version__, code_server_log_level="WARNING") as context,
             reloading(settings, context),
         ):
-            yield create_app_from_workspace_process_context(context, live_data_poll_rate=2000)
+            yield context
