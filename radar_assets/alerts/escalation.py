@@ -5,19 +5,18 @@ is sent twice however often and by how many processes it is decided.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from radar_assets.alerts.announcements import Context, escalation_of, notice_of, topic
-from radar_assets.alerts.context import context_of
+from radar_assets.alerts.announcements import Context, escalation_of, topic
 from radar_assets.alerts.notices import KIND
 from radar_assets.alerts.records import LOCK_KEY
 from radar_assets.alerts.rendering import thread_id
 from radar_assets.alerts.rules import Rule, load_rules
 from radar_assets.alerts.settings import AlertSettings
+from radar_assets.alerts.showing import context_of, notice_now
 from radar_assets.messaging.channels import separate, taking
 from radar_assets.messaging.outbox import SEPARATE, new_delivery
 from radar_assets.metrics.registry import Metric
@@ -63,15 +62,11 @@ def due_steps(alert: Alert, rule: Rule, now: datetime) -> list[int]:
         # After a snooze, people have the full time again.
         since = max(since, alert.snoozed_until)
     sent = len(escalation_of(alert)["steps"])
-    return [
-        number for number, step in enumerate(rule.escalation) if number >= sent and now - since >= step.after
-    ]
+    return [number for number, step in enumerate(rule.escalation) if number >= sent and now - since >= step.after]
 
 
 def _send(session: Session, alert: Alert, rule: Rule, context: Context) -> int:
     """Put the due steps of an alert into the outbox. Returns how many."""
-    from radar_assets.alerts.checks import asset_of
-
     due = due_steps(alert, rule, context.now)
     if context.end_of(alert, rule) < context.now - context.max_age:
         # Radar was down, and whether the alert still lasts is not known yet.
@@ -80,7 +75,7 @@ def _send(session: Session, alert: Alert, rule: Rule, context: Context) -> int:
     steps, alone = list(state["steps"]), separate(session)
     for number in due:
         names = taking(session, rule.escalation[number].channels, rule.severity)
-        notice = notice_of(alert, rule, "escalated", replace(context, asset=asset_of(rule)))
+        notice = notice_now(alert, rule, context).model_copy(update={"reason": "escalated"})
         for name in names:
             session.add(
                 new_delivery(

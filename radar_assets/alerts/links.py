@@ -146,7 +146,7 @@ def link_key(home: Path) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def _serializer(key: str):  # noqa: ANN202 - of a package that only processes with links import
+def _serializer(key: str):
     from itsdangerous import URLSafeTimedSerializer
 
     return URLSafeTimedSerializer(key, salt=_PURPOSE)

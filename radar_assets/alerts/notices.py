@@ -20,8 +20,8 @@ class Notice(FrozenModel):
     Times are naive, UTC; of rules over days, they are midnights of the project's dates (`moment` has them in UTC).
 
     Attributes:
-        reason: `escalated` if no one has acknowledged it in time; `no_data` and `ended_without_data` for an alert whose metric has no value any more; `fired_and_recovered` for one that
-            was over when it was found; `test` for messages that try out a channel.
+        reason: `escalated` if no one has acknowledged it in time; `no_data` and `ended_without_data` for an alert whose metric has no
+            value any more; `fired_and_recovered` for one that was over when it was found; `test` for messages that try out a channel.
         project_id, project_name: empty for platform alerts.
         timezone: IANA name of the project's time zone, whose local time decides what is compared.
         zones: all time zones that it has had; empty if only that one.

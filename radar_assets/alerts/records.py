@@ -4,6 +4,7 @@ windows that wait for data, and the removal of old alerts.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -89,13 +90,35 @@ def find_alert(session: Session, alert_id: str) -> Alert:
     return find_by_id(session, Alert, alert_id, "alert id", "radar alerts list --all")
 
 
-def list_alerts(store: Store, *, with_ended: bool, project_id: str | None = None, limit: int = 50) -> list[Alert]:
-    """Alerts, the latest first: those that have not ended, or all."""
-    query = sa.select(Alert).order_by(Alert.started_at.desc(), Alert.id).limit(limit)
-    if not with_ended:
+Shown = Literal["open", "unacknowledged", "ended", "all"]
+"""Which alerts are listed."""
+
+
+def list_alerts(
+    store: Store,
+    *,
+    shown: Shown = "open",
+    project_id: str | None = None,
+    visible: Collection[str] | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[Alert]:
+    """Alerts, the latest first.
+
+    Args:
+        visible: ids of projects; alerts of others and of the platform are left out. None: all are listed.
+    """
+    query = sa.select(Alert).order_by(Alert.started_at.desc(), Alert.id).limit(limit).offset(offset)
+    if shown in ("open", "unacknowledged"):
         query = query.where(Alert.state.in_(OPEN_STATES))
+    if shown == "unacknowledged":
+        query = query.where(Alert.acknowledged_at.is_(None))
+    if shown == "ended":
+        query = query.where(Alert.state.not_in(OPEN_STATES))
     if project_id is not None:
         query = query.where(Alert.project_id == project_id)
+    if visible is not None:
+        query = query.where(Alert.project_id.in_(sorted(visible)))
     with store.session(read_only=True) as session:
         return list(session.scalars(query))
 

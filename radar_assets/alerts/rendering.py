@@ -115,9 +115,7 @@ def _actions(notice: Notice, words: Words, channel: str, links: "Links | None") 
     ]
 
 
-def _blocks(
-    notice: Notice, words: Words, history: History, actions: Sequence[tuple[str, str]] = ()
-) -> list[Block]:
+def _blocks(notice: Notice, words: Words, history: History, actions: Sequence[tuple[str, str]] = ()) -> list[Block]:
     blocks: list[Block] = []
     if words.description:
         blocks.append(Text(words.description))

@@ -9,7 +9,16 @@ from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from radar_assets.calendar import zone_info, zone_names
 from radar_assets.markdown import refuse_images
@@ -177,7 +186,8 @@ class Rule(FrozenModel):
         recovery: whether to announce the end.
         quiet_hours: when only critical alerts are announced.
         channels: names of the channels to notify.
-        escalation: whom to notify next while the alert lasts and no one has acknowledged or snoozed it, by time since it was announced.
+        escalation: which channels to notify next, by time since the alert was announced, while it lasts and no one has acknowledged
+            or snoozed it.
         enabled: a disabled rule keeps its check but never fires.
     """
 

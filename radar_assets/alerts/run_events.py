@@ -51,7 +51,9 @@ class Run(BaseModel):
     status: Status
     started_at: AwareDatetime | None = Field(description="In UTC; null if it never started.")
     ended_at: AwareDatetime = Field(description="In UTC.")
-    first_partition: str | None = Field(description="The partition that it was for, or the first of a range; else null.")
+    first_partition: str | None = Field(
+        description="The partition that it was for, or the first of a range; else null."
+    )
     last_partition: str | None = Field(description="The last partition of the range; else the same as the first.")
     triggered_by: str | None = Field(description="The user or token that started it; null for sensors and schedules.")
     is_retried: bool = Field(description="Whether Radar retries it, after a failure.")

@@ -29,10 +29,20 @@ class RadarRoute(Route):
 
     Attributes:
         role: the role that it needs, for all projects. None: it is public.
+        of_projects: whether it is enough to have the role for some projects. The route's function then shows and changes only what is
+            of those.
     """
 
-    def __init__(self, method: Literal["GET", "POST"], path: str, endpoint: Endpoint, role: Role | None) -> None:
-        self.role, self.is_api = role, path.startswith("/v1/")
+    def __init__(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        endpoint: Endpoint,
+        role: Role | None,
+        *,
+        of_projects: bool = False,
+    ) -> None:
+        self.role, self.of_projects, self.is_api = role, of_projects, path.startswith("/v1/")
         self._run = endpoint
         super().__init__(path, self._checked, methods=[method], name=f"{method} {path}")
 
@@ -55,7 +65,7 @@ class RadarRoute(Route):
                 )
             return login_needed(request)
         principal = identity.principal
-        if not principal.may(self.role):
+        if not (principal.role.includes(self.role) if self.of_projects else principal.may(self.role)):
             reason = (
                 SOME_PROJECTS
                 if principal.role.includes(self.role)

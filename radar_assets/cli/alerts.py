@@ -1,7 +1,7 @@
 """`radar alerts` and `radar deliveries`: alerts, what people do about them, and the messages that were sent."""
 
 import getpass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -72,7 +72,7 @@ def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 5
             _state(alert, now),
             *(getattr(alert, field) for field in _ALERT_DATA),
         )
-        for alert in listed(open_projects(), with_ended=all, project_id=project, limit=limit)
+        for alert in listed(open_projects(), shown="all" if all else "open", project_id=project, limit=limit)
     )
     empty = "No alerts." if all else "No alert is firing; --all includes those that have ended."
     print_list(columns, rows, format, empty=empty)
@@ -119,40 +119,20 @@ def show(alert: str, /) -> None:
 
 def _in_words(store: "Store", alert: "Alert") -> tuple[str, str, list[tuple[str, str]]]:
     """Headline, description and facts of an alert, in the words of messages about it."""
-    from radar_assets.access.projects import list_projects
-    from radar_assets.access.time_zones import read_calendar
-    from radar_assets.alerts.announcements import REASONS, Context, notice_of
-    from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
-    from radar_assets.alerts.wording import describe, moment
+    from radar_assets.alerts.showing import context_of, words_of
+    from radar_assets.alerts.wording import moment
     from radar_assets.cli.ui_address import find_ui
     from radar_assets.config import load_metrics
     from radar_assets.metrics.registry import registry
     from radar_assets.settings import load_settings
 
     settings = load_settings()
-    announced = ("Announced", moment(alert.announced_at) if alert.announced_at else "no")
     rule = next((rule for rule in load_rules(store) if rule.name == alert.rule), None)
-    if rule is None:
-        text = str(alert.details.get("text") or "")
-        facts = [
-            ("Since", moment(alert.started_at)),
-            ("Rule", f"{alert.rule}; it was removed"),
-        ]
-        return f"{alert.rule} of {alert.project_id}" if alert.project_id else alert.rule, text, [*facts, announced]
-    projects = list_projects(store)
-    context = Context(
-        now=utc_now(),
-        max_age=timedelta(hours=settings.alert_max_age_h),
-        throttle_per_hour=settings.alert_throttle_per_hour,
-        ui_url=settings.ui_url or find_ui(settings),
-        metrics={metric.name: metric for metric in registry(load_metrics(settings.config_file))},
-        project_names={project.id: project.name for project in projects},
-        asset=asset_of(rule),
-        zones={project.id: project.timezone for project in projects},
-        calendar=read_calendar(store),
-    )
-    words = describe(notice_of(alert, rule, REASONS[alert.state], context))
+    metrics = registry(load_metrics(settings.config_file))
+    ui_url = settings.ui_url or find_ui(settings)
+    words = words_of(alert, rule, context_of(store, metrics, settings, utc_now(), ui_url=ui_url))
+    announced = ("Announced", moment(alert.announced_at) if alert.announced_at else "no")
     links = [("Link", words.link)] if words.link else []
     return words.headline, words.description, [*words.facts, announced, *links]
 

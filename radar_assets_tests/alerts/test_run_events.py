@@ -18,8 +18,8 @@ from radar_assets.settings import load_settings
 from radar_assets.store.database import Store
 from radar_assets.windows import utc_now
 from radar_assets_tests.alerts.records import add_channels, deliveries
-from radar_assets_tests.messaging.channels.servers import Server, status
 from radar_assets_tests.messaging.channels.conftest import server
+from radar_assets_tests.messaging.channels.servers import Server, status
 from radar_assets_tests.messaging.sending import KEY, webhook
 from radar_assets_tests.platform import Platform
 

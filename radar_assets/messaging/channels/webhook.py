@@ -12,7 +12,6 @@ from radar_assets.messaging.message import Message
 from radar_assets.messaging.secrets import Shape, is_reference, resolve
 from radar_assets.messaging.transport.addresses import AllowedHosts, check_host
 
-
 Event = Literal["run.completed", "run.failed"]
 """What webhooks may subscribe to."""
 
