@@ -9,8 +9,7 @@ from radar_assets.calendar import ALWAYS, ZoneFrom, begin_of
 KIND = "alert"
 """Kind of the deliveries whose contents are notices."""
 Reason = Literal[
-    *("fired", "still_firing", "escalated", "no_data"),
-    *("recovered", "fired_and_recovered", "ended_without_data", "test"),
+    "fired", "still_firing", "escalated", "no_data", "recovered", "fired_and_recovered", "ended_without_data", "test"
 ]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
@@ -161,7 +161,7 @@ def alert_routes(pages: AlertPages) -> list[RadarRoute]:
     ]
 
 
-def _listed(pages: AlertPages, request: Request, principal: Principal) -> dict[str, object]:
+def _listed(pages: AlertPages, request: Request, principal: Principal) -> dict[str, Any]:
     """The values of the list."""
     given, now = request.query_params, utc_now()
     shown: Shown = "open"
@@ -200,7 +200,7 @@ def _listed(pages: AlertPages, request: Request, principal: Principal) -> dict[s
 
 def _details(
     pages: AlertPages, alert: Alert, breaches: list[AlertBreach], deliveries: list[Delivery], *, may: bool
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The values of an alert's page.
 
     Args:
