@@ -1,8 +1,8 @@
 """The web application of `radar serve`: one port for Radar's own pages, its API, and the Dagster UI.
 
-Radar's own routes are `/`, `/login`, `/logout`, `/healthz`, `/readyz`, and all under `/radar/` and `/v1/`. Other paths are those of the
-Dagster UI, such as `/runs` and `/graphql`. A request passes the guard, which looks at where it comes from; then it is identified, and
-reaches a route that knows the role it needs, or the gate of the UI.
+Radar's own routes are `/`, `/login`, `/logout`, `/healthz`, `/readyz`, and all under `/radar/` and `/v1/`. Other paths are those of
+the Dagster UI, such as `/runs` and `/graphql`. A request passes the guard, which looks at where it comes from. Then it is identified,
+and reaches a route that knows the role it needs, or the gate of the UI.
 """
 
 from collections.abc import Sequence

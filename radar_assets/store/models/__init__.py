@@ -10,6 +10,7 @@ from radar_assets.store.models.alerts import (
     AlertRule,
     WaitingWindow,
 )
+from radar_assets.store.models.api import IdempotencyKey
 from radar_assets.store.models.base import MAX_NAME, Base, Declared, FieldError
 from radar_assets.store.models.collector import DailySalt, MonthlyUsage
 from radar_assets.store.models.home import HomeStart
@@ -31,6 +32,7 @@ __all__ = [
     "Delivery",
     "FieldError",
     "HomeStart",
+    "IdempotencyKey",
     "MonthlyUsage",
     "Project",
     "Suppression",
