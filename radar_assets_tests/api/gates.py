@@ -10,15 +10,19 @@ from typing import Any
 from starlette.applications import Starlette
 
 from radar_assets.access.roles import Principal, Role
-from radar_assets.api.app import RadarApp
-from radar_assets.api.guard import guarded
+from radar_assets.api.app import RadarApp, ready_route
+from radar_assets.api.guard import Guard
 from radar_assets.api.identity import Identities
 from radar_assets.api.jobs_page import jobs_routes
+from radar_assets.api.local_access import LocalAccess
+from radar_assets.api.login import login_routes
 from radar_assets.api.openapi import openapi_route
 from radar_assets.api.server import dagster_ui, loaded_workspace
 from radar_assets.api.triggers import trigger_routes
+from radar_assets.origins import Origin
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
+from radar_assets.urls import LOOPBACK_HOSTS
 from radar_assets_tests.api.conftest import UI, listening, workspace_of
 from radar_assets_tests.platform import instance_of
 
@@ -34,7 +38,7 @@ WHO = ["nobody", *PEOPLE]
 
 @dataclass
 class Gate:
-    """A running server with the gate, the UI behind it, its home and workspace file, tokens, and what it recorded."""
+    """A running server with the gate, the UI behind it, its home and files, tokens that are sessions too, and what it recorded."""
 
     ui: UI
     app: RadarApp
@@ -42,6 +46,7 @@ class Gate:
     home: Path
     workspace: Path
     tokens: dict[str, Principal]
+    local: LocalAccess
     recorded: list[dict[str, Any]] = field(default_factory=list)
 
     def request(
@@ -74,8 +79,24 @@ def gated(settings: Settings, folder: Path, module: str = "radar_assets_tests.sm
         store = open_store(settings.database)
         stack.callback(store.close)
         api = trigger_routes(workspace, store)
-        identities = Identities(tokens.get, {}.get, form_key="key")
+        local = LocalAccess()
+        public = Origin("https", "radar.example", 443)
+
+        def find_token(token: str) -> Principal | None:
+            return tokens.get(token) or local.find_token(token)
+
+        def find_session(secret: str) -> Principal | None:
+            return tokens.get(secret) or local.find_session(secret)
+
+        identities = Identities(find_token, find_session, public=[public], form_key="key")
         dagster = dagster_ui(workspace)
-        app = RadarApp(dagster, identities, record, [*jobs_routes(workspace), *api, openapi_route(api)])
-        ui = stack.enter_context(listening(guarded(app, settings, "127.0.0.1"), UI(instance, "")))
-        yield Gate(ui, app, dagster, settings.home, file, tokens, recorded)
+        routes = [
+            *login_routes(identities, local),
+            *jobs_routes(workspace),
+            *api,
+            openapi_route(api),
+            ready_route(store),
+        ]
+        app = RadarApp(dagster, identities, record, routes)
+        ui = stack.enter_context(listening(Guard(app, {*LOOPBACK_HOSTS, public.host}, {public}), UI(instance, "")))
+        yield Gate(ui, app, dagster, settings.home, file, tokens, local, recorded)
