@@ -52,6 +52,8 @@ _STATES: dict[Shown, str] = {
     "all": "All",
 }
 _VERBS: dict[Action, str] = {"ack": "Acknowledge", "snooze": f"Snooze for {span(links.SNOOZE)}"}
+_ACTED: dict[Action, str] = {"ack": "acknowledge", "snooze": "snooze"}
+"""What the audit log calls the actions, as it does those of commands."""
 _QUESTIONS: dict[Action, str] = {
     "ack": "Acknowledge this alert? Reminders and escalation stop while it lasts.",
     "snooze": f"Snooze this alert for {span(links.SNOOZE)}? Nothing is announced about it in this time.",
@@ -134,10 +136,10 @@ def alert_routes(pages: AlertPages) -> list[RadarRoute]:
                 return _missing(request)
             alert = found[0]
             if not _may(principal, Role.OPERATOR, alert):
-                await note(_record(request), request, principal, f"alert.{action}", alert.id, result="refused")
+                await note(_record(request), request, principal, f"alert.{_ACTED[action]}", alert.id, result="refused")
                 return _told(request, 403, "Not allowed", "This needs the role operator for the project of the alert.")
             if links.is_pending(alert, action, utc_now()):
-                await note(_record(request), request, principal, f"alert.{action}", alert.id)
+                await note(_record(request), request, principal, f"alert.{_ACTED[action]}", alert.id)
                 await asyncio.to_thread(links.take, pages.store, alert.id, action, principal.name, utc_now())
             return RedirectResponse(f"{PAGES}/{alert.id}", 303, HEADERS)
 
@@ -317,7 +319,9 @@ async def _confirmed(pages: AlertPages, request: Request) -> Response:
     principal = identity.principal if identity else None
     by = principal.name if principal else f"a link sent to {grant.channel}"
     if links.is_pending(alert, grant.action, utc_now()):
-        await note(_record(request), request, principal, f"alert.{grant.action}", alert.id, link_sent_to=grant.channel)
+        await note(
+            _record(request), request, principal, f"alert.{_ACTED[grant.action]}", alert.id, link_sent_to=grant.channel
+        )
         await asyncio.to_thread(links.take, pages.store, alert.id, grant.action, by, utc_now())
     # Reloading the page that follows sends no form.
     return RedirectResponse(request.url.path, 303, HEADERS)

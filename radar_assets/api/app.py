@@ -1,12 +1,15 @@
 """The web application of `radar serve`: one port for Radar's own pages, its API, and the Dagster UI.
 
-Radar's own routes are `/`, `/login`, `/logout`, `/healthz`, `/readyz`, and all under `/radar/` and `/v1/`. Other paths are those of the
-Dagster UI, such as `/runs` and `/graphql`. A request passes the guard, which looks at where it comes from; then it is identified, and
-reaches a route that knows the role it needs, or the gate of the UI.
+Radar's own routes are `/`, `/login`, `/logout`, `/healthz`, `/readyz`, and all under `/radar/` and `/v1/`. Other paths are those of
+the Dagster UI, such as `/runs` and `/graphql`. A request passes the guard, which looks at where it comes from. Then it is identified,
+and reaches a route that knows the role it needs, or the gate of the UI.
 """
 
+import asyncio
 from collections.abc import Sequence
 
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -19,6 +22,7 @@ from radar_assets.api.pages import page, style, wants_page
 from radar_assets.api.problems import problem
 from radar_assets.api.routing import RadarRoute
 from radar_assets.api.ui_gate import UIGate
+from radar_assets.store.database import Store
 
 OWN = ("/", "/login", "/logout", "/healthz", "/readyz", "/radar", "/v1")
 OWN_FOLDERS = ("/login/", "/radar/", "/v1/")
@@ -73,6 +77,25 @@ def _basic_routes() -> list[RadarRoute]:
         RadarRoute("GET", "/radar/style.css", style, None),
         RadarRoute("GET", "/healthz", is_up, None),
     ]
+
+
+def ready_route(store: Store) -> RadarRoute:
+    """The public route that says whether the server can do its work."""
+
+    def can_read() -> bool:
+        try:
+            with store.session(read_only=True) as session:
+                session.execute(sa.select(1))
+        except SQLAlchemyError:
+            return False
+        return True
+
+    async def is_ready(_request: Request) -> Response:
+        if await asyncio.to_thread(can_read):
+            return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+        return problem(503, "The database is unavailable.", headers={"Retry-After": "5"})
+
+    return RadarRoute("GET", "/readyz", is_ready, None)
 
 
 async def _error(request: Request, error: Exception) -> Response:

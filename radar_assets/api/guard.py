@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from radar_assets.api.problems import problem
 from radar_assets.orchestration.settings import UISettings
 from radar_assets.origins import DEFAULT_PORTS, Origin, origin_of_url, parse_origin
 from radar_assets.urls import LOOPBACK_HOSTS
@@ -30,10 +31,11 @@ FORM_FOLDER = "/radar/"
 
 @dataclass(frozen=True)
 class Refusal:
-    """Status and reason of a refused request."""
+    """Status and reason of a refused request, and the header that is wrong."""
 
     status: int
     reason: str
+    field: str = ""
 
 
 class Guard:
@@ -71,7 +73,12 @@ class Guard:
             await send(message)
 
         if refusal := self._refusal(scope):
-            response = JSONResponse({"error": refusal.reason}, refusal.status)
+            is_api = scope["path"].startswith("/v1/")
+            response = (
+                problem(refusal.status, refusal.reason, field=refusal.field)
+                if is_api
+                else JSONResponse({"error": refusal.reason}, refusal.status)
+            )
             await response(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
@@ -125,7 +132,7 @@ class Guard:
         if is_form and types == [FORM]:
             return None
         if types != ["application/json"]:
-            return Refusal(415, "Send the request as JSON, with Content-Type: application/json.")
+            return Refusal(415, "Send the request as JSON, with Content-Type: application/json.", "Content-Type")
         return None
 
 

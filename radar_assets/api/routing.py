@@ -5,7 +5,8 @@ person's session. Tests read the roles from the routes.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl
 
@@ -24,11 +25,33 @@ MAX_FORM_BYTES, MAX_FIELDS = 64_000, 50
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True)
+class Description:
+    """What the OpenAPI document says of a route besides its path and role.
+
+    Attributes:
+        name: its operation id.
+        returns: status and type of the response.
+        takes: type of the JSON body.
+        headers, query: names of optional parameters, and what they mean.
+        problems: statuses of errors besides 401, 403 and 500, and what they mean.
+    """
+
+    name: str
+    summary: str
+    returns: tuple[int, type]
+    takes: type | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[int, str] = field(default_factory=dict)
+
+
 class RadarRoute(Route):
     """A route of Radar itself.
 
     Attributes:
         role: the role that it needs, for all projects. None: it is public.
+        described: of a route of the API.
         of_projects: whether it is enough to have the role for some projects. The route's function then shows and changes only what is
             of those.
     """
@@ -39,10 +62,12 @@ class RadarRoute(Route):
         path: str,
         endpoint: Endpoint,
         role: Role | None,
+        described: Description | None = None,
         *,
         of_projects: bool = False,
     ) -> None:
-        self.role, self.of_projects, self.is_api = role, of_projects, path.startswith("/v1/")
+        self.method, self.role, self.described = method, role, described
+        self.of_projects, self.is_api = of_projects, path.startswith("/v1/")
         self._run = endpoint
         super().__init__(path, self._checked, methods=[method], name=f"{method} {path}")
 

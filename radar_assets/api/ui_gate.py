@@ -28,7 +28,10 @@ RECHECK_S = 5.0
 GRAPHQL = "/graphql"
 REPORTS = ("/report_asset_materialization/", "/report_asset_check/", "/report_asset_observation/")
 SESSION_ENDED, POLICY_VIOLATION = 4401, 1008
-SOME_PROJECTS = "The Dagster UI and the jobs page show all projects, and your role is for some of them. Ask an admin for a role for all."
+SOME_PROJECTS = (
+    "The Dagster UI and the jobs page show all projects, and your role is for some of them. "
+    "Ask an admin for a role for all."
+)
 
 Identify = Callable[[HTTPConnection], Awaitable[Identity | None]]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
 
+LINK_TIMEOUT_S = 30
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -23,11 +24,17 @@ def local_url(host: str, port: int) -> str:
 
 
 @contextmanager
-def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
-    """Record that this process serves the home's UI at a URL, until the block ends."""
+def recorded_ui(settings: "Settings", url: str, token: str = "") -> Iterator[None]:
+    """Record that this process serves the home's UI at a URL, until the block ends.
+
+    Args:
+        token: with which other commands of the home's owner may use the UI.
+    """
     file, identity = _file(settings), ProcessIdentity.of()
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
-    fresh.write_text(json.dumps({"url": url, **identity._asdict()}))
+    fresh.touch(0o600)
+    fresh.chmod(0o600)
+    fresh.write_text(json.dumps({"url": url, "token": token, **identity._asdict()}))
     fresh.replace(file)
     try:
         yield
@@ -38,17 +45,42 @@ def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
 
 def find_ui(settings: "Settings") -> str | None:
     """The URL of the home's UI, if a process of this machine serves it."""
+    found = find_server(settings)
+    return found[0] if found else None
+
+
+def find_server(settings: "Settings") -> tuple[str, str] | None:
+    """The URL of the home's UI, and the token for commands, if a process of this machine serves it."""
     found = _read(_file(settings))
-    return found[0] if found and found[1].is_here() and found[1].process() else None
+    return (found[0], found[2]) if found and found[1].is_here() and found[1].process() else None
+
+
+def login_link(settings: "Settings") -> str | None:
+    """A link with which one browser can log in to the home's UI once; None if no process of this machine serves it."""
+    from http.client import HTTPException
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    server = find_server(settings)
+    if not server or not server[1]:
+        return None
+    url, token = server
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(Request(f"{url}/v1/login-links", b"{}", headers), timeout=LINK_TIMEOUT_S) as response:
+            return f"{url}{json.load(response)['path']}"
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return None
 
 
 def _file(settings: "Settings") -> Path:
     return settings.home / "ui.json"
 
 
-def _read(file: Path) -> tuple[str, ProcessIdentity] | None:
+def _read(file: Path) -> tuple[str, ProcessIdentity, str] | None:
     try:
         record = json.loads(file.read_text())
-        return str(record.pop("url")), ProcessIdentity(**record)
+        url, token = str(record.pop("url")), str(record.pop("token", ""))
+        return url, ProcessIdentity(**record), token
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -15,8 +15,8 @@ import uvicorn
 import yaml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from radar_assets.api.guard import guarded
 from radar_assets.access.roles import Principal, Role
+from radar_assets.api.guard import guarded
 from radar_assets.api.identity import SCOPE, Identity
 from radar_assets.api.server import dagster_ui, loaded_workspace
 from radar_assets.settings import load_settings
@@ -50,7 +50,7 @@ class UI:
             response = connection.getresponse()
             names = {name.lower() for name, _ in response.getheaders()}
             values = {name: response.getheader(name, "") for name in names}  # those of one name joined
-            return response.status, values, response.read().decode()
+            return response.status, values, response.read().decode(errors="replace")
         finally:
             connection.close()
 

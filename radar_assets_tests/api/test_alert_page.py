@@ -192,7 +192,7 @@ def test_operators_acknowledge_and_snooze(pages: Pages) -> None:
     assert after.snoozed_until
     assert "acknowledged by the tenant" in pages.get("viewer", f"/radar/alerts/{alert.id}")[2]
     done = [(line["who"], line["action"], line["target"]) for line in pages.recorded if line["result"] == "allowed"]
-    assert done == [("the tenant", f"alert.{action}", alert.id) for action in ("ack", "snooze")]
+    assert done == [("the tenant", f"alert.{action}", alert.id) for action in ("acknowledge", "snooze")]
 
 
 def test_no_one_acts_on_alerts_of_other_projects(pages: Pages) -> None:
@@ -221,7 +221,7 @@ def test_opening_a_link_changes_nothing_and_confirming_it_acts_once(pages: Pages
     assert done.acknowledged_by == "a link sent to team"
     assert done.snoozed_until
     assert [(line["who"], line["action"], line["details"]) for line in pages.recorded] == [
-        (None, "alert.ack", {"link_sent_to": "team"}),
+        (None, "alert.acknowledge", {"link_sent_to": "team"}),
         (None, "alert.snooze", {"link_sent_to": "team"}),
     ]
 

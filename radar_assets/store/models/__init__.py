@@ -10,6 +10,7 @@ from radar_assets.store.models.alerts import (
     AlertRule,
     WaitingWindow,
 )
+from radar_assets.store.models.api import IdempotencyKey
 from radar_assets.store.models.audit import AuditCheckpoint, AuditEntry, AuditHead
 from radar_assets.store.models.base import MAX_NAME, Base, Declared, FieldError
 from radar_assets.store.models.collector import DailySalt, MonthlyUsage
@@ -38,6 +39,7 @@ __all__ = [
     "Delivery",
     "FieldError",
     "HomeStart",
+    "IdempotencyKey",
     "LoginAttempt",
     "LoginLink",
     "MonthlyUsage",
