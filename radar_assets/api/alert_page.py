@@ -87,7 +87,8 @@ class AlertPages:
 
     def context(self) -> Context:
         """What the words of alerts depend on, now."""
-        return context_of(self.store, self.metrics(), self.settings, utc_now())
+        # Of the address of a check, the pages use only the path.
+        return context_of(self.store, self.metrics(), self.settings, utc_now(), ui_url="http://localhost")
 
     def rules(self) -> dict[str, Rule]:
         """The rules that were applied, by name."""

@@ -169,6 +169,7 @@ def test_a_page_says_what_the_message_says_and_what_happened(pages: Pages) -> No
     assert status == 200
     assert "The shop: 50 errors, above 10" in text
     assert "Too many &lt;errors&gt;." in text
+    assert 'href="/assets/hourly_metrics?view=checks&amp;checkDetail=errors_high"' in text
     assert "Announced" in text and "<td>chat</td>" in text and "<td>fired</td>" in text
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "script-src" not in headers["content-security-policy"] and "<script" not in text
