@@ -11,10 +11,12 @@ from radar_assets.store.models.alerts import (
     WaitingWindow,
 )
 from radar_assets.store.models.api import IdempotencyKey
+from radar_assets.store.models.audit import AuditCheckpoint, AuditEntry, AuditHead
 from radar_assets.store.models.base import MAX_NAME, Base, Declared, FieldError
 from radar_assets.store.models.collector import DailySalt, MonthlyUsage
 from radar_assets.store.models.home import HomeStart
 from radar_assets.store.models.messaging import Channel, Delivery, Suppression
+from radar_assets.store.models.people import ApiToken, BrowserSession, LoginAttempt, LoginLink, User
 
 __all__ = [
     "ALERT_STATES",
@@ -25,7 +27,12 @@ __all__ = [
     "AlertHour",
     "AlertRule",
     "ApiKey",
+    "ApiToken",
+    "AuditCheckpoint",
+    "AuditEntry",
+    "AuditHead",
     "Base",
+    "BrowserSession",
     "Channel",
     "DailySalt",
     "Declared",
@@ -33,9 +40,12 @@ __all__ = [
     "FieldError",
     "HomeStart",
     "IdempotencyKey",
+    "LoginAttempt",
+    "LoginLink",
     "MonthlyUsage",
     "Project",
     "Suppression",
     "TimeZoneChange",
+    "User",
     "WaitingWindow",
 ]
