@@ -1,6 +1,5 @@
 """Serves Radar's pages, its API and the Dagster UI on one port, until the process is stopped. What belongs where is in `app.py`."""
 
-import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -73,7 +72,7 @@ def radar_app(settings: UISettings, workspace: RadarWorkspace, store: Store, loc
     """The web application with all its routes, without the guard."""
     public = [origin] if settings.ui_url and (origin := origin_of_url(settings.ui_url)) else []
     accounts = Accounts(store, local)
-    identities = Identities(accounts.find_token, accounts.find_session, public=public, form_key=secrets.token_hex())
+    identities = Identities(accounts.find_token, accounts.find_session, public=public)
     api = [*trigger_routes(workspace, store), audit_route(store)]
     routes = [
         *login_routes(identities, accounts),

@@ -91,7 +91,7 @@ def gated(settings: Settings, folder: Path, module: str = "radar_assets_tests.sm
         def find_session(secret: str) -> Principal | None:
             return tokens.get(secret) or accounts.find_session(secret)
 
-        identities = Identities(find_token, find_session, public=[public], form_key="key")
+        identities = Identities(find_token, find_session, public=[public])
         dagster = dagster_ui(workspace)
         routes = [
             *login_routes(identities, accounts),
