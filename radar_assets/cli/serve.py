@@ -42,12 +42,8 @@ def serve(*, port: int = 3000, host: str = "127.0.0.1", workspace: Workspace = N
     if workspace and not workspace.is_file():
         raise UsageError(f"{workspace}: no such workspace file")
     # The UI may start code servers at any moment. As its children they belong to the supervised group, and end with it.
-    return run_services(
-        [ui_service(host, port, workspace)],
-        os.environ,
-        stop,
-        when_ready=lambda: _print_login(settings, local_url(host, port)),
-    )
+    services, url = [ui_service(host, port, workspace)], local_url(host, port)
+    return run_services(services, os.environ, stop, when_ready=lambda: _print_login(settings, url))
 
 
 def _print_login(settings: "Settings", url: str) -> None:
