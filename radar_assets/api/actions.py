@@ -1,8 +1,6 @@
 """Recording actions: one line in the audit log for each, before it takes place, and another one if it then fails."""
 
 import asyncio
-import json
-import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -10,8 +8,6 @@ from starlette.requests import HTTPConnection
 
 from radar_assets.access.roles import Principal
 from radar_assets.api.audit_details import audit_details
-
-logger = logging.getLogger("radar.audit")
 
 
 class Record(Protocol):
@@ -36,21 +32,6 @@ class Record(Protocol):
             address: where the request comes from.
         """
         ...
-
-
-def log_action(
-    principal: Principal | None,
-    action: str,
-    target: str,
-    *,
-    result: str,
-    address: str,
-    details: Mapping[str, Any],
-) -> None:
-    """Write a line to the log of the process, as JSON; arguments as of `Record`."""
-    who = {"who": principal.name, "kind": principal.kind, "id": principal.id} if principal else {"who": ""}
-    line = {**who, "action": action, "target": target, "result": result, "address": address, "details": details}
-    logger.info("%s", json.dumps(line, default=str))
 
 
 async def note(

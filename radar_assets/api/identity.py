@@ -1,4 +1,4 @@
-"""Who a request comes from: a token in the Authorization header, a session in a cookie, or a user that a proxy has logged in.
+"""Who a request comes from: a token in the Authorization header, or a session in a cookie.
 
 What they may do is decided where it is protected: by the routes in `routing.py`, and for the Dagster UI in `ui_gate.py`.
 """
@@ -8,7 +8,6 @@ import hashlib
 import hmac
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
 from starlette.requests import HTTPConnection
@@ -21,7 +20,7 @@ SCOPE = "radar.identity"
 """Key of the ASGI scope."""
 COOKIE = "radar_session"
 Find = Callable[[str], Principal | None]
-"""Looks up a token, session or user name. It may block."""
+"""Looks up a token or session. It may block."""
 
 
 @dataclass(frozen=True)
@@ -29,42 +28,18 @@ class Identity:
     """An identified request.
 
     Attributes:
-        way: how it was identified. Browsers send cookies and log in to proxies by themselves, so that their forms need a `form_token`.
+        way: how it was identified. Browsers send cookies by themselves, so that forms need a `form_token`.
         secret: that of the session or token.
     """
 
     principal: Principal
-    way: Literal["token", "cookie", "proxy"]
+    way: Literal["token", "cookie"]
     secret: str
 
     @property
     def form_token(self) -> str:
         """What a form has to contain. Only pages of the same session have it."""
         return hmac.new(self.secret.encode(), b"radar form", hashlib.sha256).hexdigest()
-
-
-@dataclass(frozen=True)
-class TrustedProxy:
-    """A proxy that logs users in.
-
-    Attributes:
-        header: has the name of the user.
-        networks: addresses of the proxy. From others the header is ignored.
-    """
-
-    header: str
-    networks: tuple[IPv4Network | IPv6Network, ...]
-    find_user: Find
-
-    def vouches_for(self, connection: HTTPConnection) -> str | None:
-        """The user that the proxy names."""
-        names = connection.headers.getlist(self.header)
-        try:
-            peer = ip_address(connection.client.host if connection.client else "")
-        except ValueError:
-            return None
-        is_proxy = any(peer in network for network in self.networks)
-        return names[0] if is_proxy and len(names) == 1 and names[0] else None
 
 
 class Identities:
@@ -75,19 +50,15 @@ class Identities:
         find_token: Find,
         find_session: Find,
         *,
-        proxy: TrustedProxy | None = None,
         public: Collection[Origin] = (),
-        form_key: str,
     ) -> None:
         """
         Args:
             find_token, find_session: look up a token, and the secret of a session.
             public: origins behind a proxy that ends TLS.
-            form_key: secret of this server, for the forms of users that a proxy has logged in.
         """
-        self._find_token, self._find_session, self._proxy = find_token, find_session, proxy
+        self._find_token, self._find_session = find_token, find_session
         self._https_hosts = {origin.host for origin in public if origin.scheme == "https"}
-        self._form_key = form_key
 
     def is_secure(self, connection: HTTPConnection) -> bool:
         """Whether the browser uses https, with this server or with the proxy in front of it."""
@@ -106,9 +77,6 @@ class Identities:
             if len(authorization) > 1 or scheme.lower() != "bearer":
                 return None
             return await self._identity(self._find_token, token.strip(), "token")
-        if self._proxy and (user := self._proxy.vouches_for(connection)):
-            found = await asyncio.to_thread(self._proxy.find_user, user)
-            return Identity(found, "proxy", f"{self._form_key}:{found.id}") if found else None
         secret = connection.cookies.get(self.cookie_name(connection))
         return await self._identity(self._find_session, secret, "cookie") if secret else None
 

@@ -107,7 +107,7 @@ def first_error(instance: DagsterInstance, run_id: str) -> str:
             error = error.cause
         lines = ((error.message if error else event.message) or "").strip().splitlines()
         if lines:
-            text = masked(lines[0])
+            text = " ".join(map(masked, lines[0].split()))  # a URL is masked by itself
             return text if len(text) <= MAX_ERROR else f"{text[:MAX_ERROR]}..."
     return ""
 

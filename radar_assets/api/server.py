@@ -1,6 +1,5 @@
 """Serves Radar's pages, its API and the Dagster UI on one port, until the process is stopped. What belongs where is in `app.py`."""
 
-import secrets
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -15,9 +14,10 @@ from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX
 from dagster_webserver.version import __version__
 from starlette.applications import Starlette
 
-from radar_assets.api.actions import log_action
+from radar_assets.api.accounts import Accounts
 from radar_assets.api.alert_page import AlertPages, alert_routes
 from radar_assets.api.app import RadarApp, ready_route
+from radar_assets.api.audit_reads import audit_route
 from radar_assets.api.guard import guarded
 from radar_assets.api.identity import Identities
 from radar_assets.api.jobs_page import jobs_routes
@@ -90,10 +90,11 @@ def radar_app(
         pages: the routes of further pages.
     """
     public = [origin] if settings.ui_url and (origin := origin_of_url(settings.ui_url)) else []
-    identities = Identities(local.find_token, local.find_session, public=public, form_key=secrets.token_hex())
-    api = trigger_routes(workspace, store)
+    accounts = Accounts(store, local)
+    identities = Identities(accounts.find_token, accounts.find_session, public=public)
+    api = [*trigger_routes(workspace, store), audit_route(store)]
     routes = [
-        *login_routes(identities, local),
+        *login_routes(identities, accounts),
         *jobs_routes(workspace),
         *api,
         openapi_route(api),
@@ -102,7 +103,7 @@ def radar_app(
     ]
     storage = workspace.instance.run_storage
     instance_id = storage.get_run_storage_id() if isinstance(storage, SqlRunStorage) else ""
-    return RadarApp(dagster_ui(workspace), identities, log_action, routes, instance_id)
+    return RadarApp(dagster_ui(workspace), identities, accounts.record, routes, instance_id)
 
 
 def dagster_ui(workspace: RadarWorkspace) -> Starlette:

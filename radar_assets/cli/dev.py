@@ -65,7 +65,7 @@ def run_ui(host: str, port: int) -> int:
     from radar_assets.settings import load_settings
 
     def show() -> Panel:
-        webbrowser.open(login_link(settings) or local_url(host, port))
+        webbrowser.open(login_link(settings, local_url(host, port)))
         return Panel([], [])
 
     check_port(host, port)
@@ -112,9 +112,9 @@ def _run(
 
     def show() -> None:
         panel = make_panel()
-        link = login_link(settings)
-        logins = [("Log in", link), ("", "the link works once; the next start prints another")] if link else []
-        facts = [("UI", local_url(host, port)), *logins, *panel.facts, *([("Logs", str(logs))] if logs else [])]
+        url = local_url(host, port)
+        logins = [("Log in", login_link(settings, url)), ("", "works once; the next start prints another link")]
+        facts = [("UI", url), *logins, *panel.facts, *([("Logs", str(logs))] if logs else [])]
         _show(console, Panel(facts, panel.next))
 
     def say(line: str) -> None:

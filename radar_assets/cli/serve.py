@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from radar_assets.cli.signals import StopSignals
-from radar_assets.cli.terminal import err
+from radar_assets.cli.terminal import err, radar_command
 from radar_assets.cli.ui_address import local_url, login_link, recorded_ui
 from radar_assets.errors import UsageError
 
@@ -43,18 +43,24 @@ def serve(*, port: int = 3000, host: str = "127.0.0.1", workspace: Workspace = N
     if workspace and not workspace.is_file():
         raise UsageError(f"{workspace}: no such workspace file")
     # The UI may start code servers at any moment. As its children they belong to the supervised group, and end with it.
-    return run_services([ui_service(host, port, workspace)], os.environ, stop, when_ready=lambda: _print_link(settings))
+    services, url = [ui_service(host, port, workspace)], local_url(host, port)
+    return run_services(services, os.environ, stop, when_ready=lambda: _print_login(settings, url))
 
 
-def _print_link(settings: "Settings") -> None:
-    """Print a link to log in with."""
-    if link := login_link(settings):
-        err().print(f"Log in, once: {link}", markup=False, soft_wrap=True)
-        if settings.ui_url:
-            path = link.partition("/login/link")[2]
-            err().print(
-                f"Or from elsewhere: {settings.ui_url.rstrip('/')}/login/link{path}", markup=False, soft_wrap=True
-            )
+def _print_login(settings: "Settings", url: str) -> None:
+    """Print how to log in while there are no users."""
+    from radar_assets.access.users import list_users
+    from radar_assets.store.database import open_store
+
+    store = open_store(settings.database)
+    try:
+        has_users = bool(list_users(store))
+    finally:
+        store.close()
+    if not has_users:
+        console, link = err(), login_link(settings, settings.ui_url or url)
+        console.print(f"There are no users yet; add one with {radar_command()} user add NAME.", markup=False)
+        console.print(f"Until then, log in with this link, which works once: {link}", markup=False, soft_wrap=True)
 
 
 def serve_ui(*, port: int, host: str, workspace: Workspace = None) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
 
-LINK_TIMEOUT_S = 30
+LINK_TTL = timedelta(hours=12)
+"""How long a printed link can be used: that of `radar dev` is on the screen all day."""
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -55,22 +57,20 @@ def find_server(settings: "Settings") -> tuple[str, str] | None:
     return (found[0], found[2]) if found and found[1].is_here() and found[1].process() else None
 
 
-def login_link(settings: "Settings") -> str | None:
-    """A link with which one browser can log in to the home's UI once; None if no process of this machine serves it."""
-    from http.client import HTTPException
-    from urllib.request import ProxyHandler, Request, build_opener
+def login_link(settings: "Settings", url: str) -> str:
+    """A link with which one browser can log in to the home's UI once, as an admin.
 
-    server = find_server(settings)
-    if not server or not server[1]:
-        return None
-    url, token = server
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    opener = build_opener(ProxyHandler({}))
+    Args:
+        url: address of the UI.
+    """
+    from radar_assets.access.browser_sessions import make_login_link
+    from radar_assets.store.database import open_store
+
+    store = open_store(settings.database)
     try:
-        with opener.open(Request(f"{url}/v1/login-links", b"{}", headers), timeout=LINK_TIMEOUT_S) as response:
-            return f"{url}{json.load(response)['path']}"
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
-        return None
+        return f"{url.rstrip('/')}/login/link?secret={make_login_link(store, ttl=LINK_TTL)}"
+    finally:
+        store.close()
 
 
 def _file(settings: "Settings") -> Path:

@@ -10,7 +10,9 @@ from typing import Any
 from starlette.applications import Starlette
 
 from radar_assets.access.roles import Principal, Role
+from radar_assets.api.accounts import Accounts
 from radar_assets.api.app import RadarApp, ready_route
+from radar_assets.api.audit_reads import audit_route
 from radar_assets.api.guard import Guard
 from radar_assets.api.identity import Identities
 from radar_assets.api.jobs_page import jobs_routes
@@ -46,7 +48,7 @@ class Gate:
     home: Path
     workspace: Path
     tokens: dict[str, Principal]
-    local: LocalAccess
+    accounts: Accounts
     recorded: list[dict[str, Any]] = field(default_factory=list)
 
     def request(
@@ -74,24 +76,25 @@ def gated(settings: Settings, folder: Path, module: str = "radar_assets_tests.sm
 
         def record(principal: Principal | None, action: str, target: str, **more: Any) -> None:
             recorded.append({"who": principal and principal.name, "action": action, "target": target, **more})
+            accounts.record(principal, action, target, **more)
 
         tokens = {f"token-{name}": principal for name, principal in PEOPLE.items()}
         store = open_store(settings.database)
         stack.callback(store.close)
-        api = trigger_routes(workspace, store)
-        local = LocalAccess()
+        api = [*trigger_routes(workspace, store), audit_route(store)]
+        accounts = Accounts(store, LocalAccess())
         public = Origin("https", "radar.example", 443)
 
         def find_token(token: str) -> Principal | None:
-            return tokens.get(token) or local.find_token(token)
+            return tokens.get(token) or accounts.find_token(token)
 
         def find_session(secret: str) -> Principal | None:
-            return tokens.get(secret) or local.find_session(secret)
+            return tokens.get(secret) or accounts.find_session(secret)
 
-        identities = Identities(find_token, find_session, public=[public], form_key="key")
+        identities = Identities(find_token, find_session, public=[public])
         dagster = dagster_ui(workspace)
         routes = [
-            *login_routes(identities, local),
+            *login_routes(identities, accounts),
             *jobs_routes(workspace),
             *api,
             openapi_route(api),
@@ -99,4 +102,4 @@ def gated(settings: Settings, folder: Path, module: str = "radar_assets_tests.sm
         ]
         app = RadarApp(dagster, identities, record, routes)
         ui = stack.enter_context(listening(Guard(app, {*LOOPBACK_HOSTS, public.host}, {public}), UI(instance, "")))
-        yield Gate(ui, app, dagster, settings.home, file, tokens, local, recorded)
+        yield Gate(ui, app, dagster, settings.home, file, tokens, accounts, recorded)

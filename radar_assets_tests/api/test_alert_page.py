@@ -113,7 +113,7 @@ def pages(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pages]:
         recorded.append({"who": principal and principal.name, "action": action, "target": target, **more})
 
     sessions = {f"session-{name}": principal for name, principal in PEOPLE.items()}
-    identities = Identities({}.get, sessions.get, form_key="key")
+    identities = Identities({}.get, sessions.get)
     routes = alert_routes(AlertPages(store, open_lakehouse(settings), lambda: STANDARD_METRICS, settings))
     # The Dagster UI has no part in these pages.
     app = RadarApp(Starlette(), identities, write, routes)

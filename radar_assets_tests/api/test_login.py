@@ -1,5 +1,6 @@
 """Login by one-time link, sessions, forms and redirects, as browsers use them and as attackers try them."""
 
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,11 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from radar_assets.access.audit import verify
+from radar_assets.access.browser_sessions import make_login_link
+from radar_assets.access.roles import Role
+from radar_assets.access.tokens import create_token, revoke_token
+from radar_assets.access.users import add_user, disable_user
 from radar_assets.api.login import HOME, own_path
 from radar_assets.settings import load_settings
 from radar_assets_tests.api.conftest import PATIENCE_S
@@ -39,7 +45,7 @@ def cookies(headers: dict[str, str]) -> SimpleCookie:
 
 def follow(gate: Gate, headers: dict[str, str] | None = None, **query: str) -> tuple[int, dict[str, str], str]:
     """Open a new link."""
-    query = {"secret": gate.local.make_link(), **query}
+    query = {"secret": make_login_link(gate.accounts.store), **query}
     return gate.ui.request("GET", f"/login/link?{urlencode(query)}", headers=headers)
 
 
@@ -62,7 +68,7 @@ def runs(gate: Gate) -> int:
 
 
 def test_a_link_logs_in_once(gate: Gate) -> None:
-    secret = gate.local.make_link()
+    secret = make_login_link(gate.accounts.store)
     assert gate.ui.request("HEAD", f"/login/link?secret={secret}")[0] == 403, "a preview does not use the link up"
     status, headers, _ = gate.ui.request("GET", f"/login/link?secret={secret}")
     assert (status, headers["location"]) == (303, HOME)
@@ -127,13 +133,61 @@ def test_a_form_without_the_token_of_its_session_starts_nothing(gate: Gate, toke
     assert status >= 400
 
 
-def test_without_accounts_no_password_logs_in(gate: Gate) -> None:
-    _, headers, text = gate.ui.request("GET", "/login", headers=HTML)
-    assert "one-time link" in text
+def log_in(gate: Gate, name: str, password: str, **cookie: str) -> tuple[int, dict[str, str], str]:
+    """Send the login form, as loaded."""
+    _, headers, _ = gate.ui.request("GET", "/login", headers=HTML)
     token = cookies(headers)["radar_login"].value
-    body = urlencode({"name": "root", "password": "", "form_token": token})
-    status, headers, _ = gate.ui.request("POST", "/login", body, {**FORM, "Cookie": f"radar_login={token}"})
-    assert (status, "radar_session" in headers["set-cookie"]) == (403, False)
+    body = urlencode({"name": name, "password": password, "form_token": token, "next": "/runs"})
+    sent = "; ".join(f"{key}={value}" for key, value in {"radar_login": token, **cookie}.items())
+    return gate.ui.request("POST", "/login", body, {**FORM, "Cookie": sent})
+
+
+def test_a_user_logs_in_with_a_password_until_disabled(gate: Gate) -> None:
+    store = gate.accounts.store
+    assert "radar user add" in gate.ui.request("GET", "/login", headers=HTML)[2]
+    assert log_in(gate, "ann", "correct horse battery")[0] == 401
+    add_user(store, "ann", "correct horse battery", Role.OPERATOR)
+    assert "radar user add" not in gate.ui.request("GET", "/login", headers=HTML)[2]
+    status, headers, text = log_in(gate, "ann", "wrong horse battery")
+    assert (status, "Wrong name or password" in text, 'value="ann"' in text) == (401, True, True)
+    assert "wrong horse" not in text
+    status, headers, _ = log_in(gate, "ann", "correct horse battery", radar_session="planted")
+    assert (status, headers["location"]) == (303, "/runs")
+    cookie = {"Cookie": f"radar_session={cookies(headers)['radar_session'].value}"}
+    assert "ann (operator)" in gate.ui.request("GET", HOME, headers=cookie)[2]
+    disable_user(store, "ann")
+    assert gate.ui.request("GET", HOME, headers=cookie)[0] == 401
+    assert log_in(gate, "ann", "correct horse battery")[0] == 401
+    results = [line["result"] for line in gate.recorded if line["action"] == "login"]
+    assert results[-4:] == ["refused", "refused", "allowed", "refused"]
+
+
+def test_many_failed_logins_have_to_wait(gate: Gate) -> None:
+    statuses = [log_in(gate, "bob", "wrong horse battery")[0] for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    assert int(log_in(gate, "bob", "wrong horse battery")[1]["retry-after"]) > 0
+
+
+def test_a_login_form_of_another_browser_is_refused(gate: Gate) -> None:
+    add_user(gate.accounts.store, "eve", "correct horse battery", Role.VIEWER)
+    fields = {"name": "eve", "password": "correct horse battery"}
+    for token, cookie in (("", ""), ("a", ""), ("", "a"), ("a", "b")):
+        body = urlencode({**fields, "form_token": token})
+        status, headers, _ = gate.ui.request("POST", "/login", body, {**FORM, "Cookie": f"radar_login={cookie}"})
+        assert (status, "radar_session" in headers["set-cookie"]) == (403, False)
+
+
+def test_a_token_of_the_store_is_accepted_until_revoked(gate: Gate) -> None:
+    token, row = create_token(gate.accounts.store, "ci", Role.ADMIN, created_by="ann")
+    headers = {"Authorization": f"Bearer {token}"}
+    status, _, text = gate.ui.request("GET", "/v1/audit?limit=2", headers=headers)
+    assert (status, len(json.loads(text)["entries"])) == (200, 2)
+    assert verify(gate.accounts.store) is None
+    for query in ("limit=0", "limit=1001", "limit=a", "limit=1&limit=2", "before=-1"):
+        status, _, text = gate.ui.request("GET", f"/v1/audit?{query}", headers=headers)
+        assert (status, json.loads(text)["field"]) == (400, query.partition("=")[0])
+    revoke_token(gate.accounts.store, row.id)
+    assert gate.ui.request("GET", "/v1/audit", headers=headers)[0] == 401
 
 
 @pytest.mark.parametrize(
@@ -167,11 +221,8 @@ def test_pages_have_no_scripts_and_can_not_be_framed(gate: Gate, path: str) -> N
 
 
 def test_the_token_of_commands_is_only_that_of_this_server(gate: Gate) -> None:
-    headers = {**JSON, "Authorization": f"Bearer {gate.local.token}"}
-    status, _, text = gate.ui.request("POST", "/v1/login-links", "{}", headers)
-    assert (status, "/login/link?secret=" in text) == (201, True)
-    assert gate.request("admin", "POST", "/v1/login-links", "{}", JSON)[0] == 403
-    assert gate.ui.request("POST", "/v1/login-links", "{}", {**JSON, "Authorization": "Bearer local_"})[0] == 401
+    for token, status in ((gate.accounts.local.token, 200), ("local_", 401), ("", 401)):
+        assert gate.ui.request("GET", "/v1/audit", headers={"Authorization": f"Bearer {token}"})[0] == status
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +244,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 def logged_in(gate: Gate, page: Page) -> Page:
     """Log in by link, and arrive at the jobs page."""
-    page.goto(f"{gate.ui.url}/login/link?secret={gate.local.make_link()}")
+    page.goto(f"{gate.ui.url}/login/link?secret={make_login_link(gate.accounts.store)}")
     assert page.url == f"{gate.ui.url}{HOME}"
     return page
 

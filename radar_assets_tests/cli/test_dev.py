@@ -109,7 +109,7 @@ def test_a_first_event_is_counted_and_a_signal_stops_all_processes_after_their_r
         assert any(line.endswith("key create default") for line in lines), "says how to make another key"
         assert f"Logs       {radar_home}/logs" in lines
         lines.remove(f"Logs       {radar_home}/logs")
-        assert max(map(len, lines)) <= 80
+        assert max(len(line) for line in lines if "/login/link?" not in line) <= 80
         assert f"UI         http://127.0.0.1:{port}" in lines
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=60)
