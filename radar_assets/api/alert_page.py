@@ -317,13 +317,14 @@ async def _confirmed(pages: AlertPages, request: Request) -> Response:
     except LinkError as error:
         return _told(request, 404, "The link can't be used", str(error))
     identity = identity_of(request.scope)
-    principal = identity.principal if identity else None
-    by = principal.name if principal else f"a link sent to {grant.channel}"
+    # A link is like a token for one action. The audit log names it, and the channel that it was sent to.
+    link = Principal("token", f"link:{grant.channel}", f"a link sent to {grant.channel}", Role.OPERATOR)
+    principal = identity.principal if identity else link
     if links.is_pending(alert, grant.action, utc_now()):
         await note(
             _record(request), request, principal, f"alert.{_ACTED[grant.action]}", alert.id, link_sent_to=grant.channel
         )
-        await asyncio.to_thread(links.take, pages.store, alert.id, grant.action, by, utc_now())
+        await asyncio.to_thread(links.take, pages.store, alert.id, grant.action, principal.name, utc_now())
     # Reloading the page that follows sends no form.
     return RedirectResponse(request.url.path, 303, HEADERS)
 

@@ -222,8 +222,8 @@ def test_opening_a_link_changes_nothing_and_confirming_it_acts_once(pages: Pages
     assert done.acknowledged_by == "a link sent to team"
     assert done.snoozed_until
     assert [(line["who"], line["action"], line["details"]) for line in pages.recorded] == [
-        (None, "alert.acknowledge", {"link_sent_to": "team"}),
-        (None, "alert.snooze", {"link_sent_to": "team"}),
+        ("a link sent to team", "alert.acknowledge", {"link_sent_to": "team"}),
+        ("a link sent to team", "alert.snooze", {"link_sent_to": "team"}),
     ]
 
 
