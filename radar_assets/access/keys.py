@@ -1,4 +1,4 @@
-"""Keys: create, revoke and look up. A write key identifies the project of events; a read key gives access to live numbers.
+"""Keys: create, rotate, revoke and look up. A write key identifies the project of events; a read key gives access to live numbers.
 
 A key is shown once and stored as a hash. Limits are in `limits.py`.
 """
@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
 import sqlalchemy as sa
@@ -27,6 +28,8 @@ FRESH_S = 2.0
 """How often keys and projects are read: a revoked key stops working within this time."""
 PAUSE_S = 0.2
 """Minimum time between two reads. Requests with unknown keys, which may be new, wait for the next read together."""
+OVERLAP = timedelta(hours=24)
+"""How long a rotated key stays valid by default."""
 _CHOSEN = re.compile(r"[A-Za-z0-9._~:/@+=-]{1,200}")
 
 
@@ -133,11 +136,12 @@ def hash_key(key: str) -> str:
 
 
 def read_grants(store: Store) -> dict[str, Grant]:
-    """The grants of all keys by hash, except revoked keys and those of inactive projects."""
+    """The grants of all keys by hash, except revoked and expired keys and those of inactive projects."""
     query = (
         sa.select(ApiKey, Project)
         .join(Project, ApiKey.project_id == Project.id)
         .where(ApiKey.revoked_at.is_(None), Project.is_active)
+        .where(sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > utc_now()))
     )
     with store.session(read_only=True) as session:
         return {
@@ -173,7 +177,7 @@ def create_key(
         if session.get(Project, project_id) is None:
             raise FieldError("project id", project_id, "is unknown; create it with radar project add")
         same = session.scalar(sa.select(ApiKey).where(ApiKey.hash == hash_key(key)))
-        if same and same.revoked_at is None:
+        if same and _is_valid(same, utc_now()):
             raise FieldError("key value", key, "is already in use; choose another one, or revoke that key first")
         if same:
             session.delete(same)
@@ -204,6 +208,35 @@ def revoke_key(store: Store, id_or_key: str) -> ApiKey:
             raise FieldError("key", id_or_key[:8], "is not the id of a valid key; radar key list shows them")
         key.revoked_at = utc_now()
         return key
+
+
+def rotate_key(store: Store, id_or_key: str, overlap: timedelta = OVERLAP) -> tuple[str, ApiKey]:
+    """Create the successor of a key, of the same kind and for the same origins. The old one stays valid for the overlap.
+
+    Returns:
+        The new key, which can't be read again later, and the old one.
+
+    Raises:
+        FieldError: no valid key has this id or value, or it was rotated already.
+    """
+    now = utc_now()
+    with store.session() as session:
+        matches = sa.or_(ApiKey.id == id_or_key, ApiKey.hash == hash_key(id_or_key))
+        old = session.scalar(sa.select(ApiKey).where(matches).with_for_update())
+        if old is None or not _is_valid(old, now):
+            raise FieldError("key", id_or_key[:8], "is not the id of a valid key; radar key list shows them")
+        if old.expires_at is not None:
+            raise FieldError("key", id_or_key[:8], "was rotated already; rotate its successor, or revoke it")
+        old.expires_at = now + overlap
+        key = f"{old.kind}_{secrets.token_hex(16)}"
+        new = ApiKey(id=secrets.token_hex(4), project_id=old.project_id, kind=old.kind, hash=hash_key(key))
+        new.origins, new.created_at = list(old.origins), now
+        session.add(new)
+        return key, old
+
+
+def _is_valid(key: ApiKey, now: datetime) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or now < key.expires_at)
 
 
 def list_keys(store: Store) -> list[ApiKey]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from radar_assets.store.database import Store
 from radar_assets.store.dialects import insert
@@ -48,3 +49,30 @@ def limit_project(store: Store, project_id: str, events_per_second: int | None, 
         if project is None:
             raise FieldError("project id", project_id, "is unknown; radar project list shows them")
         project.events_per_second, project.events_per_month = events_per_second, events_per_month
+
+
+def rename_project(store: Store, project_id: str, name: str) -> None:
+    """Change the name that people see. The id stays, because senders use it.
+
+    Raises:
+        FieldError: the project is unknown, or the name is invalid.
+    """
+    with store.session() as session:
+        _locked(session, project_id).name = name
+
+
+def archive_project(store: Store, project_id: str, *, archived: bool = True) -> None:
+    """Stop accepting the events of a project, or accept them again. Its data is kept.
+
+    Raises:
+        FieldError: the project is unknown.
+    """
+    with store.session() as session:
+        _locked(session, project_id).is_active = not archived
+
+
+def _locked(session: Session, project_id: str) -> Project:
+    project = session.get(Project, project_id, with_for_update=True)
+    if project is None:
+        raise FieldError("project id", project_id, "is unknown; radar project list shows them")
+    return project

@@ -21,8 +21,8 @@ from radar_assets.alerts.notices import KIND, Notice, Reason
 from radar_assets.alerts.rendering import thread_id
 from radar_assets.alerts.rules import Rule, Severity
 from radar_assets.calendar import DAYS_IN_UTC, IN_UTC, Calendar, begin_of
-from radar_assets.messaging.channels import taking
-from radar_assets.messaging.outbox import TOGETHER, new_delivery
+from radar_assets.messaging.channels import separate, taking
+from radar_assets.messaging.outbox import SEPARATE, TOGETHER, new_delivery
 from radar_assets.metrics.registry import Metric
 from radar_assets.store.models import OPEN_STATES, Alert, Delivery
 from radar_assets.windows import HOUR, Window
@@ -36,6 +36,8 @@ REASONS: dict[str, Reason] = {
     "ended_without_data": "ended_without_data",
 }
 """Reason of an announcement of an alert in its present state."""
+ENDS: frozenset[Reason] = frozenset({"recovered", "ended_without_data"})
+"""Reasons of announcements that also go to the channels that the alert was escalated to."""
 ORDER = timedelta(microseconds=1)
 """Time between the announcements of one judgement, which keeps them in order."""
 
@@ -96,9 +98,20 @@ def announce(
     sent = _sent_this_hour(session, {topic(alert) for alert, _ in due}, context)
     batch = _Batch(session, channels, sent, context)
     for alert, reason in due:
-        batch.add(alert, reason, notice_of(alert, rule, reason, context))
+        also = escalated_to(alert) if reason in ENDS else []
+        batch.add(alert, reason, notice_of(alert, rule, reason, context), also)
     batch.write()
     return due
+
+
+def escalation_of(alert: Alert) -> dict[str, Any]:
+    """The escalation of an alert: since when its steps are counted (None: since it was announced), and those that were sent."""
+    return alert.escalation or {"since": None, "steps": []}
+
+
+def escalated_to(alert: Alert) -> list[str]:
+    """The channels that an alert has been escalated to, in order."""
+    return list(dict.fromkeys(name for step in escalation_of(alert)["steps"] for name in step["channels"]))
 
 
 def topic(alert: Alert) -> str:
@@ -133,6 +146,7 @@ def _due(
     ):
         due.append("still_firing")
         alert.recovered_at = alert.acknowledged_at = alert.acknowledged_by = None
+        alert.escalation = {"since": now.isoformat(), "steps": []}
     elif (
         is_firing
         and is_recent
@@ -213,26 +227,34 @@ class _Batch:
 
     def __init__(self, session: Session, channels: Sequence[str], sent: Counter[str], context: Context) -> None:
         self._session, self._channels, self._sent, self._context = session, channels, sent, context
+        self._separate = separate(session)
         self._rows: list[Delivery] = []
         self._together: dict[tuple[str, str, Severity], list[dict[str, Any]]] = {}
 
-    def add(self, alert: Alert, reason: Reason, notice: Notice) -> None:
-        """Put an announcement into the outbox, once for each channel."""
+    def add(self, alert: Alert, reason: Reason, notice: Notice, also: Sequence[str] = ()) -> None:
+        """Put an announcement into the outbox, once for each channel.
+
+        Args:
+            also: further channels that get it.
+        """
         counted_by, content = topic(alert), notice.model_dump(mode="json")
+        channels = list(dict.fromkeys([*self._channels, *also]))
         if self._sent[counted_by] >= self._context.throttle_per_hour:
-            for channel in self._channels:
-                self._together.setdefault((channel, counted_by, notice.severity), []).append(content)
-            return
-        self._sent[counted_by] += 1
+            for channel in channels:
+                if channel not in self._separate:
+                    self._together.setdefault((channel, counted_by, notice.severity), []).append(content)
+            channels = [channel for channel in channels if channel in self._separate]
+        else:
+            self._sent[counted_by] += 1
         created_at = self._context.now + len(self._rows) * ORDER
         # A recovery is announced again only after further windows were, and a reminder only after time has passed.
         first = reason in ("fired", "fired_and_recovered")
         stamp = "" if first else f":{alert.covered_until:%Y%m%dT%H%M%S}"
         stamp += f":{self._context.now:%Y%m%dT%H%M%S}" if reason == "still_firing" else ""
-        for channel in self._channels:
+        for channel in channels:
             key = f"{alert.id}:{'fired' if first else reason}{stamp}"
-            thread = thread_id(alert.id)
-            row = new_delivery(KIND, channel, key, notice.severity, counted_by, [content], created_at, thread_id=thread)
+            thread, about = thread_id(alert.id), f"{SEPARATE if channel in self._separate else ''}{counted_by}"
+            row = new_delivery(KIND, channel, key, notice.severity, about, [content], created_at, thread_id=thread)
             self._rows.append(row)
 
     def write(self) -> None:
@@ -284,6 +306,7 @@ def notice_of(alert: Alert, rule: Rule, reason: Reason, context: Context) -> Not
             "started_at": alert.started_at,
             "ended_at": None if alert.state in OPEN_STATES else alert.ended_at,
             "no_data_since": alert.no_data_since,
+            "announced_at": alert.announced_at,
             **{name: details.get(name) for name in ("window_start", "window_end", "value", "baseline", "usual")},
             "threshold": details.get("threshold") or 0,
             "ended_value": ending.get("value"),

@@ -102,6 +102,8 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
 
 def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric], settings: AlertSettings) -> "PassResult":
     """Send due messages, in one pass of the deliverer over the channels that were applied."""
+    from radar_assets.alerts import run_events
+    from radar_assets.alerts.links import links_of
     from radar_assets.alerts.measuring import history
     from radar_assets.alerts.notices import KIND, Notice
     from radar_assets.alerts.rendering import renderer
@@ -119,7 +121,9 @@ def deliver_due(lakehouse: Lakehouse, store: Store, metrics: Sequence[Metric], s
             return ()
 
     transport = Transport.of(settings, partial(suppressed, store))
-    return deliver(store, load_channels(store), rendering({KIND: renderer(values)}, transport))
+    alerts = renderer(values, links_of(settings.ui_url, settings.home))
+    renderers = {KIND: alerts, run_events.KIND: run_events.render}
+    return deliver(store, load_channels(store), rendering(renderers, transport))
 
 
 def _shown(rows: Sequence[Delivery]) -> dg.TableMetadataValue:

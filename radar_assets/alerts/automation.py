@@ -10,12 +10,15 @@ import dagster as dg
 
 from radar_assets.alerts import export
 from radar_assets.alerts.checks import check_key
+from radar_assets.alerts.escalation import escalate
 from radar_assets.alerts.rules import Rule
+from radar_assets.alerts.run_events import announce_ended
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.watchers import watch_now
 from radar_assets.calendar import DAYS_IN_UTC, Calendar
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.messaging import outbox
+from radar_assets.metrics.registry import Metric
 from radar_assets.orchestration.automation import CLOSED_AFTER, INCREMENTAL, TICK_S, Settled, ended_days
 from radar_assets.orchestration.job_kinds import AGGREGATION, MONITORS, NOTIFICATIONS
 from radar_assets.orchestration.run_requests import due_partitions, has_rested, requests, since_recovery
@@ -73,17 +76,22 @@ def build_jobs(grids: Grids, rules: Sequence[Rule]) -> list[Any]:
     return jobs
 
 
-def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefinition]:
+def build_sensors(grids: Grids, settings: AlertSettings, metrics: Sequence[Metric] = ()) -> list[dg.SensorDefinition]:
     """The sensors, enabled by default. They read the store rather than tables."""
 
     @dg.sensor(
         job_name=DELIVER_JOB,
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sends due messages.",
+        description="Sends due messages, also those of alerts that no one has acknowledged in time.",
     )
     def deliver_alerts(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> dg.SensorResult:
         now = utc_now()
+        try:
+            escalate(store, metrics, settings, now)
+        except Exception:
+            # Other messages are sent nevertheless; the next tick tries again.
+            context.log.exception("Alerts could not be escalated")
         due = outbox.due_rows(store, now)
         if not due:
             return dg.SensorResult(skip_reason="Nothing is due.")
@@ -130,7 +138,16 @@ def build_sensors(grids: Grids, settings: AlertSettings) -> list[dg.SensorDefini
     ) -> None:
         watch_now(store, context.instance, lakehouse, settings, "failed_runs")
 
-    return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor]
+    @dg.sensor(
+        minimum_interval_seconds=TICK_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Announces runs that have ended to the webhooks that subscribe to them.",
+    )
+    def run_events_sensor(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> dg.SensorResult:
+        cursor, count = announce_ended(store, context.instance, settings.ui_url, context.cursor, utc_now())
+        return dg.SensorResult(skip_reason=f"{count} messages are new.", cursor=cursor)
+
+    return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor, run_events_sensor]
 
 
 def build_schedules(

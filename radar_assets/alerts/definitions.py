@@ -20,6 +20,6 @@ def build_definitions(
         assets=assets.build_assets(grids, metrics, settings, lakehouse),
         asset_checks=[*assets.build_checks(), *checks.build_checks(rules, metrics, settings)],
         jobs=automation.build_jobs(grids, rules),
-        sensors=automation.build_sensors(grids, settings),
+        sensors=automation.build_sensors(grids, settings, metrics),
         schedules=automation.build_schedules(rules, lakehouse.calendar),
     )

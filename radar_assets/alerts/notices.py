@@ -8,7 +8,9 @@ from radar_assets.calendar import ALWAYS, ZoneFrom, begin_of
 
 KIND = "alert"
 """Kind of the deliveries whose contents are notices."""
-Reason = Literal["fired", "still_firing", "no_data", "recovered", "fired_and_recovered", "ended_without_data", "test"]
+Reason = Literal[
+    "fired", "still_firing", "escalated", "no_data", "recovered", "fired_and_recovered", "ended_without_data", "test"
+]
 
 
 class Notice(FrozenModel):
@@ -17,8 +19,8 @@ class Notice(FrozenModel):
     Times are naive, UTC; of rules over days, they are midnights of the project's dates (`moment` has them in UTC).
 
     Attributes:
-        reason: `no_data` and `ended_without_data` for an alert whose metric has no value any more; `fired_and_recovered` for one that
-            was over when it was found; `test` for messages that try out a channel.
+        reason: `escalated` if no one has acknowledged it in time; `no_data` and `ended_without_data` for an alert whose metric has no
+            value any more; `fired_and_recovered` for one that was over when it was found; `test` for messages that try out a channel.
         project_id, project_name: empty for platform alerts.
         timezone: IANA name of the project's time zone, whose local time decides what is compared.
         zones: all time zones that it has had; empty if only that one.
@@ -28,6 +30,7 @@ class Notice(FrozenModel):
         ended_value, ended_baseline: value of the window that ended the alert, and the value that it is compared with; None while
             it lasts.
         no_data_since: since when the metric has had no value; None if it has one.
+        announced_at: when it was first announced; None for notices of an earlier version.
         text: what happened, for platform alerts.
         is_reminded: whether the rule sends reminders while the alert lasts.
         check_url: the rule's check in the UI; None if RADAR_UI_URL is not set.
@@ -61,6 +64,7 @@ class Notice(FrozenModel):
     ended_value: float | None = None
     ended_baseline: float | None = None
     no_data_since: datetime | None = None
+    announced_at: datetime | None = None
     text: str = ""
     is_reminded: bool = True
     check_url: str | None = None

@@ -19,7 +19,8 @@ class Alert(BaseModel):
 
     id: str = Field(description="Of the alert; the same in all messages about it.")
     reason: Reason = Field(
-        description="`no_data` once the metric has no value any more, and `ended_without_data` if that lasts for three days; "
+        description="`escalated` if no one has acknowledged it in time; "
+        "`no_data` once the metric has no value any more, and `ended_without_data` if that lasts for three days; "
         "`fired_and_recovered` for an alert that was over when it was found, instead of one message for each; "
         "`test` for messages that try out the channel."
     )
@@ -117,6 +118,7 @@ class AlertBody(Body):
     type: Literal[
         "alert.fired",
         "alert.still_firing",
+        "alert.escalated",
         "alert.no_data",
         "alert.recovered",
         "alert.fired_and_recovered",

@@ -4,6 +4,7 @@ windows that wait for data, and the removal of old alerts.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -48,6 +49,38 @@ def snooze(store: Store, alert_id: str, until: datetime, now: datetime) -> Alert
         return alert
 
 
+def acknowledge_first(store: Store, alert_id: str, by: str, now: datetime) -> tuple[Alert, bool]:
+    """Acknowledge an alert that has not ended and that no one has acknowledged. Returns it, and whether this changed it.
+
+    Raises:
+        FieldError: the id is unknown.
+    """
+    with store.session() as session:
+        lock(session, LOCK_KEY)
+        alert = find_alert(session, alert_id)
+        if alert.state not in OPEN_STATES or alert.acknowledged_at:
+            return alert, False
+        _changed_by_hand(session, alert_id, now)
+        alert.acknowledged_at, alert.acknowledged_by = now, by
+        return alert, True
+
+
+def snooze_first(store: Store, alert_id: str, until: datetime, now: datetime) -> tuple[Alert, bool]:
+    """Announce nothing about an alert until a time, if it has not ended and is not snoozed. Returns it, and whether this changed it.
+
+    Raises:
+        FieldError: the id is unknown.
+    """
+    with store.session() as session:
+        lock(session, LOCK_KEY)
+        alert = find_alert(session, alert_id)
+        if alert.state not in OPEN_STATES or (alert.snoozed_until and alert.snoozed_until > now):
+            return alert, False
+        _changed_by_hand(session, alert_id, now)
+        alert.snoozed_until = until
+        return alert, True
+
+
 def find_alert(session: Session, alert_id: str) -> Alert:
     """The alert with an id, or the only one whose id starts with it.
 
@@ -57,13 +90,35 @@ def find_alert(session: Session, alert_id: str) -> Alert:
     return find_by_id(session, Alert, alert_id, "alert id", "radar alerts list --all")
 
 
-def list_alerts(store: Store, *, with_ended: bool, project_id: str | None = None, limit: int = 50) -> list[Alert]:
-    """Alerts, the latest first: those that have not ended, or all."""
-    query = sa.select(Alert).order_by(Alert.started_at.desc(), Alert.id).limit(limit)
-    if not with_ended:
+Shown = Literal["open", "unacknowledged", "ended", "all"]
+"""Which alerts are listed."""
+
+
+def list_alerts(
+    store: Store,
+    *,
+    shown: Shown = "open",
+    project_id: str | None = None,
+    visible: Collection[str] | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[Alert]:
+    """Alerts, the latest first.
+
+    Args:
+        visible: ids of projects; alerts of others and of the platform are left out. None: all are listed.
+    """
+    query = sa.select(Alert).order_by(Alert.started_at.desc(), Alert.id).limit(limit).offset(offset)
+    if shown in ("open", "unacknowledged"):
         query = query.where(Alert.state.in_(OPEN_STATES))
+    if shown == "unacknowledged":
+        query = query.where(Alert.acknowledged_at.is_(None))
+    if shown == "ended":
+        query = query.where(Alert.state.not_in(OPEN_STATES))
     if project_id is not None:
         query = query.where(Alert.project_id == project_id)
+    if visible is not None:
+        query = query.where(Alert.project_id.in_(sorted(visible)))
     with store.session(read_only=True) as session:
         return list(session.scalars(query))
 

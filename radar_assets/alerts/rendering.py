@@ -5,13 +5,29 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from radar_assets.alerts.notices import KIND, Notice, trial_notice
 from radar_assets.alerts.payload import payload
 from radar_assets.alerts.rules import SEVERITIES
 from radar_assets.alerts.wording import Words, describe, project, since
-from radar_assets.messaging.message import Block, Commands, Draft, Facts, Item, Link, Message, Picture, Renderer, Text
+from radar_assets.messaging.message import (
+    Actions,
+    Block,
+    Commands,
+    Draft,
+    Facts,
+    Item,
+    Link,
+    Message,
+    Picture,
+    Renderer,
+    Text,
+)
 from radar_assets.messaging.plain_text import line
+
+if TYPE_CHECKING:
+    from radar_assets.alerts.links import Links
 
 MAX_SUBJECT = 150
 UNSUBSCRIBE_GROUP = "alerts"
@@ -20,16 +36,17 @@ History = Callable[[Notice], Sequence[tuple[datetime, float]]]
 """Values of a notice's metric around the breach, by start of their window, for its chart; may be empty."""
 
 
-def renderer(history: History) -> Renderer:
+def renderer(history: History, links: "Links | None" = None) -> Renderer:
     """Renders deliveries of alerts.
 
     Args:
         history: values for charts; called only for channels that show pictures.
+        links: makes links to act on an alert; None if the address of the UI is unknown.
     """
-    return lambda draft: render(draft, history)
+    return lambda draft: render(draft, history, links)
 
 
-def render(draft: Draft, history: History = lambda _: ()) -> Message:
+def render(draft: Draft, history: History = lambda _: (), links: "Links | None" = None) -> Message:
     """The message of one notice, or a digest of several."""
     notices = [Notice.model_validate(content) for content in draft.contents]
     kind, data = payload(notices)
@@ -39,6 +56,7 @@ def render(draft: Draft, history: History = lambda _: ()) -> Message:
         created_at=draft.created_at,
         kind=kind,
         is_good=all(_is_good(notice) for notice in notices),
+        is_over=all(notice.is_over for notice in notices),
         unsubscribe_group=UNSUBSCRIBE_GROUP,
         payload=data,
     )
@@ -60,7 +78,7 @@ def render(draft: Draft, history: History = lambda _: ()) -> Message:
         status=words.state,
         headline=words.headline,
         priority=notice.severity,
-        blocks=_blocks(notice, words, history),
+        blocks=_blocks(notice, words, history, _actions(notice, words, draft.channel, links)),
         thread_id=thread_id(notice.alert_id),
     )
 
@@ -83,7 +101,21 @@ def by_severity(notices: Sequence[Notice]) -> list[Notice]:
     )
 
 
-def _blocks(notice: Notice, words: Words, history: History) -> list[Block]:
+def _actions(notice: Notice, words: Words, channel: str, links: "Links | None") -> list[tuple[str, str]]:
+    """What the reader can do about an alert, with the pages for it."""
+    if links is None or notice.reason == "test":
+        return []
+    details = ("Details", links.page(notice.alert_id))
+    if not words.silence:
+        return [details]
+    return [
+        ("Acknowledge", links.signed(notice.alert_id, "ack", channel)),
+        ("Snooze for 4 h", links.signed(notice.alert_id, "snooze", channel)),
+        details,
+    ]
+
+
+def _blocks(notice: Notice, words: Words, history: History, actions: Sequence[tuple[str, str]] = ()) -> list[Block]:
     blocks: list[Block] = []
     if words.description:
         blocks.append(Text(words.description))
@@ -96,6 +128,8 @@ def _blocks(notice: Notice, words: Words, history: History) -> list[Block]:
     blocks.append(Facts(words.facts))
     if words.link:
         blocks.append(Link("check", words.link))
+    if actions:
+        blocks.append(Actions(actions))
     if words.silence:
         blocks.append(Commands(words.silence))
     return blocks

@@ -9,7 +9,16 @@ from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from radar_assets.calendar import zone_info, zone_names
 from radar_assets.markdown import refuse_images
@@ -130,6 +139,27 @@ class Override(FrozenModel):
     enabled: bool = True
 
 
+def _declared(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Check channels. The validation context may contain `channels`, the declared names."""
+    declared = (info.context or {}).get("channels")
+    for name in names:
+        if declared is not None and name not in declared:
+            raise ValueError(f"unknown channel {name:.80}; declare it under channels")
+    return names
+
+
+class EscalationStep(FrozenModel):
+    """Channels that are notified if no one acknowledges an alert.
+
+    Attributes:
+        after: time since the alert was announced, such as 15m.
+        channels: names of the channels to notify.
+    """
+
+    after: Span
+    channels: Annotated[tuple[str, ...], AfterValidator(_declared)] = Field(min_length=1)
+
+
 class Rule(FrozenModel):
     """One alert rule, which is one asset check.
 
@@ -156,6 +186,8 @@ class Rule(FrozenModel):
         recovery: whether to announce the end.
         quiet_hours: when only critical alerts are announced.
         channels: names of the channels to notify.
+        escalation: which channels to notify next, by time since the alert was announced, while it lasts and no one has acknowledged
+            or snoozed it.
         enabled: a disabled rule keeps its check but never fires.
     """
 
@@ -178,7 +210,8 @@ class Rule(FrozenModel):
     renotify_every: Span | None = None
     recovery: bool = True
     quiet_hours: QuietHours | None = None
-    channels: tuple[str, ...] = ()
+    channels: Annotated[tuple[str, ...], AfterValidator(_declared)] = ()
+    escalation: tuple[EscalationStep, ...] = Field(default=(), max_length=10)
     enabled: bool = True
 
     @property
@@ -238,15 +271,15 @@ class Rule(FrozenModel):
             raise ValueError('must be a list of project ids, or "*" for all projects')
         return value
 
-    @field_validator("channels")
+    @field_validator("escalation")
     @classmethod
-    def _are_declared(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        """Check the channels. The validation context may contain `channels`, the declared names."""
-        declared = (info.context or {}).get("channels")
-        for name in names:
-            if declared is not None and name not in declared:
-                raise ValueError(f"unknown channel {name:.80}; declare it under channels")
-        return names
+    def _comes_in_order(cls, steps: tuple[EscalationStep, ...], info: ValidationInfo) -> tuple[EscalationStep, ...]:
+        times = [step.after for step in steps]
+        if times != sorted(set(times)):
+            raise ValueError("each step must come later than the one before it")
+        if steps and not info.data.get("channels", True):
+            raise ValueError("requires channels, which are notified first")
+        return steps
 
     @field_validator("window")
     @classmethod

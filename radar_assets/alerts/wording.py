@@ -35,6 +35,7 @@ class Words:
 _STATES: dict[Reason, str] = {
     "fired": "Firing",
     "still_firing": "Still firing",
+    "escalated": "Not acknowledged",
     "no_data": "No data",
     "recovered": "Recovered",
     "fired_and_recovered": "Over",
@@ -118,13 +119,8 @@ def moment(at: datetime, *, day: bool = True, zone: str = "UTC") -> str:
 def describe(notice: Notice) -> Words:
     """The words of a notice."""
     id = line(notice.alert_id, 60)[:_SHORT_ID]
-    silence = (
-        (
-            f"radar alerts ack {id}",
-            "stops the reminders" if notice.is_reminded else "acknowledges the alert",
-        ),
-        (f"radar alerts snooze {id}", "silences it for 4 h"),
-    )
+    effect = "stops the reminders" if notice.is_reminded else "acknowledges the alert"
+    silence = ((f"radar alerts ack {id}", effect), (f"radar alerts snooze {id}", "silences it for 4 h"))
     link = notice.check_url or ""
     return Words(
         state=_STATES[notice.reason],
@@ -246,6 +242,8 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
         facts.append(("Lasted", span((notice.ended_at or notice.window_end) - notice.started_at)))
     else:
         facts.append(("When" if notice.is_over else "Since", since(notice)))
+    if notice.reason == "escalated" and notice.announced_at:
+        facts.append(("Announced", f"{moment(notice.announced_at)}, not acknowledged since"))
     if notice.no_data_since is not None:
         facts.append(("No data since", moment(notice.no_data_since, zone=notice.zone)))
     if notice.metric is not None:

@@ -1,6 +1,6 @@
 """The guard in front of the Dagster UI: it prevents other web pages from controlling or reading the UI through a user's browser.
 
-It checks requests, not users. Programs that can reach the port are let through.
+It checks where requests come from. Users and what they may do are checked behind it, in `app.py`.
 """
 
 import re
@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from radar_assets.api.problems import problem
 from radar_assets.orchestration.settings import UISettings
 from radar_assets.origins import DEFAULT_PORTS, Origin, origin_of_url, parse_origin
 from radar_assets.urls import LOOPBACK_HOSTS
@@ -23,14 +24,18 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 FRAMING = "frame-ancestors 'none'"
+FORM = "application/x-www-form-urlencoded"
+FORM_PATHS = ("/login", "/logout")
+FORM_FOLDER = "/radar/"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Status and reason of a refused request."""
+    """Status and reason of a refused request, and the header that is wrong."""
 
     status: int
     reason: str
+    field: str = ""
 
 
 class Guard:
@@ -39,7 +44,7 @@ class Guard:
     - `Host` must be in the allow-list. This stops DNS rebinding, with status 421.
     - `Origin`, if present, must be the UI's, and `Sec-Fetch-Site` must agree. Links to the UI, for example in alerts, still work.
     - State changes only by POST of `application/json`. Browsers send that across origins only after a preflight request, which is
-      refused. GraphQL is never read from the URL.
+      refused. GraphQL is never read from the URL. Radar's own pages have forms, which must also contain a token of their session.
     - No page may frame the UI.
     """
 
@@ -68,7 +73,12 @@ class Guard:
             await send(message)
 
         if refusal := self._refusal(scope):
-            response = JSONResponse({"error": refusal.reason}, refusal.status)
+            is_api = scope["path"].startswith("/v1/")
+            response = (
+                problem(refusal.status, refusal.reason, field=refusal.field)
+                if is_api
+                else JSONResponse({"error": refusal.reason}, refusal.status)
+            )
             await response(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
@@ -118,8 +128,11 @@ class Guard:
         if scope["method"] != "POST":
             return Refusal(403, "Only GET, HEAD and POST are allowed.")
         types = [value.partition(";")[0].strip().lower() for value in headers.getlist("content-type")]
+        is_form = scope["path"] in FORM_PATHS or scope["path"].startswith(FORM_FOLDER)
+        if is_form and types == [FORM]:
+            return None
         if types != ["application/json"]:
-            return Refusal(415, "Send the request as JSON, with Content-Type: application/json.")
+            return Refusal(415, "Send the request as JSON, with Content-Type: application/json.", "Content-Type")
         return None
 
 

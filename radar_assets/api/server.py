@@ -1,32 +1,55 @@
-"""Serves the Dagster UI: its web application behind the guard, until the process is stopped."""
+"""Serves Radar's pages, its API and the Dagster UI on one port, until the process is stopped. What belongs where is in `app.py`."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import uvicorn
 from dagster import DagsterInstance
-from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget, WorkspaceLoadTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX_OVERFLOW, DEFAULT_POOL_RECYCLE
 from dagster_webserver.version import __version__
 from starlette.applications import Starlette
 
+from radar_assets.api.accounts import Accounts
+from radar_assets.api.alert_page import AlertPages, alert_routes
+from radar_assets.api.app import RadarApp, ready_route
+from radar_assets.api.audit_reads import audit_route
 from radar_assets.api.guard import guarded
+from radar_assets.api.identity import Identities
+from radar_assets.api.jobs_page import jobs_routes
+from radar_assets.api.local_access import LocalAccess
+from radar_assets.api.login import login_routes
+from radar_assets.api.openapi import openapi_route
 from radar_assets.api.reload import reloading
+from radar_assets.api.routing import RadarRoute
+from radar_assets.api.triggers import trigger_routes
+from radar_assets.api.workspace import RadarWorkspace
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.orchestration.settings import UISettings
+from radar_assets.origins import origin_of_url
+from radar_assets.store.database import Store, open_store
 
 DRAIN_S = 5
 """Timeout for requests in progress when the UI is stopped."""
 
 
-def serve(settings: UISettings, host: str, port: int, workspace: Path | None = None) -> None:
-    """Serve the UI until SIGINT or SIGTERM.
+def serve(
+    settings: UISettings,
+    host: str,
+    port: int,
+    workspace: Path | None = None,
+    local: LocalAccess | None = None,
+    alerts: Callable[[Store], AlertPages] | None = None,
+) -> None:
+    """Serve Radar's pages, its API and the Dagster UI until SIGINT or SIGTERM.
 
     Args:
+        local: access for commands on this machine.
+        alerts: the pages of alerts, on the store.
         workspace: workspace file, as for `dagster-webserver -w`. By default this process starts a code server with Radar's
             definitions.
 
@@ -34,10 +57,12 @@ def serve(settings: UISettings, host: str, port: int, workspace: Path | None = N
         SettingsError: the settings differ from the environment.
         StoreError: the database is not usable.
     """
-    with ui_of(settings, workspace) as ui:
+    with loaded_workspace(settings, workspace) as loaded, closing(open_store(settings.database)) as store:
+        pages = alert_routes(alerts(store)) if alerts else []
+        app = radar_app(settings, loaded, store, local or LocalAccess(), pages)
         server = uvicorn.Server(
             uvicorn.Config(
-                guarded(ui, settings, host),
+                guarded(app, settings, host),
                 host=host,
                 port=port,
                 log_level="warning",
@@ -52,9 +77,47 @@ def serve(settings: UISettings, host: str, port: int, workspace: Path | None = N
         server.run()
 
 
+def radar_app(
+    settings: UISettings,
+    workspace: RadarWorkspace,
+    store: Store,
+    local: LocalAccess,
+    pages: Sequence[RadarRoute] = (),
+) -> RadarApp:
+    """The web application with all its routes, without the guard.
+
+    Args:
+        pages: the routes of further pages.
+    """
+    public = [origin] if settings.ui_url and (origin := origin_of_url(settings.ui_url)) else []
+    accounts = Accounts(store, local)
+    identities = Identities(accounts.find_token, accounts.find_session, public=public)
+    api = [*trigger_routes(workspace, store), audit_route(store)]
+    routes = [
+        *login_routes(identities, accounts),
+        *jobs_routes(workspace),
+        *api,
+        openapi_route(api),
+        ready_route(store),
+        *pages,
+    ]
+    storage = workspace.instance.run_storage
+    instance_id = storage.get_run_storage_id() if isinstance(storage, SqlRunStorage) else ""
+    return RadarApp(dagster_ui(workspace), identities, accounts.record, routes, instance_id)
+
+
+def dagster_ui(workspace: RadarWorkspace) -> Starlette:
+    """The Dagster UI, without the gate and the guard."""
+    return create_app_from_workspace_process_context(workspace, live_data_poll_rate=2000)
+
+
 @contextmanager
-def ui_of(settings: UISettings, workspace: Path | None = None) -> Iterator[Starlette]:
-    """The UI's web application on the instance of the home, without the guard."""
+def loaded_workspace(settings: UISettings, workspace: Path | None = None) -> Iterator[RadarWorkspace]:
+    """The workspace of the UI, on the instance of the home.
+
+    Args:
+        workspace: as for `serve`.
+    """
     target: WorkspaceLoadTarget = (
         WorkspaceFileTarget([str(workspace)])
         if workspace
@@ -65,7 +128,7 @@ def ui_of(settings: UISettings, workspace: Path | None = None) -> Iterator[Starl
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
         with (
-            WorkspaceProcessContext(instance, target, version=__version__, code_server_log_level="WARNING") as context,
+            RadarWorkspace(instance, target, version=__version__, code_server_log_level="WARNING") as context,
             reloading(settings, context),
         ):
-            yield create_app_from_workspace_process_context(context, live_data_poll_rate=2000)
+            yield context

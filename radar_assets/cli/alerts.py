@@ -1,12 +1,12 @@
 """`radar alerts` and `radar deliveries`: alerts, what people do about them, and the messages that were sent."""
 
-import getpass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from radar_assets.cli.arguments import Span
+from radar_assets.cli.auditing import audit, shell_user
 from radar_assets.cli.listing import Column, Format, print_list, readable
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, age, out, print_facts, printable
@@ -72,7 +72,7 @@ def list_alerts(*, all: bool = False, project: str | None = None, limit: int = 5
             _state(alert, now),
             *(getattr(alert, field) for field in _ALERT_DATA),
         )
-        for alert in listed(open_projects(), with_ended=all, project_id=project, limit=limit)
+        for alert in listed(open_projects(), shown="all" if all else "open", project_id=project, limit=limit)
     )
     empty = "No alerts." if all else "No alert is firing; --all includes those that have ended."
     print_list(columns, rows, format, empty=empty)
@@ -119,40 +119,20 @@ def show(alert: str, /) -> None:
 
 def _in_words(store: "Store", alert: "Alert") -> tuple[str, str, list[tuple[str, str]]]:
     """Headline, description and facts of an alert, in the words of messages about it."""
-    from radar_assets.access.projects import list_projects
-    from radar_assets.access.time_zones import read_calendar
-    from radar_assets.alerts.announcements import REASONS, Context, notice_of
-    from radar_assets.alerts.checks import asset_of
     from radar_assets.alerts.rules import load_rules
-    from radar_assets.alerts.wording import describe, moment
+    from radar_assets.alerts.showing import context_of, words_of
+    from radar_assets.alerts.wording import moment
     from radar_assets.cli.ui_address import find_ui
     from radar_assets.config import load_metrics
     from radar_assets.metrics.registry import registry
     from radar_assets.settings import load_settings
 
     settings = load_settings()
-    announced = ("Announced", moment(alert.announced_at) if alert.announced_at else "no")
     rule = next((rule for rule in load_rules(store) if rule.name == alert.rule), None)
-    if rule is None:
-        text = str(alert.details.get("text") or "")
-        facts = [
-            ("Since", moment(alert.started_at)),
-            ("Rule", f"{alert.rule}; it was removed"),
-        ]
-        return f"{alert.rule} of {alert.project_id}" if alert.project_id else alert.rule, text, [*facts, announced]
-    projects = list_projects(store)
-    context = Context(
-        now=utc_now(),
-        max_age=timedelta(hours=settings.alert_max_age_h),
-        throttle_per_hour=settings.alert_throttle_per_hour,
-        ui_url=settings.ui_url or find_ui(settings),
-        metrics={metric.name: metric for metric in registry(load_metrics(settings.config_file))},
-        project_names={project.id: project.name for project in projects},
-        asset=asset_of(rule),
-        zones={project.id: project.timezone for project in projects},
-        calendar=read_calendar(store),
-    )
-    words = describe(notice_of(alert, rule, REASONS[alert.state], context))
+    metrics = registry(load_metrics(settings.config_file))
+    ui_url = settings.ui_url or find_ui(settings)
+    words = words_of(alert, rule, context_of(store, metrics, settings, utc_now(), ui_url=ui_url))
+    announced = ("Announced", moment(alert.announced_at) if alert.announced_at else "no")
     links = [("Link", words.link)] if words.link else []
     return words.headline, words.description, [*words.facts, announced, *links]
 
@@ -170,7 +150,16 @@ def ack(alert: str, /, *, by: str | None = None) -> None:
     """
     from radar_assets.alerts.records import acknowledge
 
-    found = acknowledge(open_projects(), alert, (by or getpass.getuser())[:200], utc_now())
+    store = open_projects()
+    found = acknowledge(store, alert, (by or shell_user())[:200], utc_now())
+    audit(
+        store,
+        "alert.acknowledge",
+        found.id,
+        project_id=found.project_id or None,
+        rule=found.rule,
+        by=found.acknowledged_by,
+    )
     out().print(
         f"Acknowledged {printable(found.rule)} ({found.id[:8]}) as {printable(str(found.acknowledged_by))}.",
         markup=False,
@@ -191,8 +180,9 @@ def snooze(alert: str, /, duration: Span = "4h") -> None:
     from radar_assets.alerts.records import snooze as snoozed
     from radar_assets.alerts.rules import parse_span
 
-    now = utc_now()
-    found = snoozed(open_projects(), alert, now + parse_span(duration), now)
+    now, store = utc_now(), open_projects()
+    found = snoozed(store, alert, now + parse_span(duration), now)
+    audit(store, "alert.snooze", found.id, project_id=found.project_id or None, rule=found.rule, duration=duration)
     out().print(
         f"Snoozed {printable(found.rule)} ({found.id[:8]}) until {found.snoozed_until:%Y-%m-%d %H:%M} UTC.",
         markup=False,
@@ -261,7 +251,9 @@ def retry(delivery: str, /) -> None:
     """
     from radar_assets.messaging.outbox import retry as sent_again
 
-    row = sent_again(open_projects(), delivery, utc_now())
+    store = open_projects()
+    row = sent_again(store, delivery, utc_now())
+    audit(store, "delivery.retry", row.id, channel=row.channel)
     out().print(f"Message {row.id[:8]} to {printable(row.channel)} will be sent again.", markup=False)
 
 
@@ -276,7 +268,9 @@ def drop(delivery: str, /) -> None:
     """
     from radar_assets.messaging.outbox import drop as dropped
 
-    row = dropped(open_projects(), delivery)
+    store = open_projects()
+    row = dropped(store, delivery)
+    audit(store, "delivery.drop", row.id, channel=row.channel)
     out().print(f"Dropped message {row.id[:8]} to {printable(row.channel)}.", markup=False)
 
 

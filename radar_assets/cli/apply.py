@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.terminal import counted, err, is_terminal, out, print_facts, printable, radar_command
-from radar_assets.cli.ui_address import find_ui
+from radar_assets.cli.ui_address import find_server
 
 if TYPE_CHECKING:
     from radar_assets.alerts.rules import Rule
@@ -93,6 +94,9 @@ def apply(
     apply_config(store, config)
     ended = retire(store, config.rules, utc_now())
     if planned or ended:
+        changed = [f"{change.how} {change.what} {change.name}" for change in planned]
+        audit(store, "config.apply", path.name, changes=changed, ended_alerts=ended)
+    if planned or ended:
         alerts = f", and ended {counted(ended, 'alert')}" if ended else ""
         console.print(f"Applied {counted(len(planned), 'change')}{alerts}.", markup=False)
     _reload_uis(settings)
@@ -167,10 +171,14 @@ def _reload_uis(settings: "Settings") -> None:
     """Make a running UI load the rules, whose checks it then runs, and print which one did."""
     console = out()
     # The public address may be behind a proxy that asks for a login, so a UI on this machine is tried first.
-    local = find_ui(settings)
+    server = find_server(settings)
+    local, token = server or (None, "")
     urls = list(dict.fromkeys(url for url in (local, settings.ui_url) if url))
     ui_id = _instance_id(settings) if urls else ""
-    if url := next((url for url in urls if reload_definitions(url, ui_id, is_local=url == local)), None):
+    tokens = {local: token}
+    if url := next(
+        (url for url in urls if reload_definitions(url, ui_id, tokens.get(url), is_local=url == local)), None
+    ):
         console.print(f"The UI at {url} has loaded them.", markup=False)
     elif urls:
         console.print(f"No UI responds at {' or '.join(urls)}; they are loaded when it starts.", markup=False)
@@ -205,10 +213,11 @@ def _instance_id(settings: "Settings") -> str:
         return instance.run_storage.get_run_storage_id()
 
 
-def reload_definitions(url: str, instance_id: str, *, is_local: bool) -> bool:
+def reload_definitions(url: str, instance_id: str, token: str | None = None, *, is_local: bool) -> bool:
     """Make the UI of an instance reload its definitions. Returns False if nothing responds.
 
     Args:
+        token: of the UI for commands on this machine.
         is_local: whether it runs on this machine, and no proxy is used.
 
     Raises:
@@ -224,9 +233,11 @@ def reload_definitions(url: str, instance_id: str, *, is_local: bool) -> bool:
     is_local = is_local or urlsplit(url).hostname in LOOPBACK_HOSTS
     opener = build_opener(*([ProxyHandler({})] if is_local else []))
     body = json.dumps({"query": RELOAD}).encode()
-    request = Request(f"{url.rstrip('/')}/graphql", body, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    request = Request(f"{url.rstrip('/')}/graphql", body, headers)
     try:
-        with opener.open(url, timeout=RELOAD_TIMEOUT_S) as page:
+        # Without a login, Radar shows a page with the id too.
+        with opener.open(Request(url, headers={"Accept": "text/html"}), timeout=RELOAD_TIMEOUT_S) as page:
             if instance_id.encode() not in page.read():
                 raise ReloadFailedError(f"{url} is not the UI of this home; check RADAR_UI_URL")
         with opener.open(request, timeout=RELOAD_TIMEOUT_S) as response:

@@ -8,6 +8,7 @@ from radar_assets.cli.chart import columns
 from radar_assets.cli.dev import check_port, run_ui
 from radar_assets.cli.simulate import Traffic, land, simulated_names
 from radar_assets.cli.terminal import counted, err, out, printable, radar_command
+from radar_assets.cli.ui_address import local_url
 from radar_assets.windows import DAY, Window, contiguous, utc_now
 
 if TYPE_CHECKING:
@@ -268,3 +269,5 @@ def _print_next(console: "Console") -> None:
         ("apply", "start the alerts in radar.yaml"),
     ):
         console.print(f"[bold]{f'{radar} {command}':{len(radar) + 25}}[/]  {what}", soft_wrap=True)
+    jobs = f"{local_url(HOST, PORT)}/radar/jobs"
+    console.print(f"While {radar} dev runs, the jobs page is at {jobs}", markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.terminal import err, printable, radar_command
-from radar_assets.cli.ui_address import local_url
+from radar_assets.cli.ui_address import local_url, login_link
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,7 @@ def dev(*, port: int = 3000, host: str = "127.0.0.1", collector_port: int = 8000
     port
         Port of the UI.
     host
-        Address that UI and collector listen on. The UI has no login: anyone who can reach it can start runs.
+        Address that UI and collector listen on.
     collector_port
         Port of the collector.
     verbose
@@ -65,11 +65,12 @@ def run_ui(host: str, port: int) -> int:
     from radar_assets.settings import load_settings
 
     def show() -> Panel:
-        webbrowser.open(local_url(host, port))
+        webbrowser.open(login_link(settings, local_url(host, port)))
         return Panel([], [])
 
     check_port(host, port)
-    return _run(load_settings().prepare(), host, port, [], show)
+    settings = load_settings().prepare()
+    return _run(settings, host, port, [], show)
 
 
 class Panel(NamedTuple):
@@ -98,7 +99,6 @@ def _run(
     from radar_assets.cli.happenings import Happenings
     from radar_assets.cli.services import dagster_services, services_folder
     from radar_assets.orchestration.runtime.instance import prepare_instance
-    from radar_assets.urls import LOOPBACK_HOSTS
 
     stop, console = StopSignals(handles_second=True), err()
     console.print("Starting; this takes some seconds ...")
@@ -112,8 +112,10 @@ def _run(
 
     def show() -> None:
         panel = make_panel()
-        facts = [("UI", local_url(host, port)), *panel.facts, *([("Logs", str(logs))] if logs else [])]
-        _show(console, Panel(facts, panel.next), is_exposed=host not in LOOPBACK_HOSTS)
+        url = local_url(host, port)
+        logins = [("Log in", login_link(settings, url)), ("", "works once; the next start prints another link")]
+        facts = [("UI", url), *logins, *panel.facts, *([("Logs", str(logs))] if logs else [])]
+        _show(console, Panel(facts, panel.next))
 
     def say(line: str) -> None:
         console.print(f"{datetime.now():%H:%M:%S}  {line}", markup=False, soft_wrap=True)
@@ -166,15 +168,13 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
     )
 
 
-def _show(console: "Console", panel: Panel, *, is_exposed: bool) -> None:
+def _show(console: "Console", panel: Panel) -> None:
     """Print the panel without a frame and without line breaks, so that its commands can be copied."""
     width = max(len(label) for label, _ in panel.facts)
     console.print()
     console.rule("Radar is running", align="left", style="green")
     for label, value in panel.facts:
         console.print(f"{label:{width}}  {value}", markup=False, soft_wrap=True)
-    if is_exposed:
-        console.print("The UI has no login: anyone who can reach it can start runs.", style="yellow")
     for line in ["", *panel.next, "", "Ctrl-C stops everything."]:
         console.print(line, markup=False, soft_wrap=True)
     console.rule(style="green")

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
 
+LINK_TTL = timedelta(hours=12)
+"""How long a printed link can be used: that of `radar dev` is on the screen all day."""
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -23,11 +26,17 @@ def local_url(host: str, port: int) -> str:
 
 
 @contextmanager
-def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
-    """Record that this process serves the home's UI at a URL, until the block ends."""
+def recorded_ui(settings: "Settings", url: str, token: str = "") -> Iterator[None]:
+    """Record that this process serves the home's UI at a URL, until the block ends.
+
+    Args:
+        token: with which other commands of the home's owner may use the UI.
+    """
     file, identity = _file(settings), ProcessIdentity.of()
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
-    fresh.write_text(json.dumps({"url": url, **identity._asdict()}))
+    fresh.touch(0o600)
+    fresh.chmod(0o600)
+    fresh.write_text(json.dumps({"url": url, "token": token, **identity._asdict()}))
     fresh.replace(file)
     try:
         yield
@@ -38,17 +47,40 @@ def recorded_ui(settings: "Settings", url: str) -> Iterator[None]:
 
 def find_ui(settings: "Settings") -> str | None:
     """The URL of the home's UI, if a process of this machine serves it."""
+    found = find_server(settings)
+    return found[0] if found else None
+
+
+def find_server(settings: "Settings") -> tuple[str, str] | None:
+    """The URL of the home's UI, and the token for commands, if a process of this machine serves it."""
     found = _read(_file(settings))
-    return found[0] if found and found[1].is_here() and found[1].process() else None
+    return (found[0], found[2]) if found and found[1].is_here() and found[1].process() else None
+
+
+def login_link(settings: "Settings", url: str) -> str:
+    """A link with which one browser can log in to the home's UI once, as an admin.
+
+    Args:
+        url: address of the UI.
+    """
+    from radar_assets.access.browser_sessions import make_login_link
+    from radar_assets.store.database import open_store
+
+    store = open_store(settings.database)
+    try:
+        return f"{url.rstrip('/')}/login/link?secret={make_login_link(store, ttl=LINK_TTL)}"
+    finally:
+        store.close()
 
 
 def _file(settings: "Settings") -> Path:
     return settings.home / "ui.json"
 
 
-def _read(file: Path) -> tuple[str, ProcessIdentity] | None:
+def _read(file: Path) -> tuple[str, ProcessIdentity, str] | None:
     try:
         record = json.loads(file.read_text())
-        return str(record.pop("url")), ProcessIdentity(**record)
+        url, token = str(record.pop("url")), str(record.pop("token", ""))
+        return url, ProcessIdentity(**record), token
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None

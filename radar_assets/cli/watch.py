@@ -76,6 +76,7 @@ def check(
 ) -> bool:
     """Check the daemon, and send due messages if it is down. Returns whether it is running."""
     from radar_assets.alerts.assets import deliver_due
+    from radar_assets.alerts.escalation import escalate
     from radar_assets.alerts.watchers import daemon_seen, watch_now
     from radar_assets.windows import utc_now
 
@@ -83,6 +84,7 @@ def check(
     watch_now(store, instance, lakehouse, settings, "daemon")
     if seen and (utc_now() - seen[1]).total_seconds() < GONE_AFTER_S:
         return True
+    escalate(store, metrics, settings, utc_now())
     done = deliver_due(lakehouse, store, metrics, settings)
     state = f"has sent no heartbeat since {seen[1]:%Y-%m-%d %H:%M} UTC" if seen else "has not sent a heartbeat yet"
     err().print(

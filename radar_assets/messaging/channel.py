@@ -58,10 +58,12 @@ class ChannelSpec(BaseModel):
 
     Attributes:
         min_priority: messages below it are not put into the outbox for such a channel.
+        is_separate: whether each alert has an incident of its own there, so that messages are never merged into a digest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     min_priority: ClassVar[Priority] = "low"
+    is_separate: ClassVar[bool] = False
 
     name: str
 

@@ -22,12 +22,14 @@ class Draft:
         kind: the layer whose contents these are; selects the renderer.
         contents: JSON of that layer; several make a digest.
         created_at: naive, UTC.
+        channel: the channel that it is sent to.
     """
 
     id: str
     kind: str
     contents: Sequence[dict[str, Any]]
     created_at: datetime
+    channel: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,14 @@ class Commands:
     rows: Sequence[tuple[str, str]]
 
 
-Block = Text | Facts | Table | Picture | Link | Commands
+@dataclass(frozen=True)
+class Actions:
+    """Pages on which the reader can act, each with a label such as `Acknowledge`. Their URLs are as good as a password."""
+
+    rows: Sequence[tuple[str, str]]
+
+
+Block = Text | Facts | Table | Picture | Link | Actions | Commands
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,7 @@ class Message:
         is_good: as in `Item`; of a digest, whether all of it is.
         items: the entries of a digest, the most important first; empty for a single message.
         list_command: the command that lists everything a digest is about.
+        is_over: whether what earlier messages of the thread were about has ended, for good or bad.
         thread_id: mails with the same one are shown as a conversation.
         unsubscribe_group: what people unsubscribe from, such as `alerts`.
         payload: the contents for programs, as JSON.
@@ -143,6 +153,7 @@ class Message:
     status: str = ""
     priority: Priority = "low"
     is_good: bool = False
+    is_over: bool = False
     headline: str
     blocks: Sequence[Block] = ()
     items: Sequence[Item] = ()

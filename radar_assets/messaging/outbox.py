@@ -34,6 +34,8 @@ MAX_MERGED = 500
 TOGETHER = "together:"
 """Prefix of the keys of rows that collect what exceeds an hourly limit; they wait for the end of the hour."""
 DIGEST = "digest:"
+SEPARATE = "separate:"
+"""Prefix of the topics of rows that are never merged into a digest."""
 FINISHED = ("delivered", "dropped", "suppressed")
 LOCK_KEY = 0x4F5554424F58
 """Postgres advisory lock for claiming and postponing rows: OUTBOX in ASCII."""
@@ -125,8 +127,9 @@ def claim(store: Store, channel: str, now: datetime, lease: timedelta = LEASE) -
             row.state, row.error = "dead", f"given up after {row.attempts} attempts; the last one had no result"
         else:
             return None
-        if row.attempts == 0:
-            untried = waiting.where(Delivery.attempts == 0, Delivery.kind == row.kind)
+        if row.attempts == 0 and not row.topic.startswith(SEPARATE):
+            is_separate = Delivery.topic.startswith(SEPARATE, autoescape=True)
+            untried = waiting.where(Delivery.attempts == 0, Delivery.kind == row.kind, sa.not_(is_separate))
             rows = session.scalars(untried.limit(MAX_MERGED)).all()
             if len(rows) > MAX_SINGLE:
                 row = _digest(session, rows, now)
@@ -135,7 +138,7 @@ def claim(store: Store, channel: str, now: datetime, lease: timedelta = LEASE) -
         row.leased_until, row.leased_by = now + lease, holder
         # If the process dies, the channel's other messages come first: this one may have killed it.
         row.next_attempt_at = now + lease
-        return Claim(channel, Draft(row.id, row.kind, row.contents, row.created_at), row.attempts, holder)
+        return Claim(channel, Draft(row.id, row.kind, row.contents, row.created_at, channel), row.attempts, holder)
 
 
 def delivered(store: Store, claim: Claim, now: datetime) -> None:

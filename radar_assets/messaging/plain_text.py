@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from radar_assets.messaging.message import Block, Commands, Facts, Item, Link, Message, Picture, Table, Text
+from radar_assets.messaging.message import Actions, Block, Commands, Facts, Item, Link, Message, Picture, Table, Text
 
 MAX_ITEMS = 20
 # Control characters break lines and headers; bidirectional and invisible ones let a text look like another.
@@ -60,5 +60,7 @@ def _block(block: Block) -> list[str]:
             return []
         case Link():
             return [f"{block.name.capitalize()}: {block.url}"]
+        case Actions():
+            return [f"{label}: {url}" for label, url in block.rows]
         case Commands():
             return [f"{command}  ({effect})" for command, effect in block.rows]

@@ -15,8 +15,10 @@ import uvicorn
 import yaml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from radar_assets.access.roles import Principal, Role
 from radar_assets.api.guard import guarded
-from radar_assets.api.server import ui_of
+from radar_assets.api.identity import SCOPE, Identity
+from radar_assets.api.server import dagster_ui, loaded_workspace
 from radar_assets.settings import load_settings
 from radar_assets_tests.platform import instance_of
 from radar_assets_tests.small_assets import small
@@ -48,7 +50,7 @@ class UI:
             response = connection.getresponse()
             names = {name.lower() for name, _ in response.getheaders()}
             values = {name: response.getheader(name, "") for name in names}  # those of one name joined
-            return response.status, values, response.read().decode()
+            return response.status, values, response.read().decode(errors="replace")
         finally:
             connection.close()
 
@@ -71,6 +73,16 @@ def workspace_of(folder: Path, module: str = "radar_assets_tests.small_assets") 
     file = folder / "workspace.yaml"
     file.write_text(yaml.safe_dump({"load_from": [{"python_module": module}]}))
     return file
+
+
+def as_admin(app: ASGIApp) -> ASGIApp:
+    """An application whose requests are all an admin's."""
+    identity = Identity(Principal("user", "1", "admin", Role.ADMIN), "token", "secret")
+
+    async def identified(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, SCOPE: identity}, receive, send)
+
+    return identified
 
 
 @contextmanager
@@ -109,7 +121,8 @@ def uis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[UI, UI]]:
         settings = load_settings().prepare()
         instance = stack.enter_context(instance_of(settings))
         run_id = dg.materialize([small], instance=instance).run_id
-        bare = stack.enter_context(ui_of(settings, workspace_of(folder)))
+        workspace = stack.enter_context(loaded_workspace(settings, workspace_of(folder)))
+        bare = as_admin(dagster_ui(workspace))
         yield (
             stack.enter_context(listening(guarded(bare, settings, "127.0.0.1"), UI(instance, run_id))),
             stack.enter_context(listening(bare, UI(instance, run_id))),

@@ -9,7 +9,7 @@ import pytest
 
 from radar_assets.access.projects import ensure_projects
 from radar_assets.api import reload
-from radar_assets.api.server import ui_of
+from radar_assets.api.server import dagster_ui, loaded_workspace
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
 from radar_assets.store.first_day import begin_by
@@ -38,9 +38,9 @@ def test_partitions_start_earlier_and_end_later_soon_after_data_or_projects_need
     store = open_store(settings.database)
     today = utc_now().date()
     with (
-        ui_of(settings, workspace_of(tmp_path, "radar_assets_tests.dated_assets")) as app,
+        loaded_workspace(settings, workspace_of(tmp_path, "radar_assets_tests.dated_assets")) as workspace,
         dg.DagsterInstance.ephemeral() as instance,
-        listening(app, UI(instance, "")) as ui,
+        listening(dagster_ui(workspace), UI(instance, "")) as ui,
     ):
         assert partitions(ui) == days_of(today, 0, 0)
         begin_by(store, today - 2 * DAY)

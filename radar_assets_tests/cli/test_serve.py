@@ -32,9 +32,9 @@ def serving(port: int) -> Iterator[subprocess.Popen[bytes]]:
                 os.kill(number, signal.SIGKILL)
 
 
-def status_of(port: int, **headers: str) -> int:
+def status_of(port: int, path: str = "/readyz", **headers: str) -> int:
     """The status of a page; 0 without a response."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers=headers)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
             return response.status
@@ -61,11 +61,12 @@ def code_server(process: subprocess.Popen[bytes]) -> int | None:
     return None
 
 
-def test_it_serves_the_definitions_behind_the_guard_and_a_signal_ends_it_with_its_code_server() -> None:
+def test_it_serves_the_definitions_behind_guard_and_login_and_a_signal_ends_it_with_its_code_server() -> None:
     port = free_port()
     with serving(port) as process:
         serves(process, port)
         assert status_of(port, Host="evil.example") == 421
+        assert status_of(port, "/runs") == 401
         assert code_server(process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0

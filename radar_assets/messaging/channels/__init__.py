@@ -67,6 +67,16 @@ def load_channels(store: "Store") -> dict[str, ChannelSpec]:
     return {channel.name: channel for channel in channels}
 
 
+def separate(session: "Session") -> set[str]:
+    """The applied channels whose messages are never merged into a digest."""
+    import sqlalchemy as sa
+
+    from radar_assets.store.models import Channel
+
+    specs = session.execute(sa.select(Channel.name, Channel.spec))
+    return {name for name, spec in specs if CHANNELS.get(spec.get("type", ""), ChannelSpec).is_separate}
+
+
 def taking(session: "Session", names: Sequence[str], priority: Priority) -> list[str]:
     """The channels among `names` that accept messages of a priority. A channel that was not applied accepts all."""
     import sqlalchemy as sa

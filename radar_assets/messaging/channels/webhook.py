@@ -12,6 +12,9 @@ from radar_assets.messaging.message import Message
 from radar_assets.messaging.secrets import Shape, is_reference, resolve
 from radar_assets.messaging.transport.addresses import AllowedHosts, check_host
 
+Event = Literal["run.completed", "run.failed"]
+"""What webhooks may subscribe to."""
+
 
 class Body(BaseModel):
     """Body of a webhook of Radar. The header `webhook-id` is the same at every attempt to send it.
@@ -61,6 +64,7 @@ class Webhook(ChannelSpec):
         url: may contain a secret, so only its host is ever shown.
         secrets: every message is signed with each of these keys; to rotate a key, declare the old and the new one for a while.
         headers: additional request headers, such as Authorization.
+        events: what it gets besides the alerts of rules that name it; `run.failed` includes canceled runs.
     """
 
     type: Literal["webhook"]
@@ -71,6 +75,7 @@ class Webhook(ChannelSpec):
     headers: dict[str, Annotated[SecretStr, Shape(r"[\x20-\x7e]{1,4000}", "header in plain ASCII")]] = Field(
         default={}, max_length=20
     )
+    events: tuple[Event, ...] = ()
 
     @property
     def where(self) -> str:

@@ -34,6 +34,10 @@ class Chat(ChannelSpec):
         """Arguments of apprise's class."""
         raise NotImplementedError
 
+    def text(self, message: Message) -> str:
+        """What is sent."""
+        return fitting(self.markup, message)
+
     def send(self, message: Message, transport: Transport) -> None:
         """Send a message."""
         from radar_assets.messaging.chat.through_apprise import Notification, send
@@ -43,7 +47,7 @@ class Chat(ChannelSpec):
             plugin=self.plugin,
             options=resolved.options(message),
             title=self.markup.escape(message.subject) if self.titled else "",
-            text=fitting(self.markup, message),
+            text=resolved.text(message),
             urgency=message.urgency,
             is_good=message.is_good,
             secrets=tuple(hidden(resolved)),

@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import Callable, Iterator
 
-from radar_assets.messaging.message import Block, Commands, Facts, Link, Message, Picture, Table, Text
+from radar_assets.messaging.message import Actions, Block, Commands, Facts, Link, Message, Picture, Table, Text
 
 MAX_CHARACTERS = 1900
 """Of a text; Discord's limit is 2000."""
@@ -108,6 +108,9 @@ def _block(markup: Markup, block: Block) -> Iterator[str]:
                 yield escape(" · ".join(row))
         case Link():
             yield _link(markup, block.url, f"Open the {block.name}")
+        case Actions():
+            for label, url in block.rows:
+                yield _link(markup, url, label)
         case Commands():
             for command, effect in block.rows:
                 yield f"{markup.code.format(_code(command))} ({escape(effect)})"

@@ -10,10 +10,13 @@ from radar_assets.store.models.alerts import (
     AlertRule,
     WaitingWindow,
 )
+from radar_assets.store.models.api import IdempotencyKey
+from radar_assets.store.models.audit import AuditCheckpoint, AuditEntry, AuditHead
 from radar_assets.store.models.base import MAX_NAME, Base, Declared, FieldError
 from radar_assets.store.models.collector import DailySalt, MonthlyUsage
 from radar_assets.store.models.home import HomeStart
 from radar_assets.store.models.messaging import Channel, Delivery, Suppression
+from radar_assets.store.models.people import ApiToken, BrowserSession, LoginAttempt, LoginLink, User
 
 __all__ = [
     "ALERT_STATES",
@@ -24,16 +27,25 @@ __all__ = [
     "AlertHour",
     "AlertRule",
     "ApiKey",
+    "ApiToken",
+    "AuditCheckpoint",
+    "AuditEntry",
+    "AuditHead",
     "Base",
+    "BrowserSession",
     "Channel",
     "DailySalt",
     "Declared",
     "Delivery",
     "FieldError",
     "HomeStart",
+    "IdempotencyKey",
+    "LoginAttempt",
+    "LoginLink",
     "MonthlyUsage",
     "Project",
     "Suppression",
     "TimeZoneChange",
+    "User",
     "WaitingWindow",
 ]

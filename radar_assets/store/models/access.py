@@ -121,6 +121,7 @@ class ApiKey(Base):
         hash: SHA-256 of the key, in hexadecimal. The key itself is not stored.
         origins: web origins it is restricted to, such as `https://shop.example`; empty for any sender.
         revoked_at: naive, UTC; invalid from then on.
+        expires_at: the same for a key that was rotated: the end of the overlap with its successor.
     """
 
     __tablename__ = "api_keys"
@@ -132,3 +133,4 @@ class ApiKey(Base):
     origins: Mapped[Sequence[str]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(DateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(DateTime)

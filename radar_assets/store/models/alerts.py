@@ -42,6 +42,7 @@ class Alert(Base):
             since; None if it was only recorded. None of these windows is announced again.
         recovered_at: when its end was announced; None again if it resumes.
         acknowledged_at, acknowledged_by, snoozed_until: set by people.
+        escalation: the steps of its escalation that were sent (`alerts.escalation`); None before the first.
         no_data_since: in the states without data, since when the metric has had no value; else None.
         no_data_announced_at: when it was first announced that the metric has no value.
         resolved_at: when it was found to have ended, also without data.
@@ -74,6 +75,7 @@ class Alert(Base):
     acknowledged_at: Mapped[datetime | None] = mapped_column(DateTime)
     acknowledged_by: Mapped[str | None] = mapped_column(String(MAX_NAME))
     snoozed_until: Mapped[datetime | None] = mapped_column(DateTime)
+    escalation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     no_data_since: Mapped[datetime | None] = mapped_column(DateTime)
     no_data_announced_at: Mapped[datetime | None] = mapped_column(DateTime)
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime)

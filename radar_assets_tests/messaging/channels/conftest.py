@@ -12,6 +12,7 @@ from radar_assets_tests.messaging.channels.servers import Resolver, Server, serv
 
 HOSTS = (
     *("hooks.slack.com", "discord.com", "api.telegram.org", "chat.googleapis.com", "prod-1.westeurope.logic.azure.com"),
+    *("events.pagerduty.com", "events.eu.pagerduty.com", "api.opsgenie.com", "api.eu.opsgenie.com"),
     *("hook.example", "chat.example", "mail.example"),
 )
 

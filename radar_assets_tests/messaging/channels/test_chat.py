@@ -30,6 +30,8 @@ SPECS: dict[str, dict[str, Any]] = {
     "gotify": {"host": "chat.example", "token": "AbcdefgHijklmno"},
     "matrix": {"host": "chat.example", "token": "syt_abcdefghijklmnop", "room": "!abcdef:chat.example"},
     "google_chat": {"space": "AAAABBBB", "key": "AIzaabcdefgh", "token": TOKEN},
+    "pagerduty": {"routing_key": "0123456789abcdef0123456789abcdef"},
+    "opsgenie": {"api_key": "01234567-89ab-cdef-0123-456789abcdef", "team": "on-call"},
 }
 WHERE = {
     "slack": ("hooks.slack.com", "/services/T0000AAAA/B0000BBBB/abcdefghijklmnopqrstuvwx"),
@@ -42,11 +44,15 @@ WHERE = {
     "gotify": ("chat.example", "/message"),
     "matrix": ("chat.example", "/_matrix/client/v3/rooms/%21abcdef%3Achat.example/send/m.room.message/"),
     "google_chat": ("chat.googleapis.com", "/v1/spaces/AAAABBBB/messages"),
+    "pagerduty": ("events.pagerduty.com", "/v2/enqueue"),
+    "opsgenie": ("api.opsgenie.com", "/v2/alerts"),
 }
 YES = {
     "slack": status(200, b"ok"),
     "discord": status(204),
     "matrix": status(200, b'{"room_id":"!abcdef:chat.example","event_id":"$1","user_id":"@radar:chat.example"}'),
+    "pagerduty": status(202, b'{"status": "success", "dedup_key": "radar"}'),
+    "opsgenie": status(202, b'{"result": "Request will be processed", "requestId": "43a29c5c"}'),
 }
 KINDS = pytest.mark.parametrize("kind", SPECS)
 
@@ -96,7 +102,8 @@ def test_a_chat_gets_the_message_at_its_own_host(kind: str, tls_server: Server) 
 @KINDS
 def test_a_recovery_and_a_digest_are_rendered(kind: str, tls_server: Server) -> None:
     over = notice(reason="recovered", ended_at=notice().window_end)
-    assert "Shop recovered after" in sent(tls_server, kind, over)
+    # PagerDuty takes nothing but the key of the incident that ends.
+    assert ("resolve" if kind == "pagerduty" else "Shop recovered after") in sent(tls_server, kind, over)
     digest = sent(tls_server, kind, *(notice(project_name=f"{'Shop' * 20} {number}") for number in range(50)), over)
     assert "51 alerts: 50 critical, 1 recovered" in digest
     assert re.search(r"and \d+ more", digest)
