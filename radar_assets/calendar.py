@@ -7,7 +7,7 @@ time zone database of the `tzdata` package, and reach SQL as a small relation, s
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from importlib import resources
 from itertools import pairwise
@@ -92,6 +92,11 @@ class Calendar:
         """Identifies the last change of a time zone; empty before the first one."""
         return self._changes[-1].id if self._changes else ""
 
+    @property
+    def is_utc(self) -> bool:
+        """Whether the days of all projects are those of UTC."""
+        return self._in_use == {IN_UTC}
+
     def changed_since(self, revision: str) -> date | None:
         """The first day whose hours have changed since a revision; `ALWAYS` if the revision is unknown, None if none has."""
         revisions = ["", *(change.id for change in self._changes)]
@@ -104,6 +109,10 @@ class Calendar:
         """The date of a project at a moment in UTC. Unknown projects are in UTC."""
         (span,) = spans(self._zones.get(project_id, IN_UTC), Window(moment, moment + timedelta(microseconds=1)))
         return (moment + span.offset).date()
+
+    def zone_of(self, project_id: str, day: date) -> str:
+        """The time zone of a project on a day. Unknown projects are in UTC."""
+        return [zone for first_day, zone in self._zones.get(project_id, IN_UTC) if first_day <= day][-1]
 
     def days(self, window: Window) -> list[date]:
         """The days that a window of UTC falls into, in any project, in order."""
@@ -255,8 +264,11 @@ def _spans_of(zone: str, window: Window) -> list[Span]:
 def _spans_of_year(zone: str, year: int) -> tuple[Span, ...]:
     first, last = datetime(year, 1, 1), datetime(year + 1, 1, 1) if year < 9999 else datetime.max
     sampled = [*(first + index * _SAMPLED for index in range((last - first) // _SAMPLED)), last]
+    offsets = [_offset(zone, moment) for moment in sampled]
     changes = [
-        _transition(zone, low, high) for low, high in pairwise(sampled) if _offset(zone, low) != _offset(zone, high)
+        _transition(zone, low, high)
+        for (low, high), (before, after) in zip(pairwise(sampled), pairwise(offsets), strict=True)
+        if before != after
     ]
     return tuple(Span(start, end, _offset(zone, start)) for start, end in pairwise([first, *changes, last]))
 
@@ -271,7 +283,8 @@ def _transition(zone: str, low: datetime, high: datetime) -> datetime:
 
 
 def _offset(zone: str, moment: datetime) -> timedelta:
-    return moment.replace(tzinfo=UTC).astimezone(zone_info(zone)).utcoffset() or timedelta(0)
+    info = zone_info(zone)
+    return info.fromutc(moment.replace(tzinfo=info)).utcoffset() or timedelta(0)
 
 
 def week_of(day: date, before: int = 0) -> Window:

@@ -7,8 +7,12 @@ import sqlalchemy as sa
 
 from radar_assets.calendar import ALWAYS, Calendar, ZoneChange
 from radar_assets.store.database import Store, existing_store
+from radar_assets.store.dialects import lock
 from radar_assets.store.models import FieldError, Project, TimeZoneChange
 from radar_assets.windows import utc_now
+
+LOCK_KEY = 0x5A4F4E4553
+"""Postgres advisory lock for changing time zones: ZONES in ASCII."""
 
 
 def read_calendar(store: Store) -> Calendar:
@@ -51,6 +55,9 @@ def set_time_zone(store: Store, project_id: str, timezone: str, first_day: date 
         FieldError: the project is unknown, or the zone is not an IANA time zone.
     """
     with store.session() as session:
+        # Changes must become visible in the order of their numbers: one that appeared before the last one that a table
+        # was built with would never make the table stale.
+        lock(session, LOCK_KEY)
         project = session.get(Project, project_id, with_for_update=True)
         if project is None:
             raise FieldError("project id", project_id, "is unknown; radar project list shows them")

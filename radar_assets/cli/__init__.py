@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from radar_assets.cli.alerts import alerts_app, deliveries_app
 from radar_assets.cli.apply import apply
+from radar_assets.cli.audit import audit_app
 from radar_assets.cli.backfill import backfill
 from radar_assets.cli.backup import backup, restore
 from radar_assets.cli.channels import channels_app
@@ -43,7 +44,9 @@ from radar_assets.cli.sql import sql
 from radar_assets.cli.status import status
 from radar_assets.cli.suppressions import suppressions_app
 from radar_assets.cli.terminal import OPTIONS, err, is_terminal, print_words
+from radar_assets.cli.tokens import token_app
 from radar_assets.cli.upgrade import upgrade
+from radar_assets.cli.users import user_app
 from radar_assets.cli.watch import watch
 from radar_assets.errors import UsageError
 from radar_assets.permissions import keep_private
@@ -92,6 +95,9 @@ for group_of_commands, group in (
     (alerts_app, CONFIGURATION),
     (deliveries_app, CONFIGURATION),
     (suppressions_app, CONFIGURATION),
+    (user_app, OPERATIONS),
+    (token_app, OPERATIONS),
+    (audit_app, OPERATIONS),
 ):
     app.command(group_of_commands)
     group_of_commands.group = group

@@ -1,12 +1,12 @@
 """`radar alerts` and `radar deliveries`: alerts, what people do about them, and the messages that were sent."""
 
-import getpass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from radar_assets.cli.arguments import Span
+from radar_assets.cli.auditing import audit, shell_user
 from radar_assets.cli.listing import Column, Format, print_list, readable
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, age, out, print_facts, printable
@@ -170,7 +170,16 @@ def ack(alert: str, /, *, by: str | None = None) -> None:
     """
     from radar_assets.alerts.records import acknowledge
 
-    found = acknowledge(open_projects(), alert, (by or getpass.getuser())[:200], utc_now())
+    store = open_projects()
+    found = acknowledge(store, alert, (by or shell_user())[:200], utc_now())
+    audit(
+        store,
+        "alert.acknowledge",
+        found.id,
+        project_id=found.project_id or None,
+        rule=found.rule,
+        by=found.acknowledged_by,
+    )
     out().print(
         f"Acknowledged {printable(found.rule)} ({found.id[:8]}) as {printable(str(found.acknowledged_by))}.",
         markup=False,
@@ -191,8 +200,9 @@ def snooze(alert: str, /, duration: Span = "4h") -> None:
     from radar_assets.alerts.records import snooze as snoozed
     from radar_assets.alerts.rules import parse_span
 
-    now = utc_now()
-    found = snoozed(open_projects(), alert, now + parse_span(duration), now)
+    now, store = utc_now(), open_projects()
+    found = snoozed(store, alert, now + parse_span(duration), now)
+    audit(store, "alert.snooze", found.id, project_id=found.project_id or None, rule=found.rule, duration=duration)
     out().print(
         f"Snoozed {printable(found.rule)} ({found.id[:8]}) until {found.snoozed_until:%Y-%m-%d %H:%M} UTC.",
         markup=False,
@@ -261,7 +271,9 @@ def retry(delivery: str, /) -> None:
     """
     from radar_assets.messaging.outbox import retry as sent_again
 
-    row = sent_again(open_projects(), delivery, utc_now())
+    store = open_projects()
+    row = sent_again(store, delivery, utc_now())
+    audit(store, "delivery.retry", row.id, channel=row.channel)
     out().print(f"Message {row.id[:8]} to {printable(row.channel)} will be sent again.", markup=False)
 
 
@@ -276,7 +288,9 @@ def drop(delivery: str, /) -> None:
     """
     from radar_assets.messaging.outbox import drop as dropped
 
-    row = dropped(open_projects(), delivery)
+    store = open_projects()
+    row = dropped(store, delivery)
+    audit(store, "delivery.drop", row.id, channel=row.channel)
     out().print(f"Dropped message {row.id[:8]} to {printable(row.channel)}.", markup=False)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.terminal import counted, err, is_terminal, out, print_facts, printable, radar_command
 from radar_assets.cli.ui_address import find_server
 
@@ -92,6 +93,9 @@ def apply(
             _check_removals(store, config, path, planned)
     apply_config(store, config)
     ended = retire(store, config.rules, utc_now())
+    if planned or ended:
+        changed = [f"{change.how} {change.what} {change.name}" for change in planned]
+        audit(store, "config.apply", path.name, changes=changed, ended_alerts=ended)
     if planned or ended:
         alerts = f", and ended {counted(ended, 'alert')}" if ended else ""
         console.print(f"Applied {counted(len(planned), 'change')}{alerts}.", markup=False)

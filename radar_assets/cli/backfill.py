@@ -5,6 +5,7 @@ import time
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.terminal import age, counted, err, is_terminal, out, progress_bars, radar_command
 from radar_assets.errors import UsageError
 
@@ -127,11 +128,24 @@ def run_backfill(
 
     from radar_assets.orchestration.runtime.backfills import queue_backfill
     from radar_assets.orchestration.runtime.instance import prepare_instance
+    from radar_assets.store.database import open_store
     from radar_assets.windows import utc_now
 
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         err().print(f"Queueing {counted(len(starts), 'partition')} of {job} ...")
         id = queue_backfill(instance, "radar_assets.definitions", job, starts, GRIDS[job], tags)
+        store = open_store(settings.database)
+        audit(
+            store,
+            "backfill.queue",
+            job,
+            id=id,
+            first=starts[0],
+            last=starts[-1],
+            partitions=len(starts),
+            tags=dict(tags),
+        )
+        store.close()
         is_running = _daemon_runs(instance, utc_now())
         if not is_running:
             err().print(

@@ -25,7 +25,7 @@ QUIET = "ignore:Parameter `backfill_policy`"
 """Users can't act on Dagster's warning that a parameter is in beta."""
 FIRST_PROJECT = "default"
 MAX_NAMED = 3
-"""How many projects the panel names."""
+"""How many projects the panel names, or one more if that is all."""
 
 
 class PortTakenError(Exception):
@@ -157,8 +157,10 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
     if key:
         facts = [("Project", FIRST_PROJECT), ("Write key", key), ("", f"not shown again; make another: {make_key}")]
         return Panel([("Collector", collector), *facts], ["Send a page view:", "", *curl])
-    named = ", ".join(map(printable, projects[:MAX_NAMED]))
-    more = f" and {len(projects) - MAX_NAMED:,} more" if len(projects) > MAX_NAMED else ""
+    # "and 1 more" would take as much room as the name.
+    shown = projects if len(projects) == MAX_NAMED + 1 else projects[:MAX_NAMED]
+    named = ", ".join(map(printable, shown))
+    more = f" and {len(projects) - len(shown):,} more" if len(projects) > len(shown) else ""
     facts = [("Projects" if projects[1:] else "Project", named + more)]
     return Panel(
         [("Collector", collector), *facts],

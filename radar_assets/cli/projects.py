@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.terminal import OPTIONS, counted, is_confirmed, out, printable, radar_command
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 project_app = App(
     name="project",
-    help="Add, limit and list projects. Only events of known projects are accepted.",
+    help="Add, limit, rename, archive and list projects. Only events of known projects are accepted.",
     group_parameters=OPTIONS,
 )
 
@@ -67,7 +68,9 @@ def add(
     if not (any_id or is_plain_id(id)):
         raise FieldError("project id", id, _better_id(id))
     project = Project(id, name, timezone, events_per_second=events_per_second, events_per_month=events_per_month)
-    add_project(open_projects(), project)
+    store = open_projects()
+    add_project(store, project)
+    audit(store, "project.add", id, project_id=id, name=project.name, timezone=timezone)
     out().print(f"Added project {printable(id)}.", markup=False)
 
 
@@ -99,7 +102,10 @@ def limit(id: str, /, *, events_per_second: int | None = None, events_per_month:
     """
     from radar_assets.access.projects import limit_project
 
-    limit_project(open_projects(), id, events_per_second, events_per_month)
+    store = open_projects()
+    limit_project(store, id, events_per_second, events_per_month)
+    limits = {"events_per_second": events_per_second, "events_per_month": events_per_month}
+    audit(store, "project.limit", id, project_id=id, **limits)
     per_second, per_month = (f"{limit:,}" if limit else "default" for limit in (events_per_second, events_per_month))
     out().print(
         f"Limits of {printable(id)}: events per second: {per_second}, events per month: {per_month}.", markup=False
@@ -150,10 +156,64 @@ def set_timezone(
     if not set_time_zone(store, id, timezone, first_day):
         out().print(f"{printable(id)} has this time zone already.", markup=False)
         return 0
+    audit(store, "project.set_timezone", id, project_id=id, before=before, timezone=timezone, since=since)
     out().print(f"The days of {printable(id)} are now those of {timezone}{start}.", markup=False, highlight=False)
     if days:
         out().print(f"The daemon rebuilds them; {radar_command()} status shows what is left.", markup=False)
     return 0
+
+
+@project_app.command
+def rename(id: str, name: str, /) -> None:
+    """Change the name of a project that people see. Senders go on using the id.
+
+    Parameters
+    ----------
+    id
+        Id of the project.
+    name
+        The new name.
+    """
+    from radar_assets.access.projects import rename_project
+
+    store = open_projects()
+    rename_project(store, id, name)
+    audit(store, "project.rename", id, project_id=id, name=name)
+    out().print(f"{printable(id)} is now called {printable(name)}.", markup=False)
+
+
+@project_app.command
+def archive(id: str, /) -> None:
+    """Refuse the events and keys of a project from now on. Its data is kept.
+
+    Parameters
+    ----------
+    id
+        Id of the project.
+    """
+    from radar_assets.access.projects import archive_project
+
+    store = open_projects()
+    archive_project(store, id)
+    audit(store, "project.archive", id, project_id=id)
+    out().print(f"Archived {printable(id)}; its keys are refused within seconds.", markup=False)
+
+
+@project_app.command
+def unarchive(id: str, /) -> None:
+    """Accept the events of an archived project again.
+
+    Parameters
+    ----------
+    id
+        Id of the project.
+    """
+    from radar_assets.access.projects import archive_project
+
+    store = open_projects()
+    archive_project(store, id, archived=False)
+    audit(store, "project.unarchive", id, project_id=id)
+    out().print(f"{printable(id)} accepts events again.", markup=False)
 
 
 def _find(store: "Store", id: str) -> "Project":

@@ -59,7 +59,8 @@ def sql(
         limit = DEFAULT_TABLE_ROWS
     missing: dict[str, Exception] = {}
     moment = moment_of(as_of) if as_of else None
-    with reading(open_lakehouse(load_settings().prepare()), moment, missing) as connection:
+    lakehouse = open_lakehouse(load_settings().prepare())
+    with reading(lakehouse, moment, missing) as connection:
         try:
             statements = connection.extract_statements(statement)
             if len(statements) != 1 or statements[0].type.name != "SELECT":
@@ -80,6 +81,10 @@ def sql(
         elif format == "table":
             print_list(columns, [], format)
             err().print("0 rows", style="dim")
+            if moment is None and _is_loading(lakehouse):
+                err().print(
+                    "Events that have just landed are not in the tables yet; radar dev loads them within a minute."
+                )
             return
         print_list(columns, rows if limit is None else islice(rows, limit), format, max_records=MAX_RECORDS)
         if next(rows, None) is not None:
@@ -136,6 +141,16 @@ def reading(
         ):
             connection.execute(f"set {setting}")
         yield connection
+
+
+def _is_loading(lakehouse: "Lakehouse") -> bool:
+    """Whether events that were received in this hour or the last one are not loaded yet."""
+    from radar_assets.events.loading import missing_segments
+    from radar_assets.events.tables import RAW_EVENTS
+    from radar_assets.windows import HOUR, Window, utc_now
+
+    hour = Window.of_hour(utc_now()).start
+    return bool(missing_segments(lakehouse, lakehouse.snapshot(RAW_EVENTS.name), [hour - HOUR, hour]))
 
 
 def _deliveries(lakehouse: "Lakehouse") -> "pa.Table":

@@ -2,6 +2,7 @@
 
 from cyclopts import App
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, out, printable
@@ -46,7 +47,9 @@ def add(address: str, /, *, group: str = "") -> None:
     """
     from radar_assets.messaging.suppression import suppress
 
-    suppress(open_projects(), address, "unsubscribed", utc_now(), group)
+    store = open_projects()
+    suppress(store, address, "unsubscribed", utc_now(), group)
+    audit(store, "suppression.add", address, group=group)
     out().print(f"{printable(address)} gets no more {printable(group) or 'messages'}.", markup=False)
 
 
@@ -64,6 +67,8 @@ def remove(address: str, /, *, group: str = "") -> None:
     from radar_assets.messaging.suppression import allow
     from radar_assets.store.models import FieldError
 
-    if not allow(open_projects(), address, group):
+    store = open_projects()
+    if not allow(store, address, group):
         raise FieldError("address", address, "is not suppressed; radar suppressions list shows those that are")
+    audit(store, "suppression.remove", address, group=group)
     out().print(f"{printable(address)} gets {printable(group) or 'messages'} again.", markup=False)

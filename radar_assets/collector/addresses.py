@@ -5,7 +5,7 @@ In an event, only members that are named like an address are cleaned (`address_n
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Literal
 
@@ -31,8 +31,8 @@ _TOKEN = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)(\s*:)?|[\[{]|([\]}])', re.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _REST = rb'(?:[^"\\]|\\[^"\\]){0,100}+(?:\\")?(\\*)"'
 """From a hint to the end of its name. With backslashes before the quote, the name belongs to JSON in a text."""
-_NAMES = [(name.encode(), re.compile(hint + _REST + rb"\s*:\s*")) for name, hint in HINTS.items()]
-_NAMES_OF_VALUES = [(name, re.compile(hint + _REST + rb"(?!\s*:)")) for name, hint in HINTS.items()]
+_NAMES = {name.encode(): re.compile(hint + _REST + rb"\s*:\s*") for name, hint in HINTS.items()}
+_NAMES_OF_VALUES = {name.encode(): re.compile(hint + _REST + rb"(?!\s*:)") for name, hint in HINTS.items()}
 _NAME = re.compile(rb'"(?:name|key|field|header|property|attribute|label|param|parameter|k|id)"', re.IGNORECASE)
 _NAME_BEFORE = re.compile(_NAME.pattern + rb"\s*:\s*\Z", re.IGNORECASE)
 _VALUE = re.compile(rb'"(?:values?|val|v)"', re.IGNORECASE)
@@ -106,13 +106,11 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 def _spans(json: bytes, lower: bytes) -> dict[_Span, bool]:
     """Positions of the texts that may hold addresses, and whether only JSON in them is to be cleaned."""
-    spans = dict.fromkeys(_named_by_values(json, lower), False) if b'"v' in lower else dict[_Span, bool]()
-    # Camel case shows where the word IP begins and ends; the other hints are long enough.
-    # Searching for a word that is absent takes a fraction of the time of its pattern.
-    present = [(word, name) for word, name in _NAMES if word in lower]
-    found = [hit for word, name in present for hit in name.finditer(json if word == b"ip" else lower)]
+    # Finding words takes a fraction of the time that their patterns take to search.
+    places = {word: places for word in _NAMES if (places := _places(lower, word))}
+    spans = dict.fromkeys(_named_by_values(json, lower, places), False) if b'"v' in lower else dict[_Span, bool]()
     done = done_text = 0
-    for hit in sorted(found, key=re.Match.end) if len(found) > 1 else found:
+    for hit in sorted(_hits(_NAMES, json, lower, places), key=re.Match.end):
         if hit.end() < done or hit.start() < done_text:
             continue
         start = _opening_quote(json, hit.start())
@@ -131,6 +129,27 @@ def _spans(json: bytes, lower: bytes) -> dict[_Span, bool]:
     return spans
 
 
+def _places(text: bytes, word: bytes) -> list[int]:
+    places, at = [], text.find(word)
+    while at >= 0:
+        places.append(at)
+        at = text.find(word, at + 1)
+    return places
+
+
+def _hits(
+    patterns: Mapping[bytes, re.Pattern[bytes]], json: bytes, lower: bytes, places: Mapping[bytes, list[int]]
+) -> Iterator[re.Match[bytes]]:
+    """The matches of patterns, each of which begins with its word, at the places of the words."""
+    for word, starts in places.items():
+        # Camel case shows where the word IP begins and ends; the other hints are long enough.
+        text, match, end = json if word == b"ip" else lower, patterns[word].match, 0
+        for at in starts:
+            if at >= end and (hit := match(text, at)):
+                end = hit.end()
+                yield hit
+
+
 def _opening_quote(json: bytes, at: int) -> int:
     """Start of the string around a position."""
     start = json.rfind(b'"', 0, at)
@@ -142,11 +161,10 @@ def _opening_quote(json: bytes, at: int) -> int:
     return start
 
 
-def _named_by_values(json: bytes, lower: bytes) -> Iterator[_Span]:
+def _named_by_values(json: bytes, lower: bytes, places: Mapping[bytes, list[int]]) -> Iterator[_Span]:
     """Positions of the values of objects in which one value names another one as an address."""
     done = 0
-    found = (hit for word, name in _NAMES_OF_VALUES for hit in name.finditer(json if word == "ip" else lower))
-    for hit in sorted(hit.start() for hit in found):
+    for hit in sorted(hit.start() for hit in _hits(_NAMES_OF_VALUES, json, lower, places)):
         if hit >= done and _NAME_BEFORE.search(json, max(0, hit - _LONGEST_NAME_BEFORE), _opening_quote(json, hit)):
             done = json.find(b"\n", hit) + 1 or len(json)
             yield from _named_in_line(json, json.rfind(b"\n", 0, hit) + 1, done)

@@ -22,7 +22,8 @@ from radar_assets.events.contract import (
     Sequence,
     Time,
     fields_of,
-    is_placeholder,
+    is_no_event_id,
+    is_no_person_id,
     lengths,
     parse,
 )
@@ -133,9 +134,9 @@ _TIMES, _PERSONS = fields_of(Time), fields_of(PersonId)
 
 def _has_odd_text(event: Any) -> bool:
     """Whether an id may be a placeholder, or a text may be blank."""
-    if event.event < "!" or event.project_id < "!" or is_placeholder(KINDS["event_id"], event.event_id):
+    if event.event < "!" or event.project_id < "!" or is_no_event_id(event.event_id):
         return True
-    return any((text := getattr(event, name)) and is_placeholder(PersonId, text) for name in _PERSONS)
+    return any((text := getattr(event, name)) and is_no_person_id(text) for name in _PERSONS)
 
 
 def count_keys(value: Any) -> int:

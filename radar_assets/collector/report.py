@@ -4,6 +4,7 @@ Ordinary events are recognized without parsing their lines, so that good events 
 contract itself.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -25,12 +26,11 @@ from radar_assets.events.contract import (
     MAX_DEPTH,
     MAX_PAYLOAD_BYTES,
     Object,
-    PersonId,
     Reason,
     Rejection,
     Time,
     corrected,
-    is_placeholder,
+    is_no_person_id,
     parse,
 )
 
@@ -91,6 +91,8 @@ TypedEvent: Any = msgspec.defstruct(
 
 NOTHING = msgspec.json.encode(Report())
 """The report on a request without events, or whose events are dropped."""
+_BAD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+"""Escapes that may stand for U+0000 or half a character."""
 _decode, _convert = msgspec.json.Decoder().decode, msgspec.convert
 
 
@@ -138,11 +140,13 @@ def _all_accepted(events: int) -> str:
 
 def _odd(events: Sequence[Any], lines: bytes, received_at: datetime, start_date: date) -> Sequence[int]:
     """The positions of the events that the contract may reject, or that have unknown fields."""
-    # An escape may stand for half a character or U+0000.
-    if b"\\u" in lines:
+    # Searching for a text that is absent takes a fraction of the time of the pattern.
+    if b"\\u" in lines and _BAD_ESCAPE.search(lines):
         return range(len(events))
     # The time of events that come without one.
     received = received_at.isoformat() + "Z"
+    earliest = datetime(start_date.year, start_date.month, start_date.day)
+    latest = received_at + FUTURE_TOLERANCE
     is_plain = _is_plain if len(events) <= MAX_CHECKED_PAYLOADS else is_object
     odd = [
         index
@@ -150,7 +154,10 @@ def _odd(events: Sequence[Any], lines: bytes, received_at: datetime, start_date:
         if type(event) is not TypedEvent
         or not ((event.event and event.event >= "!") or (event.event is None and event.type in DEFAULT_EVENTS))
         or not (_is_person(event.anonymous_id) or _is_person(event.user_id))
-        or not ((event.timestamp == received and event.sent_at is None) or _is_in_time(event, received_at, start_date))
+        or not (
+            (event.timestamp == received and event.sent_at is None)
+            or ((at := _time(event, received_at)) and earliest <= at <= latest)
+        )
         or not (event.properties is msgspec.UNSET or is_plain(event.properties))
         or not (event.context is msgspec.UNSET or is_plain(event.context))
     ]
@@ -161,25 +168,26 @@ def _odd(events: Sequence[Any], lines: bytes, received_at: datetime, start_date:
 
 
 def _is_person(text: str | None) -> bool:
-    return bool(text) and not is_placeholder(PersonId, text)
+    return bool(text) and not is_no_person_id(text)
 
 
-def _is_in_time(event: Any, received_at: datetime, start_date: date) -> bool:
-    """Whether the times of an event are certain to be read, and to be in the span that the contract accepts."""
+def _time(event: Any, received_at: datetime) -> datetime | None:
+    """When an event happened, naive, UTC; `None` if the contract may not read its times."""
     at = _utc(event.timestamp)
-    if at and event.sent_at is not None:
-        sent_at = _utc(event.sent_at)
-        at = sent_at and corrected(at, sent_at, received_at)
-    return at is not None and start_date <= at.date() and at <= received_at + FUTURE_TOLERANCE
+    if at is None or event.sent_at is None:
+        return at
+    sent_at = _utc(event.sent_at)
+    return sent_at and corrected(at, sent_at, received_at)
 
 
 def _utc(text: str) -> datetime | None:
     """A time in UTC; `None` if the contract may reject it."""
+    # Without the Z it is naive at once.
     try:
-        at = _convert(text, datetime).replace(tzinfo=None) if text.endswith("Z") else None
+        at = _convert(text[:-1], datetime) if text.endswith("Z") else None
     except (ValueError, OverflowError):
         return None
-    return at if at and 1970 <= at.year < 3000 else None
+    return at if at and at.tzinfo is None and 1970 <= at.year < 3000 else None
 
 
 def _is_plain(payload: Any) -> bool:

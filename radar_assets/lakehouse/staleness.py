@@ -30,8 +30,8 @@ def stale(
         Sequence number of the parent's last change, by hour or day since 1970 in the child's grid; 0 if only time zones have changed.
     """
     by, units = child.table.time_field(parent.table), _units(parent, child, calendar)
-    with_other_hours = _with_other_hours(child, calendar)
-    changed = dict.fromkeys(with_other_hours, 0)
+    moved = with_other_hours(child, calendar)
+    changed = dict.fromkeys(moved, 0)
     for value, number in parent.changes(
         *_windows(parent, child, calendar, within), index=by, newer_than=newer_than
     ).items():
@@ -42,7 +42,7 @@ def stale(
         changed = {unit: number for unit, number in changed.items() if unit in wanted}
     if not changed:
         return {}
-    built = _built_from(parent, child, min(changed), max(changed)) | dict.fromkeys(with_other_hours, -1)
+    built = _built_from(parent, child, min(changed), max(changed)) | dict.fromkeys(moved, -1)
     return {unit: number for unit, number in changed.items() if number > built.get(unit, 0)}
 
 
@@ -60,7 +60,7 @@ def changed_hours(parent: Snapshot, child: Snapshot, calendar: Calendar, within:
     by, units = child.table.time_field(parent.table), _units(parent, child, calendar)
     wanted = range(*unit_range(child.table, within))
     found: dict[int, list[Window]] = {}
-    for unit in _with_other_hours(child, calendar).intersection(wanted):
+    for unit in with_other_hours(child, calendar).intersection(wanted):
         found[unit] = [calendar.hours_of(Window.of_day(from_unit(unit, child.table.grid)))]
     changes = parent.changes(*_windows(parent, child, calendar, within), index=by)
     if not changes or not wanted:
@@ -90,7 +90,7 @@ def _windows(parent: Snapshot, child: Snapshot, calendar: Calendar, within: Wind
     return [*[None] * by, within]
 
 
-def _with_other_hours(child: Snapshot, calendar: Calendar) -> set[int]:
+def with_other_hours(child: Snapshot, calendar: Calendar) -> set[int]:
     """The days that were built before a change of a time zone that gives them other hours."""
     if not child.table.has_days_of_hours or not calendar.revision:
         return set()

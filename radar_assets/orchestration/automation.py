@@ -17,7 +17,7 @@ from radar_assets.lakehouse.files import from_unit
 from radar_assets.lakehouse.graph import Graph
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.snapshot import Snapshot
-from radar_assets.lakehouse.staleness import outdated, unbuilt
+from radar_assets.lakehouse.staleness import outdated, unbuilt, with_other_hours
 from radar_assets.lakehouse.table import Table, Transform
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.orchestration.job_kinds import AGGREGATION
@@ -154,10 +154,12 @@ def stale_partitions_sensor(
             for other in downstream:
                 covered[other] |= set(behind)
             due = due_partitions(pending, grid, grids, calendar)
+            # A change of a time zone happens once, and somebody waits for its days.
+            moved = {from_unit(unit, grid) for unit in with_other_hours(child, calendar)}
             rested = {
                 at: number
                 for at, number in due.items()
-                if has_rested(context.instance, table.name, at.strftime(KEY[grid]), REFRESH_EVERY[grid])
+                if at in moved or has_rested(context.instance, table.name, at.strftime(KEY[grid]), REFRESH_EVERY[grid])
             }
             assets = (table.name, *downstream)
             found += requests(context.instance, rested, grid, assets, prefix=key, tags=INCREMENTAL, checks=checks)

@@ -3,12 +3,12 @@
 Which numbers a table has is declared with it. They are computed from the files that were just written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import dagster as dg
 
-from radar_assets.lakehouse.files import to_unit
+from radar_assets.lakehouse.files import from_unit, to_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.lakehouse.sql import SqlModel, load_model
@@ -48,7 +48,18 @@ def headlines(
         return {}
     measures = (*headline.measures, *extra)
     found = _compute(lakehouse, files, headline, measures) if files.paths else {}
-    return {unit: _metadata(found.get(unit, _Numbers({}, {})), measures, headline.plotted) for unit in partitions}
+    calendar, grid = lakehouse.calendar(), files.table.grid
+
+    def zones(unit: int) -> Callable[[str], str] | None:
+        if grid != "day" or calendar.is_utc:
+            return None
+        day = from_unit(unit, grid).date()
+        return lambda project: calendar.zone_of(project, day)
+
+    return {
+        unit: _metadata(found.get(unit, _Numbers({}, {})), measures, headline.plotted, zones(unit))
+        for unit in partitions
+    }
 
 
 def _compute(
@@ -73,8 +84,14 @@ def _compute(
     return found
 
 
-def _metadata(numbers: _Numbers, measures: Sequence[Measure], plotted: str | None) -> Metadata:
-    """The numbers of a partition as metadata: totals, tables, then the numbers of single labels."""
+def _metadata(
+    numbers: _Numbers, measures: Sequence[Measure], plotted: str | None, zone_of: Callable[[str], str] | None
+) -> Metadata:
+    """The numbers of a partition as metadata: totals, tables, then the numbers of single labels.
+
+    Args:
+        zone_of: the time zone of a project, to be shown with it; None if the table has no local days.
+    """
     totals = {measure.name: measure.empty for measure in measures if measure.empty is not None} | numbers.totals
     found: Metadata = {title(each): _number(totals[each.name]) for each in measures if each.name in totals}
     singles: Metadata = {}
@@ -82,7 +99,8 @@ def _metadata(numbers: _Numbers, measures: Sequence[Measure], plotted: str | Non
         shown = [each for each in measures if any(each.name in values for values in labels.values())]
         ranked = sorted(labels.items(), key=lambda item: (-item[1].get(shown[0].name, 0), item[0]))
         listed = ranked[: MAX_LISTED if dimension == plotted else MAX_TOP]
-        found[f"by {dimension}"] = dg.MetadataValue.md(_table(dimension, listed, shown, len(ranked)))
+        of_label = zone_of if dimension == "project" else None
+        found[f"by {dimension}"] = dg.MetadataValue.md(_table(dimension, listed, shown, len(ranked), of_label))
         for label, values in ranked[:MAX_PLOTTED] if dimension == plotted else ():
             singles |= {
                 f"{title(each)}: {_short(label)}": _number(values[each.name]) for each in shown if each.name in values
@@ -91,10 +109,18 @@ def _metadata(numbers: _Numbers, measures: Sequence[Measure], plotted: str | Non
 
 
 def _table(
-    dimension: str, listed: Sequence[tuple[str, Mapping[str, float]]], shown: Sequence[Measure], labels: int
+    dimension: str,
+    listed: Sequence[tuple[str, Mapping[str, float]]],
+    shown: Sequence[Measure],
+    labels: int,
+    zone_of: Callable[[str], str] | None,
 ) -> str:
     rows = [[_short(label), *(_cell(values.get(each.name), each.unit) for each in shown)] for label, values in listed]
-    text = markdown_table([dimension, *map(title, shown)], rows)
+    header = [dimension, *map(title, shown)]
+    if zone_of:
+        header.append("time zone")
+        rows = [[*row, zone_of(label)] for row, (label, _) in zip(rows, listed, strict=True)]
+    text = markdown_table(header, rows)
     more = labels - len(listed)
     return f"{text}\n\nand {more:,} more" if more else text
 

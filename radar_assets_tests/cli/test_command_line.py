@@ -15,6 +15,7 @@ COMMANDS = ["demo", "dev", "serve", "import", "simulate", "replay-rejected"]
 COMMANDS += ["init", "apply", "schema", "rules", "channels", "alerts", "deliveries", "suppressions", "watch"]
 COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
 COMMANDS += ["metrics", "snapshots", "diff", "inspect", "backfill", "upgrade", "maintain", "backup", "restore"]
+COMMANDS += ["user", "token", "audit"]
 
 
 def test_help_lists_every_command_with_what_it_does(radar: Radar) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from radar_assets_tests.cli.conftest import HOUR, Radar
+from radar_assets.access.projects import ensure_projects
+from radar_assets.settings import load_settings
+from radar_assets.store.database import open_store
+from radar_assets.store.models import Project
+from radar_assets.windows import Window, utc_now
+from radar_assets_tests.cli.conftest import HOUR, Radar, land, load
+from radar_assets_tests.platform import event, line
 
 pytestmark = pytest.mark.usefixtures("in_shop")
 
@@ -163,3 +169,15 @@ def test_an_empty_table_says_so(radar: Radar, in_shop: Path) -> None:
     run = radar("sql \"from events where event = 'none'\"")
     assert (run.code, run.err) == (0, "0 rows\n")
     assert radar("sql \"from events where event = 'none'\" --format csv").err == ""
+
+
+def test_an_empty_result_says_that_events_are_waiting(
+    radar: Radar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADAR_HOME", str(tmp_path / "home"))
+    settings, now = load_settings().prepare(), utc_now()
+    ensure_projects(open_store(settings.database), [Project("shop")])
+    land(settings, [line(event("1", now))], "a", Window.of_hour(now).start)
+    assert "not in the tables yet" in radar("sql 'from events'").err
+    load(settings)
+    assert radar("sql \"from events where event = 'none'\"").err == "0 rows\n"

@@ -197,4 +197,5 @@ def test_a_hostile_payload_takes_linear_time(text: bytes) -> None:
     began = time.process_time()
     without_addresses(text, "truncated")
     without_any_address(text, "truncated")
-    assert time.process_time() - began < 2
+    # About a second; with the square of the length it would be minutes.
+    assert time.process_time() - began < 20

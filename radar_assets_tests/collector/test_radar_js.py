@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 
 from radar_assets.access.keys import create_key
 from radar_assets.collector.live import live_counts
-from radar_assets.events.contract import PersonId, is_placeholder
+from radar_assets.events.contract import is_no_person_id
 from radar_assets.settings import Settings
 from radar_assets_tests.browser import FLAGS, site
 from radar_assets_tests.collector.conftest import Collector, serving
@@ -340,7 +340,7 @@ def test_the_script_refuses_exactly_what_the_contract_drops(collector: Collector
     })"""
     with site(tagged(collector)) as shop:
         refused = opened(context, shop).evaluate(refused_by_script, FORMS)
-    assert refused == [form for form in FORMS if is_placeholder(PersonId, form)]
+    assert refused == [form for form in FORMS if is_no_person_id(form)]
     assert len(FORMS) / 4 < len(refused) < len(FORMS) * 3 / 4
 
 

@@ -166,7 +166,7 @@ def test_patterns_take_linear_time(pattern: str) -> None:
     events = [event(path="a" * 32_000) for _ in range(20)]
     began = time.process_time()
     of_hour(events, [custom(f"count(*) filter (where path {pattern})")])
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,19 @@ def test_the_headline_has_tables(by_partition: dict[str, dict[str, dict[str, Any
     assert "| / | 2 | 2 |" in by_partition["daily_breakdowns"][day]["by page"].value
 
 
+def test_the_headline_of_a_day_shows_the_time_zones_of_projects(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(Settings(home=tmp_path).prepare(), instance, zones={"shop": "America/New_York"})
+        noon = MIDNIGHT + timedelta(hours=12)
+        platform.land(noon, [event("1", noon, project_id="blog"), event("2", noon)], "a")
+        platform.rebuild("hourly_job", "2026-03-10-12:00", "2026-03-10-12:00")
+        platform.rebuild("daily_job", "2026-03-10", "2026-03-10")
+        of_day = shown_metadata(instance, "daily_metrics")["2026-03-10"]["by project"].value.splitlines()
+        of_hour = shown_metadata(instance, "hourly_metrics")["2026-03-10-12:00"]["by project"].value
+    assert [row.split(" | ")[-1] for row in of_day] == ["time zone |", "--: |", "UTC |", "America/New_York |"]
+    assert "time zone" not in of_hour
+
+
 def test_only_the_largest_projects_have_plots_and_rows(tmp_path: Path) -> None:
     projects = [f"p{place:02}" for place in range(60)]
     with dg.DagsterInstance.ephemeral() as instance:

@@ -8,12 +8,14 @@ import dagster as dg
 import pytest
 import time_machine
 
-from radar_assets.access.time_zones import set_time_zone
+from radar_assets.access.projects import ensure_projects
 from radar_assets.calendar import Calendar
+from radar_assets.cli import main
 from radar_assets.orchestration.attempts import pause_after
 from radar_assets.orchestration.automation import CLOSE_EVERY, closing_days
 from radar_assets.orchestration.run_requests import requests
 from radar_assets.settings import Settings, load_settings
+from radar_assets.store.models import Project
 from radar_assets.windows import DAY, utc_now
 from radar_assets_tests.platform import Platform, event, instance_of
 
@@ -228,30 +230,41 @@ def test_the_day_closes_at_one_even_without_events(platform: Platform) -> None:
     assert len(platform.lakehouse.snapshot("daily_metrics").files()) == 1
 
 
-def test_days_are_rebuilt_after_a_change_of_a_time_zone(platform: Platform) -> None:
+@on_each_database
+def test_days_are_rebuilt_at_once_after_a_change_of_a_time_zone(platform: Platform) -> None:
     late_evening = datetime(2026, 3, 9, 23, 30)
-    with time_machine.travel("2026-03-10T12:30:00Z", tick=True) as time:
-        platform.land(late_evening, [event("1", late_evening)], "a")
-        platform.land(NOON, [event("2", NOON)], "b")
+    monday, tuesday = date(2026, 3, 9), date(2026, 3, 10)
+    with time_machine.travel("2026-03-10T12:30:00Z", tick=True):
+        ensure_projects(platform.store, [Project("kiosk", timezone="Asia/Kathmandu")])
+        platform.land(late_evening, [event("1", late_evening), event("2", late_evening, project_id="kiosk")], "a")
+        platform.land(NOON, [event("3", NOON)], "b")
         platform.settle()
-        assert events_by_day(platform) == {date(2026, 3, 9): 1, date(2026, 3, 10): 1}
-        set_time_zone(platform.store, "shop", "Europe/Berlin")
+        assert events_by_day(platform) == {("shop", monday): 1, ("shop", tuesday): 1, ("kiosk", tuesday): 1}
+        set_time_zone_by_command("shop", "Europe/Berlin")
         del platform.defs  # reloaded, as the UI does
-        time.shift(20 * 60)
         assert platform.settle()
-        assert events_by_day(platform) == {date(2026, 3, 10): 2}
+        assert events_by_day(platform) == {("shop", tuesday): 2, ("kiosk", tuesday): 1}
         assert platform.settle() == []
         # Back again: what was built in between is stale, although no event has changed.
-        set_time_zone(platform.store, "shop", "UTC")
-        time.shift(20 * 60)
+        set_time_zone_by_command("shop", "UTC")
+        set_time_zone_by_command("kiosk", "Pacific/Honolulu")
+        del platform.defs  # reloaded, as the UI does
         assert platform.settle()
-        assert events_by_day(platform) == {date(2026, 3, 9): 1, date(2026, 3, 10): 1}
+        assert events_by_day(platform) == {("shop", monday): 1, ("shop", tuesday): 1, ("kiosk", monday): 1}
         assert platform.settle() == []
 
 
-def events_by_day(platform: Platform) -> dict[date, float]:
-    rows = platform.rows("daily_metrics", "select date, value from {table} where metric = 'events' and value > 0")
-    return {row["date"]: row["value"] for row in rows}
+def set_time_zone_by_command(project: str, zone: str) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["project", "set-timezone", project, zone, "--yes"])
+    assert not exit.value.code
+
+
+def events_by_day(platform: Platform) -> dict[tuple[str, date], float]:
+    rows = platform.rows(
+        "daily_metrics", "select project_id, date, value from {table} where metric = 'events' and value > 0"
+    )
+    return {(row["project_id"], row["date"]): row["value"] for row in rows}
 
 
 def test_a_day_closes_an_hour_after_each_of_its_ends() -> None:
