@@ -96,9 +96,16 @@ METHODS = {
 }
 """Methods that are called or overridden, with their parameters, by module of Radar."""
 NAMES = {
+    "api/jobs_page.py": [
+        "dagster._core.remote_representation.external:RemoteSchedule",
+        "dagster._core.scheduler.instigation:TickData",
+        "dagster._core.scheduler.instigation:TickStatus",
+        "dagster._core.workspace.context:BaseWorkspaceRequestContext",
+        "dagster._utils.schedules:schedule_execution_time_iterator",
+    ],
     "api/reload.py": ["dagster._core.workspace.context:WorkspaceProcessContext"],
     "api/server.py": [
-        "dagster._core.workspace.context:WorkspaceProcessContext",
+        "dagster._core.storage.runs:SqlRunStorage",
         "dagster._core.workspace.load_target:ModuleTarget",
         "dagster._core.workspace.load_target:WorkspaceFileTarget",
         "dagster._core.workspace.load_target:WorkspaceLoadTarget",
@@ -107,6 +114,20 @@ NAMES = {
         "dagster_webserver.cli:DEFAULT_POOL_MAX_OVERFLOW",
         "dagster_webserver.cli:DEFAULT_POOL_RECYCLE",
         "dagster_webserver.version:__version__",
+    ],
+    "api/workspace.py": [
+        "dagster._core.definitions.partitions.definition:TimeWindowPartitionsDefinition",
+        "dagster._core.definitions.selector:JobSubsetSelector",
+        "dagster._core.errors:DagsterRunAlreadyExists",
+        "dagster._core.remote_representation.code_location:CodeLocation",
+        "dagster._core.remote_representation.external:RemoteJob",
+        "dagster._core.remote_representation.external:RemoteRepository",
+        "dagster._core.remote_representation.external:RemoteSchedule",
+        "dagster._core.remote_representation.external:RemoteSensor",
+        "dagster._core.workspace.context:BaseWorkspaceRequestContext",
+        "dagster._core.workspace.context:WorkspaceProcessContext",
+        "dagster._core.workspace.context:WorkspaceRequestContext",
+        "dagster._utils.tags:normalize_tags",
     ],
     "cli/apply.py": ["dagster._core.storage.runs:SqlRunStorage"],
     "cli/services.py": [
