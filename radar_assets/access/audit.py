@@ -30,6 +30,8 @@ MAX_TEXT = 1000
 """Characters of each text of an entry, so that requests can't fill the database."""
 MAX_DETAILS = 20_000
 MASK = "***"
+KEY, KEY_MODE = "audit.key", 0o600
+"""Name and permissions of the file in the home with the key that signs checkpoints."""
 PAGE = 1000
 _SECRET_NAME = re.compile(r"auth|cred|cookie|pass|pwd|secret|token|(^|[_-])key$|apikey|api_key", re.IGNORECASE)
 _FIELDS = tuple(column.key for column in sa.inspect(AuditEntry).column_attrs if column.key != "hash")
@@ -159,10 +161,10 @@ def expire(store: Store, older_than: datetime, key: bytes) -> int:
 
 def signing_key(home: Path) -> bytes:
     """The key that signs checkpoints: a file in the home, created at first use and readable by its owner only."""
-    file = home / "audit.key"
-    new = file.with_name(f"audit.key.{secrets.token_hex(4)}")
+    file = home / KEY
+    new = file.with_name(f"{KEY}.{secrets.token_hex(4)}")
     if not file.exists():
-        new.touch(mode=0o600)
+        new.touch(mode=KEY_MODE)
         new.write_text(secrets.token_hex(32))
         try:
             file.hardlink_to(new)
@@ -183,16 +185,16 @@ def _first_fault(session: Session, key: bytes | None) -> str | None:
         number, previous, signature = checkpoint.number, checkpoint.hash, checkpoint.signature
     columns = [getattr(AuditEntry, field) for field in (*_FIELDS, "hash")]
     query = sa.select(*columns).order_by(AuditEntry.number).execution_options(yield_per=PAGE)
-    for row in session.execute(query):
-        if row.number <= number:
-            return f"entry {row.number} should have expired, or was inserted"
-        if row.number != number + 1:
+    for row in session.execute(query).mappings():
+        if row["number"] <= number:
+            return f"entry {row['number']} should have expired, or was inserted"
+        if row["number"] != number + 1:
             return f"entry {number + 1} is missing"
-        if row.hash != _hash(row._mapping):
-            return f"entry {row.number} was changed"
-        if row.previous != previous:
-            return f"entry {row.number} doesn't follow entry {number}: one of them was replaced"
-        number, previous = row.number, row.hash
+        if row["hash"] != _hash(row):
+            return f"entry {row['number']} was changed"
+        if row["previous"] != previous:
+            return f"entry {row['number']} doesn't follow entry {number}: one of them was replaced"
+        number, previous = row["number"], row["hash"]
     head = session.execute(sa.select(AuditHead.number, AuditHead.hash)).one_or_none()
     if head is None:
         return "the head of the log is missing" if number else None

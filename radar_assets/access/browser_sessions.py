@@ -147,14 +147,16 @@ def use_login_link(store: Store, secret: str) -> str:
         return _new_session(session, now, link_id=used.id, link_role=used.role)
 
 
-def delete_ended(store: Store) -> None:
-    """Delete sessions, links and attempts that have no effect any more."""
+def delete_ended(store: Store) -> int:
+    """Delete sessions, links and attempts that have no effect any more. Returns how many sessions were deleted."""
     now = utc_now()
     with store.session() as session:
         ended = sa.or_(BrowserSession.idle_until <= now, BrowserSession.ends_at <= now)
+        count = session.scalar(sa.select(sa.func.count()).select_from(BrowserSession).where(ended))
         session.execute(sa.delete(BrowserSession).where(ended))
         session.execute(sa.delete(LoginLink).where(LoginLink.expires_at <= now))
         session.execute(sa.delete(LoginAttempt).where(LoginAttempt.at <= now - WINDOW))
+    return count or 0
 
 
 def _new_session(session: Session, now: datetime, **owner: str) -> str:

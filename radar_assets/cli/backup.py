@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.terminal import counted, out, printable, size
 
 
 def backup(folder: Path, /) -> None:
-    """Back up the store, the Iceberg catalog and Dagster's storage, while Radar runs or not.
+    """Back up the store, the Iceberg catalog, Dagster's storage and the key of the audit log, while Radar runs or not.
 
     Copy the landing zone and the warehouse with a tool of your choice, after this command. See docs/operations/backup.md.
 
@@ -17,8 +18,11 @@ def backup(folder: Path, /) -> None:
     """
     from radar_assets.operations.backup import back_up
     from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
 
-    files = back_up(load_settings().prepare(), folder.absolute())
+    settings = load_settings().prepare()
+    files = back_up(settings, folder.absolute())
+    audit(open_store(settings.database), "backup.create", str(folder.absolute()))
     total = size(sum(file.stat().st_size for file in files))
     out().print(f"Backed up {counted(len(files), 'file')}, {total}, to {folder}.", markup=False, soft_wrap=True)
 
@@ -36,11 +40,14 @@ def restore(folder: Path, /) -> None:
     from radar_assets.operations.backup import REPLACED
     from radar_assets.operations.backup import restore as restore_from
     from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
 
     settings = load_settings().prepare()
     console = out()
     recoveries = restore_from(settings, folder.absolute(), open_lakehouse(settings))
+    # In the restored log: that of before is in the replaced database.
+    audit(open_store(settings.database), "backup.restore", str(folder.absolute()))
     for name, found in recoveries.items():
         state = found[-1].reason if found else "as in the backup"
         console.print(f"{name}: {printable(state)}", markup=False, soft_wrap=True)

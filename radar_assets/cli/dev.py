@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.signals import StopSignals
 from radar_assets.cli.terminal import err, printable, radar_command
 from radar_assets.cli.ui_address import local_url, login_link
@@ -144,6 +145,8 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
         else:
             add_project(store, Project(FIRST_PROJECT))
             key = create_key(store, FIRST_PROJECT)
+            audit(store, "project.add", FIRST_PROJECT, project_id=FIRST_PROJECT, by="radar dev")
+            audit(store, "key.create", FIRST_PROJECT, project_id=FIRST_PROJECT, by="radar dev")
     finally:
         store.close()
     curl = [

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.terminal import age, counted, radar_command, size
 
 if TYPE_CHECKING:
@@ -252,11 +253,14 @@ def _tables(settings: "Settings") -> Iterator[Finding]:
 
 
 def _repair(settings: "Settings") -> Iterator[Finding]:
+    from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
 
-    lakehouse = open_lakehouse(settings)
+    store, lakehouse = open_store(settings.database), open_lakehouse(settings)
     for name in lakehouse.tables:
         found = lakehouse.catalog.recover(name, start_over=True)
+        if found:
+            audit(store, "doctor.repair", name, reason=found[-1].reason)
         for recovery in found:
             yield Finding("warning", f"table {name} was recovered: {recovery.reason}")
         if not found:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.terminal import counted, out, print_facts, progress_bars, radar_command
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def import_(
         )
     if result.hours:
         begin_by(store, result.hours[0].date())
+    landed = {"events": result.events, "segments": result.segments}
+    audit(store, "import", str(file), project_id=project, format=format, **landed)
     _print_result(result, added)
     radar = radar_command()
     if not build:
@@ -129,7 +132,10 @@ def _register(store: "Store", ids: Iterable[str]) -> list[str]:
             projects.append(Project(name))
         except FieldError:
             continue
-    return ensure_projects(store, projects)
+    added = ensure_projects(store, projects)
+    for id in added:
+        audit(store, "project.add", id, project_id=id, by="radar import")
+    return added
 
 
 def _print_result(result: "ImportResult", added: list[str]) -> None:

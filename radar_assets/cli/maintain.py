@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.terminal import counted, out, size
 
@@ -37,6 +38,7 @@ def maintain(
     from radar_assets.operations.maintenance import maintain as maintain_table
     from radar_assets.orchestration.runtime.instance import prepare_instance
     from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
     from radar_assets.windows import utc_now
 
@@ -61,6 +63,8 @@ def maintain(
     cleared = clear_caches(lakehouse, now, dry_run=dry_run)
     print_list(columns, rows, format)
     packed = pack(lakehouse, now, period, dry_run=dry_run)
+    if not dry_run:
+        audit(open_store(settings.database), "maintain", "all tables", grace_h=period / timedelta(hours=1))
     if format != "table":
         return
     if packed.hours:

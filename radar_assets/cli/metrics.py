@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.terminal import OPTIONS, counted, out, printable, radar_command
 from radar_assets.errors import UsageError
@@ -76,12 +77,13 @@ def backfill(name: str, /, *, since: date, all: bool = False) -> None:
     from radar_assets.metrics.coverage import TABLES, coverage
     from radar_assets.orchestration.grids import load_grids
     from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
     from radar_assets.windows import Window, utc_now
 
     settings = load_settings().prepare()
     metric = _find(_registered(settings), name)
-    lakehouse, console = open_lakehouse(settings), out()
+    store, lakehouse, console = open_store(settings.database), open_lakehouse(settings), out()
     grids, end = load_grids(settings), Window.of_day(lakehouse.calendar().last_begun(utc_now())).end
     if Window.of_day(since).start >= end:
         raise ValueError(f"--since {since} is in the future")
@@ -90,6 +92,8 @@ def backfill(name: str, /, *, since: date, all: bool = False) -> None:
         before = coverage(lakehouse, metric, grain, window)
         due = before.built if all else before.lacking
         rebuild(settings, TABLES[grain], due)
+        span = {"since": since, "all": all, "partitions": len(due)}
+        audit(store, "metrics.backfill", name, table=TABLES[grain].name, **span)
         left = len(coverage(lakehouse, metric, grain, window).lacking)
         console.print(f"{TABLES[grain].name}: rebuilt {len(due):,} of {counted(len(before.built), grain)}.")
         if left:

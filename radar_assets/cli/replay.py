@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, print_list
 from radar_assets.cli.terminal import out, radar_command
 
@@ -31,10 +32,15 @@ def replay_rejected(
     settings = load_settings().prepare()
     if since and since.tzinfo:
         since = since.astimezone(UTC).replace(tzinfo=None)
-    projects = [each.id for each in list_projects(open_store(settings.database))]
+    store = open_store(settings.database)
+    projects = [each.id for each in list_projects(store)]
     replay = replay_rejected(
         open_lakehouse(settings), projects, reason=reason, project=project, since=since, dry_run=dry_run
     )
+    if not dry_run:
+        landed = {"path": str(replay.segment.path), "is_new": replay.is_new} if replay.segment else {}
+        chosen = {"reason": reason, "since": since}
+        audit(store, "replay-rejected", project or "all projects", project_id=project, **chosen, **landed)
     console = out()
     if not replay.counts:
         console.print("No matching rejected lines.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.terminal import counted, out, progress_bars, radar_command
 from radar_assets.windows import utc_now
 
@@ -95,7 +96,8 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
         store = open_store(settings.database)
         for traffic in plan:
             products = simulated_projects(traffic.projects)
-            ensure_projects(store, (Project(each.id, each.name, each.timezone) for each in products))
+            for id in ensure_projects(store, (Project(each.id, each.name, each.timezone) for each in products)):
+                audit(store, "project.add", id, project_id=id, by="the simulator")
             begin_by(store, traffic.start)
             for segment in simulated(
                 traffic.start, traffic.days, projects=traffic.projects, events=traffic.events, seed=traffic.seed
@@ -107,6 +109,8 @@ def land(settings: "Settings", plan: list[Traffic]) -> tuple[int, int]:
                 progress.update(task, completed=done + (segment.hour.date() - traffic.start).days)
             done += traffic.days
         progress.update(task, completed=done)
+    if segments:
+        audit(store, "simulate", str(settings.landing_zone), segments=segments, lines=lines)
     return segments, lines
 
 

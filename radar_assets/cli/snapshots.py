@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from radar_assets.cli.arguments import Moment, Span, moment_of
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.terminal import OPTIONS, out, printable, radar_command
 from radar_assets.errors import UsageError
@@ -100,12 +101,16 @@ def pin(
     from radar_assets.alerts.rules import parse_span
     from radar_assets.lakehouse.pins import pin as pin_tables
     from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
 
-    lakehouse = open_lakehouse(load_settings().prepare())
+    settings = load_settings().prepare()
+    lakehouse = open_lakehouse(settings)
     expires_at = utc_now() + parse_span(expires) if expires else None
     moment = moment_of(as_of) if as_of else None
     pins = pin_tables(lakehouse, name, _known(lakehouse.tables, tables), moment, expires_at)
+    snapshots = {one.table: one.snapshot_id for one in pins}
+    audit(open_store(settings.database), "snapshots.pin", name, snapshots=snapshots, expires_at=expires_at)
     until = f" until {expires_at:%Y-%m-%d %H:%M} UTC" if expires_at else ""
     out().print(f"Pinned {', '.join(one.table for one in pins)} as {name}{until}.", markup=False)
 
@@ -124,14 +129,17 @@ def unpin(name: str, /, *tables: str) -> None:
     from radar_assets.lakehouse.history import UnknownPinError
     from radar_assets.lakehouse.pins import unpin as unpin_tables
     from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
 
-    lakehouse = open_lakehouse(load_settings().prepare())
+    settings = load_settings().prepare()
+    lakehouse = open_lakehouse(settings)
     had = unpin_tables(lakehouse, name, _known(lakehouse.tables, tables))
     if not had:
         raise UnknownPinError(
             f"no table has a pin {printable(name)!r}; {radar_command()} snapshots list shows the pins"
         )
+    audit(open_store(settings.database), "snapshots.unpin", name, tables=list(had))
     out().print(f"Removed the pin {name} from {', '.join(had)}.", markup=False)
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.backfill import run_backfill
 from radar_assets.cli.terminal import counted, is_confirmed, out, radar_command
 
@@ -30,6 +31,7 @@ def upgrade(*, dry_run: bool = False, detach: bool = False, yes: bool = False) -
     """
     from radar_assets.lakehouse.files import from_unit
     from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
     from radar_assets.tables import open_lakehouse
 
     settings = load_settings().prepare()
@@ -53,6 +55,8 @@ def upgrade(*, dry_run: bool = False, detach: bool = False, yes: bool = False) -
     if not yes and not is_confirmed("Rebuild them?", "nothing was queued; pass --yes to rebuild without a terminal"):
         out().print("Nothing was queued.")
         return 1
+    partitions = {name: len(units) for name, units in found.items()}
+    audit(open_store(settings.database), "upgrade", "all tables", partitions=partitions)
     code = 0
     for grid, job in JOBS.items():
         units = {

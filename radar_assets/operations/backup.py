@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 from sqlalchemy import make_url
 
+from radar_assets.access import audit
 from radar_assets.durability import sync_files, sync_folder
 from radar_assets.home import HomeSettings
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -53,6 +54,9 @@ def back_up(settings: HomeSettings, folder: Path) -> list[Path]:
         _copy(_store(settings), draft / STORE)
         if settings.config_file.exists():
             shutil.copyfile(settings.config_file, draft / "radar.yaml")
+        # After the store, so that the key of each checkpoint in it is there.
+        if (settings.home / audit.KEY).exists():
+            shutil.copy(settings.home / audit.KEY, draft / audit.KEY)
         facts = {
             "radar": metadata.version("radar-assets"),
             "schema": NEWEST_SCHEMA,
@@ -92,7 +96,12 @@ def restore(settings: HomeSettings, folder: Path, lakehouse: Lakehouse) -> dict[
     store, storage = _store(settings), _storage(settings)
     aside = settings.home / REPLACED / f"{utc_now():%Y%m%dT%H%M%S.%f}"
     aside.mkdir(parents=True)
-    for path in (storage, *(store.with_name(f"{store.name}{suffix}") for suffix in ("", "-wal", "-shm"))):
+    replaced = [storage, *(store.with_name(f"{store.name}{suffix}") for suffix in ("", "-wal", "-shm"))]
+    # The key that signed the checkpoints in the backup. A backup without one has no checkpoints.
+    key = settings.home / audit.KEY
+    if (folder / audit.KEY).exists():
+        replaced.append(key)
+    for path in replaced:
         if path.exists():
             shutil.move(path, aside / path.name)
     restored = [store]
@@ -101,6 +110,10 @@ def restore(settings: HomeSettings, folder: Path, lakehouse: Lakehouse) -> dict[
         restored += [path for path in storage.rglob("*") if path.is_file()]
     store.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / STORE, store)
+    if (folder / audit.KEY).exists():
+        shutil.copyfile(folder / audit.KEY, key)
+        key.chmod(audit.KEY_MODE)
+        restored.append(key)
     if (folder / "radar.yaml").exists() and not settings.config_file.exists():
         shutil.copyfile(folder / "radar.yaml", settings.config_file)
     sync_files(restored, settings.home)

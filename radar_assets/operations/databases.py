@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from radar_assets.access import audit, browser_sessions
 from radar_assets.alerts import records
 from radar_assets.messaging import outbox
 from radar_assets.operations.settings import OperationsSettings
@@ -41,17 +42,22 @@ def build_assets(settings: OperationsSettings, options: dict[str, Any]) -> list[
 
     @dg.asset(
         **options,
-        description="Removes old alerts that ended and old messages that are finished from the store. Open alerts and undelivered "
-        "messages stay.",
+        description="Removes old alerts that ended, old messages that are finished, sessions of browsers that ended, and old entries "
+        "of the audit log from the store. Open alerts and undelivered messages stay. Fails if the audit log is not intact.",
     )
     def operational_store(store: dg.ResourceParam[Store]) -> dg.MaterializeResult:
         now = utc_now()
         removed = {
             "alerts": records.remove_old(store, now - timedelta(days=settings.alerts_days)),
             "messages": outbox.remove_old(store, now - timedelta(days=settings.deliveries_days)),
+            "sessions": browser_sessions.delete_ended(store),
         }
-        if store.engine.dialect.name == "sqlite":
-            shrink(store.engine.url.database or "")
+        key = audit.signing_key(settings.home)
+        try:
+            removed["audit entries"] = audit.expire(store, now - timedelta(days=settings.audit_days), key)
+        finally:
+            if store.engine.dialect.name == "sqlite":
+                shrink(store.engine.url.database or "")
         return dg.MaterializeResult(metadata={f"removed {what}": count for what, count in removed.items()})
 
     return [dagster_storage, operational_store]  # pyright: ignore[reportReturnType] - the decorator makes them definitions

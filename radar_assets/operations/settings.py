@@ -14,3 +14,8 @@ class OperationsSettings(RunSettings, AlertSettings):
         ge=4,
         description="Hours for which maintenance keeps files that no table refers to. Runs that take longer may fail to commit.",
     )
+    audit_days: float = Field(
+        default=30,
+        ge=1,
+        description="Days for which entries of the audit log are kept. A signed checkpoint takes the place of older ones.",
+    )

@@ -13,11 +13,13 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
+from radar_assets.access import audit
 from radar_assets.cli.ui_address import recorded_ui
 from radar_assets.events.landing import write_segment
 from radar_assets.lakehouse.files import local_path_of
 from radar_assets.orchestration.runtime import code_location
 from radar_assets.settings import Settings, load_settings
+from radar_assets.store.database import open_store
 from radar_assets.tables import open_lakehouse
 from radar_assets.windows import utc_now
 from radar_assets_tests.cli.conftest import Radar
@@ -174,6 +176,30 @@ def test_a_backup_is_made_and_restored(radar: Radar, settings: Settings, tmp_pat
     assert "second" not in radar("project list").out
     assert "first" in radar("project list").out
     assert list((settings.home / "replaced").glob("*/radar.db"))
+
+
+def test_the_audit_log_can_be_verified_after_a_restore_into_another_home(
+    radar: Radar, settings: Settings, tmp_path: Path
+) -> None:
+    store, key = open_store(settings.database), audit.signing_key(settings.home)
+    radar("project add first")
+    assert audit.expire(store, utc_now(), key) == 1
+    store.close()
+    radar("project add second")
+    assert radar(f"backup {tmp_path / 'backup'}").code == 0
+    (settings.home / audit.KEY).unlink()
+    other = audit.signing_key(settings.home)
+    assert other != key
+    assert radar("audit verify").code == 1
+    assert radar(f"restore {tmp_path / 'backup'}").code == 0
+    verified = radar("audit verify")
+    assert (verified.code, verified.err) == (0, "")
+    actions = [entry["action"] for entry in json.loads(radar("audit list --format json").out)]
+    assert actions == ["backup.restore", "project.add"], "the backup was recorded after it was made"
+    assert audit.signing_key(settings.home) == key
+    assert (settings.home / audit.KEY).stat().st_mode & 0o777 == audit.KEY_MODE
+    replaced = next((settings.home / "replaced").glob(f"*/{audit.KEY}"))
+    assert bytes.fromhex(replaced.read_text()) == other
 
 
 def test_definitions_that_the_daemon_can_not_load_are_an_error(
