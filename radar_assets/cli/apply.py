@@ -160,7 +160,7 @@ def _check_removals(store: "Store", config: "Config", path: Path, changes: "Sequ
             f"nothing was applied, because {path} declares no rules and channels, which would remove all of them; "
             "pass --yes to do that"
         )
-    if firing := len(list_alerts(store, with_ended=False, limit=1000)):
+    if firing := len(list_alerts(store, limit=1000)):
         raise NotConfirmedError(
             f"nothing was applied, because {counted(removed, 'rule or channel', 'rules or channels')} would be removed "
             f"while {counted(firing, 'alert is', 'alerts are')} firing; pass --yes to do that"
