@@ -203,7 +203,7 @@ def test_commands_that_change_tables_files_or_backups_are_recorded(
     radar: Radar, settings: Settings, tmp_path: Path
 ) -> None:
     file = tmp_path / "lines.ndjson"
-    page = {"type": "page", "anonymous_id": "v", "timestamp": HOUR.isoformat(), "url": "https://shop.example/"}
+    page = {"event": "page", "anonymous_id": "v", "timestamp": HOUR.isoformat(), "url": "https://shop.example/"}
     file.write_text(f"{json.dumps(page)}\n")
     assert radar(f"import {file} --format ndjson --project shop --build").code == 0
     assert radar("snapshots pin before events").code == 0
