@@ -1,7 +1,6 @@
 """`radar apply`: puts the rules and channels of `radar.yaml` into effect, also in a running UI."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from radar_assets.cli.auditing import audit
-from radar_assets.cli.terminal import counted, err, is_terminal, out, print_facts, printable, radar_command
+from radar_assets.cli.terminal import (
+    NotConfirmedError,
+    counted,
+    err,
+    is_confirmed,
+    is_interactive,
+    out,
+    print_facts,
+    printable,
+    radar_command,
+)
 from radar_assets.cli.ui_address import find_server
 
 if TYPE_CHECKING:
@@ -37,10 +46,6 @@ class ReloadFailedError(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The rules are stored, but {reason}")
-
-
-class NotConfirmedError(Exception):
-    """The plan removes too much to be applied without --yes."""
 
 
 def apply(
@@ -85,12 +90,11 @@ def apply(
         console.print("Dry run: nothing was applied.")
         return 0
     if (planned or ending) and not yes:
-        if is_terminal(sys.stdin) and is_terminal(sys.stdout):
-            if not _is_confirmed():
-                console.print("Nothing was applied.")
-                return 1
-        else:
+        if not is_interactive():
             _check_removals(store, config, path, planned)
+        elif not is_confirmed("Apply?"):
+            console.print("Nothing was applied.")
+            return 1
     apply_config(store, config)
     ended = retire(store, config.rules, utc_now())
     if planned or ended:
@@ -135,14 +139,6 @@ def _print_remarks(settings: "Settings", store: "Store", config: "Config", path:
     for channel in config.channels:
         if problem := channel.missing_setting(settings):
             remarks.print(f"{channel.name}: {problem}", style="yellow")
-
-
-def _is_confirmed() -> bool:
-    try:
-        answer = input("Apply? [y/N] ")
-    except EOFError:
-        answer = ""
-    return answer.strip().lower() in ("y", "yes")
 
 
 def _check_removals(store: "Store", config: "Config", path: Path, changes: "Sequence[Change]") -> None:

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from radar_assets.cli.auditing import audit
-from radar_assets.cli.terminal import age, counted, err, is_terminal, out, progress_bars, radar_command
+from radar_assets.cli.terminal import age, counted, err, is_confirmed, is_terminal, out, progress_bars, radar_command
 from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 class NotPrunedError(UsageError):
-    """`--prune` needs a confirmation, or does not apply."""
+    """`--prune` does not apply."""
 
 
 def backfill(
@@ -81,7 +81,7 @@ def backfill(
     if window.start >= end:
         raise UsageError(f"no partitions from {since} to {until or now.date()}; the first one is {first}")
     window = Window(window.start, end)
-    if prune and not _is_confirmed(lakehouse, window, yes=yes):
+    if prune and not _is_pruning_confirmed(lakehouse, window, yes=yes):
         out().print("Nothing was queued.")
         return 1
     if job == "daily_job":
@@ -207,11 +207,11 @@ def _daemon_runs(instance: "DagsterInstance", now: datetime) -> bool:
     return now - datetime(1970, 1, 1) - timedelta(seconds=last) < DAEMON_GONE_AFTER
 
 
-def _is_confirmed(lakehouse: "Lakehouse", window: "Window", *, yes: bool) -> bool:
+def _is_pruning_confirmed(lakehouse: "Lakehouse", window: "Window", *, yes: bool) -> bool:
     """Warn of what `--prune` deletes, and ask.
 
     Raises:
-        NotPrunedError: there is no terminal to ask for a confirmation.
+        NotConfirmedError: there is no terminal to ask for a confirmation.
     """
     from radar_assets.events.loading import gone_segments
 
@@ -223,11 +223,4 @@ def _is_confirmed(lakehouse: "Lakehouse", window: "Window", *, yes: bool) -> boo
     more = f" and {len(gone) - 3:,} more" if len(gone) > 3 else ""
     warning = f"--prune deletes the lines of {len(gone):,} loaded segments that are no longer in the landing zone"
     err().print(f"{warning}: {named}{more}. They can't be loaded again.", style="yellow", markup=False)
-    if yes:
-        return True
-    if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
-        raise NotPrunedError("nothing was queued; pass --yes to prune without a terminal")
-    try:
-        return input("Delete them? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
+    return yes or is_confirmed("Delete them?", "nothing was queued; pass --yes to prune without a terminal")

@@ -23,6 +23,8 @@ OPTIONS = Group("Options", sort_key=6)
 # Control characters would control the terminal; bidirectional ones can make text look like other text.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
+_ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
+
 
 def radar_command() -> str:
     """How to start Radar in this terminal, for printed commands: `uv run` sets up an environment that the shell doesn't have."""
@@ -113,8 +115,15 @@ class NotConfirmedError(UsageError):
     """A question needs an answer, and there is no terminal to ask in."""
 
 
-def is_confirmed(question: str, without_terminal: str) -> bool:
+def is_interactive() -> bool:
+    """Whether a person can read a question and answer it."""
+    return is_terminal(sys.stdin) and is_terminal(sys.stdout)
+
+
+def is_confirmed(question: str, without_terminal: str = "there is no terminal to ask in; pass --yes") -> bool:
     """Ask a question. Returns whether the answer is yes.
+
+    It is asked again until the answer is y, n or empty, which means no: what follows in the clipboard is not an answer.
 
     Args:
         without_terminal: what to say if there is no terminal.
@@ -122,12 +131,14 @@ def is_confirmed(question: str, without_terminal: str) -> bool:
     Raises:
         NotConfirmedError: there is no terminal.
     """
-    if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
+    if not is_interactive():
         raise NotConfirmedError(without_terminal)
     try:
-        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        while (answer := input(f"{question} [y/N] ").strip().lower()) not in _ANSWERS:
+            print("Please answer y or n.")
     except EOFError:
         return False
+    return _ANSWERS[answer]
 
 
 def counted(count: int, one: str, many: str = "") -> str:

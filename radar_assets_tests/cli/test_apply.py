@@ -81,7 +81,7 @@ def test_without_a_terminal_additions_and_changes_are_applied_unasked(radar: Rad
 def test_without_a_terminal_an_empty_file_needs_yes(radar: Radar, applied: Settings, text: str) -> None:
     applied.config_file.write_text(text)
     run = radar("apply")
-    assert (run.code, "pass --yes" in run.err) == (1, True)
+    assert (run.code, "pass --yes" in run.err) == (2, True)
     assert "will remove rule errors_high" in run.out
     assert names(applied) == ["errors_high", "few_events"]
     run = radar("apply --yes")
@@ -96,7 +96,7 @@ def test_without_a_terminal_removals_need_yes_while_alerts_fire(radar: Radar, ap
     fire(applied)
     applied.config_file.write_text(RULES_ONLY.replace("errors_high", "renamed"))
     run = radar("apply")
-    assert run.code == 1
+    assert run.code == 2
     assert "1 rule or channel would be removed while 1 alert is firing; pass --yes" in run.err
     assert names(applied) == ["errors_high", "few_events"]
     assert "Applied 2 changes, and ended 1 alert." in radar("apply --yes").out
@@ -119,6 +119,14 @@ def test_in_a_terminal_it_asks(terminal: Radar, applied: Settings) -> None:
     assert terminal("apply", answer="y").code == 0
     assert names(applied) == []
     assert "Apply?" not in terminal("apply").out, "nothing changes"
+
+
+def test_lines_pasted_after_the_command_are_no_answer(terminal: Radar, applied: Settings) -> None:
+    applied.config_file.write_text("rules: []\n")
+    run = terminal("apply", answer="radar channels test me\ncurl http://127.0.0.1:8000/v1/events\ny")
+    assert run.code == 0
+    assert run.out.count("Please answer y or n.") == 2
+    assert names(applied) == []
 
 
 def test_a_mail_server_in_the_home_is_known_to_every_command(radar: Radar, settings: Settings) -> None:
