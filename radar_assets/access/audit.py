@@ -7,8 +7,6 @@ whole new chain; comparing the head with a copy kept elsewhere shows that.
 import hashlib
 import hmac
 import json
-import re
-import secrets
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
@@ -18,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from radar_assets.access.audit_details import audit_details
+from radar_assets.access.key_files import read_key
 from radar_assets.access.roles import Principal
 from radar_assets.store.database import Store
 from radar_assets.store.dialects import lock
@@ -29,11 +29,7 @@ LOCK_KEY = 0x4155444954
 MAX_TEXT = 1000
 """Characters of each text of an entry, so that requests can't fill the database."""
 MAX_DETAILS = 20_000
-MASK = "***"
-KEY, KEY_MODE = "audit.key", 0o600
-"""Name and permissions of the file in the home with the key that signs checkpoints."""
 PAGE = 1000
-_SECRET_NAME = re.compile(r"auth|cred|cookie|pass|pwd|secret|token|(^|[_-])key$|apikey|api_key", re.IGNORECASE)
 _FIELDS = tuple(column.key for column in sa.inspect(AuditEntry).column_attrs if column.key != "hash")
 
 
@@ -59,7 +55,7 @@ def record(
         action: what was done, such as `user.add`.
         object: on what, such as the name of the user.
         address: where the request came from.
-        details: values as JSON. Those named like secrets are masked.
+        details: values as JSON. Secrets are masked, and long parts are cut.
     """
     with target.session() if isinstance(target, Store) else nullcontext(target) as session:
         lock(session, LOCK_KEY)
@@ -108,7 +104,7 @@ def list_entries(
 
 
 def head(store: Store) -> tuple[int, str]:
-    """Number and hash of the last entry, to be kept elsewhere; 0 and an empty hash if there is none."""
+    """Number and hash of the last entry, so that a copy can be kept elsewhere; 0 and an empty hash if there is none."""
     with store.session(read_only=True) as session:
         row = session.execute(sa.select(AuditHead.number, AuditHead.hash)).one_or_none()
     return (row.number, row.hash) if row else (0, "")
@@ -160,19 +156,8 @@ def expire(store: Store, older_than: datetime, key: bytes) -> int:
 
 
 def signing_key(home: Path) -> bytes:
-    """The key that signs checkpoints: a file in the home, created at first use and readable by its owner only."""
-    file = home / KEY
-    new = file.with_name(f"{KEY}.{secrets.token_hex(4)}")
-    if not file.exists():
-        new.touch(mode=KEY_MODE)
-        new.write_text(secrets.token_hex(32))
-        try:
-            file.hardlink_to(new)
-        except FileExistsError:
-            pass  # another process was faster
-        finally:
-            new.unlink()
-    return bytes.fromhex(file.read_text().strip())
+    """The key that signs checkpoints, created at first use."""
+    return bytes.fromhex(read_key(home, "audit"))
 
 
 def _first_fault(session: Session, key: bytes | None) -> str | None:
@@ -228,14 +213,5 @@ def _text(text: str) -> str:
 
 
 def _details(details: Mapping[str, Any]) -> str:
-    text = _canonical(_without_secrets(details))
+    text = _canonical(audit_details(details))
     return text if len(text) <= MAX_DETAILS else _canonical({"too_long": True, "characters": len(text)})
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            str(name): MASK if _SECRET_NAME.search(str(name)) else _without_secrets(inner)
-            for name, inner in value.items()
-        }
-    return [_without_secrets(inner) for inner in value] if isinstance(value, list | tuple | set) else value

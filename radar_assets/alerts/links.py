@@ -4,14 +4,12 @@ A signed link is for one alert, one action and the channel that it was sent to. 
 as with a token, until it expires.
 """
 
-import os
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
+from radar_assets.access.key_files import read_key
 from radar_assets.alerts import records
 from radar_assets.store.database import Store
 from radar_assets.store.models import OPEN_STATES, Alert
@@ -22,8 +20,6 @@ MAX_AGE = timedelta(days=7)
 SNOOZE = timedelta(hours=4)
 """How long a link silences an alert."""
 PAGES = "/radar/alerts"
-KEY_FILE = "radar.links.key"
-"""File of the home with the key that signs links. Its name makes it one of Radar's own files, which are kept private."""
 _PURPOSE = "radar.alerts.links"
 
 
@@ -128,22 +124,7 @@ def links_of(ui_url: str | None, home: Path) -> Links | None:
 
 def link_key(home: Path) -> str:
     """The key that signs the links of a home, created at first use."""
-    path = home / KEY_FILE
-    with suppress(FileNotFoundError):
-        return path.read_text(encoding="ascii").strip()
-    # Complete before it has its name, so that no process reads a part of it; the first one to link it wins.
-    own = home / f"{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
-    handle = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(own, path)
-    finally:
-        own.unlink()
-    return path.read_text(encoding="ascii").strip()
+    return read_key(home, "links")
 
 
 def _serializer(key: str):

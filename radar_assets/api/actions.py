@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from starlette.requests import HTTPConnection
 
 from radar_assets.access.roles import Principal
-from radar_assets.api.audit_details import audit_details
 
 
 class Record(Protocol):
@@ -46,6 +45,4 @@ async def note(
 ) -> None:
     """Write a line about a request. An action whose line can't be written must not take place."""
     address = connection.client.host if connection.client else ""
-    await asyncio.to_thread(
-        record, principal, action, target, result=result, address=address, details=audit_details(details)
-    )
+    await asyncio.to_thread(record, principal, action, target, result=result, address=address, details=details)

@@ -1,12 +1,12 @@
-"""Access for commands of people with a shell on this machine, who own the home anyway: a token that lives as long as the server.
+"""Access for commands of people with a shell on this machine: a token that lives as long as the server.
 
 The token is in a file of the home that only its owner can read.
 """
 
-import getpass
 import secrets
 
-from radar_assets.access.roles import Principal, Role
+from radar_assets.access.roles import Principal
+from radar_assets.access.shell import shell_principal
 from radar_assets.api.routing import is_same
 
 
@@ -19,15 +19,8 @@ class LocalAccess:
 
     def __init__(self) -> None:
         self.token = f"local_{secrets.token_urlsafe(32)}"
-        self._principal = Principal("shell", "shell", _user(), Role.ADMIN)
+        self._principal = shell_principal()
 
     def find_token(self, token: str) -> Principal | None:
         """Who sends a token: the shell, or None for another token."""
         return self._principal if is_same(token, self.token) else None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in some containers
-        return "shell"

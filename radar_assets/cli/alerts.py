@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from radar_assets.access.shell import shell_user
 from radar_assets.cli.arguments import Span
-from radar_assets.cli.auditing import audit, shell_user
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, Format, print_list, readable
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, age, out, print_facts, printable

@@ -4,8 +4,9 @@ import sys
 
 from cyclopts import App
 
+from radar_assets.access.shell import shell_user
 from radar_assets.cli.arguments import Span
-from radar_assets.cli.auditing import audit, shell_user
+from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, Format, print_list
 from radar_assets.cli.projects import open_projects
 from radar_assets.cli.terminal import OPTIONS, err, is_terminal, out, printable, radar_command

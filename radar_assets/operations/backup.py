@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from sqlalchemy import make_url
 
-from radar_assets.access import audit
+from radar_assets.access import key_files
 from radar_assets.durability import sync_files, sync_folder
 from radar_assets.home import HomeSettings
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -54,9 +54,9 @@ def back_up(settings: HomeSettings, folder: Path) -> list[Path]:
         _copy(_store(settings), draft / STORE)
         if settings.config_file.exists():
             shutil.copyfile(settings.config_file, draft / "radar.yaml")
-        # After the store, so that the key of each checkpoint in it is there.
-        if (settings.home / audit.KEY).exists():
-            shutil.copy(settings.home / audit.KEY, draft / audit.KEY)
+        # After the store, so that the key of each checkpoint in its audit log is there.
+        for key in settings.home.glob(key_files.FILES):
+            shutil.copy(key, draft / key.name)
         facts = {
             "radar": metadata.version("radar-assets"),
             "schema": NEWEST_SCHEMA,
@@ -97,10 +97,8 @@ def restore(settings: HomeSettings, folder: Path, lakehouse: Lakehouse) -> dict[
     aside = settings.home / REPLACED / f"{utc_now():%Y%m%dT%H%M%S.%f}"
     aside.mkdir(parents=True)
     replaced = [storage, *(store.with_name(f"{store.name}{suffix}") for suffix in ("", "-wal", "-shm"))]
-    # The key that signed the checkpoints in the backup. A backup without one has no checkpoints.
-    key = settings.home / audit.KEY
-    if (folder / audit.KEY).exists():
-        replaced.append(key)
+    keys = list(folder.glob(key_files.FILES))
+    replaced += [settings.home / key.name for key in keys]
     for path in replaced:
         if path.exists():
             shutil.move(path, aside / path.name)
@@ -110,10 +108,9 @@ def restore(settings: HomeSettings, folder: Path, lakehouse: Lakehouse) -> dict[
         restored += [path for path in storage.rglob("*") if path.is_file()]
     store.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / STORE, store)
-    if (folder / audit.KEY).exists():
-        shutil.copyfile(folder / audit.KEY, key)
-        key.chmod(audit.KEY_MODE)
-        restored.append(key)
+    for key in keys:
+        restored.append(shutil.copyfile(key, settings.home / key.name))
+        restored[-1].chmod(key_files.MODE)
     if (folder / "radar.yaml").exists() and not settings.config_file.exists():
         shutil.copyfile(folder / "radar.yaml", settings.config_file)
     sync_files(restored, settings.home)

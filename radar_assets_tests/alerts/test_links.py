@@ -1,6 +1,5 @@
 """Signed links of messages: what they allow, for how long, and where they are shown."""
 
-import stat
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 import time_machine
 from itsdangerous import URLSafeTimedSerializer
 
-from radar_assets.alerts.links import KEY_FILE, LinkError, Links, is_pending, link_key, links_of, read_link, take
+from radar_assets.alerts.links import LinkError, Links, is_pending, links_of, read_link, take
 from radar_assets.alerts.rendering import render
 from radar_assets.messaging.channels.email import html
 from radar_assets.messaging.chat.markup import MAX_CHARACTERS, SLACK, fitting
@@ -30,24 +29,6 @@ def token(links: Links, action: str = "ack", channel: str = "team") -> str:
 def message(**fields: object) -> Message:
     content = notice(**fields).model_dump(mode="json")
     return render(Draft("4f6c", KIND, [content], NOON, "team"), links=Links(UI, "key"))
-
-
-def test_the_key_is_created_once_and_private(tmp_path: Path) -> None:
-    start, keys = threading.Barrier(8), set[str]()
-
-    def read() -> None:
-        start.wait()
-        keys.add(link_key(tmp_path))
-
-    threads = [threading.Thread(target=read) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert keys == {link_key(tmp_path)}
-    assert len(keys.pop()) >= 43
-    assert [file.name for file in tmp_path.iterdir()] == [KEY_FILE]
-    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
 
 
 def test_without_the_address_of_the_ui_there_are_no_links(tmp_path: Path) -> None:

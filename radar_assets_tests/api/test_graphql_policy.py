@@ -7,8 +7,8 @@ import pytest
 from dagster_graphql.schema import create_schema
 from graphql import GraphQLSchema, parse, validate
 
+from radar_assets.access.audit_details import MAX_ITEMS, audit_details
 from radar_assets.access.roles import Principal, Role
-from radar_assets.api.audit_details import MAX_ITEMS, audit_details
 from radar_assets.api.graphql_policy import MUTATIONS, NEVER, PolicyError, judge
 from radar_assets.api.trigger_tags import TRIGGERED_BY
 

@@ -187,7 +187,7 @@ def test_the_audit_log_can_be_verified_after_a_restore_into_another_home(
     store.close()
     radar("project add second")
     assert radar(f"backup {tmp_path / 'backup'}").code == 0
-    (settings.home / audit.KEY).unlink()
+    (settings.home / "radar.audit.key").unlink()
     other = audit.signing_key(settings.home)
     assert other != key
     assert radar("audit verify").code == 1
@@ -197,8 +197,8 @@ def test_the_audit_log_can_be_verified_after_a_restore_into_another_home(
     actions = [entry["action"] for entry in json.loads(radar("audit list --format json").out)]
     assert actions == ["backup.restore", "project.add"], "the backup was recorded after it was made"
     assert audit.signing_key(settings.home) == key
-    assert (settings.home / audit.KEY).stat().st_mode & 0o777 == audit.KEY_MODE
-    replaced = next((settings.home / "replaced").glob(f"*/{audit.KEY}"))
+    assert (settings.home / "radar.audit.key").stat().st_mode & 0o777 == 0o600
+    replaced = next((settings.home / "replaced").glob("*/radar.audit.key"))
     assert bytes.fromhex(replaced.read_text()) == other
 
 

@@ -1,7 +1,9 @@
-"""What the audit log keeps of a request's arguments: their structure, without secrets, and not more than a page of text."""
+"""What the audit log keeps of details: their structure, without secrets, and not more than a page of text."""
 
 import json
 import re
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -14,7 +16,8 @@ MAX_DEPTH = 12
 _MASK = "***"
 # "key" alone is the name of a tag or of a concurrency pool.
 _SECRET = re.compile(
-    r"auth|cred|passw|pwd|secret|token|signature|(api|access|private|write|read)[_-]?key", re.IGNORECASE
+    r"auth|cred|cookie|pass(w|phrase|$)|pwd|secret|token|signature|(api|access|private|write|read)[_-]?key",
+    re.IGNORECASE,
 )
 _DOCUMENTS = frozenset({"runConfigData"})
 """Arguments that hold JSON or YAML as text."""
@@ -24,7 +27,7 @@ def audit_details(value: Any, depth: int = 0) -> Any:
     """A copy of JSON in which values with names like secrets, and secrets in URLs, are replaced by `***`, and long parts are cut."""
     if depth > MAX_DEPTH:
         return "..."
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         # A tag is a pair of key and value.
         names_secret = isinstance(value.get("key"), str) and _SECRET.search(value["key"])
         return {
@@ -33,10 +36,10 @@ def audit_details(value: Any, depth: int = 0) -> Any:
             else _document(each, depth)
             if name in _DOCUMENTS and isinstance(each, str)
             else audit_details(each, depth + 1)
-            for name, each in list(value.items())[:MAX_ITEMS]
+            for name, each in islice(value.items(), MAX_ITEMS)
         }
-    if isinstance(value, list):
-        kept = [audit_details(each, depth + 1) for each in value[:MAX_ITEMS]]
+    if isinstance(value, list | tuple | set):
+        kept = [audit_details(each, depth + 1) for each in islice(value, MAX_ITEMS)]
         return kept if len(kept) == len(value) else [*kept, f"... {len(value) - len(kept)} more"]
     if isinstance(value, str):
         text = masked(value)
