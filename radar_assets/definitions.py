@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from radar_assets import tracing
 from radar_assets.alerts import definitions as alerts
 from radar_assets.alerts.checks import check_key, runs_with_asset
 from radar_assets.alerts.rules import stored_rules
@@ -33,6 +34,15 @@ def _without_beta_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         yield
+
+
+def _executor() -> dg.ExecutorDefinition:
+    """Of runs that have a process of their own: with spans if tracing is on."""
+    if not tracing.is_on():
+        return dg.in_process_executor
+    from radar_assets.orchestration.runtime.traced_executor import traced_executor
+
+    return traced_executor
 
 
 @_without_beta_warnings()
@@ -73,7 +83,7 @@ def build_defs(settings: Settings, hours: Sequence[datetime] | None = None) -> d
             "lakehouse": dg.ResourceDefinition(lambda _: lakehouse),
             "store": dg.ResourceDefinition(lambda _: store()),
         },
-        executor=dg.in_process_executor,
+        executor=_executor(),
     )
     return dg.Definitions.merge(layers, triggers, platform)
 

@@ -26,7 +26,7 @@ The collector is an exception: it writes what `events` declares, and no layer im
 """
 ROOT = {
     *("calendar", "durability", "environment", "errors", "home", "markdown", "masking", "object_store"),
-    *("origins", "permissions", "scratch", "sections", "urls", "windows"),
+    *("origins", "permissions", "scratch", "sections", "tracing", "urls", "windows"),
 }
 GROUND = {
     "store": {*ROOT},

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
+from radar_assets import tracing
 from radar_assets.messaging.channels.webhook import Body, Event
 from radar_assets.messaging.message import Draft, Facts, Link, Message
 from radar_assets.messaging.outbox import SEPARATE, new_delivery
@@ -151,11 +152,13 @@ def _announce(
 ) -> int:
     rows: list[Delivery] = []
     for record in ended:
-        run = _run_of(record, ui_url)
+        run, parent = _run_of(record, ui_url), record.dagster_run.tags.get(tracing.RUN_TAG)
         for channel in subscribed.get(event_of(run), ()):
             about = f"{SEPARATE}run"
             content = run.model_dump(mode="json")
-            rows.append(new_delivery(KIND, channel, f"run:{run.id}", "medium", about, [content], now))
+            rows.append(
+                new_delivery(KIND, channel, f"run:{run.id}", "medium", about, [content], now, traceparent=parent)
+            )
     if not rows:
         return 0
     columns = [column.key for column in sa.inspect(Delivery).column_attrs]

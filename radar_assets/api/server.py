@@ -14,6 +14,7 @@ from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX
 from dagster_webserver.version import __version__
 from starlette.applications import Starlette
 
+from radar_assets import tracing
 from radar_assets.api.accounts import Accounts
 from radar_assets.api.alert_page import AlertPages, alert_routes
 from radar_assets.api.app import RadarApp, ready_route
@@ -60,9 +61,11 @@ def serve(
     with loaded_workspace(settings, workspace) as loaded, closing(open_store(settings.database)) as store:
         pages = alert_routes(alerts(store)) if alerts else []
         app = radar_app(settings, loaded, store, local or LocalAccess(), pages)
+        served = guarded(app, settings, host)
+        tracing.name_trace_in_logs()
         server = uvicorn.Server(
             uvicorn.Config(
-                guarded(app, settings, host),
+                tracing.TracedRequests(served) if tracing.is_on() else served,
                 host=host,
                 port=port,
                 log_level="warning",

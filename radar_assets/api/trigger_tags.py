@@ -25,6 +25,7 @@ from graphql import (
 )
 from graphql.language import NameNode
 
+from radar_assets import tracing
 from radar_assets.access.roles import Principal
 from radar_assets.orchestration.run_tags import TRIGGERED_BY
 
@@ -55,7 +56,8 @@ def trigger_tags(principal: Principal, origin: str) -> dict[str, str]:
     Args:
         origin: ui, jobs page or api.
     """
-    return {TRIGGERED_BY: principal.name, TRIGGERED_FROM: origin}
+    parent = tracing.traceparent()
+    return {TRIGGERED_BY: principal.name, TRIGGERED_FROM: origin, **({tracing.RUN_TAG: parent} if parent else {})}
 
 
 def tagged(

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from radar_assets import tracing
 from radar_assets.collector.addresses import kept_address
 from radar_assets.collector.bodies import BusyError, DisconnectedError, SlowError, TooLargeError
 from radar_assets.collector.door import Answer, Door, Outcome, Request, Sender
@@ -77,7 +78,7 @@ def make_app(
     )
     app = Starlette(
         routes=[*endpoints, *operator_routes(doors)],
-        middleware=[cors, Middleware(_Guard)],
+        middleware=[*([Middleware(tracing.TracedRequests)] if tracing.is_on() else []), cors, Middleware(_Guard)],
         exception_handlers={404: unknown_path, 405: unknown_path},
         lifespan=lifespan,
     )

@@ -13,6 +13,8 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from radar_assets import tracing
+
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """Variable with the folder in which workers share their metrics. The Prometheus client reads it when it is imported."""
 _LOG = logging.getLogger("radar.requests")
@@ -126,6 +128,8 @@ class JsonFormatter(logging.Formatter):
             "process": record.process,
             **getattr(record, "fields", {}),
         }
+        if trace := tracing.trace_id():
+            line["trace_id"] = trace
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radar_assets import tracing
 from radar_assets.lakehouse import history, omissions, recoveries
 from radar_assets.lakehouse.commits import Build, Commit, Rewrite, discard
 from radar_assets.lakehouse.files import FileRef, NewFile, Origin, PartitionKey, file_stem, local_path_of, unit_range
@@ -123,7 +124,8 @@ class Catalog:
                 # The damaged files were dropped from their table, so the next build doesn't read them.
                 continue
             try:
-                commit = self._commit(base, built, replace, [*built.windows, *reads], touch)
+                with tracing.span(f"commit {name}"):
+                    commit = self._commit(base, built, replace, [*built.windows, *reads], touch)
             except BaseException:
                 self._discard_uncommitted(name, built.files)
                 raise

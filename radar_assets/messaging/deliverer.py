@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, Literal, TypeVar
 
+from radar_assets import tracing
 from radar_assets.messaging import outbox
 from radar_assets.messaging.channel import ChannelSpec, Transport
 from radar_assets.messaging.failures import PermanentError, SuppressedError, TemporaryError
@@ -149,7 +150,9 @@ class _RunningPass(Generic[Channel]):
         with self._lock:
             self._in_progress[claim.lease] = claim
         try:
-            self._send(self._channels[channel], claim.draft)
+            about = {"radar.channel": channel, "radar.message_id": claim.draft.id}
+            with tracing.span("deliver message", parent=claim.traceparent, kind="producer", attributes=about):
+                self._send(self._channels[channel], claim.draft)
         except PermanentError as error:
             self._note_failure(claim, str(error), is_permanent=True)
             return True

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
+from radar_assets import tracing
 from radar_assets.messaging.message import PRIORITIES, Draft, Priority
 from radar_assets.store.database import Store, find_by_id
 from radar_assets.store.dialects import lock
@@ -47,12 +48,14 @@ class Claim:
 
     Attributes:
         lease: distinguishes this claim from others of the row.
+        traceparent: the span that caused the message.
     """
 
     channel: str
     draft: Draft
     attempt: int
     lease: str
+    traceparent: str | None = None
 
 
 def new_delivery(
@@ -66,8 +69,13 @@ def new_delivery(
     *,
     thread_id: str | None = None,
     not_before: datetime | None = None,
+    traceparent: str | None = None,
 ) -> Delivery:
-    """A row for a message that waits to be sent."""
+    """A row for a message that waits to be sent.
+
+    Args:
+        traceparent: the span that caused it. Default: the one that the caller is within.
+    """
     return Delivery(
         id=str(uuid.uuid4()),
         kind=kind,
@@ -81,6 +89,7 @@ def new_delivery(
         attempts=0,
         created_at=created_at,
         next_attempt_at=not_before or created_at,
+        traceparent=traceparent or tracing.traceparent(),
     )
 
 
@@ -138,7 +147,8 @@ def claim(store: Store, channel: str, now: datetime, lease: timedelta = LEASE) -
         row.leased_until, row.leased_by = now + lease, holder
         # If the process dies, the channel's other messages come first: this one may have killed it.
         row.next_attempt_at = now + lease
-        return Claim(channel, Draft(row.id, row.kind, row.contents, row.created_at, channel), row.attempts, holder)
+        draft = Draft(row.id, row.kind, row.contents, row.created_at, channel)
+        return Claim(channel, draft, row.attempts, holder, row.traceparent)
 
 
 def delivered(store: Store, claim: Claim, now: datetime) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from radar_assets import tracing
 from radar_assets.messaging.channel import ChannelSpec, Transport
 from radar_assets.messaging.failures import PermanentError, SuppressedError
 from radar_assets.messaging.message import Item, Message, Picture, Priority
@@ -95,6 +96,8 @@ def compose(channel: str, to: Sequence[str], message: Message, sender: str) -> E
     mail["List-Id"] = f"Radar {message.unsubscribe_group} <{channel}.radar.{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
+    if trace := tracing.trace_id():
+        mail["X-Trace-Id"] = trace
     if message.urgency == "critical":
         mail["Importance"] = "high"
     drawn = {block.name: block.draw() for block in message.blocks if isinstance(block, Picture)}

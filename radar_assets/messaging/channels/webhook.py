@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from radar_assets import tracing
 from radar_assets.messaging.channel import ChannelSpec, Transport
 from radar_assets.messaging.message import Message
 from radar_assets.messaging.secrets import Shape, is_reference, resolve
@@ -126,4 +127,6 @@ class Webhook(ChannelSpec):
                 Signature(key.get_secret_value()).sign(message.id, now, body) for key in resolved.secrets
             ),
         }
+        if parent := tracing.traceparent():
+            headers[tracing.HEADER] = parent
         post(resolved.url.get_secret_value(), body.encode(), headers, transport.allowed_hosts, transport.timeout_s)

@@ -31,6 +31,7 @@ class Delivery(Base):
         next_attempt_at: not before then.
         leased_until, leased_by: which process is sending it, and until when others leave it alone.
         error: why the last attempt failed, without any secret.
+        traceparent: the span that caused it (`radar_assets.tracing`).
     """
 
     __tablename__ = "deliveries"
@@ -58,6 +59,7 @@ class Delivery(Base):
     leased_by: Mapped[str | None] = mapped_column(String(36))
     delivered_at: Mapped[datetime | None] = mapped_column(DateTime)
     error: Mapped[str | None] = mapped_column(Text)
+    traceparent: Mapped[str | None] = mapped_column(String(55))
 
 
 class Suppression(Base):
