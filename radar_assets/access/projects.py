@@ -45,9 +45,7 @@ def limit_project(store: Store, project_id: str, events_per_second: int | None, 
         FieldError: the project is unknown, or a limit is not above zero.
     """
     with store.session() as session:
-        project = session.get(Project, project_id)
-        if project is None:
-            raise FieldError("project id", project_id, "is unknown; radar project list shows them")
+        project = locked_project(session, project_id)
         project.events_per_second, project.events_per_month = events_per_second, events_per_month
 
 
@@ -58,7 +56,7 @@ def rename_project(store: Store, project_id: str, name: str) -> None:
         FieldError: the project is unknown, or the name is invalid.
     """
     with store.session() as session:
-        _locked(session, project_id).name = name
+        locked_project(session, project_id).name = name
 
 
 def archive_project(store: Store, project_id: str, *, archived: bool = True) -> None:
@@ -68,10 +66,15 @@ def archive_project(store: Store, project_id: str, *, archived: bool = True) -> 
         FieldError: the project is unknown.
     """
     with store.session() as session:
-        _locked(session, project_id).is_active = not archived
+        locked_project(session, project_id).is_active = not archived
 
 
-def _locked(session: Session, project_id: str) -> Project:
+def locked_project(session: Session, project_id: str) -> Project:
+    """A project, which nobody else changes until the transaction ends.
+
+    Raises:
+        FieldError: the project is unknown.
+    """
     project = session.get(Project, project_id, with_for_update=True)
     if project is None:
         raise FieldError("project id", project_id, "is unknown; radar project list shows them")

@@ -5,10 +5,11 @@ from datetime import date
 
 import sqlalchemy as sa
 
+from radar_assets.access.projects import locked_project
 from radar_assets.calendar import ALWAYS, Calendar, ZoneChange
 from radar_assets.store.database import Store, existing_store
 from radar_assets.store.dialects import lock
-from radar_assets.store.models import FieldError, Project, TimeZoneChange
+from radar_assets.store.models import Project, TimeZoneChange
 from radar_assets.windows import utc_now
 
 LOCK_KEY = 0x5A4F4E4553
@@ -58,9 +59,7 @@ def set_time_zone(store: Store, project_id: str, timezone: str, first_day: date 
         # Changes must become visible in the order of their numbers: one that appeared before the last one that a table
         # was built with would never make the table stale.
         lock(session, LOCK_KEY)
-        project = session.get(Project, project_id, with_for_update=True)
-        if project is None:
-            raise FieldError("project id", project_id, "is unknown; radar project list shows them")
+        project = locked_project(session, project_id)
         made = sa.select(TimeZoneChange).where(TimeZoneChange.project_id == project_id)
         later = session.scalar(made.where(TimeZoneChange.first_day > first_day).limit(1))
         previous = project.timezone

@@ -144,7 +144,9 @@ def build_sensors(grids: Grids, settings: AlertSettings, metrics: Sequence[Metri
         description="Announces runs that have ended to the webhooks that subscribe to them.",
     )
     def run_events_sensor(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> dg.SensorResult:
-        cursor, count = announce_ended(store, context.instance, settings.ui_url, context.cursor, utc_now())
+        cursor, count = announce_ended(
+            store, context.instance, settings.ui_url, context.cursor, utc_now(), sender=DELIVER_JOB
+        )
         return dg.SensorResult(skip_reason=f"{count} messages are new.", cursor=cursor)
 
     return [deliver_alerts, stale_alerts_sensor, failed_runs_sensor, run_events_sensor]

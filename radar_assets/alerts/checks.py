@@ -31,6 +31,7 @@ from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.markdown import escape, escape_images
 from radar_assets.metrics.registry import Metric
 from radar_assets.orchestration.checks import AFTER_METRICS, EXAMPLES, checked_window
+from radar_assets.orchestration.run_tags import partition_span
 from radar_assets.store.database import Store
 from radar_assets.windows import Window, utc_now
 
@@ -43,7 +44,6 @@ WATCHED_AT: dict[Watch, str] = {
 """The asset that shows the check of a platform rule, by what it watches."""
 WAITING_FOR = timedelta(days=1)
 """How long a window of five minutes is judged late, once what landed for it is loaded."""
-PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 ERRORS = ("high", "critical")
 
 
@@ -229,7 +229,7 @@ def judged_span(
     Args:
         ended: only windows that ended by this time are judged.
     """
-    if not any(tag in tags for tag in PARTITION_TAGS):
+    if partition_span(tags) is None:
         return latest_windows(window, ended, calendar=calendar), True
     span = checked_window(tags, "day" if window == "1d" else "hour")
     latest = latest_windows(window, ended, 1, calendar)

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from radar_assets.access.key_files import read_key
 from radar_assets.alerts import records
 from radar_assets.store.database import Store
-from radar_assets.store.models import OPEN_STATES, Alert
+from radar_assets.store.models import Alert
 
 Action = Literal["ack", "snooze"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -101,7 +101,7 @@ def take(store: Store, alert_id: str, action: Action, by: str, now: datetime) ->
         alert_id: in full.
 
     Raises:
-        FieldError: there is no such alert any more.
+        FieldError: the alert no longer exists.
     """
     if action == "ack":
         return Outcome(*records.acknowledge_first(store, alert_id, by, now))
@@ -110,11 +110,7 @@ def take(store: Store, alert_id: str, action: Action, by: str, now: datetime) ->
 
 def is_pending(alert: Alert, action: Action, now: datetime) -> bool:
     """Whether an action would still change an alert."""
-    if alert.state not in OPEN_STATES:
-        return False
-    if action == "ack":
-        return alert.acknowledged_at is None
-    return alert.snoozed_until is None or alert.snoozed_until <= now
+    return records.can_acknowledge(alert) if action == "ack" else records.can_snooze(alert, now)
 
 
 def links_of(ui_url: str | None, home: Path) -> Links | None:

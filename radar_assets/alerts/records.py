@@ -58,7 +58,7 @@ def acknowledge_first(store: Store, alert_id: str, by: str, now: datetime) -> tu
     with store.session() as session:
         lock(session, LOCK_KEY)
         alert = find_alert(session, alert_id)
-        if alert.state not in OPEN_STATES or alert.acknowledged_at:
+        if not can_acknowledge(alert):
             return alert, False
         _changed_by_hand(session, alert_id, now)
         alert.acknowledged_at, alert.acknowledged_by = now, by
@@ -74,11 +74,21 @@ def snooze_first(store: Store, alert_id: str, until: datetime, now: datetime) ->
     with store.session() as session:
         lock(session, LOCK_KEY)
         alert = find_alert(session, alert_id)
-        if alert.state not in OPEN_STATES or (alert.snoozed_until and alert.snoozed_until > now):
+        if not can_snooze(alert, now):
             return alert, False
         _changed_by_hand(session, alert_id, now)
         alert.snoozed_until = until
         return alert, True
+
+
+def can_acknowledge(alert: Alert) -> bool:
+    """Whether an alert has not ended and is not acknowledged."""
+    return alert.state in OPEN_STATES and alert.acknowledged_at is None
+
+
+def can_snooze(alert: Alert, now: datetime) -> bool:
+    """Whether an alert has not ended and is not snoozed."""
+    return alert.state in OPEN_STATES and (alert.snoozed_until is None or alert.snoozed_until <= now)
 
 
 def find_alert(session: Session, alert_id: str) -> Alert:

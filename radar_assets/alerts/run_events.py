@@ -17,6 +17,7 @@ from radar_assets.messaging.message import Draft, Facts, Link, Message
 from radar_assets.messaging.outbox import SEPARATE, new_delivery
 from radar_assets.messaging.plain_text import line
 from radar_assets.orchestration.retries import is_retried
+from radar_assets.orchestration.run_tags import TRIGGERED_BY, partition_span
 from radar_assets.store.database import Store
 from radar_assets.store.dialects import insert
 from radar_assets.store.models import Channel, Delivery
@@ -30,14 +31,6 @@ OVERLAP = timedelta(minutes=5)
 """How much of the time before the last tick is read again: clocks differ, and a change is visible only after its transaction."""
 FIRST = timedelta(hours=1)
 """How far back the first tick of a home reads."""
-NOT_ANNOUNCED = frozenset({"deliver_alerts_job"})
-"""Jobs that send these messages. Each message about their runs would cause another run."""
-TRIGGERED_BY = "radar/triggered_by"
-PARTITION, FIRST_PARTITION, LAST_PARTITION = (
-    "dagster/partition",
-    "dagster/asset_partition_range_start",
-    "dagster/asset_partition_range_end",
-)
 Status = Literal["success", "failure", "canceled"]
 
 
@@ -84,13 +77,14 @@ def schema() -> dict[str, Any]:
 
 
 def announce_ended(
-    store: Store, instance: "DagsterInstance", ui_url: str | None, cursor: str | None, now: datetime
+    store: Store, instance: "DagsterInstance", ui_url: str | None, cursor: str | None, now: datetime, *, sender: str
 ) -> tuple[str, int]:
     """Put the messages about runs that have ended into the outbox.
 
     Args:
         cursor: what the last call returned; None at first.
         now: naive, UTC.
+        sender: the job that sends these messages. Its runs are left out, because each message about them would cause another run.
 
     Returns:
         The cursor of the next call, and the number of new messages.
@@ -100,7 +94,8 @@ def announce_ended(
     if not subscribed:
         return now.isoformat(), 0
     since = (datetime.fromisoformat(cursor) if cursor else now - FIRST) - OVERLAP
-    return now.isoformat(), _announce(store, _ended(instance, since), subscribed, ui_url, now)
+    ended = [record for record in _ended(instance, since) if record.dagster_run.job_name != sender]
+    return now.isoformat(), _announce(store, ended, subscribed, ui_url, now)
 
 
 def render(draft: Draft) -> Message:
@@ -127,7 +122,7 @@ def render(draft: Draft) -> Message:
 
 
 def event_of(run: Run) -> Event:
-    """The event of a run that has ended. Of a canceled one, too, those who wait for its result learn that it won't come."""
+    """The event of a run that has ended. A canceled run counts as failed: its result won't come."""
     return "run.completed" if run.status == "success" else "run.failed"
 
 
@@ -157,8 +152,6 @@ def _announce(
     rows: list[Delivery] = []
     for record in ended:
         run = _run_of(record, ui_url)
-        if run.job in NOT_ANNOUNCED:
-            continue
         for channel in subscribed.get(event_of(run), ()):
             about = f"{SEPARATE}run"
             content = run.model_dump(mode="json")
@@ -169,13 +162,7 @@ def _announce(
     values = [{name: getattr(row, name) for name in columns} for row in rows]
     with store.session() as session:
         statement = insert(session, Delivery).on_conflict_do_nothing(index_elements=["channel", "dedupe_key"])
-        before = session.scalar(_count())
-        session.execute(statement, values)
-        return (session.scalar(_count()) or 0) - (before or 0)
-
-
-def _count() -> sa.Select[tuple[int]]:
-    return sa.select(sa.func.count()).select_from(Delivery).where(Delivery.kind == KIND)
+        return len(session.scalars(statement.values(values).returning(Delivery.id)).all())
 
 
 def _run_of(record: "RunRecord", ui_url: str | None) -> Run:
@@ -187,7 +174,7 @@ def _run_of(record: "RunRecord", ui_url: str | None) -> Run:
         DagsterRunStatus.FAILURE: "failure",
         DagsterRunStatus.CANCELED: "canceled",
     }
-    first = run.tags.get(PARTITION) or run.tags.get(FIRST_PARTITION)
+    first, last = partition_span(run.tags) or (None, None)
     return Run(
         id=run.run_id,
         job=run.job_name,
@@ -195,7 +182,7 @@ def _run_of(record: "RunRecord", ui_url: str | None) -> Run:
         started_at=datetime.fromtimestamp(record.start_time, UTC) if record.start_time else None,
         ended_at=_ended_at(record),
         first_partition=first,
-        last_partition=run.tags.get(LAST_PARTITION) or first,
+        last_partition=last,
         triggered_by=run.tags.get(TRIGGERED_BY),
         is_retried=run.status == DagsterRunStatus.FAILURE and is_retried(run),
         url=f"{ui_url.rstrip('/')}/runs/{run.run_id}" if ui_url else None,

@@ -22,6 +22,7 @@ from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.staleness import missing_days, unread_files
 from radar_assets.orchestration.attempts import ATTEMPT_TAG
 from radar_assets.orchestration.retries import is_retried
+from radar_assets.orchestration.run_tags import partition_span
 from radar_assets.windows import DAY, DAY_KEY, HOUR, HOUR_KEY, Window, utc_now
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ DAYS_BACK = timedelta(days=7)
 STALE_BACK = timedelta(days=35)
 """How far back partitions are checked: each tick lists the files of six tables, which grow with the months they hold."""
 EXAMPLES = 5
-PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 
 CHECKED_AT = "alert_deliveries"
 """The asset that shows the checks of those rules that are judged here."""
@@ -309,8 +309,8 @@ def _naive(moment: datetime) -> datetime:
 
 def _run_name(record: "RunRecord") -> str:
     run = record.dagster_run
-    partition = next((run.tags[tag] for tag in PARTITION_TAGS if tag in run.tags), None)
-    return f"run {run.run_id[:8]}{f', {partition}' if partition else ''}"
+    span = partition_span(run.tags)
+    return f"run {run.run_id[:8]}{f', {span[0]}' if span else ''}"
 
 
 def _subject(name: str) -> str:

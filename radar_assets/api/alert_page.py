@@ -29,10 +29,10 @@ from radar_assets.alerts.rules import Rule, load_rules
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.alerts.showing import context_of, notice_now, timeline, words_of
 from radar_assets.alerts.wording import moment, number, percent, span
-from radar_assets.api.actions import note
+from radar_assets.api.actions import Record, note
 from radar_assets.api.identity import identity_of
 from radar_assets.api.pages import HEADERS, page
-from radar_assets.api.routing import RadarRoute, signed_in
+from radar_assets.api.routing import Endpoint, RadarRoute, signed_in
 from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.metrics.registry import Metric
 from radar_assets.store.database import Store
@@ -129,7 +129,7 @@ def alert_routes(pages: AlertPages) -> list[RadarRoute]:
             return _missing(request)
         return Response(png, media_type="image/png", headers={**HEADERS, "Cache-Control": "private, max-age=60"})
 
-    def act(action: Action) -> Callable[[Request], "asyncio.Future[Response]"]:
+    def act(action: Action) -> Endpoint:
         async def acted(request: Request) -> Response:
             principal = signed_in(request).principal
             found = await asyncio.to_thread(_visible, pages, request, Role.VIEWER)
@@ -144,7 +144,7 @@ def alert_routes(pages: AlertPages) -> list[RadarRoute]:
                 await asyncio.to_thread(links.take, pages.store, alert.id, action, principal.name, utc_now())
             return RedirectResponse(f"{PAGES}/{alert.id}", 303, HEADERS)
 
-        return acted  # pyright: ignore[reportReturnType]
+        return acted
 
     async def ask(request: Request) -> Response:
         return await _followed(pages, request)
@@ -363,5 +363,5 @@ def _told(request: Request, status: int, title: str, message: str) -> Response:
     return page(request, "message.html", identity_of(request.scope), status, title=title, message=message)
 
 
-def _record(request: Request):
+def _record(request: Request) -> Record:
     return request.app.state.record

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 
-from radar_assets.api.trigger_tags import TRIGGERED_BY
 from radar_assets.masking import masked
+from radar_assets.orchestration.run_tags import TRIGGERED_BY, partition_span
 
 SHOWN_RUNS = 20
 MAX_ERROR = 300
@@ -76,7 +76,7 @@ def view_of(record: RunRecord) -> RunView:
     """A run as it is shown."""
     run, tags = record.dagster_run, record.dagster_run.tags
     state, words = _STATES.get(run.status, ("queued", "queued"))
-    first, last = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
+    partitions = dict.fromkeys(partition_span(tags) or ())
     return RunView(
         id=run.run_id,
         job=run.job_name,
@@ -85,7 +85,7 @@ def view_of(record: RunRecord) -> RunView:
         created_at=record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC),
         started_at=_moment(record.start_time),
         ended_at=_moment(record.end_time),
-        partition=f"{first} to {last}" if first and last else tags.get("dagster/partition", ""),
+        partition=" to ".join(partitions),
         triggered_by=tags.get(TRIGGERED_BY, ""),
     )
 

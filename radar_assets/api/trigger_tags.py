@@ -26,9 +26,8 @@ from graphql import (
 from graphql.language import NameNode
 
 from radar_assets.access.roles import Principal
+from radar_assets.orchestration.run_tags import TRIGGERED_BY
 
-TRIGGERED_BY = "radar/triggered_by"
-"""Tag of runs: the name of the user or token that started them."""
 TRIGGERED_FROM = "radar/triggered_from"
 """Tag of runs: ui, jobs page or api."""
 _OURS = "radar/triggered_"
@@ -157,7 +156,7 @@ class _Uses(Visitor):
         self.fragments: set[str] = set()
 
     def enter_variable_definition(self, *_: object) -> Any:
-        """Skip definitions, which are no uses."""
+        """Skip it: to define a variable is not to use it."""
         return self.SKIP
 
     def enter_variable(self, node: VariableNode, *_: object) -> None:

@@ -22,6 +22,7 @@ from dagster._utils.tags import normalize_tags
 
 from radar_assets.access.roles import Role
 from radar_assets.api.identity import principal_of_source
+from radar_assets.orchestration.run_tags import PARTITION, span_tags
 
 IMPLICIT_JOB = "__ASSET_JOB"
 """Dagster's job for materializations of chosen assets."""
@@ -161,7 +162,7 @@ def partition_tags(job: Job, partition: str | None, end: str | None = None) -> M
         if key and not _has(job.partitions, key):
             raise LaunchError(f"{job.name} has no partition {key[:40]!r}; the newest is {job.last_partition()}.", field)
     if not end or end == partition:
-        return {"dagster/partition": partition}
+        return {PARTITION: partition}
     count = len(job.partitions.get_partition_keys_in_range(PartitionKeyRange(partition, end))) if end > partition else 0
     if not count:
         raise LaunchError("partition_end is before partition.", "partition_end")
@@ -170,7 +171,7 @@ def partition_tags(job: Job, partition: str | None, end: str | None = None) -> M
             f"The range has {count:,} partitions; a run has at most {MAX_PARTITIONS}. Start a backfill in the Dagster UI.",
             "partition_end",
         )
-    return {"dagster/asset_partition_range_start": partition, "dagster/asset_partition_range_end": end}
+    return span_tags(partition, end)
 
 
 def launch(

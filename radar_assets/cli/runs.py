@@ -13,6 +13,7 @@ from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.staleness import MISSING_AFTER, missing_days, stale
 from radar_assets.orchestration.automation import DAILY_JOB, HOURLY_JOB, INCREMENTAL, grid_tables
 from radar_assets.orchestration.run_requests import KEY, LONGEST_RUN
+from radar_assets.orchestration.run_tags import span_tags
 from radar_assets.windows import DAY, HOUR, Window, contiguous, day_key, utc_now
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ def _run(
     from radar_assets.orchestration.runtime.launcher import worker_tag
 
     first, last = (moment.strftime(KEY[unit]) for moment in (window.start, window.end - STEP[unit]))
-    span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    span = span_tags(first, last)
     run_id = str(uuid.uuid4())
     progress.begin(window, partitions, unit)
     instance.add_event_listener(run_id, progress.follow)

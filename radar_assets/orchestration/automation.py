@@ -155,7 +155,7 @@ def stale_partitions_sensor(
                 covered[other] |= set(behind)
             due = due_partitions(pending, grid, grids, calendar)
             # A change of a time zone happens once, and somebody waits for its days.
-            moved = {from_unit(unit, grid) for unit in with_other_hours(child, calendar)}
+            moved = {from_unit(unit, grid) for unit in with_other_hours(child, calendar)} if due else set()
             rested = {
                 at: number
                 for at, number in due.items()

@@ -23,6 +23,7 @@ from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.lakehouse.sql import SqlModel
 from radar_assets.lakehouse.staleness import stale
 from radar_assets.lakehouse.table import Table, Transform
+from radar_assets.orchestration.run_tags import partition_span
 from radar_assets.windows import DAY, HOUR, Window, parse_day, parse_hour, utc_now
 
 if TYPE_CHECKING:
@@ -128,11 +129,11 @@ class _Verdict(dg.AssetCheckResult):
 
 def checked_window(tags: Mapping[str, str], grid: Transform) -> Window:
     """The window of a run's partitions, or the latest two days for a run without partitions."""
-    first = tags.get("dagster/asset_partition_range_start", tags.get("dagster/partition"))
-    last = tags.get("dagster/asset_partition_range_end", tags.get("dagster/partition"))
-    if first is None or last is None:
+    span = partition_span(tags)
+    if span is None:
         end = Window.of_day(utc_now().date()).end
         return Window(end - 2 * DAY, end)
+    first, last = span
     if grid == "hour":
         return Window(parse_hour(first), parse_hour(last) + HOUR)
     return Window(Window.of_day(parse_day(first)).start, Window.of_day(parse_day(last)).end)

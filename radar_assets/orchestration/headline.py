@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from radar_assets.calendar import DAYS_IN_UTC
 from radar_assets.lakehouse.files import from_unit, to_unit
 from radar_assets.lakehouse.inputs import Files
 from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -48,10 +49,11 @@ def headlines(
         return {}
     measures = (*headline.measures, *extra)
     found = _compute(lakehouse, files, headline, measures) if files.paths else {}
-    calendar, grid = lakehouse.calendar(), files.table.grid
+    grid = files.table.grid
+    calendar = lakehouse.calendar() if grid == "day" else DAYS_IN_UTC
 
     def zones(unit: int) -> Callable[[str], str] | None:
-        if grid != "day" or calendar.is_utc:
+        if calendar.is_utc:
             return None
         day = from_unit(unit, grid).date()
         return lambda project: calendar.zone_of(project, day)

@@ -14,6 +14,7 @@ import dagster as dg
 
 from radar_assets.orchestration.attempts import ATTEMPT_TAG, pause_after
 from radar_assets.orchestration.job_kinds import AGGREGATION, KIND_TAG, KINDS, JobKind
+from radar_assets.orchestration.run_tags import FIRST_PARTITION, LAST_PARTITION, PARTITION
 from radar_assets.windows import utc_now
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ RETRIES_A_TICK = 20
 MAX_READ = 1000
 TICK_S = 15
 KEPT_TAGS = {
-    *("dagster/backfill", "dagster/partition", "dagster/partition_set", "dagster/priority", "dagster/max_runtime"),
-    *("dagster/asset_partition_range_start", "dagster/asset_partition_range_end"),
+    *("dagster/backfill", "dagster/partition_set", "dagster/priority", "dagster/max_runtime"),
+    *(PARTITION, FIRST_PARTITION, LAST_PARTITION),
 }
 """Dagster's tags that a retry takes over. The others describe the failed run itself."""
 

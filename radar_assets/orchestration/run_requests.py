@@ -14,6 +14,7 @@ from radar_assets.calendar import Calendar
 from radar_assets.lakehouse.files import STEP, from_unit
 from radar_assets.lakehouse.snapshot import Snapshot
 from radar_assets.orchestration.attempts import ATTEMPT_TAG, latest_attempts
+from radar_assets.orchestration.run_tags import span_tags
 from radar_assets.windows import DAY_KEY, HOUR_KEY, Grids, Window, contiguous, utc_now
 
 T = TypeVar("T")
@@ -146,8 +147,7 @@ def request(
     common: Any = {"run_key": run_key, "asset_selection": selection, "asset_check_keys": chosen}
     if first == last:
         return dg.RunRequest(**common, partition_key=first, tags=dict(tags or {}))
-    span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    return dg.RunRequest(**common, tags={**(tags or {}), **span})
+    return dg.RunRequest(**common, tags={**(tags or {}), **span_tags(first, last)})
 
 
 def has_rested(instance: dg.DagsterInstance, asset: str, partition: str, span: timedelta) -> bool:

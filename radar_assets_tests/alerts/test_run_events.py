@@ -12,6 +12,7 @@ import pytest
 from standardwebhooks import Webhook as Signature
 
 from radar_assets.alerts.assets import deliver_due
+from radar_assets.alerts.automation import DELIVER_JOB
 from radar_assets.alerts.run_events import announce_ended, schema
 from radar_assets.metrics.registry import STANDARD_METRICS
 from radar_assets.settings import load_settings
@@ -91,19 +92,24 @@ def test_each_run_is_announced_once_over_restarts(platform: Platform, store: Sto
 
 def test_a_long_downtime_loses_no_run(platform: Platform, store: Store) -> None:
     subscribe(store, "run.completed")
-    cursor, _ = announce_ended(store, platform.instance, None, None, utc_now() - timedelta(days=3))
+    cursor, _ = announce_ended(store, platform.instance, None, None, utc_now() - timedelta(days=3), sender=DELIVER_JOB)
     ended = end(platform, SUCCESS)
-    _, count = announce_ended(store, platform.instance, None, cursor, utc_now())
+    _, count = announce_ended(store, platform.instance, None, cursor, utc_now(), sender=DELIVER_JOB)
     assert count == 1
     assert announced(store) == [("hook", ended)]
 
 
 def test_runs_before_a_subscription_are_not_announced(platform: Platform, store: Store) -> None:
     end(platform, SUCCESS)
-    cursor, count = announce_ended(store, platform.instance, None, None, utc_now() + timedelta(hours=1))
+    cursor, count = announce_ended(
+        store, platform.instance, None, None, utc_now() + timedelta(hours=1), sender=DELIVER_JOB
+    )
     assert count == 0
     subscribe(store, "run.completed")
-    assert announce_ended(store, platform.instance, None, cursor, utc_now() + timedelta(hours=1))[1] == 0
+    assert (
+        announce_ended(store, platform.instance, None, cursor, utc_now() + timedelta(hours=1), sender=DELIVER_JOB)[1]
+        == 0
+    )
 
 
 def test_deliveries_of_messages_cause_no_messages(platform: Platform, store: Store) -> None:

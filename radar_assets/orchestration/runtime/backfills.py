@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from radar_assets.lakehouse.files import EPOCH, STEP
 from radar_assets.orchestration.retries import waiting_for_retry, without_retry
 from radar_assets.orchestration.run_requests import KEY
+from radar_assets.orchestration.run_tags import partition_span, span_tags
 from radar_assets.windows import Window, contiguous, to_window, utc_now
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, RunRecord
     from dagster._core.execution.backfill import PartitionBackfill
 
-BACKFILL_TAG, PARTITION_TAG = "dagster/backfill", "dagster/partition"
-START_TAG, END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+BACKFILL_TAG = "dagster/backfill"
 PARTITIONS_A_RUN = {"hour": 24, "day": 7}
 """Few enough that progress shows and a killed run loses little, and many enough that starting runs takes little of the time."""
 
@@ -147,13 +147,11 @@ def _targeted(backfill: "PartitionBackfill | None") -> set[str]:
 
 
 def _partitions(record: "RunRecord") -> list[str]:
-    tags = record.dagster_run.tags
-    if PARTITION_TAG in tags:
-        return [tags[PARTITION_TAG]]
-    if START_TAG not in tags or END_TAG not in tags:
+    span = partition_span(record.dagster_run.tags)
+    if span is None:
         return []
-    first, last = to_window(tags[START_TAG]), to_window(tags[END_TAG])
-    unit = "day" if len(tags[START_TAG]) == len("2026-11-02") else "hour"
+    first, last = map(to_window, span)
+    unit = "day" if len(span[0]) == len("2026-11-02") else "hour"
     return list(_keys(Window(first.start, last.end), unit))
 
 
@@ -215,7 +213,7 @@ def queue_backfill(
         )
         for window in contiguous(partitions, STEP[unit], PARTITIONS_A_RUN[unit]):
             first, last = window.start.strftime(KEY[unit]), (window.end - STEP[unit]).strftime(KEY[unit])
-            span = {START_TAG: first, END_TAG: last}
+            span = span_tags(first, last)
             run = create_backfill_run(
                 workspace,
                 instance,
