@@ -13,6 +13,7 @@ import pytest
 from radar_assets.orchestration.retries import RETRIED_RUN_TAG
 from radar_assets.orchestration.runtime import stuck
 from radar_assets.orchestration.runtime.launcher import WORKER_TAG
+from radar_assets.orchestration.runtime.process_identity import ProcessIdentity
 from radar_assets.settings import Settings
 from radar_assets_tests.daemons import daemon, monitored_instance
 from radar_assets_tests.patience import eventually
@@ -20,9 +21,10 @@ from radar_assets_tests.stuck_assets import POOL
 
 STUCK = [{"module_name": "radar_assets_tests.stuck_assets"}]
 PATIENCE_S = 240
-CODE_THAT_IGNORES_SIGTERM = """
+DEAF = """
 import signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
 if len(sys.argv) == 1:
     subprocess.Popen([sys.executable, __file__, "child"])
 print("ready", flush=True)
@@ -74,7 +76,7 @@ def test_a_stuck_run_ends_with_its_steps_fails_and_is_retried_while_a_quiet_one_
 
         for run, gone in ((stopped, processes), (blocked, of_blocked)):
             eventually(lambda run=run: has(instance, run, status.FAILURE), PATIENCE_S)
-            eventually(lambda gone=gone: not any(process.is_running() for process in gone))
+            eventually(lambda gone=gone: all(map(is_gone, gone)))
         messages = [entry.message for entry in instance.all_logs(stopped.run_id)]
         assert any(text.startswith("The run is stuck: its process") for text in messages), messages
         assert "The run was stuck" in messages[-1], "that is what the UI shows as the reason"
@@ -107,21 +109,57 @@ def test_the_limit_of_a_run_is_its_tag_or_the_setting() -> None:
     assert [stuck.limit_s(tag, 60) for tag in ("7200", "0.5", None, "", "0", "-1", "never")] == [7200, 0.5, *[60] * 5]
 
 
-def test_processes_that_ignore_sigterm_are_killed_with_their_children(tmp_path: Path) -> None:
+@pytest.fixture
+def deaf(tmp_path: Path) -> Iterator[list[psutil.Process]]:
+    """A process and its child that ignore SIGTERM and SIGINT."""
     code = tmp_path / "deaf.py"
-    code.write_text(CODE_THAT_IGNORES_SIGTERM)
+    code.write_text(DEAF)
     with subprocess.Popen([sys.executable, str(code)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         assert [parent.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
         process = psutil.Process(parent.pid)
-        (child,) = process.children()
-        signs = stuck.signs_of_life(process)
-        ending = stuck.Ending(process, grace_s=1)
-        ending.join()
-        assert not ending.left
-        assert not process.is_running()
-        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
-        assert stuck.signs_of_life(process) != signs
+        yield [process, *process.children()]
+        stuck.Ending(process, grace_s=0).join()
+
+
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def run_by(instance: dg.DagsterInstance, process: psutil.Process, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    """A run whose worker is that process."""
+    run = dg.DagsterRun("any", status=status)
+    identity = ProcessIdentity.of(process.pid)
+    run = run.with_tags({WORKER_TAG: " ".join(map(str, (run.run_id, *identity)))})
+    instance.add_run(run)
+    return run
+
+
+def test_processes_that_ignore_sigterm_are_killed_with_their_children(deaf: list[psutil.Process]) -> None:
+    assert len(deaf) == 2
+    signs = stuck.signs_of_life(deaf[0])
+    ending = stuck.Ending(deaf[0], grace_s=1)
+    ending.join()
+    assert not ending.left
+    eventually(lambda: all(map(is_gone, deaf)))
+    assert stuck.signs_of_life(deaf[0]) != signs
+
+
+def test_a_run_that_ignores_being_canceled_is_killed(instance: dg.DagsterInstance, deaf: list[psutil.Process]) -> None:
+    run = run_by(instance, deaf[0], dg.DagsterRunStatus.STARTED)
+    instance.get_settings("run_monitoring")["cancel_timeout_seconds"] = 1
+    assert instance.run_launcher.terminate(run.run_id)
+    eventually(lambda: all(map(is_gone, deaf)))
+
+
+def test_a_run_that_monitoring_gives_up_is_killed(instance: dg.DagsterInstance, deaf: list[psutil.Process]) -> None:
+    run = run_by(instance, deaf[0], dg.DagsterRunStatus.STARTING)
+    assert instance.run_launcher.get_run_worker_debug_info(run) == f"Ending its process {deaf[0].pid}."
+    eventually(lambda: all(map(is_gone, deaf)))
+    assert instance.run_launcher.get_run_worker_debug_info(run) is None
 
 
 def test_a_run_elsewhere_is_given_up_but_not_killed_once_it_logs_nothing(
