@@ -46,7 +46,7 @@ def close_home(home: Path, landing_gid: int | None = None) -> None:
         closed = {home: closed[home]}  # what is in it can't be reached any more
     if closed:
         paths = ", ".join(f"{path} (was {mode:04o})" for path, mode in sorted(closed.items()))
-        print(f"radar: closed to other users: {paths}", file=sys.stderr)
+        print(f"radar: other users no longer have access to {paths}", file=sys.stderr)
 
 
 def open_to_group(landing: Path, home: Path, gid: int) -> None:

@@ -20,6 +20,7 @@ MAX_POINTS = 1000
 _LINE, _BREACH, _GREY, _BEFORE = "#344054", "#d92d20", "#667085", "#98a2b3"
 _AROUND: dict[WindowName, timedelta] = {"5m": timedelta(hours=3), "1h": timedelta(days=2), "1d": timedelta(days=28)}
 """How much of the time before an alert the chart of a rule about changes shows; its curves need more room than one."""
+_OFTEN: dict[WindowName, str] = {"5m": "every 5 minutes", "1h": "hourly", "1d": "daily"}
 
 
 def draw(notice: Notice, history: Sequence[tuple[datetime, float]]) -> bytes | None:
@@ -37,7 +38,7 @@ def draw(notice: Notice, history: Sequence[tuple[datetime, float]]) -> bytes | N
 
 
 def specification(notice: Notice, history: Sequence[tuple[datetime, float]]) -> Any:
-    """The chart of a notice for Vega-Lite; None if there is nothing to draw."""
+    """The chart of a notice for Vega-Lite, with each value in the middle of its window; None if there is nothing to draw."""
     values = sorted(recent(notice, history))[-MAX_POINTS:]
     if notice.operator == "change_pct":
         values = [(at, value) for at, value in values if at >= notice.started_at - _AROUND[notice.window]]
@@ -68,12 +69,12 @@ def specification(notice: Notice, history: Sequence[tuple[datetime, float]]) -> 
     layers: list[Any] = [
         _shade(notice, broken, limits, bottom, top, value),
         _curves(notice, values, before, limits, step, time, value),
-        alt.Chart(alt.Data(values=[{"at": _instant(at), "value": one} for at, one in broken]))
+        alt.Chart(alt.Data(values=[{"at": _instant(at + step / 2), "value": one} for at, one in broken]))
         .mark_circle(color=_BREACH, size=38, opacity=1)
         .encode(time, value),
     ]
     title = alt.TitleParams(
-        f"{line(notice.metric_title or notice.metric or '', 60)}, {notice.zone}",
+        f"{line(notice.metric_title or notice.metric or '', 60)}, {_OFTEN[notice.window]}, {notice.zone}",
         anchor="start",
         color=_GREY,
         fontSize=13,
@@ -125,11 +126,10 @@ def _shade(
 
     is_fall = notice.operator in ("lt", "lte") or (notice.operator == "change_pct" and notice.threshold < 0)
     step = WINDOWS[notice.window]
-    # Values are drawn at the start of their window, so the shade extends half a window to either side.
     rows = [
         {
-            "from": _instant(at - step / 2),
-            "to": _instant(at + step / 2),
+            "from": _instant(at),
+            "to": _instant(at + step),
             "value": bottom if notice.operator == "eq" else limits[at],
             "end": bottom if is_fall else top,
         }
@@ -165,7 +165,7 @@ def _curves(
     if limits:
         curves.append((f"threshold: {threshold(notice)}", _BREACH, [5, 4], 1.3, list(limits.items())))
     rows = [
-        {"at": _instant(at), "value": one, "name": name}
+        {"at": _instant(at + step / 2), "value": one, "name": name}
         for name, _, _, _, curve in reversed(curves)
         # The values are drawn last, above the others. Missing ones make a gap, not a line across it.
         for at, one in _with_gaps(curve, step)

@@ -258,7 +258,7 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
                 title = line(notice.metric_title or notice.metric, _MAX_NAME)
                 is_counted = _is_counted(title, notice.unit)
                 value = (amount if is_counted else with_unit)(notice.value, title, notice.unit)
-            facts.append(("Last", f"{value}{_compared_with(notice, notice.baseline)}, {latest}"))
+            facts.append(("Last breach", f"{value}{_compared_with(notice, notice.baseline)}, {latest}"))
         elif notice.window_start != notice.started_at:
             facts.append(("Latest", latest))
         facts.append(("Usual", usual(notice)))

@@ -153,7 +153,7 @@ def _first_event(settings: "Settings", collector: str) -> Panel:
         f"curl {collector}/v1/events \\",
         f"  -H 'Authorization: Bearer {key}' \\" if key else '  -H "Authorization: Bearer $KEY" \\',
         """  -d '{"type": "page", "anonymous_id": "visitor-1",""",
-        """       "properties": {"url": "https://example.com/pricing"}}'""",
+        """       "properties": {"url": "https://shop.example/pricing"}}'""",
     ]
     project = FIRST_PROJECT if key else printable(projects[0])
     make_key = f"{radar_command()} key create {shlex.quote(project)}"

@@ -59,7 +59,9 @@ def _print_login(settings: "Settings", url: str) -> None:
         store.close()
     if not has_users:
         console, link = err(), login_link(settings, settings.ui_url or url)
-        console.print(f"There are no users yet; add one with {radar_command()} user add NAME.", markup=False)
+        console.print(
+            f"There are no users yet; add one with {radar_command()} user add NAME --role admin.", markup=False
+        )
         console.print(f"Until then, log in with this link, which works once: {link}", markup=False, soft_wrap=True)
 
 

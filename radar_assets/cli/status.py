@@ -133,6 +133,7 @@ def status(*, format: Format = "table") -> None:
     if unreachable:
         err().print(f"The daemon runs, but {printable(unreachable)}.", style="red", markup=False)
     if format == "table":
+        _print_pace(states)
         _print_zones({project.timezone: calendar.date_of(project.id, now) for project in projects})
         _print_backfills(backfills)
         _print_retries(waiting, now)
@@ -144,6 +145,19 @@ def status(*, format: Format = "table") -> None:
             )
         if not settings.config_file.exists():
             err().print(f"No alert rules yet: {radar} init writes a radar.yaml to start from.")
+
+
+def _print_pace(states: "list[TableStatus]") -> None:
+    """Say when stale partitions are rebuilt, if there are any."""
+    from radar_assets.orchestration.automation import REFRESH_EVERY
+
+    if any(state.stale for state in states):
+        minutes = int(REFRESH_EVERY["day"].total_seconds() // 60)
+        print_words(
+            out(),
+            f"Stale partitions are rebuilt while {radar_command()} dev or the daemon runs: hours at once, and days at most "
+            f"every {minutes} minutes.",
+        )
 
 
 def _print_zones(dates: "Mapping[str, date]") -> None:

@@ -142,7 +142,7 @@ def list_them(*, format: Format = "table") -> None:
         Column("id", only="data"),
     ]
     rows = ([getattr(user, column.name) for column in columns] for user in list_users(open_projects()))
-    print_list(columns, rows, format, empty=f"No users yet; add one with {radar_command()} user add NAME.")
+    print_list(columns, rows, format, empty=f"No users yet; add one with {radar_command()} user add NAME --role admin.")
 
 
 def read_password(*, stdin: bool) -> str:

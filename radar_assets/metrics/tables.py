@@ -19,7 +19,14 @@ HOURLY_METRICS = Table(
     inputs=(EVENTS,),
     version=2,
     headline=Headline(
-        LAYER, (Measure("visitors"), Measure("page_views"), Measure("conversions"), Measure("revenue", "currency"))
+        LAYER,
+        (
+            Measure("visitors"),
+            Measure("page_views"),
+            Measure("conversions"),
+            Measure("revenue", "currency"),
+            Measure("events"),
+        ),
     ),
 )
 
@@ -44,6 +51,7 @@ DAILY_METRICS = Table(
             Measure("sessions"),
             Measure("conversions"),
             Measure("revenue", "currency"),
+            Measure("events"),
         ),
     ),
 )

@@ -28,7 +28,10 @@ def test_a_change_is_drawn_with_last_week_and_the_threshold_below_it() -> None:
     week = [(at - timedelta(days=7), 0.5) for at, _ in HISTORY]
     drawn = str(specification(change, [*week, *HISTORY]).to_dict())
     assert "'domain': ['this week', 'last week', 'threshold: 60% below last week']" in drawn
-    assert f"'at': '{NOON.isoformat()}Z', 'value': 0.2, 'name': 'threshold: 60% below last week'" in drawn
+    assert (
+        f"'at': '{(NOON + timedelta(minutes=30)).isoformat()}Z', 'value': 0.2, 'name': 'threshold: 60% below last week'"
+        in drawn
+    )
     assert f"{week[-1][0].isoformat()}Z" not in drawn, "last week is drawn over this one"
     hour_before = str(specification(change.model_copy(update={"against": "previous"}), HISTORY).to_dict())
     assert "'domain': ['Error rate', 'threshold: 60% below the hour before']" in hour_before
@@ -40,8 +43,7 @@ def test_only_the_side_of_the_threshold_that_breaks_the_rule_is_shaded() -> None
         shade, *_ = specification(notice(**fields), HISTORY).to_dict()["layer"]
         return [(row["from"], row["value"], row["end"]) for row in shade["data"]["values"]]
 
-    half = timedelta(minutes=30)
-    starts = [f"{(NOON + timedelta(hours=hour) - half).isoformat()}Z" for hour in range(3)]
+    starts = [f"{(NOON + timedelta(hours=hour)).isoformat()}Z" for hour in range(3)]
     assert [(at, low) for at, low, high in shaded() if high > 0.12] == [(at, 0.05) for at in starts]
     assert shaded(operator="lt", threshold=0.2) == [(at, 0.2, 0) for at in starts]
     # A window without a value did not break the rule.

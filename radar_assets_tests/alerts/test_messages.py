@@ -242,7 +242,7 @@ def test_a_message_says_each_fact_once() -> None:
     over = notice(**{**VISITORS, "reason": "fired_and_recovered", "ended_at": NOON + timedelta(hours=3)})
     facts = dict(describe(over).facts)
     assert facts["Lasted"] == "3 h"
-    assert facts["Last"] == "0 visitors (47 last week), Tue 12 May 2026, 14:00 to 15:00 UTC"
+    assert facts["Last breach"] == "0 visitors (47 last week), Tue 12 May 2026, 14:00 to 15:00 UTC"
     assert "Since" not in facts
 
 
@@ -262,7 +262,7 @@ def test_a_message_has_all_facts() -> None:
 
 def test_a_recovery_names_what_the_metric_counts() -> None:
     facts = dict(describe(notice(**SIGNUPS, value=1, reason="recovered", ended_value=0)).facts)
-    assert facts["Last"].startswith("1 sign-up, ")
+    assert facts["Last breach"].startswith("1 sign-up, ")
 
 
 def test_an_acknowledgement_is_not_said_to_stop_reminders_that_are_not_sent() -> None:

@@ -60,7 +60,7 @@ def test_a_home_of_an_earlier_version_is_closed_and_reported_once(
     load_settings().prepare()
     assert mode(old_home) == mode(old_home / "dagster") == mode(old_home / "landing") == 0o700
     assert mode(old_home / "radar.db-wal") == mode(old_home / "radar.yaml") == 0o600
-    said = f"radar: closed to other users: {old_home} (was 0755)\n"
+    said = f"radar: other users no longer have access to {old_home} (was 0755)\n"
     assert capfd.readouterr().err == said
     load_settings().prepare()
     assert capfd.readouterr().err == ""
@@ -85,7 +85,7 @@ def test_in_a_folder_with_other_files_only_radars_own_are_closed(radar: Radar, o
             ("warehouse", 755),
         )
     )
-    assert run.err == f"radar: closed to other users: {files}\n"
+    assert run.err == f"radar: other users no longer have access to {files}\n"
     assert mode(old_home) == mode(old_home / "site") == mode(tmp_path / "disk") == 0o755
     assert mode(old_home / "warehouse") == 0o700
     assert mode(old_home / "radar.yaml") == 0o600

@@ -147,10 +147,10 @@ def test_the_headline_comes_first_and_is_of_the_partition(
 def test_the_headline_has_tables(by_partition: dict[str, dict[str, dict[str, Any]]]) -> None:
     day = "2026-03-10"
     assert by_partition["daily_metrics"][day]["by project"].value.splitlines() == [
-        "| project | visitors | page views | sessions | conversions | revenue |",
-        "| --- | --: | --: | --: | --: | --: |",
-        "| blog | 1 | 1 | 1 | 0 | 0.00 |",
-        "| shop | 1 | 1 | 1 | 1 | 2.50 |",
+        "| project | visitors | page views | sessions | conversions | revenue | events |",
+        "| --- | --: | --: | --: | --: | --: | --: |",
+        "| blog | 1 | 1 | 1 | 0 | 0.00 | 1 |",
+        "| shop | 1 | 1 | 1 | 1 | 2.50 | 2 |",
     ]
     assert "| blog | 1 | 100.0% | 0 |" in by_partition["sessions"][day]["by project"].value
     assert "| / | 2 | 2 |" in by_partition["daily_breakdowns"][day]["by page"].value

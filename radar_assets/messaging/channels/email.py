@@ -22,6 +22,8 @@ from radar_assets.messaging.settings import MAIL_ADDRESS, MessagingSettings
 MAX_RECIPIENTS = 50
 MAX_ITEMS = 20
 """Of a digest."""
+MAX_LINE = 990
+"""Characters of a line that servers take unencoded; RFC 5321 allows 998."""
 SENDER_NAME = "Radar"
 """Shown as the sender unless RADAR_SMTP_FROM has a name."""
 _TONES = {"critical": "#b42318", "high": "#c4320a", "medium": "#b54708", "low": "#475467", "good": "#067647"}
@@ -97,7 +99,10 @@ def compose(channel: str, to: Sequence[str], message: Message, sender: str) -> E
         mail["Importance"] = "high"
     drawn = {block.name: block.draw() for block in message.blocks if isinstance(block, Picture)}
     pictures = {name: png for name, png in drawn.items() if png}
-    mail.set_content(plain_text(message))
+    text = plain_text(message)
+    # Unencoded if servers may take it so: then links can be copied from the source, which is what test servers show.
+    is_unencoded = text.isascii() and max(map(len, text.splitlines())) <= MAX_LINE
+    mail.set_content(text, cte="7bit" if is_unencoded else "quoted-printable")
     mail.add_alternative(html(channel, message, set(pictures)), subtype="html")
     page = list(mail.iter_parts())[-1]
     for name, png in pictures.items():

@@ -133,6 +133,26 @@ def test_a_mail_has_text_html_and_a_chart(post: Callable[..., None], inbox: Inbo
 
 
 @pytest.mark.parametrize(
+    ("url", "name", "encoding"),
+    [
+        (f"https://radar.example/{'x' * 500}", "Shop", "7bit"),
+        (f"https://radar.example/{'x' * 1500}", "Shop", "quoted-printable"),
+        (f"https://radar.example/{'x' * 500}", "Zoë's shop", "quoted-printable"),
+    ],
+)
+def test_links_in_the_text_are_whole_in_the_source_where_servers_may_take_it_so(
+    post: Callable[..., None], inbox: Inbox, url: str, name: str, encoding: str
+) -> None:
+    post(notice(check_url=url, project_name=name))
+    [(envelope, mail)] = inbox.mails
+    text = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
+    assert text["Content-Transfer-Encoding"] == encoding
+    assert f"Check: {url}" in text.get_content()  # pyright: ignore[reportAttributeAccessIssue]
+    assert (f"Check: {url}\r\n".encode() in envelope.content) == (encoding == "7bit")
+    assert max(map(len, envelope.content.splitlines())) <= 998
+
+
+@pytest.mark.parametrize(
     ("sender", "shown"),
     [
         ("alerts@shop.example", "Radar <alerts@shop.example>"),
