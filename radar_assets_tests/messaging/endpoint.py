@@ -17,6 +17,7 @@ class Endpoint:
     Attributes:
         answers: statuses (with `Retry-After`, if any) of the next requests; 200 once they are used up.
         received: for each request the message's id and body, in order.
+        headers: of each request, with names in lower case.
         is_hanging: requests get no response; their connections are closed once this ends.
         delay_s: how long other requests wait for their response.
     """
@@ -24,6 +25,7 @@ class Endpoint:
     url: str
     answers: list[tuple[int, str | None]] = field(default_factory=list)
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     is_hanging: bool = False
     delay_s: float = 0
 
@@ -45,6 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         endpoint = self.server.endpoint
+        endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
         endpoint.received.append((str(self.headers["webhook-id"]), json.loads(body)))
         if endpoint.is_hanging:
             while endpoint.is_hanging and not self.server.ended.wait(0.05):
