@@ -99,9 +99,12 @@ def name_trace_in_logs() -> None:
 
     def made(*args: Any, **fields: Any) -> logging.LogRecord:
         record = make(*args, **fields)
-        if (found := trace_id()) and not record.name.startswith(("opentelemetry", "urllib3")):
-            record.trace_id = found
-            record.msg, record.args = f"{record.getMessage()} trace_id={found}", None
+        # Dagster makes records without a name to learn what they have, and logs those of runs a second time.
+        if record.name and not record.name.startswith(("opentelemetry", "urllib3")) and (found := trace_id()):
+            suffix = f" trace_id={found}"
+            message = record.getMessage()
+            if not message.endswith(suffix):
+                record.msg, record.args = message + suffix, None
         return record
 
     made.names_trace = True  # pyright: ignore[reportFunctionMemberAccess]

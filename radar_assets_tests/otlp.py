@@ -72,6 +72,4 @@ def collecting() -> Iterator[Traces]:
 
 def _span(raw: Any) -> Span:
     values = {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in raw.attributes}
-    return Span(
-        raw.trace_id.hex(), raw.span_id.hex(), raw.parent_span_id.hex(), raw.name, raw.status.code == 2, values
-    )
+    return Span(raw.trace_id.hex(), raw.span_id.hex(), raw.parent_span_id.hex(), raw.name, raw.status.code == 2, values)
