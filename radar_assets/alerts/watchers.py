@@ -1,6 +1,7 @@
-"""Judges rules about the platform itself: failed and stuck runs, late partitions, the daemon.
+"""Judges rules about the platform itself: failed and stuck runs, late partitions, the daemon, the health of components.
 
-Everything is read from the current state of Dagster and the tables. Episodes and announcements belong to `ledger.py`.
+Everything is read from the current state of Dagster and the tables, and from the results of health checks. Episodes and announcements
+belong to `ledger.py`.
 """
 
 from collections import defaultdict
@@ -30,8 +31,16 @@ if TYPE_CHECKING:
 
     from radar_assets.store.database import Store
 
-THRESHOLDS: Mapping[Watch, float] = {"failed_runs": 0, "stuck_runs": 60, "late_partitions": 120, "daemon": 10}
-"""Default thresholds: failed runs of a job in an hour; minutes of silence, of lateness, and without a heartbeat."""
+THRESHOLDS: Mapping[Watch, float] = {
+    "failed_runs": 0,
+    "stuck_runs": 60,
+    "late_partitions": 120,
+    "daemon": 10,
+    "health": 0,
+}
+"""Default thresholds: failed runs of a job in an hour; minutes of silence, of lateness, without a heartbeat, and in poor health."""
+HEALTHY_AFTER = 3
+"""How many checks in a row a component must pass until its alert ends, so that one that comes and goes alerts once."""
 SLOT = timedelta(minutes=5)
 """Lasting conditions are judged at the end of every five minutes, for the last hour, so that a late tick leaves no gap."""
 SLOTS = 12
@@ -50,7 +59,12 @@ Judged = dict[tuple[str, str], Sequence[Window]]
 
 
 def find(
-    rule: Rule, instance: "DagsterInstance", lakehouse: Lakehouse, now: datetime, firing: Collection[str] = ()
+    rule: Rule,
+    instance: "DagsterInstance",
+    lakehouse: Lakehouse,
+    store: "Store",
+    now: datetime,
+    firing: Collection[str] = (),
 ) -> Findings:
     """Judge a rule about the platform.
 
@@ -69,6 +83,8 @@ def find(
         _stuck_runs(instance, now, limit, firing, judged, breaches)
     elif rule.watch == "late_partitions":
         _late_partitions(lakehouse, now, limit, judged, breaches)
+    elif rule.watch == "health":
+        _health(store, now, limit, firing, judged, breaches)
     else:
         _daemon(instance, now, limit, judged, breaches)
     return Findings(rule, judged, sorted(breaches, key=lambda breach: (breach.subject, breach.window)))
@@ -104,7 +120,7 @@ def watch_now(
         if rule.watch not in watched or not rule.enabled:
             continue
         firing = records.firing_subjects(store, rule.name)
-        findings = find(rule, instance, lakehouse, context.now, firing)
+        findings = find(rule, instance, lakehouse, store, context.now, firing)
         announced += ledger.record(store, findings, context).announced
     return announced
 
@@ -178,6 +194,50 @@ def _daemon(instance: "DagsterInstance", now: datetime, limit: float, judged: Ju
         part, last = seen
         text = f"The daemon ({part}) has sent no heartbeat since {last:%Y-%m-%d %H:%M} UTC"
         _since("", last, now, limit, text, judged, breaches)
+
+
+def _health(
+    store: "Store", now: datetime, limit: float, firing: Collection[str], judged: Judged, breaches: list[Breach]
+) -> None:
+    """Judge components: broken while their checks fail, resolved when several checks in a row have passed.
+
+    Slots between are not judged, so that they neither end an alert nor begin one.
+    """
+    slots = _slots(now)
+    components = _health_results(store, slots[0].start - HEALTHY_AFTER * SLOT, slots[-1].end)
+    for component, results in components.items():
+        passed, failing_since = HEALTHY_AFTER, datetime.max
+        verdicts: dict[Window, Breach | None] = {}
+        for at, ok, detail in results:
+            passed, failing_since = (passed + 1, datetime.max) if ok else (0, min(failing_since, at))
+            slot = next((slot for slot in slots if slot.start <= at < slot.end), None)
+            if slot is None or 0 < passed < HEALTHY_AFTER:
+                continue
+            minutes = 0 if ok else (slot.end - failing_since) / timedelta(minutes=1)
+            is_broken = not ok and minutes >= limit
+            text = f"{component}: {detail}"
+            found = _breach(_subject(component), slot, slot.start, minutes, limit, text) if is_broken else None
+            verdicts[slot] = found or verdicts.get(slot)
+        judged["", _subject(component)] = list(verdicts)
+        breaches += filter(None, verdicts.values())
+    # Those that are no longer checked, such as URLs that were removed from radar.yaml.
+    for component in {*firing} - {_subject(component) for component in components}:
+        judged["", component] = [slots[-1]]
+
+
+def _health_results(store: "Store", since: datetime, until: datetime) -> dict[str, list[tuple[datetime, bool, str]]]:
+    """The results of each component's checks in a span, in order: when, whether it passed, and what was found."""
+    import sqlalchemy as sa
+
+    from radar_assets.store.models import HealthResult
+
+    columns = sa.select(HealthResult.component, HealthResult.checked_at, HealthResult.ok, HealthResult.detail)
+    query = columns.where(HealthResult.checked_at >= since, HealthResult.checked_at < until)
+    found: dict[str, list[tuple[datetime, bool, str]]] = defaultdict(list)
+    with store.session(read_only=True) as session:
+        for component, at, ok, detail in session.execute(query.order_by(HealthResult.checked_at)):
+            found[component].append((at, ok, detail))
+    return found
 
 
 def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:

@@ -76,6 +76,7 @@ _WATCHED: dict[Watch, str] = {
     "stuck_runs": "a run is running but has logged nothing for a while",
     "late_partitions": "a partition is late or missing",
     "daemon": "the daemon sends no heartbeat",
+    "health": "a component of the platform is unhealthy",
 }
 _FORMATTED = (None, "ratio", "s", "currency")
 """Units that the number shows, or that it needs none of."""
