@@ -201,28 +201,34 @@ def _health(
 ) -> None:
     """Judge components: broken while their checks fail, resolved when several checks in a row have passed.
 
-    Slots between are not judged, so that they neither end an alert nor begin one.
+    Slots between are not judged, nor those without checks, so that they neither end an alert nor begin one.
     """
     slots = _slots(now)
-    components = _health_results(store, slots[0].start - HEALTHY_AFTER * SLOT, slots[-1].end)
+    since = slots[0].start - timedelta(minutes=limit) - HEALTHY_AFTER * SLOT
+    components = _health_results(store, since, slots[-1].end)
     for component, results in components.items():
-        passed, failing_since = HEALTHY_AFTER, datetime.max
+        passed, unwell_since = HEALTHY_AFTER, datetime.max
         verdicts: dict[Window, Breach | None] = {}
         for at, ok, detail in results:
-            passed, failing_since = (passed + 1, datetime.max) if ok else (0, min(failing_since, at))
+            passed = passed + 1 if ok else 0
+            unwell_since = datetime.max if passed >= HEALTHY_AFTER else min(unwell_since, at)
             slot = next((slot for slot in slots if slot.start <= at < slot.end), None)
-            if slot is None or 0 < passed < HEALTHY_AFTER:
+            if slot is None:
                 continue
-            minutes = 0 if ok else (slot.end - failing_since) / timedelta(minutes=1)
-            is_broken = not ok and minutes >= limit
-            text = f"{component}: {detail}"
-            found = _breach(_subject(component), slot, slot.start, minutes, limit, text) if is_broken else None
-            verdicts[slot] = found or verdicts.get(slot)
+            if passed >= HEALTHY_AFTER:
+                verdicts.setdefault(slot, None)
+            elif not ok and (minutes := (slot.end - unwell_since) / timedelta(minutes=1)) >= limit:
+                text = f"{component}: {detail}"
+                verdicts[slot] = _breach(_subject(component), slot, slot.start, minutes, limit, text)
         judged["", _subject(component)] = list(verdicts)
         breaches += filter(None, verdicts.values())
-    # Those that are no longer checked, such as URLs that were removed from radar.yaml.
-    for component in {*firing} - {_subject(component) for component in components}:
-        judged["", component] = [slots[-1]]
+    # Those that are no longer checked while others are, such as URLs that were removed from radar.yaml.
+    last = {_subject(component): results[-1][0] for component, results in components.items()}
+    newest = max(last.values(), default=EPOCH)
+    of_newest = [slot for slot in slots if slot.start <= newest < slot.end]
+    for component in firing:
+        if last.get(component, EPOCH) < newest - HEALTHY_AFTER * SLOT:
+            judged["", component] = of_newest
 
 
 def _health_results(store: "Store", since: datetime, until: datetime) -> dict[str, list[tuple[datetime, bool, str]]]:

@@ -51,7 +51,7 @@ def _check_runs(instance: "DagsterInstance") -> Found:
         return Found(f"{len(queued):,} runs of backfills wait" if queued else "empty")
     since = waiting[0].create_timestamp
     since = since if since.tzinfo else since.replace(tzinfo=UTC)
-    text = f"{_counted(len(waiting), 'run')} wait, the first since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    text = f"{_counted(len(waiting), 'run')} waiting, the first since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if datetime.now(UTC) - since > MAX_QUEUED:
         raise Unhealthy(f"{text}; look for runs that take their slots")
     return Found(text)

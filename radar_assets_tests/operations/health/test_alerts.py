@@ -1,6 +1,6 @@
 """Rules that watch health: a component that fails alerts, one that comes and goes alerts once, and all reach people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -8,6 +8,7 @@ import pytest
 import time_machine
 
 from radar_assets.alerts.assets import deliver_due
+from radar_assets.alerts.findings import Findings
 from radar_assets.alerts.watchers import find, watch_now
 from radar_assets.config import apply_config, load_config
 from radar_assets.metrics.registry import STANDARD_METRICS
@@ -34,14 +35,19 @@ def watch(platform: Platform, seen: str, component: str = "database", threshold:
     for place, each in enumerate(seen):
         at = NOON + place * EVERY + timedelta(minutes=4)
         record(platform.store, [Result(component, at, each != "x", 1, "down" if each == "x" else "")])
-    by = rule(kind="error", watch="health", metric=None, threshold=threshold)
-    now = NOON + len(seen) * EVERY
-    findings = find(by, platform.instance, platform.lakehouse, platform.store, now)
+    findings = health_of(platform, NOON + len(seen) * EVERY, threshold=threshold)
     judged = {window.start for window in findings.judged["", component]}
     broken = {breach.window.start: breach for breach in findings.breaches}
     assert broken.keys() <= judged
     assert all(breach.text == f"{component}: down" for breach in broken.values())
     return [(window - NOON) // timedelta(minutes=1) for window in sorted(broken)]
+
+
+def health_of(
+    platform: Platform, now: datetime, firing: Sequence[str] = (), threshold: float | None = None
+) -> Findings:
+    by = rule(kind="error", watch="health", metric=None, threshold=threshold)
+    return find(by, platform.instance, platform.lakehouse, platform.store, now, firing)
 
 
 def test_slots_with_a_failed_check_break_the_rule(platform: Platform) -> None:
@@ -54,16 +60,33 @@ def test_a_threshold_is_the_minutes_that_checks_have_failed(platform: Platform) 
 
 def test_a_component_that_was_not_healthy_for_long_is_not_judged(platform: Platform) -> None:
     assert watch(platform, "x..x..x...") == [0, 15, 30]
-    by = rule(kind="error", watch="health", metric=None)
-    judged = find(by, platform.instance, platform.lakehouse, platform.store, NOON + 10 * EVERY).judged["", "database"]
+    judged = health_of(platform, NOON + 10 * EVERY).judged["", "database"]
     assert [(window.start - NOON) // EVERY for window in judged] == [0, 3, 6, 9]
 
 
 def test_components_that_are_no_longer_checked_end_their_alerts(platform: Platform) -> None:
-    by = rule(kind="error", watch="health", metric=None)
-    findings = find(by, platform.instance, platform.lakehouse, platform.store, NOON, ["url shop"])
-    assert [window.end for window in findings.judged["", "url shop"]] == [NOON]
+    assert watch(platform, "....") == []
+    findings = health_of(platform, NOON + 4 * EVERY, ["url shop"])
+    assert [window.start for window in findings.judged["", "url shop"]] == [NOON + 3 * EVERY]
     assert not findings.breaches
+
+
+def test_alerts_last_while_nothing_is_checked(platform: Platform) -> None:
+    assert watch(platform, ".xx") == [5, 10]
+    findings = health_of(platform, NOON + timedelta(hours=6), ["database"])
+    assert not findings.judged.get(("", "database"))
+
+
+def test_a_component_that_flaps_longer_than_the_threshold_breaks_the_rule_until_it_is_healthy(
+    platform: Platform,
+) -> None:
+    assert watch(platform, ".xxx.x.x...", threshold=10) == [15, 25, 35]
+    judged = health_of(platform, NOON + 11 * EVERY, threshold=10).judged["", "database"]
+    assert [(window.start - NOON) // EVERY for window in judged] == [0, 3, 5, 7, 10]
+
+
+def test_a_threshold_may_be_longer_than_the_hour_that_is_judged(platform: Platform) -> None:
+    assert watch(platform, "x" * 30, threshold=120) == [120, 125, 130, 135, 140, 145]
 
 
 def test_a_flapping_component_sends_one_alert_and_one_recovery(platform: Platform) -> None:

@@ -13,20 +13,21 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from pydantic import ValidationError
-from radar_assets.operations.health.config import Health, WatchedUrl
 
 from radar_assets.object_store import ObjectPath
+from radar_assets.operations.config import Health
 from radar_assets.operations.health.components import check_components
 from radar_assets.operations.health.probes import Found, Probe, Result, Unhealthy, run_probes
 from radar_assets.operations.health.results import free_history, latest, record
 from radar_assets.operations.health.storage import TEMPORARY, time_left
+from radar_assets.operations.health.urls import WatchedUrl
 from radar_assets.settings import Settings, load_settings
 from radar_assets.store.database import Store
 from radar_assets_tests.collector.test_limits import redis
 from radar_assets_tests.messaging.channels.conftest import authority, resolver, trusted
 from radar_assets_tests.messaging.channels.servers import Resolver, Server, hang, serving, status
 from radar_assets_tests.object_server import BUCKET, ObjectServer
-from radar_assets_tests.platform import Platform
+from radar_assets_tests.platform import Platform, remote_origin
 from radar_assets_tests.processes import free_port
 from radar_assets_tests.store.conftest import database_url, store
 
@@ -192,15 +193,17 @@ def test_certificates_that_expire_soon_are_unhealthy(
 def test_a_queue_that_waits_too_long_is_unhealthy(platform: Platform) -> None:
     with time_machine.travel(NOON.replace(tzinfo=UTC), tick=True) as clock:
         job = platform.defs.resolve_job_def("maintenance_job")
-        waiting = dg.DagsterRunStatus.QUEUED
-        platform.instance.create_run_for_job(job, status=waiting, tags={"dagster/backfill": "b"})
+        waiting, origin = dg.DagsterRunStatus.QUEUED, remote_origin("maintenance_job")
+        platform.instance.create_run_for_job(
+            job, status=waiting, tags={"dagster/backfill": "b"}, remote_job_origin=origin
+        )
         clock.shift(timedelta(hours=2))
         assert check(platform)["queue of runs"].ok, "backfills may wait"
-        platform.instance.create_run_for_job(job, status=waiting)
+        platform.instance.create_run_for_job(job, status=waiting, remote_job_origin=origin)
         assert check(platform)["queue of runs"].ok
         clock.shift(timedelta(hours=2))
         found = check(platform)["queue of runs"]
-    assert (found.ok, found.detail.startswith("1 run wait")) == (False, True)
+    assert (found.ok, found.detail.startswith("1 run waiting, ")) == (False, True)
 
 
 def test_results_are_kept_for_a_week(store: Store) -> None:
