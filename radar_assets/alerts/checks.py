@@ -39,6 +39,7 @@ WATCHED_AT: dict[Watch, str] = {
     "late_partitions": "hourly_metrics",
     "failed_runs": "alert_deliveries",
     "stuck_runs": "alert_deliveries",
+    "slow_runs": "alert_deliveries",
     "daemon": "alert_deliveries",
     "health": "alert_deliveries",
 }

@@ -1,7 +1,6 @@
-"""Judges rules about the platform itself: failed and stuck runs, late partitions, the daemon, the health of components.
+"""Judges rules about the platform itself: failed, stuck and slow runs, late partitions, the daemon, the health of components.
 
-Everything is read from the current state of Dagster and the tables, and from the results of health checks. Episodes and announcements
-belong to `ledger.py`.
+Everything is read from the current state of Dagster, tables and store. Episodes and announcements belong to `ledger.py`.
 """
 
 from collections import defaultdict
@@ -11,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radar_assets.alerts import slow_runs
 from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.health_results import results_by_component
 from radar_assets.alerts.rules import Rule, Watch, load_rules
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.calendar import IN_UTC, Calendar, bounds_of
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 THRESHOLDS: Mapping[Watch, float] = {
     "failed_runs": 0,
     "stuck_runs": 60,
+    "slow_runs": 3,
     "late_partitions": 120,
     "daemon": 10,
     "health": 0,
 }
-"""Default thresholds: failed runs of a job in an hour; minutes of silence, of lateness, without a heartbeat, and in poor health."""
+"""Default thresholds: failed runs of a job in an hour; minutes of silence; how many times longer than usual; minutes of lateness,
+without a heartbeat, and in poor health."""
 HEALTHY_AFTER = 3
 """How many checks in a row a component must pass until its alert ends, so that one that comes and goes alerts once."""
 SLOT = timedelta(minutes=5)
@@ -81,6 +84,8 @@ def find(
         _failed_runs(instance, now, limit, judged, breaches)
     elif rule.watch == "stuck_runs":
         _stuck_runs(instance, now, limit, firing, judged, breaches)
+    elif rule.watch == "slow_runs":
+        _slow_runs(instance, now, limit, judged, breaches)
     elif rule.watch == "late_partitions":
         _late_partitions(lakehouse, now, limit, judged, breaches)
     elif rule.watch == "health":
@@ -188,6 +193,23 @@ def _stuck_runs(
         judged["", run_id] = [latest]
 
 
+def _slow_runs(
+    instance: "DagsterInstance", now: datetime, limit: float, judged: Judged, breaches: list[Breach]
+) -> None:
+    """Judge jobs: broken while a run takes much longer than usual, resolved when one succeeds in time."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    slots = _slots(now)
+    under_way = RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
+    ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+    records = [*instance.get_run_records(under_way), *_ended(instance, ended, slots[0].start)]
+    for job, found in slow_runs.judge(instance, records, slots, limit, now).items():
+        judged["", _subject(job)] = [slot for slot in slots if slot in found.slow or slot in found.fine]
+        for slot, slow in found.slow.items():
+            text = slow_runs.text(slow, _run_name(slow.record), now)
+            breaches.append(_breach(_subject(job), slot, slot.start, slow.times, limit, text))
+
+
 def _daemon(instance: "DagsterInstance", now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:
     """Judge the daemon: broken while a required part sends no heartbeat; never if no daemon has run yet."""
     if seen := daemon_seen(instance):
@@ -205,7 +227,7 @@ def _health(
     """
     slots = _slots(now)
     since = slots[0].start - timedelta(minutes=limit) - HEALTHY_AFTER * SLOT
-    components = _health_results(store, since, slots[-1].end)
+    components = results_by_component(store, since, slots[-1].end)
     for component, results in components.items():
         passed, unwell_since = HEALTHY_AFTER, datetime.max
         verdicts: dict[Window, Breach | None] = {}
@@ -229,21 +251,6 @@ def _health(
     for component in firing:
         if last.get(component, EPOCH) < newest - HEALTHY_AFTER * SLOT:
             judged["", component] = of_newest
-
-
-def _health_results(store: "Store", since: datetime, until: datetime) -> dict[str, list[tuple[datetime, bool, str]]]:
-    """The results of each component's checks in a span, in order: when, whether it passed, and what was found."""
-    import sqlalchemy as sa
-
-    from radar_assets.store.models import HealthResult
-
-    columns = sa.select(HealthResult.component, HealthResult.checked_at, HealthResult.ok, HealthResult.detail)
-    query = columns.where(HealthResult.checked_at >= since, HealthResult.checked_at < until)
-    found: dict[str, list[tuple[datetime, bool, str]]] = defaultdict(list)
-    with store.session(read_only=True) as session:
-        for component, at, ok, detail in session.execute(query.order_by(HealthResult.checked_at)):
-            found[component].append((at, ok, detail))
-    return found
 
 
 def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:

@@ -25,9 +25,11 @@ from radar_assets.api.local_access import LocalAccess
 from radar_assets.api.login import login_routes
 from radar_assets.api.openapi import openapi_route
 from radar_assets.api.reload import reloading
+from radar_assets.api.replays import replay_routes
 from radar_assets.api.routing import RadarRoute
 from radar_assets.api.triggers import trigger_routes
 from radar_assets.api.workspace import RadarWorkspace
+from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.orchestration.settings import UISettings
 from radar_assets.origins import origin_of_url
@@ -44,12 +46,14 @@ def serve(
     workspace: Path | None = None,
     local: LocalAccess | None = None,
     alerts: Callable[[Store], AlertPages] | None = None,
+    lakehouse: Lakehouse | None = None,
 ) -> None:
     """Serve Radar's pages, its API and the Dagster UI until SIGINT or SIGTERM.
 
     Args:
         local: access for commands on this machine.
         alerts: the pages of alerts, on the store.
+        lakehouse: where replays find the hours with data. Without it, there are none.
         workspace: workspace file, as for `dagster-webserver -w`. By default this process starts a code server with Radar's
             definitions.
 
@@ -59,7 +63,7 @@ def serve(
     """
     with loaded_workspace(settings, workspace) as loaded, closing(open_store(settings.database)) as store:
         pages = alert_routes(alerts(store)) if alerts else []
-        app = radar_app(settings, loaded, store, local or LocalAccess(), pages)
+        app = radar_app(settings, loaded, store, local or LocalAccess(), pages, lakehouse)
         server = uvicorn.Server(
             uvicorn.Config(
                 guarded(app, settings, host),
@@ -83,16 +87,19 @@ def radar_app(
     store: Store,
     local: LocalAccess,
     pages: Sequence[RadarRoute] = (),
+    lakehouse: Lakehouse | None = None,
 ) -> RadarApp:
     """The web application with all its routes, without the guard.
 
     Args:
         pages: the routes of further pages.
+        lakehouse: as for `serve`.
     """
     public = [origin] if settings.ui_url and (origin := origin_of_url(settings.ui_url)) else []
     accounts = Accounts(store, local)
     identities = Identities(accounts.find_token, accounts.find_session, public=public)
-    api = [*trigger_routes(workspace, store), audit_route(store)]
+    replays = replay_routes(workspace, store, lakehouse) if lakehouse else []
+    api = [*trigger_routes(workspace, store), *replays, audit_route(store)]
     routes = [
         *login_routes(identities, accounts),
         *jobs_routes(workspace),
