@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from radar_assets.access.roles import Principal, Role
 from radar_assets.api.guard import guarded
 from radar_assets.api.identity import SCOPE, Identity
-from radar_assets.api.server import dagster_ui, loaded_workspace
+from radar_assets.api.local_access import LocalAccess
+from radar_assets.api.server import dagster_ui, loaded_workspace, radar_app
 from radar_assets.settings import load_settings
+from radar_assets.store.database import Store, open_store
 from radar_assets_tests.platform import instance_of
 from radar_assets_tests.small_assets import small
 
@@ -95,9 +97,11 @@ def listening(app: ASGIApp, ui: UI) -> Iterator[UI]:
         await app(scope, receive, send)
 
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("127.0.0.1", ui.port))
         ui.port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(recorded, log_level="critical", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(recorded, log_level="critical", timeout_graceful_shutdown=1, proxy_headers=False)
+        )
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
@@ -109,6 +113,23 @@ def listening(app: ASGIApp, ui: UI) -> Iterator[UI]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def radar_serving(folder: Path, port: int = 0) -> Iterator[tuple[UI, Store]]:
+    """The whole application, as `radar serve` builds it from the settings, and its store.
+
+    Args:
+        port: to listen on; any by default.
+    """
+    settings = load_settings().prepare()
+    with ExitStack() as stack:
+        instance = stack.enter_context(instance_of(settings))
+        workspace = stack.enter_context(loaded_workspace(settings, workspace_of(folder)))
+        store = stack.enter_context(closing(open_store(settings.database)))
+        app = radar_app(settings, workspace, store, LocalAccess(), login=settings)
+        ui = UI(instance, "", port)
+        yield stack.enter_context(listening(guarded(app, settings, "127.0.0.1"), ui)), store
 
 
 @pytest.fixture(scope="module")
