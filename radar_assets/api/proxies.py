@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.datastructures import Headers
@@ -52,22 +53,22 @@ class Proxied:
         self._secret = settings.ui_proxy_secret.get_secret_value() if settings.ui_proxy_secret else ""
         self._key = secrets.token_bytes(32)
 
-    def around(self, app: ASGIApp) -> ASGIApp:
+    def around(self, app: ASGIApp) -> "Behind":
         """An application behind the proxies."""
+        return Behind(self, app)
 
-        async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] not in ("http", "websocket"):
-                await app(scope, receive, send)
-                return
-            scope = self._seen_through(scope)
-            try:
-                scope[FOUND] = await self._check(HTTPConnection(scope))
-            except RefusedHeaderError as error:
-                await _refuse(error, scope, receive, send)
-                return
+    async def call(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, as it was sent to the proxies."""
+        if scope["type"] not in ("http", "websocket"):
             await app(scope, receive, send)
-
-        return proxied
+            return
+        scope = self._seen_through(scope)
+        try:
+            scope[FOUND] = await self._check(HTTPConnection(scope))
+        except RefusedHeaderError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        await app(scope, receive, send)
 
     async def find(self, connection: HTTPConnection) -> Identity | None:
         """Whom the proxy has logged in; None if it has no one, or the person has been disabled meanwhile."""
@@ -138,6 +139,17 @@ class Proxied:
         groups = [group.strip() for group in lines[0].split(",")] if len(lines) == 1 else []
         role = self._settings.grants.role_of(groups)
         return OutsidePerson(proxy_subject(name), name, *(role or (None, None)))
+
+
+@dataclass(frozen=True)
+class Behind:
+    """An application behind proxies."""
+
+    proxied: Proxied
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.proxied.call(self.app, scope, receive, send)
 
 
 def client_address(peer: str, hops: Sequence[str], networks: Sequence[IPv4Network | IPv6Network]) -> str:

@@ -13,7 +13,6 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX_OVERFLOW, DEFAULT_POOL_RECYCLE
 from dagster_webserver.version import __version__
 from starlette.applications import Starlette
-from starlette.types import ASGIApp
 
 from radar_assets.access.settings import LoginSettings
 from radar_assets.api.accounts import Accounts
@@ -27,7 +26,7 @@ from radar_assets.api.local_access import LocalAccess
 from radar_assets.api.login import login_routes
 from radar_assets.api.oidc import OidcLogin
 from radar_assets.api.openapi import openapi_route
-from radar_assets.api.proxies import Proxied
+from radar_assets.api.proxies import Behind, Proxied
 from radar_assets.api.reload import reloading
 from radar_assets.api.routing import RadarRoute
 from radar_assets.api.triggers import trigger_routes
@@ -90,7 +89,7 @@ def radar_app(
     local: LocalAccess,
     pages: Sequence[RadarRoute] = (),
     login: LoginSettings | None = None,
-) -> ASGIApp:
+) -> Behind:
     """The web application with all its routes, without the guard.
 
     Args:

@@ -13,15 +13,20 @@ import dagster as dg
 import pytest
 import uvicorn
 import yaml
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from radar_assets.access.roles import Principal, Role
+from radar_assets.api.alert_page import AlertPages, alert_routes
+from radar_assets.api.app import RadarApp
 from radar_assets.api.guard import guarded
 from radar_assets.api.identity import SCOPE, Identity
 from radar_assets.api.local_access import LocalAccess
 from radar_assets.api.server import dagster_ui, loaded_workspace, radar_app
+from radar_assets.metrics.registry import STANDARD_METRICS
 from radar_assets.settings import load_settings
 from radar_assets.store.database import Store, open_store
+from radar_assets.tables import open_lakehouse
 from radar_assets_tests.platform import instance_of
 from radar_assets_tests.small_assets import small
 
@@ -31,12 +36,14 @@ PUBLIC = "https://radar.example"
 
 @dataclass
 class UI:
-    """A running UI, the requests it received, and the instance behind it."""
+    """A running UI, the requests it received, the application if it is all of Radar, and the instance behind it."""
 
     instance: dg.DagsterInstance
     run_id: str
     port: int = 0
     arrived: list[str] = field(default_factory=list)
+    app: RadarApp | None = None
+    dagster_routes: list[BaseRoute] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -127,8 +134,15 @@ def radar_serving(folder: Path, port: int = 0) -> Iterator[tuple[UI, Store]]:
         instance = stack.enter_context(instance_of(settings))
         workspace = stack.enter_context(loaded_workspace(settings, workspace_of(folder)))
         store = stack.enter_context(closing(open_store(settings.database)))
-        app = radar_app(settings, workspace, store, LocalAccess(), login=settings)
-        ui = UI(instance, "", port)
+        pages = alert_routes(AlertPages(store, open_lakehouse(settings), lambda: STANDARD_METRICS, settings))
+        app = radar_app(settings, workspace, store, LocalAccess(), pages, settings)
+        ui = UI(
+            instance,
+            "",
+            port,
+            app=app.app if isinstance(app.app, RadarApp) else None,
+            dagster_routes=dagster_ui(workspace).routes,
+        )
         yield stack.enter_context(listening(guarded(app, settings, "127.0.0.1"), ui)), store
 
 
