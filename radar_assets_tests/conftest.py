@@ -50,6 +50,7 @@ LONGEST = (
     "faults/test_backfill_kills.py",
     "orchestration/test_launcher.py",
     "cli/test_import_history.py",
+    "orchestration/test_stuck.py",
     "orchestration/test_instance.py",
     "orchestration/test_triggers.py",
     "orchestration/test_limits.py",

@@ -91,6 +91,7 @@ METHODS = {
     "orchestration/runtime/launcher.py": {
         f"{LAUNCHER}.launch_run": ("context",),
         f"{LAUNCHER}.check_run_worker_health": ("run",),
+        f"{LAUNCHER}.get_run_worker_debug_info": ("run", "include_container_logs"),
     },
     "cli/apply.py": {"dagster._core.storage.runs:SqlRunStorage.get_run_storage_id": ()},
 }
@@ -161,6 +162,8 @@ NAMES = {
         "dagster._core.execution.context.system:StepExecutionContext",
     ],
     "orchestration/runtime/backfills.py": [
+        "dagster._core.remote_representation.code_location:CodeLocation",
+        "dagster._core.workspace.context:BaseWorkspaceRequestContext",
         "dagster._core.execution.backfill:BulkActionsFilter",
         "dagster._core.execution.backfill:BulkActionStatus",
         "dagster._core.execution.backfill:PartitionBackfill",
@@ -189,6 +192,10 @@ NAMES = {
         f"{EVENT_LOG}._instance",
         "dagster._core.storage.event_log.schema:SqlEventLogStorageTable",
         "dagster._core.storage.event_log.sqlite.sqlite_event_log:INDEX_SHARD_NAME",
+    ],
+    "orchestration/runtime/durations.py": [
+        "dagster._core.storage.runs.schema:RunsTable",
+        "dagster._core.storage.runs.schema:RunTagsTable",
     ],
     "orchestration/runtime/pruning.py": [
         "dagster._core.execution.backfill:BULK_ACTION_TERMINAL_STATUSES",

@@ -39,6 +39,7 @@ WATCHED_AT: dict[Watch, str] = {
     "late_partitions": "hourly_metrics",
     "failed_runs": "alert_deliveries",
     "stuck_runs": "alert_deliveries",
+    "slow_runs": "alert_deliveries",
     "daemon": "alert_deliveries",
 }
 """The asset that shows the check of a platform rule, by what it watches."""

@@ -39,7 +39,7 @@ Severity = Priority
 SEVERITIES = PRIORITIES
 Kind = Literal["threshold", "error", "anomaly"]
 Against = Literal["previous", "same_weekday"]
-Watch = Literal["failed_runs", "stuck_runs", "late_partitions", "daemon"]
+Watch = Literal["failed_runs", "stuck_runs", "slow_runs", "late_partitions", "daemon"]
 ALL_PROJECTS = "*"
 
 
@@ -168,7 +168,8 @@ class Rule(FrozenModel):
         description: shown with the check and in messages.
         kind: `threshold` judges a metric; `error` judges a metric or what `watch` names. `anomaly` is reserved.
         watch: what to watch of Radar itself instead of a metric, for `error` only: `failed_runs` (after retries),
-            `stuck_runs` (running without logging), `late_partitions`, or `daemon` (its heartbeat).
+            `stuck_runs` (running without logging), `slow_runs` (far longer than usual for their job), `late_partitions`,
+            or `daemon` (its heartbeat).
         metric: name of a metric that has values for the window.
         projects: ids, or `*` for all projects.
         overrides: differences for single projects.

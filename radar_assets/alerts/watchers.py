@@ -1,4 +1,4 @@
-"""Judges rules about the platform itself: failed and stuck runs, late partitions, the daemon.
+"""Judges rules about the platform itself: failed, stuck and slow runs, late partitions, the daemon.
 
 Everything is read from the current state of Dagster and the tables. Episodes and announcements belong to `ledger.py`.
 """
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radar_assets.alerts import slow_runs
 from radar_assets.alerts.findings import Breach, Findings
 from radar_assets.alerts.rules import Rule, Watch, load_rules
 from radar_assets.alerts.settings import AlertSettings
@@ -30,8 +31,15 @@ if TYPE_CHECKING:
 
     from radar_assets.store.database import Store
 
-THRESHOLDS: Mapping[Watch, float] = {"failed_runs": 0, "stuck_runs": 60, "late_partitions": 120, "daemon": 10}
-"""Default thresholds: failed runs of a job in an hour; minutes of silence, of lateness, and without a heartbeat."""
+THRESHOLDS: Mapping[Watch, float] = {
+    "failed_runs": 0,
+    "stuck_runs": 60,
+    "slow_runs": 3,
+    "late_partitions": 120,
+    "daemon": 10,
+}
+"""Default thresholds: failed runs of a job in an hour; minutes of silence; how many times longer than usual; minutes of lateness, and
+without a heartbeat."""
 SLOT = timedelta(minutes=5)
 """Lasting conditions are judged at the end of every five minutes, for the last hour, so that a late tick leaves no gap."""
 SLOTS = 12
@@ -67,6 +75,8 @@ def find(
         _failed_runs(instance, now, limit, judged, breaches)
     elif rule.watch == "stuck_runs":
         _stuck_runs(instance, now, limit, firing, judged, breaches)
+    elif rule.watch == "slow_runs":
+        _slow_runs(instance, now, limit, judged, breaches)
     elif rule.watch == "late_partitions":
         _late_partitions(lakehouse, now, limit, judged, breaches)
     else:
@@ -170,6 +180,23 @@ def _stuck_runs(
             judged["", record.dagster_run.run_id] = [latest]
     for run_id in {*firing} - running:
         judged["", run_id] = [latest]
+
+
+def _slow_runs(
+    instance: "DagsterInstance", now: datetime, limit: float, judged: Judged, breaches: list[Breach]
+) -> None:
+    """Judge jobs: broken while a run takes much longer than usual, resolved when one succeeds in time."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    slots = _slots(now)
+    under_way = RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
+    ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+    records = [*instance.get_run_records(under_way), *_ended(instance, ended, slots[0].start)]
+    for job, found in slow_runs.judge(instance, records, slots, limit, now).items():
+        judged["", _subject(job)] = [slot for slot in slots if slot in found.slow or slot in found.fine]
+        for slot, slow in found.slow.items():
+            text = slow_runs.text(slow, _run_name(slow.record), now)
+            breaches.append(_breach(_subject(job), slot, slot.start, slow.times, limit, text))
 
 
 def _daemon(instance: "DagsterInstance", now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:

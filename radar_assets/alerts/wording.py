@@ -74,6 +74,7 @@ _COMPARED_IN_FULL: dict[tuple[Against, WindowName], str] = {
 _WATCHED: dict[Watch, str] = {
     "failed_runs": "a run has failed after its retries",
     "stuck_runs": "a run is running but has logged nothing for a while",
+    "slow_runs": "a run takes much longer than usual",
     "late_partitions": "a partition is late or missing",
     "daemon": "the daemon sends no heartbeat",
 }

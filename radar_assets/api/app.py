@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from radar_assets.api.actions import Record
 from radar_assets.api.identity import SCOPE, Identities
-from radar_assets.api.pages import page, style, wants_page
+from radar_assets.api.pages import page, refresh_script, style, wants_page
 from radar_assets.api.problems import problem
 from radar_assets.api.routing import RadarRoute
 from radar_assets.api.ui_gate import UIGate
@@ -75,6 +75,7 @@ def _basic_routes() -> list[RadarRoute]:
         RadarRoute("GET", "/", first, None),
         RadarRoute("GET", "/radar", first, None),
         RadarRoute("GET", "/radar/style.css", style, None),
+        RadarRoute("GET", "/radar/refresh.js", refresh_script, None),
         RadarRoute("GET", "/healthz", is_up, None),
     ]
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from dagster import DagsterInstance, RunsFilter
@@ -25,7 +26,7 @@ from radar_assets.api.cron_words import cron_words
 from radar_assets.api.pages import page
 from radar_assets.api.problems import ProblemError
 from radar_assets.api.routing import RadarRoute, form_field, signed_in
-from radar_assets.api.run_history import RunView, failed_runs, recent_runs, span_words, time_words
+from radar_assets.api.run_history import RunView, failed_runs, recent_runs, span_words, time_words, usual_duration
 from radar_assets.api.trigger_tags import trigger_tags
 from radar_assets.api.workspace import (
     Automation,
@@ -48,6 +49,9 @@ _TICKS = {
 }
 
 
+HEIGHTS = 10
+
+
 @dataclass(frozen=True)
 class Item:
     """A schedule, sensor or job on the page.
@@ -66,13 +70,26 @@ class Item:
     problem: str = ""
     job: str = ""
 
+    @property
+    def longest(self) -> str:
+        """The duration of the longest of its runs, in words; empty if none has started."""
+        return span_words(self._longest) if self._longest else ""
+
+    def height(self, run: RunView) -> int:
+        """The height of the bar of a run, from 1 to 10, by its duration."""
+        return max(1, round(HEIGHTS * (run.took or timedelta(0)) / self._longest)) if self._longest else 1
+
+    @cached_property
+    def _longest(self) -> timedelta:
+        return max((run.took for run in self.runs if run.took), default=timedelta(0))
+
 
 def jobs_routes(workspace: RadarWorkspace) -> list[RadarRoute]:
     """The routes of the page."""
 
     async def show(request: Request) -> Response:
         values = await asyncio.to_thread(_overview, workspace.create_request_context())
-        return page(request, "jobs.html", signed_in(request), title="Jobs", **values)
+        return page(request, "jobs.html", signed_in(request), refreshes=True, title="Jobs", **values)
 
     async def confirm(request: Request) -> Response:
         return await _confirmation(request, await _job(request, workspace))
@@ -149,6 +166,8 @@ def _jobs(workspace: BaseWorkspaceRequestContext) -> Iterator[Item]:
         runs = recent_runs(workspace.instance, RunsFilter(job_name=job.name))
         if job.can_run:
             facts = [("Newest partition", job.last_partition())] if job.partitions else []
+            if takes := usual_duration(workspace.instance, job.name):
+                facts.append(("Duration", takes))
             yield Item(job.name, job.path, job.description, facts, runs, job=job.name)
         elif runs:
             yield Item("Chosen assets", "/assets", "Materializations of single assets from the Dagster UI.", [], runs)

@@ -66,7 +66,7 @@ def _operation(route: RadarRoute, schemas: dict[type, Any]) -> dict[str, Any]:
     success = {"description": "Success.", "content": {"application/json": {"schema": schemas[returned]}}}
     responses[str(status)] = success
     if status == 201:
-        responses["200"] = {**success, "description": "The run of an earlier request with the same key."}
+        responses["200"] = {**success, "description": "What an earlier request with the same key started."}
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", route.path)

@@ -1,4 +1,7 @@
-"""Radar's own pages: their templates, and the headers that all of them have. They contain no scripts."""
+"""Radar's own pages: their templates, and the headers that all of them have.
+
+They work without scripts. The only one there is keeps a page current, and only pages that ask for it may load it.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -21,15 +24,24 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+MAY_REFRESH = "script-src 'self'; connect-src 'self'; "
+
 
 def page(
-    request: Request, template: str, identity: Identity | None = None, status: int = 200, **values: Any
+    request: Request,
+    template: str,
+    identity: Identity | None = None,
+    status: int = 200,
+    *,
+    refreshes: bool = False,
+    **values: Any,
 ) -> HTMLResponse:
     """A page.
 
     Args:
         template: name of a file in the folder templates.
         identity: whom to greet, and whose forms these are.
+        refreshes: whether it keeps itself current.
         values: for the template.
     """
     text = (
@@ -39,10 +51,13 @@ def page(
             identity=identity,
             may_run=identity is not None and identity.principal.may(Role.OPERATOR),
             instance_id=getattr(request.app.state, "instance_id", "") if "app" in request.scope else "",
+            refreshes=refreshes,
             **values,
         )
     )
-    return HTMLResponse(text, status, HEADERS)
+    policy = HEADERS["Content-Security-Policy"]
+    headers = {**HEADERS, "Content-Security-Policy": MAY_REFRESH + policy} if refreshes else HEADERS
+    return HTMLResponse(text, status, headers)
 
 
 def forbidden_page(request: Request, reason: str, identity: Identity | None) -> HTMLResponse:
@@ -53,6 +68,11 @@ def forbidden_page(request: Request, reason: str, identity: Identity | None) -> 
 async def style(_request: Request) -> Response:
     """The style sheet."""
     return FileResponse(TEMPLATES / "radar.css", headers={"Cache-Control": "no-cache"}, media_type="text/css")
+
+
+async def refresh_script(_request: Request) -> Response:
+    """The script that keeps a page current."""
+    return FileResponse(TEMPLATES / "refresh.js", headers={"Cache-Control": "no-cache"}, media_type="text/javascript")
 
 
 def wants_page(request: Request) -> bool:

@@ -7,6 +7,8 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunReco
 
 from radar_assets.masking import masked
 from radar_assets.orchestration.run_tags import TRIGGERED_BY, partition_span
+from radar_assets.orchestration.runtime.durations import SINCE, durations, usual
+from radar_assets.windows import utc_now
 
 SHOWN_RUNS = 20
 MAX_ERROR = 300
@@ -48,11 +50,14 @@ class RunView:
         return f"/runs/{self.id}"
 
     @property
+    def took(self) -> timedelta | None:
+        """How long it took, or has been running for."""
+        return (self.ended_at or datetime.now(UTC)) - self.started_at if self.started_at else None
+
+    @property
     def duration(self) -> str:
-        """How long it took, or takes so far."""
-        if self.started_at is None:
-            return ""
-        return span_words((self.ended_at or datetime.now(UTC)) - self.started_at)
+        """The same in words."""
+        return "" if self.took is None else span_words(self.took)
 
     @property
     def summary(self) -> str:
@@ -64,6 +69,15 @@ class RunView:
 def recent_runs(instance: DagsterInstance, filters: RunsFilter, limit: int = SHOWN_RUNS) -> list[RunView]:
     """The latest runs, newest first."""
     return [view_of(record) for record in instance.get_run_records(filters, limit=limit)]
+
+
+def usual_duration(instance: DagsterInstance, job: str) -> str:
+    """How long the successful runs of a job take, in words; empty if they are too few to tell."""
+    found = usual(each.seconds for each in durations(instance, job, utc_now()))
+    if found is None:
+        return ""
+    median, p95 = (span_words(timedelta(seconds=seconds)) for seconds in (found.median, found.p95))
+    return f"{median} (median), 95% within {p95}; {found.runs:,} runs in {SINCE.days} days"
 
 
 def find_run(instance: DagsterInstance, run_id: str) -> RunView | None:

@@ -28,9 +28,11 @@ from radar_assets.api.oidc import OidcLogin
 from radar_assets.api.openapi import openapi_route
 from radar_assets.api.proxies import Behind, Proxied
 from radar_assets.api.reload import reloading
+from radar_assets.api.replays import replay_routes
 from radar_assets.api.routing import RadarRoute
 from radar_assets.api.triggers import trigger_routes
 from radar_assets.api.workspace import RadarWorkspace
+from radar_assets.lakehouse.lakehouse import Lakehouse
 from radar_assets.orchestration.runtime.instance import prepare_instance
 from radar_assets.orchestration.settings import UISettings
 from radar_assets.origins import origin_of_url
@@ -48,6 +50,7 @@ def serve(
     local: LocalAccess | None = None,
     alerts: Callable[[Store], AlertPages] | None = None,
     login: LoginSettings | None = None,
+    lakehouse: Lakehouse | None = None,
 ) -> None:
     """Serve Radar's pages, its API and the Dagster UI until SIGINT or SIGTERM.
 
@@ -55,6 +58,7 @@ def serve(
         local: access for commands on this machine.
         alerts: the pages of alerts, on the store.
         login: how people log in besides with a password.
+        lakehouse: where replays find the hours with data. Without it, there are none.
         workspace: workspace file, as for `dagster-webserver -w`. By default this process starts a code server with Radar's
             definitions.
 
@@ -64,7 +68,7 @@ def serve(
     """
     with loaded_workspace(settings, workspace) as loaded, closing(open_store(settings.database)) as store:
         pages = alert_routes(alerts(store)) if alerts else []
-        app = radar_app(settings, loaded, store, local or LocalAccess(), pages, login)
+        app = radar_app(settings, loaded, store, local or LocalAccess(), pages, login, lakehouse)
         server = uvicorn.Server(
             uvicorn.Config(
                 guarded(app, settings, host),
@@ -89,12 +93,14 @@ def radar_app(
     local: LocalAccess,
     pages: Sequence[RadarRoute] = (),
     login: LoginSettings | None = None,
+    lakehouse: Lakehouse | None = None,
 ) -> Behind:
     """The web application with all its routes, without the guard.
 
     Args:
         pages: the routes of further pages.
         login: as for `serve`.
+        lakehouse: as for `serve`.
     """
     login = login or LoginSettings.load()
     public = [origin] if settings.ui_url and (origin := origin_of_url(settings.ui_url)) else []
@@ -106,7 +112,8 @@ def radar_app(
         public=public,
         find_outside=proxied.find if login.ui_user_header else None,
     )
-    api = [*trigger_routes(workspace, store), audit_route(store)]
+    replays = replay_routes(workspace, store, lakehouse) if lakehouse else []
+    api = [*trigger_routes(workspace, store), *replays, audit_route(store)]
     routes = [
         *login_routes(identities, accounts, OidcLogin.of(login, settings.ui_url)),
         *jobs_routes(workspace),

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -33,6 +33,11 @@ from radar_assets.store.database import Store
 
 MAX_BODY_BYTES = 64_000
 KEY_HEADER = "Idempotency-Key"
+BODY_PROBLEMS = {
+    **dict.fromkeys((400, 413), "The body is too large, or is no JSON of this schema."),
+    415: "The body is not application/json.",
+}
+"""Statuses of requests whose body is wrong, and what they mean."""
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
 Body = TypeVar("Body")
@@ -101,14 +106,14 @@ def trigger_routes(workspace: RadarWorkspace, store: Store) -> list[RadarRoute]:
     """The routes of the API."""
 
     async def jobs(_request: Request) -> Response:
-        return _json(await asyncio.to_thread(_jobs, workspace))
+        return to_response(await asyncio.to_thread(_jobs, workspace))
 
     async def start(request: Request) -> Response:
         identity, name = signed_in(request), request.path_params["name"]
         job = await asyncio.to_thread(find_job, workspace.create_request_context(), name)
         if job is None:
             raise ProblemError(404, f"There is no job {name[:60]!r}; GET /v1/jobs lists them.", field="name")
-        key = _key(request)
+        key = key_of(request)
         wanted = await read_body(request, RunRequest)
         try:
             tags = await asyncio.to_thread(partition_tags, job, wanted.partition, wanted.partition_end)
@@ -121,23 +126,12 @@ def trigger_routes(workspace: RadarWorkspace, store: Store) -> list[RadarRoute]:
             return launch(workspace.create_request_context(), job, run_id, tags)
 
         await note(record, request, identity.principal, "run", job.name, key=key, **msgspec.to_builtins(wanted))
-        if key is None:
-            run_id, is_new = str(uuid.uuid4()), True
-            await asyncio.to_thread(launch_run, run_id)
-        else:
-            try:
-                keys = Keys(store, f"{identity.principal.kind}:{identity.principal.id}")
-                run_id, is_new = await keys.launch_once(key, fingerprint(name, wanted), launch_run)
-            except KeyReusedError as error:
-                raise ProblemError(422, "The key was used for another request.", field=KEY_HEADER) from error
-            except StillLaunchingError as error:
-                reason = "The run of this key is still being launched."
-                raise ProblemError(503, reason, field=KEY_HEADER, headers={"Retry-After": "5"}) from error
+        run_id, is_new = await launch_once(request, store, key, (name, wanted), launch_run)
         run = await _run(run_id, workspace)
-        return _json(run, 201 if is_new else 200, {"Location": f"/v1/runs/{run_id}"})
+        return to_response(run, 201 if is_new else 200, {"Location": f"/v1/runs/{run_id}"})
 
     async def show(request: Request) -> Response:
-        return _json(await _run(request.path_params["id"], workspace))
+        return to_response(await _run(request.path_params["id"], workspace))
 
     async def cancel(request: Request) -> Response:
         run_id = request.path_params["id"]
@@ -152,9 +146,9 @@ def trigger_routes(workspace: RadarWorkspace, store: Store) -> list[RadarRoute]:
             raise ProblemError(
                 409, "The run can't be canceled now: it is starting, ending, or its process is gone.", field="id"
             )
-        return _json(await _run(run_id, workspace), 202)
+        return to_response(await _run(run_id, workspace), 202)
 
-    absent, body = {404: "There is no such run."}, "The body is too large, or is no JSON of this schema."
+    absent = {404: "There is no such run."}
     return [
         RadarRoute("GET", "/v1/jobs", jobs, Role.VIEWER, Description("list_jobs", "List jobs", (200, Jobs))),
         RadarRoute(
@@ -169,10 +163,8 @@ def trigger_routes(workspace: RadarWorkspace, store: Store) -> list[RadarRoute]:
                 RunRequest,
                 headers={KEY_HEADER: "Names the request, in 1 to 200 visible ASCII characters."},
                 problems={
-                    400: body,
+                    **BODY_PROBLEMS,
                     404: "There is no such job.",
-                    413: body,
-                    415: "The body is not application/json.",
                     422: "A partition doesn't exist, or the key was used for another request.",
                     503: "The run of this key is still being launched; retry.",
                 },
@@ -200,9 +192,41 @@ def trigger_routes(workspace: RadarWorkspace, store: Store) -> list[RadarRoute]:
     ]
 
 
-def fingerprint(job: str, wanted: RunRequest) -> str:
+def fingerprint(*parts: str | msgspec.Struct) -> str:
     """What distinguishes requests with the same key."""
-    return hashlib.sha256(msgspec.json.encode([job, wanted])).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+async def launch_once(
+    request: Request,
+    store: Store,
+    key: str | None,
+    parts: Sequence[str | msgspec.Struct],
+    launch: Callable[[str], object],
+) -> tuple[str, bool]:
+    """Launch what a request asks for, unless an earlier request with its key did. Returns the id, and whether it was launched now.
+
+    Args:
+        key: as `key_of` found it.
+        parts: what distinguishes requests with the same key.
+        launch: launches what has an id, a UUID. Called again for an id whose launch was interrupted.
+
+    Raises:
+        ProblemError: the key was used for another request, or its run is still being launched.
+    """
+    if key is None:
+        run_id = str(uuid.uuid4())
+        await asyncio.to_thread(launch, run_id)
+        return run_id, True
+    principal = signed_in(request).principal
+    try:
+        keys = Keys(store, f"{principal.kind}:{principal.id}")
+        return await keys.launch_once(key, fingerprint(*parts), launch)
+    except KeyReusedError as error:
+        raise ProblemError(422, "The key was used for another request.", field=KEY_HEADER) from error
+    except StillLaunchingError as error:
+        reason = "The run of this key is still being launched."
+        raise ProblemError(503, reason, field=KEY_HEADER, headers={"Retry-After": "5"}) from error
 
 
 async def read_body(request: Request, type: type[Body]) -> Body:
@@ -227,7 +251,12 @@ async def read_body(request: Request, type: type[Body]) -> Body:
         raise ProblemError(400, "The body is not JSON.", field="body") from error
 
 
-def _key(request: Request) -> str | None:
+def key_of(request: Request) -> str | None:
+    """The Idempotency-Key of a request.
+
+    Raises:
+        ProblemError: it is invalid.
+    """
     keys = request.headers.getlist(KEY_HEADER)
     if not keys:
         return None
@@ -278,7 +307,8 @@ def _run_of(view: RunView, error: str = "") -> Run:
     )
 
 
-def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def to_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A response of the API."""
     return Response(
         msgspec.json.encode(value), status, {"Cache-Control": "no-store", **(headers or {})}, "application/json"
     )

@@ -62,6 +62,7 @@ def backfill(
     yes
         Prune without asking.
     """
+    from radar_assets.events.replayed_hours import hours_with_data
     from radar_assets.orchestration.grids import load_grids
     from radar_assets.settings import load_settings
     from radar_assets.tables import open_lakehouse
@@ -87,31 +88,11 @@ def backfill(
     if job == "daily_job":
         starts = [datetime(*day.timetuple()[:3]) for day in window.days()]
     else:
-        starts = _hours_with_data(lakehouse, window) if job == "hourly_job" else window.hours()
+        starts = hours_with_data(lakehouse, window) if job == "hourly_job" else window.hours()
     if not starts:
         out().print(f"No hour from {window.start:%Y-%m-%d} to {until or now.date()} has landed lines or events.")
         return 0
     return run_backfill(settings, job, starts, {"radar/prune": "true"} if prune else {}, detach=detach)
-
-
-def _hours_with_data(lakehouse: "Lakehouse", window: "Window") -> "list[datetime]":
-    """The hours of a window with landed lines or files in a table, and those between them on the same day.
-
-    The others have nothing to rebuild. An hour in between costs less than another run.
-    """
-    from radar_assets.events.landing import list_hours
-    from radar_assets.lakehouse.files import from_unit
-    from radar_assets.orchestration.automation import grid_tables
-
-    found = {hour for hour in list_hours(lakehouse.settings.landing_zone) if window.start <= hour < window.end}
-    for table in grid_tables(lakehouse.tables, "hour"):
-        # Late lines are in the hour in which they were received, and in that of their event.
-        for index in range(len(table.partition_by)):
-            changed = lakehouse.snapshot(table.name).changes(*[None] * index, window, index=index)
-            found |= {from_unit(unit, "hour") for unit in changed}
-    first = {hour.date(): hour for hour in sorted(found, reverse=True)}
-    last = {hour.date(): hour for hour in sorted(found)}
-    return [hour for hour in window.hours() if hour.date() in first and first[hour.date()] <= hour <= last[hour.date()]]
 
 
 def run_backfill(

@@ -79,13 +79,11 @@ def serve_ui(*, port: int, host: str, workspace: Workspace = None) -> None:
 
     settings, url = load_settings().prepare(), local_url(host, port)
     err().print(f"Serving the UI at {url}; Ctrl-C stops.", markup=False)
-    local = LocalAccess()
+    local, lakehouse = LocalAccess(), open_lakehouse(settings)
 
     def alert_pages(store: "Store") -> AlertPages:
         # Metrics are read at each request, because radar apply may have changed them.
-        return AlertPages(
-            store, open_lakehouse(settings), lambda: registry(load_metrics(settings.config_file)), settings
-        )
+        return AlertPages(store, lakehouse, lambda: registry(load_metrics(settings.config_file)), settings)
 
     with recorded_ui(settings, url, local.token):
-        server.serve(settings, host, port, workspace, local, alert_pages, settings)
+        server.serve(settings, host, port, workspace, local, alert_pages, settings, lakehouse)

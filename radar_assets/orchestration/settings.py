@@ -21,7 +21,7 @@ class UISettings(HomeSettings):
 
 
 class RunSettings(EnvironmentSettings):
-    """Runs: how many may be in progress, and how long Dagster's storage keeps them."""
+    """Runs: how many may be in progress, when one is stuck, and how long Dagster's storage keeps them."""
 
     # The largest pool that two cores can use has 5 runs, which wait for a model or a server most of the time.
     max_runs: int = Field(
@@ -29,6 +29,11 @@ class RunSettings(EnvironmentSettings):
         ge=1,
         le=1000,
         description="Maximum number of runs in progress. Each may use up to RADAR_MEMORY. Backfills use at most half of them.",
+    )
+    stuck_after_min: float = Field(
+        default=30,
+        ge=1,
+        description="Minutes for which the processes of a run may use no CPU. Then the run is stuck: it is ended, failed and retried.",
     )
     run_logs_days: float = Field(
         default=3,

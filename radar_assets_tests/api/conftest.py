@@ -134,8 +134,9 @@ def radar_serving(folder: Path, port: int = 0) -> Iterator[tuple[UI, Store]]:
         instance = stack.enter_context(instance_of(settings))
         workspace = stack.enter_context(loaded_workspace(settings, workspace_of(folder)))
         store = stack.enter_context(closing(open_store(settings.database)))
-        pages = alert_routes(AlertPages(store, open_lakehouse(settings), lambda: STANDARD_METRICS, settings))
-        app = radar_app(settings, workspace, store, LocalAccess(), pages, settings)
+        lakehouse = open_lakehouse(settings)
+        pages = alert_routes(AlertPages(store, lakehouse, lambda: STANDARD_METRICS, settings))
+        app = radar_app(settings, workspace, store, LocalAccess(), pages, settings, lakehouse)
         ui = UI(
             instance,
             "",

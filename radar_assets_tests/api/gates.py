@@ -19,11 +19,13 @@ from radar_assets.api.jobs_page import jobs_routes
 from radar_assets.api.local_access import LocalAccess
 from radar_assets.api.login import login_routes
 from radar_assets.api.openapi import openapi_route
+from radar_assets.api.replays import replay_routes
 from radar_assets.api.server import dagster_ui, loaded_workspace
 from radar_assets.api.triggers import trigger_routes
 from radar_assets.origins import Origin
 from radar_assets.settings import Settings
 from radar_assets.store.database import open_store
+from radar_assets.tables import open_lakehouse
 from radar_assets.urls import LOOPBACK_HOSTS
 from radar_assets_tests.api.conftest import UI, listening, workspace_of
 from radar_assets_tests.platform import instance_of
@@ -81,7 +83,8 @@ def gated(settings: Settings, folder: Path, module: str = "radar_assets_tests.sm
         tokens = {f"token-{name}": principal for name, principal in PEOPLE.items()}
         store = open_store(settings.database)
         stack.callback(store.close)
-        api = [*trigger_routes(workspace, store), audit_route(store)]
+        replays = replay_routes(workspace, store, open_lakehouse(settings))
+        api = [*trigger_routes(workspace, store), *replays, audit_route(store)]
         accounts = Accounts(store, LocalAccess())
         public = Origin("https", "radar.example", 443)
 

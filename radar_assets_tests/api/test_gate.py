@@ -72,9 +72,15 @@ def test_every_route_of_radar_needs_its_role(gate: Gate, who: str) -> None:
 def test_only_known_routes_are_public(gate: Gate) -> None:
     routes = [route for route in gate.app.own.routes if isinstance(route, RadarRoute)]
     public = {route.path for route in routes if route.role is None}
-    assert public == {"/", "/radar", "/radar/style.css", "/healthz", "/readyz", "/v1/openapi.json"} | {
-        *("/login", "/login/link", "/logout")
-    }
+    assert public == {
+        "/",
+        "/radar",
+        "/radar/style.css",
+        "/radar/refresh.js",
+        "/healthz",
+        "/readyz",
+        "/v1/openapi.json",
+    } | {*("/login", "/login/link", "/logout")}
 
 
 @pytest.mark.parametrize("who", WHO)

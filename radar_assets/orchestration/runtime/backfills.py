@@ -17,6 +17,8 @@ from radar_assets.windows import Window, contiguous, to_window, utc_now
 if TYPE_CHECKING:
     from dagster import DagsterInstance, RunRecord
     from dagster._core.execution.backfill import PartitionBackfill
+    from dagster._core.remote_representation.code_location import CodeLocation
+    from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
 BACKFILL_TAG = "dagster/backfill"
 PARTITIONS_A_RUN = {"hour": 24, "day": 7}
@@ -188,45 +190,63 @@ def queue_backfill(
         partitions: starts of the hours or days.
         tags: further tags of the runs.
     """
-    from dagster import PartitionKeyRange, __version__
-    from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-    from dagster._core.execution.job_backfill import create_backfill_run
-    from dagster._core.utils import make_new_backfill_id
+    from dagster import __version__
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster._core.workspace.load_target import ModuleTarget
 
     target = ModuleTarget(definitions, attribute=None, working_directory=None, location_name=definitions)
     with WorkspaceProcessContext(instance, target, version=__version__, code_server_log_level="WARNING") as process:
         workspace = process.create_request_context()
-        location = workspace.get_code_location(definitions)
-        (repository,) = location.get_repositories().values()
-        (partition_set,) = [each for each in repository.get_partition_sets() if each.job_name == job]
-        remote_job = repository.get_full_job(job)
-        backfill = PartitionBackfill(
-            backfill_id=make_new_backfill_id(),
-            status=BulkActionStatus.REQUESTED,
-            from_failure=False,
-            tags=tags,
-            backfill_timestamp=(utc_now() - EPOCH).total_seconds(),
-            partition_set_origin=partition_set.get_remote_origin(),
-            partition_names=[at.strftime(KEY[unit]) for at in partitions],
-        )
-        for window in contiguous(partitions, STEP[unit], PARTITIONS_A_RUN[unit]):
-            first, last = window.start.strftime(KEY[unit]), (window.end - STEP[unit]).strftime(KEY[unit])
-            span = span_tags(first, last)
-            run = create_backfill_run(
-                workspace,
-                instance,
-                location,
-                remote_job,
-                partition_set,
-                backfill,
-                PartitionKeyRange(first, last),
-                span,
-                {},
-            )
-            assert run
-            instance.submit_run(run.run_id, workspace)
-        # Last, because the daemon requests runs for partitions that have none, all of them in one.
+        return queue_runs(workspace, workspace.get_code_location(definitions), job, partitions, unit, tags)
+
+
+def queue_runs(
+    workspace: "BaseWorkspaceRequestContext",
+    location: "CodeLocation",
+    job: str,
+    partitions: Sequence[datetime],
+    unit: str,
+    tags: Mapping[str, str],
+    id: str | None = None,
+) -> str:
+    """Like `queue_backfill`, with definitions that are loaded already.
+
+    Args:
+        location: code location of the job.
+        id: id of the backfill, in at most 32 characters. If a process was killed while it queued that backfill, this goes on where it
+            ended. Default: a new one.
+    """
+    from dagster import DagsterRunStatus, PartitionKeyRange, RunsFilter
+    from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+    from dagster._core.execution.job_backfill import create_backfill_run
+    from dagster._core.utils import make_new_backfill_id
+
+    instance, id = workspace.instance, id or make_new_backfill_id()
+    (repository,) = location.get_repositories().values()
+    (partition_set,) = [each for each in repository.get_partition_sets() if each.job_name == job]
+    remote_job = repository.get_full_job(job)
+    backfill = PartitionBackfill(
+        backfill_id=id,
+        status=BulkActionStatus.REQUESTED,
+        from_failure=False,
+        tags=tags,
+        backfill_timestamp=(utc_now() - EPOCH).total_seconds(),
+        partition_set_origin=partition_set.get_remote_origin(),
+        partition_names=[at.strftime(KEY[unit]) for at in partitions],
+    )
+    known = instance.get_run_records(RunsFilter(tags={BACKFILL_TAG: id}))
+    for record in known:
+        if record.dagster_run.status == DagsterRunStatus.NOT_STARTED:
+            instance.submit_run(record.dagster_run.run_id, workspace)
+    has_run = {key for record in known for key in _partitions(record)}
+    missing = [at for at in partitions if at.strftime(KEY[unit]) not in has_run]
+    for window in contiguous(missing, STEP[unit], PARTITIONS_A_RUN[unit]):
+        first, last = window.start.strftime(KEY[unit]), (window.end - STEP[unit]).strftime(KEY[unit])
+        span, keys = span_tags(first, last), PartitionKeyRange(first, last)
+        run = create_backfill_run(workspace, instance, location, remote_job, partition_set, backfill, keys, span, {})
+        assert run
+        instance.submit_run(run.run_id, workspace)
+    # Last, because the daemon requests runs for partitions that have none, all of them in one.
+    if instance.get_backfill(id) is None:
         instance.add_backfill(backfill)
-    return backfill.backfill_id
+    return id

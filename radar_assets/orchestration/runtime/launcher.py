@@ -9,11 +9,9 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-import psutil
 from dagster import DagsterRun
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
@@ -21,7 +19,9 @@ from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData, serialize_value
 
+from radar_assets.orchestration.runtime import stuck
 from radar_assets.orchestration.runtime.process_identity import ProcessIdentity
+from radar_assets.orchestration.settings import RunSettings
 
 WORKER_TAG = ".dagster/radar_worker"
 """Tag for the process of a run, in the format of `_Worker.tag`. The UI hides tags with this prefix."""
@@ -31,12 +31,16 @@ class ForkingRunLauncher(DefaultRunLauncher):
     """Forks runs of this Python environment from a process with its libraries. Other runs start on their code servers.
 
     A run continues when the daemon that launched it ends, and the next daemon finds its process by a tag. Run monitoring detects a
-    process that is gone: in its next iteration if the run had started, else after `start_timeout_seconds`.
+    process that is gone and ends one that is stuck: in its next iterations if the run had started, else after
+    `start_timeout_seconds`.
     """
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data)
         self._forks = multiprocessing.get_context("forkserver")
+        self._silences = stuck.Silences()
+        self._endings: dict[ProcessIdentity, stuck.Ending] = {}
+        """The processes of stuck runs that are being ended."""
 
     @classmethod
     def from_config_value(
@@ -79,9 +83,9 @@ class ForkingRunLauncher(DefaultRunLauncher):
         self._instance.report_run_canceling(run)
         process = worker.identity.process() if worker.identity.is_here() else None
         if process:
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                process.send_signal(signal.SIGINT)
-                return True
+            # It may be stuck. After the timeout, run monitoring reports the run as canceled.
+            stuck.Ending(process, signal.SIGINT, self._instance.run_monitoring_cancel_timeout_seconds)
+            return True
         self._instance.report_engine_event(
             f"The process {worker.identity.pid} of the run is not running on this machine.", run
         )
@@ -92,11 +96,59 @@ class ForkingRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the process of a run is running. A process on another machine can't be checked and counts as running."""
+        """Whether the process of a run is running. One that is stuck is ended, while further calls find it running.
+
+        A process on another machine can't be seen or ended from here, so its run counts as running while it logs. Runs that code
+        servers have started, which have no tag of a worker, count as running unless they have a limit of their own.
+        """
+        worker, limit_tag = _Worker.of_run(run), run.tags.get(stuck.LIMIT_TAG)
+        limit_s = stuck.limit_s(limit_tag, RunSettings.load().stuck_after_min * 60)
+        if worker and worker.identity.is_here():
+            problem = self._problem_here(run, worker.identity, limit_s)
+        else:
+            problem = self._problem_elsewhere(run, worker, limit_s) if worker or limit_tag else None
+        return CheckRunHealthResult(WorkerStatus.FAILED if problem else WorkerStatus.RUNNING, problem)
+
+    def _problem_here(self, run: DagsterRun, identity: ProcessIdentity, limit_s: float) -> str | None:
+        process, ending = identity.process(), self._endings.get(identity)
+        stuck_for = f"The run was stuck: it used no CPU for more than {_duration(limit_s)}. "
+        if ending and not ending.is_alive():
+            del self._endings[identity]
+            left = ", ".join(str(each.pid) for each in ending.left)
+            return f"{stuck_for}Its processes were ended{f', except for {left}' if left else ''}."
+        if ending:
+            return None
+        if not process:
+            return f"The process {identity.pid} of the run is gone."
+        silent_s = self._silences.observe(run.run_id, stuck.signs_of_life(process))
+        if silent_s > limit_s:
+            text = f"The run is stuck: its process {identity.pid} has used no CPU for {_duration(silent_s)}. Ending it."
+            # First, because a process that reacts to SIGTERM reports its failure itself, without this reason.
+            self._instance.report_engine_event(text, run)
+            self._endings[identity] = stuck.Ending(process)
+        return None
+
+    def _problem_elsewhere(self, run: DagsterRun, worker: "_Worker | None", limit_s: float) -> str | None:
+        logged = self._instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+        silent_s = self._silences.observe(run.run_id, tuple(record.storage_id for record in logged))
+        if silent_s <= limit_s:
+            return None
+        where = f"Process {worker.identity.pid} on {worker.identity.host}" if worker else "Its process"
+        return f"The run has logged nothing for {_duration(silent_s)}. {where} can't be seen from here and was left."
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """End what is left of a run. Run monitoring asks for it when it gives up a run that did not start, or end, in time.
+
+        Returns:
+            What was done, for the log of the run.
+        """
+        del include_container_logs
         worker = _Worker.of_run(run)
-        if worker and worker.identity.is_here() and not worker.identity.process():
-            return CheckRunHealthResult(WorkerStatus.FAILED, f"The process {worker.identity.pid} of the run is gone.")
-        return CheckRunHealthResult(WorkerStatus.RUNNING)
+        process = worker.identity.process() if worker and worker.identity.is_here() else None
+        if not process:
+            return None
+        stuck.Ending(process)
+        return f"Ending its process {process.pid}."
 
 
 class _Worker(NamedTuple):
@@ -127,6 +179,10 @@ def _execute(arguments: str, waits: Connection) -> None:
     with waits:
         waits.recv()
     execute_run_command.main([arguments], standalone_mode=False)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
 
 
 def _has_this_environment(run: DagsterRun) -> bool:
