@@ -22,6 +22,8 @@ from radar_assets.events.declarations import NOTHING_DECLARED, Declarations
 from radar_assets.messaging.config import ChannelsSection
 from radar_assets.metrics.config import MetricsSection
 from radar_assets.metrics.registry import CustomMetric
+from radar_assets.operations.config import HealthSection
+from radar_assets.operations.health.urls import WatchedUrl
 from radar_assets.sections import Section
 from radar_assets.store import declared
 from radar_assets.store.declared import Change, StoredAs
@@ -60,6 +62,7 @@ class ConfigError(UsageError):
 
 class Config(
     # Fields are validated in the reverse order: rules refer to metrics and channels.
+    HealthSection,
     RulesSection,
     ChannelsSection,
     MetricsSection,
@@ -89,6 +92,11 @@ def load_metrics(path: Path, *, required: bool = False) -> tuple[CustomMetric, .
 def load_declarations(path: Path, *, required: bool = False) -> Declarations:
     """Like `load_config`, but read only what events are built by; the other sections are not validated."""
     return _load_only(EventsSection, path, required=required).declarations
+
+
+def load_watched_urls(path: Path, *, required: bool = False) -> tuple[WatchedUrl, ...]:
+    """Like `load_config`, but read only which URLs the health checks request; the other sections are not validated."""
+    return _load_only(HealthSection, path, required=required).health.urls
 
 
 class WatchedDeclarations:

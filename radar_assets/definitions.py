@@ -13,7 +13,7 @@ from radar_assets import tracing
 from radar_assets.alerts import definitions as alerts
 from radar_assets.alerts.checks import check_key, runs_with_asset
 from radar_assets.alerts.rules import stored_rules
-from radar_assets.config import load_declarations, load_metrics
+from radar_assets.config import load_declarations, load_metrics, load_watched_urls
 from radar_assets.events import automation as landing
 from radar_assets.events import definitions as events
 from radar_assets.metrics import definitions as metrics
@@ -62,7 +62,9 @@ def build_defs(settings: Settings, hours: Sequence[datetime] | None = None) -> d
         events.build_definitions(grids, lakehouse, declared),
         metrics.build_definitions(grids, registered, lakehouse),
         alerts.build_definitions(grids, registered, rules, settings, lakehouse),
-        operations.build_definitions(TABLES.values(), settings),
+        operations.build_definitions(
+            TABLES.values(), settings, load_watched_urls(settings.config_file, required=is_required)
+        ),
     )
     separate = {check_key(rule) for rule in rules if not runs_with_asset(rule)}
     checks: list[Any] = list(layers.asset_checks or ())

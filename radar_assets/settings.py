@@ -4,7 +4,7 @@ What operators change between deployments belongs here. What changes the meaning
 declared in their layer; to add settings, add their class to the bases of `Settings`. Layers import their own class, never this module.
 """
 
-from radar_assets.access.settings import LimitSettings
+from radar_assets.access.settings import LimitSettings, LoginSettings
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.collector.settings import CollectorSettings
 from radar_assets.environment import SettingsError
@@ -24,6 +24,7 @@ class Settings(
     RunSettings,
     AlertSettings,
     MessagingSettings,
+    LoginSettings,
     UISettings,
     CollectorSettings,
     LimitSettings,

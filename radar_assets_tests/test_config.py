@@ -97,7 +97,7 @@ alarms: []
         '16: metric events: "clicks" is not a source; use one of events, sessions',
         "15: metric events: expression: must be text; put the value in quotes",
         "17: metrics[5]: must be a mapping of fields to values",
-        '18: unknown field "alarms"; known fields: pages, internal_traffic, event_names, metrics, channels, rules',
+        '18: unknown field "alarms"; known fields: pages, internal_traffic, event_names, metrics, channels, rules, health',
     ]
 
 

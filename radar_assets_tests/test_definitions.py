@@ -46,11 +46,11 @@ def test_specs_equal_the_golden_file(defs: dg.Definitions) -> None:
     assert json.loads(GOLDEN.read_text()) == json.loads(found), found
 
 
-def test_assets_are_the_tables_their_maintenance_and_the_deliveries(defs: dg.Definitions) -> None:
+def test_assets_are_the_tables_their_maintenance_the_deliveries_and_the_health(defs: dg.Definitions) -> None:
     assets = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     databases = ("dagster_storage", "operational_store")
     maintained = {f"maintenance/{name}" for name in (*TABLES, "caches", "landing_zone", *databases)}
-    assert assets == {*TABLES, *maintained, "alert_deliveries"}
+    assert assets == {*TABLES, *maintained, "alert_deliveries", "health"}
 
 
 def test_definitions_load_in_a_fresh_interpreter_without_the_heavy_libraries(settings: Settings) -> None:

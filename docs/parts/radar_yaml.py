@@ -34,7 +34,7 @@ def radar_yaml_reference() -> str:
     """The sections of `radar.yaml`, with the fields of what they list."""
     parts = []
     for section, field in Config.model_fields.items():
-        item = get_args(field.annotation)[0]
+        item = (get_args(field.annotation) or (field.annotation,))[0]
         models = [one for one in flattened(item) if hasattr(one, "model_fields")]
         parts.append(f"## {section}")
         for model in models:

@@ -29,27 +29,23 @@ def add_user(
     password: str | None,
     role: Role = Role.VIEWER,
     projects: Iterable[str] | None = None,
-    *,
-    oidc_subject: str | None = None,
 ) -> User:
     """Add a user.
 
     Args:
         password: None if they only log in elsewhere.
         projects: ids of the projects that the role is for; None for all.
-        oidc_subject: who they are at an OpenID provider.
 
     Raises:
         FieldError: the name exists, a project is unknown, or the name or password is invalid.
     """
     user = User(
         id=secrets.token_hex(4),
-        name=_valid_name(name),
+        name=valid_name(name),
         name_key=name_key(name),
         password_hash=None if password is None else hash_password(password),
         role=Role(role).value,
         created_at=utc_now(),
-        oidc_subject=oidc_subject,
     )
     with store.session() as session:
         lock(session, LOCK_KEY)
@@ -197,7 +193,12 @@ def hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
-def _valid_name(name: str) -> str:
+def valid_name(name: str) -> str:
+    """A login name, without spaces around it.
+
+    Raises:
+        FieldError: it is too long, empty or not printable.
+    """
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
         raise FieldError("user name", name, f"must be 1 to {MAX_NAME} printable characters")

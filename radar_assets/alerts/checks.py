@@ -41,6 +41,7 @@ WATCHED_AT: dict[Watch, str] = {
     "stuck_runs": "alert_deliveries",
     "slow_runs": "alert_deliveries",
     "daemon": "alert_deliveries",
+    "health": "alert_deliveries",
 }
 """The asset that shows the check of a platform rule, by what it watches."""
 WAITING_FOR = timedelta(days=1)
@@ -275,7 +276,7 @@ def _watched(
     """The verdict on a platform rule."""
     from radar_assets.alerts import records, watchers
 
-    findings = watchers.find(rule, context.instance, lakehouse, now, records.firing_subjects(store, rule.name))
+    findings = watchers.find(rule, context.instance, lakehouse, store, now, records.firing_subjects(store, rule.name))
     latest = {key: windows[-1] for key, windows in findings.judged.items() if windows}
     broken = [
         breach for breach in findings.breaches if breach.window == latest.get((breach.project_id, breach.subject))

@@ -39,7 +39,7 @@ Severity = Priority
 SEVERITIES = PRIORITIES
 Kind = Literal["threshold", "error", "anomaly"]
 Against = Literal["previous", "same_weekday"]
-Watch = Literal["failed_runs", "stuck_runs", "slow_runs", "late_partitions", "daemon"]
+Watch = Literal["failed_runs", "stuck_runs", "slow_runs", "late_partitions", "daemon", "health"]
 ALL_PROJECTS = "*"
 
 
@@ -50,6 +50,7 @@ TAKEN = frozenset(
         "every_accepted_line_is_an_event_or_a_copy",
         "every_delivery_arrived",
         "files_are_intact",
+        "platform_is_healthy",
         "schema_equals_contract",
     }
 )
@@ -169,7 +170,7 @@ class Rule(FrozenModel):
         kind: `threshold` judges a metric; `error` judges a metric or what `watch` names. `anomaly` is reserved.
         watch: what to watch of Radar itself instead of a metric, for `error` only: `failed_runs` (after retries),
             `stuck_runs` (running without logging), `slow_runs` (far longer than usual for their job), `late_partitions`,
-            or `daemon` (its heartbeat).
+            `daemon` (its heartbeat), or `health` (of each component).
         metric: name of a metric that has values for the window.
         projects: ids, or `*` for all projects.
         overrides: differences for single projects.

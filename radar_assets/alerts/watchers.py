@@ -1,6 +1,6 @@
-"""Judges rules about the platform itself: failed, stuck and slow runs, late partitions, the daemon.
+"""Judges rules about the platform itself: failed, stuck and slow runs, late partitions, the daemon, the health of components.
 
-Everything is read from the current state of Dagster and the tables. Episodes and announcements belong to `ledger.py`.
+Everything is read from the current state of Dagster, tables and store. Episodes and announcements belong to `ledger.py`.
 """
 
 from collections import defaultdict
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from radar_assets.alerts import slow_runs
 from radar_assets.alerts.findings import Breach, Findings
+from radar_assets.alerts.health_results import results_by_component
 from radar_assets.alerts.rules import Rule, Watch, load_rules
 from radar_assets.alerts.settings import AlertSettings
 from radar_assets.calendar import IN_UTC, Calendar, bounds_of
@@ -37,9 +38,12 @@ THRESHOLDS: Mapping[Watch, float] = {
     "slow_runs": 3,
     "late_partitions": 120,
     "daemon": 10,
+    "health": 0,
 }
-"""Default thresholds: failed runs of a job in an hour; minutes of silence; how many times longer than usual; minutes of lateness, and
-without a heartbeat."""
+"""Default thresholds: failed runs of a job in an hour; minutes of silence; how many times longer than usual; minutes of lateness,
+without a heartbeat, and in poor health."""
+HEALTHY_AFTER = 3
+"""How many checks in a row a component must pass until its alert ends, so that one that comes and goes alerts once."""
 SLOT = timedelta(minutes=5)
 """Lasting conditions are judged at the end of every five minutes, for the last hour, so that a late tick leaves no gap."""
 SLOTS = 12
@@ -58,7 +62,12 @@ Judged = dict[tuple[str, str], Sequence[Window]]
 
 
 def find(
-    rule: Rule, instance: "DagsterInstance", lakehouse: Lakehouse, now: datetime, firing: Collection[str] = ()
+    rule: Rule,
+    instance: "DagsterInstance",
+    lakehouse: Lakehouse,
+    store: "Store",
+    now: datetime,
+    firing: Collection[str] = (),
 ) -> Findings:
     """Judge a rule about the platform.
 
@@ -79,6 +88,8 @@ def find(
         _slow_runs(instance, now, limit, judged, breaches)
     elif rule.watch == "late_partitions":
         _late_partitions(lakehouse, now, limit, judged, breaches)
+    elif rule.watch == "health":
+        _health(store, now, limit, firing, judged, breaches)
     else:
         _daemon(instance, now, limit, judged, breaches)
     return Findings(rule, judged, sorted(breaches, key=lambda breach: (breach.subject, breach.window)))
@@ -114,7 +125,7 @@ def watch_now(
         if rule.watch not in watched or not rule.enabled:
             continue
         firing = records.firing_subjects(store, rule.name)
-        findings = find(rule, instance, lakehouse, context.now, firing)
+        findings = find(rule, instance, lakehouse, store, context.now, firing)
         announced += ledger.record(store, findings, context).announced
     return announced
 
@@ -205,6 +216,41 @@ def _daemon(instance: "DagsterInstance", now: datetime, limit: float, judged: Ju
         part, last = seen
         text = f"The daemon ({part}) has sent no heartbeat since {last:%Y-%m-%d %H:%M} UTC"
         _since("", last, now, limit, text, judged, breaches)
+
+
+def _health(
+    store: "Store", now: datetime, limit: float, firing: Collection[str], judged: Judged, breaches: list[Breach]
+) -> None:
+    """Judge components: broken while their checks fail, resolved when several checks in a row have passed.
+
+    Slots between are not judged, nor those without checks, so that they neither end an alert nor begin one.
+    """
+    slots = _slots(now)
+    since = slots[0].start - timedelta(minutes=limit) - HEALTHY_AFTER * SLOT
+    components = results_by_component(store, since, slots[-1].end)
+    for component, results in components.items():
+        passed, unwell_since = HEALTHY_AFTER, datetime.max
+        verdicts: dict[Window, Breach | None] = {}
+        for at, ok, detail in results:
+            passed = passed + 1 if ok else 0
+            unwell_since = datetime.max if passed >= HEALTHY_AFTER else min(unwell_since, at)
+            slot = next((slot for slot in slots if slot.start <= at < slot.end), None)
+            if slot is None:
+                continue
+            if passed >= HEALTHY_AFTER:
+                verdicts.setdefault(slot, None)
+            elif not ok and (minutes := (slot.end - unwell_since) / timedelta(minutes=1)) >= limit:
+                text = f"{component}: {detail}"
+                verdicts[slot] = _breach(_subject(component), slot, slot.start, minutes, limit, text)
+        judged["", _subject(component)] = list(verdicts)
+        breaches += filter(None, verdicts.values())
+    # Those that are no longer checked while others are, such as URLs that were removed from radar.yaml.
+    last = {_subject(component): results[-1][0] for component, results in components.items()}
+    newest = max(last.values(), default=EPOCH)
+    of_newest = [slot for slot in slots if slot.start <= newest < slot.end]
+    for component in firing:
+        if last.get(component, EPOCH) < newest - HEALTHY_AFTER * SLOT:
+            judged["", component] = of_newest
 
 
 def _late_partitions(lakehouse: Lakehouse, now: datetime, limit: float, judged: Judged, breaches: list[Breach]) -> None:

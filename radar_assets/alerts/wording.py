@@ -77,6 +77,7 @@ _WATCHED: dict[Watch, str] = {
     "slow_runs": "a run takes much longer than usual",
     "late_partitions": "a partition is late or missing",
     "daemon": "the daemon sends no heartbeat",
+    "health": "a component of the platform is unhealthy",
 }
 _FORMATTED = (None, "ratio", "s", "currency")
 """Units that the number shows, or that it needs none of."""

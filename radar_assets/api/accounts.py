@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from radar_assets.access import audit, browser_sessions, tokens, users
+from radar_assets.access import audit, browser_sessions, outside_logins, tokens, users
 from radar_assets.access.roles import Principal, Role
 from radar_assets.api.local_access import LocalAccess
 from radar_assets.store.database import Store
 
 
 class LoginRefusedError(Exception):
-    """Name or password are wrong, or there were too many attempts.
+    """Name or password are wrong, there were too many attempts, or a login elsewhere has failed.
 
     Attributes:
-        status: 401 or 429.
+        status: of the response.
         wait_s: seconds after which another attempt is possible.
     """
 
@@ -58,6 +58,28 @@ class Accounts:
             raise LoginRefusedError(401, f"{error}.") from error
         except browser_sessions.TooManyAttemptsError as error:
             raise LoginRefusedError(429, f"{error}.", error.wait_s) from error
+
+    def log_in_elsewhere(self, person: outside_logins.OutsidePerson, address: str) -> tuple[str, Principal]:
+        """Start a session of a person whom a provider has identified. Returns its secret and user.
+
+        Raises:
+            LoginRefusedError: they are not admitted.
+        """
+        try:
+            return self._started(outside_logins.log_in_elsewhere(self.store, person, address))
+        except browser_sessions.LoginError as error:
+            raise LoginRefusedError(403, str(error)) from error
+
+    def admit(self, person: outside_logins.OutsidePerson, address: str) -> Principal:
+        """What a person may do whom a proxy has identified.
+
+        Raises:
+            LoginRefusedError: they are not admitted.
+        """
+        try:
+            return outside_logins.admit(self.store, person, address)
+        except browser_sessions.LoginError as error:
+            raise LoginRefusedError(403, str(error)) from error
 
     def redeem(self, link: str) -> tuple[str, Principal]:
         """Start a session by the secret of a one-time link.

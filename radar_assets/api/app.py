@@ -6,10 +6,10 @@ and reaches a route that knows the role it needs, or the gate of the UI.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
+from functools import partial
 
-import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -22,10 +22,14 @@ from radar_assets.api.pages import page, refresh_script, style, wants_page
 from radar_assets.api.problems import problem
 from radar_assets.api.routing import RadarRoute
 from radar_assets.api.ui_gate import UIGate
+from radar_assets.operations.health.probes import Probe, Result, run_probes
+from radar_assets.operations.health.storage import check_database
 from radar_assets.store.database import Store
 
 OWN = ("/", "/login", "/logout", "/healthz", "/readyz", "/radar", "/v1")
 OWN_FOLDERS = ("/login/", "/radar/", "/v1/")
+READY_WITHIN_S = 3.0
+"""How long `/readyz` waits for the database."""
 
 
 class RadarApp:
@@ -83,18 +87,25 @@ def _basic_routes() -> list[RadarRoute]:
 def ready_route(store: Store) -> RadarRoute:
     """The public route that says whether the server can do its work."""
 
-    def can_read() -> bool:
-        try:
-            with store.session(read_only=True) as session:
-                session.execute(sa.select(1))
-        except SQLAlchemyError:
-            return False
-        return True
+    # The check of health itself, so that both agree. Its detail may name hosts, and the route is public.
+    database = Probe("database", partial(check_database, store), READY_WITHIN_S)
+    lock, latest = asyncio.Lock(), list[tuple[float, Result]]()
+
+    async def check() -> Result:
+        """Check one at a time. Requests that come meanwhile share the next check, since anyone may send any number of them."""
+        asked_at = time.monotonic()
+        async with lock:
+            if not latest or latest[0][0] < asked_at:
+                began_at = time.monotonic()
+                (found,) = await asyncio.to_thread(run_probes, [database])
+                latest[:] = [(began_at, found)]
+            return latest[0][1]
 
     async def is_ready(_request: Request) -> Response:
-        if await asyncio.to_thread(can_read):
+        found = await check()
+        if found.ok:
             return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
-        return problem(503, "The database is unavailable.", headers={"Retry-After": "5"})
+        return problem(503, f"The {found.component} is unavailable.", headers={"Retry-After": "5"})
 
     return RadarRoute("GET", "/readyz", is_ready, None)
 

@@ -1,4 +1,4 @@
-"""Who a request comes from: a token in the Authorization header, or a session in a cookie.
+"""Who a request comes from: a token in the Authorization header, a session in a cookie, or a proxy that knows.
 
 What they may do is decided where it is protected: by the routes in `routing.py`, and for the Dagster UI in `ui_gate.py`.
 """
@@ -6,7 +6,7 @@ What they may do is decided where it is protected: by the routes in `routing.py`
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,12 +28,13 @@ class Identity:
     """An identified request.
 
     Attributes:
-        way: how it was identified. Browsers send cookies by themselves, so that forms need a `form_token`.
-        secret: that of the session or token.
+        way: how it was identified. Browsers send cookies by themselves and a proxy adds its header to whatever they send, so that
+            forms need a `form_token`.
+        secret: that of the session or token; for those that a proxy has identified, one of this process.
     """
 
     principal: Principal
-    way: Literal["token", "cookie"]
+    way: Literal["token", "cookie", "proxy"]
     secret: str
 
     @property
@@ -51,13 +52,15 @@ class Identities:
         find_session: Find,
         *,
         public: Collection[Origin] = (),
+        find_outside: Callable[[HTTPConnection], Awaitable[Identity | None]] | None = None,
     ) -> None:
         """
         Args:
+            find_outside: looks up whom a proxy has identified.
             find_token, find_session: look up a token, and the secret of a session.
             public: origins behind a proxy that ends TLS.
         """
-        self._find_token, self._find_session = find_token, find_session
+        self._find_token, self._find_session, self._find_outside = find_token, find_session, find_outside
         self._https_hosts = {origin.host for origin in public if origin.scheme == "https"}
 
     def is_secure(self, connection: HTTPConnection) -> bool:
@@ -77,6 +80,8 @@ class Identities:
             if len(authorization) > 1 or scheme.lower() != "bearer":
                 return None
             return await self._identity(self._find_token, token.strip(), "token")
+        if self._find_outside and (outside := await self._find_outside(connection)):
+            return outside
         secret = connection.cookies.get(self.cookie_name(connection))
         return await self._identity(self._find_session, secret, "cookie") if secret else None
 

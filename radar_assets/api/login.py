@@ -1,4 +1,4 @@
-"""Login and logout by browser, with a password or a one-time link.
+"""Login and logout by browser, with a password, a one-time link, or at an OpenID provider.
 
 Each login starts a new session and ends that of the browser, so that no one can plant a session in advance. A cookie binds the form to
 the browser that loaded it.
@@ -7,7 +7,7 @@ the browser that loaded it.
 import asyncio
 import secrets
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -16,17 +16,24 @@ from radar_assets.access.roles import Principal
 from radar_assets.api.accounts import Accounts, LoginRefusedError
 from radar_assets.api.actions import note
 from radar_assets.api.identity import COOKIE, Identities, identity_of
+from radar_assets.api.oidc import CALLBACK, FLOW_S, OidcLogin
 from radar_assets.api.pages import page
 from radar_assets.api.routing import RadarRoute, form_field, has_form_token, is_same
 
 FORM_COOKIE = "radar_login"
+OIDC_COOKIE = "radar_oidc"
 HOME = "/radar/jobs"
 
 
-def login_routes(identities: Identities, accounts: Accounts) -> list[RadarRoute]:
+def login_routes(identities: Identities, accounts: Accounts, oidc: OidcLogin | None = None) -> list[RadarRoute]:
     """The routes of login and logout."""
-    pages = _LoginPages(identities, accounts)
+    pages = _LoginPages(identities, accounts, oidc)
+    elsewhere = [
+        RadarRoute("GET", "/login/oidc", pages.begin_elsewhere, None),
+        RadarRoute("GET", CALLBACK, pages.finish_elsewhere, None),
+    ]
     return [
+        *(elsewhere if oidc else []),
         RadarRoute("GET", "/login", pages.show, None),
         RadarRoute("POST", "/login", pages.log_in, None),
         RadarRoute("GET", "/login/link", pages.follow, None),
@@ -40,6 +47,7 @@ class _LoginPages:
 
     identities: Identities
     accounts: Accounts
+    oidc: OidcLogin | None
 
     async def show(self, request: Request) -> Response:
         return await self._form(request, own_path(request.query_params.get("next", "")))
@@ -72,6 +80,47 @@ class _LoginPages:
             return await self._form(request, HOME, status=error.status, problem=str(error))
         return await self._begun(request, found, own_path(request.query_params.get("next", "")))
 
+    async def begin_elsewhere(self, request: Request) -> Response:
+        """Send the browser to the OpenID provider."""
+        assert self.oidc
+        target = own_path(request.query_params.get("next", ""))
+        here, public = request.headers.get("host", "").lower(), urlsplit(self.oidc.public).netloc.lower()
+        # The provider sends the browser to the public address, so the cookie must be that of its host. Once only: behind a proxy
+        # that changes Host, both look different for ever.
+        if here != public and "moved" not in request.query_params:
+            return _redirect(f"{self.oidc.public}/login/oidc?{urlencode({'next': target, 'moved': '1'})}")
+        try:
+            url, cookie = await asyncio.to_thread(self.oidc.begin, target)
+        except LoginRefusedError as error:
+            return await self._refused_elsewhere(request, error)
+        response = _redirect(url)
+        _set_cookie(response, request, self.identities, OIDC_COOKIE, cookie, FLOW_S)
+        return response
+
+    async def finish_elsewhere(self, request: Request) -> Response:
+        """Log in whom the OpenID provider has identified."""
+        assert self.oidc
+        name = self.identities.cookie_name(request, OIDC_COOKIE)
+        address = request.client.host if request.client else ""
+        try:
+            # As with links, HEAD changes nothing.
+            query = dict(request.query_params) if request.method == "GET" else {}
+            person, target = await asyncio.to_thread(self.oidc.finish, query, request.cookies.get(name, ""))
+            found = await asyncio.to_thread(self.accounts.log_in_elsewhere, person, address)
+        except LoginRefusedError as error:
+            response = await self._refused_elsewhere(request, error)
+        else:
+            response = await self._begun(request, found, own_path(target), way="oidc")
+        response.delete_cookie(name, secure=self.identities.is_secure(request), httponly=True, samesite="lax")
+        return response
+
+    async def _refused_elsewhere(self, request: Request, error: LoginRefusedError) -> Response:
+        await note(request.app.state.record, request, None, "login", result="refused", way="oidc", reason=str(error))
+        response = await self._form(request, HOME, status=error.status, problem=str(error))
+        if error.wait_s:
+            response.headers["Retry-After"] = str(error.wait_s)
+        return response
+
     async def log_out(self, request: Request) -> Response:
         identity = identity_of(request.scope)
         response = _redirect("/login")
@@ -85,12 +134,12 @@ class _LoginPages:
         response.delete_cookie(self.identities.cookie_name(request), secure=is_secure, httponly=True, samesite="lax")
         return response
 
-    async def _begun(self, request: Request, found: tuple[str, Principal], target: str) -> Response:
-        """The response that begins a session."""
+    async def _begun(self, request: Request, found: tuple[str, Principal], target: str, **details: str) -> Response:
+        """The response that begins a session; details are for the audit log."""
         secret, principal = found
         if before := request.cookies.get(self.identities.cookie_name(request)):
             await asyncio.to_thread(self.accounts.log_out, before)
-        await note(request.app.state.record, request, principal, "login", principal.name)
+        await note(request.app.state.record, request, principal, "login", principal.name, **details)
         response = _redirect(target)
         _set_cookie(response, request, self.identities, COOKIE, secret)
         response.delete_cookie(
@@ -112,6 +161,7 @@ class _LoginPages:
             next=target,
             name=name,
             problem=problem,
+            oidc_name=self.oidc.provider.name if self.oidc else "",
         )
         _set_cookie(response, request, self.identities, FORM_COOKIE, token)
         return response
@@ -130,10 +180,13 @@ def own_path(target: str) -> str:
     return target if is_own and not parts.path.startswith(("/login", "/logout")) else HOME
 
 
-def _set_cookie(response: Response, request: Request, identities: Identities, name: str, value: str) -> None:
+def _set_cookie(
+    response: Response, request: Request, identities: Identities, name: str, value: str, max_age: int | None = None
+) -> None:
     response.set_cookie(
         identities.cookie_name(request, name),
         value,
+        max_age,
         path="/",
         secure=identities.is_secure(request),
         httponly=True,

@@ -15,6 +15,7 @@ from dagster_webserver.version import __version__
 from starlette.applications import Starlette
 
 from radar_assets import tracing
+from radar_assets.access.settings import LoginSettings
 from radar_assets.api.accounts import Accounts
 from radar_assets.api.alert_page import AlertPages, alert_routes
 from radar_assets.api.app import RadarApp, ready_route
@@ -24,7 +25,9 @@ from radar_assets.api.identity import Identities
 from radar_assets.api.jobs_page import jobs_routes
 from radar_assets.api.local_access import LocalAccess
 from radar_assets.api.login import login_routes
+from radar_assets.api.oidc import OidcLogin
 from radar_assets.api.openapi import openapi_route
+from radar_assets.api.proxies import Behind, Proxied
 from radar_assets.api.reload import reloading
 from radar_assets.api.replays import replay_routes
 from radar_assets.api.routing import RadarRoute
@@ -47,6 +50,7 @@ def serve(
     workspace: Path | None = None,
     local: LocalAccess | None = None,
     alerts: Callable[[Store], AlertPages] | None = None,
+    login: LoginSettings | None = None,
     lakehouse: Lakehouse | None = None,
 ) -> None:
     """Serve Radar's pages, its API and the Dagster UI until SIGINT or SIGTERM.
@@ -54,6 +58,7 @@ def serve(
     Args:
         local: access for commands on this machine.
         alerts: the pages of alerts, on the store.
+        login: how people log in besides with a password.
         lakehouse: where replays find the hours with data. Without it, there are none.
         workspace: workspace file, as for `dagster-webserver -w`. By default this process starts a code server with Radar's
             definitions.
@@ -64,7 +69,7 @@ def serve(
     """
     with loaded_workspace(settings, workspace) as loaded, closing(open_store(settings.database)) as store:
         pages = alert_routes(alerts(store)) if alerts else []
-        app = radar_app(settings, loaded, store, local or LocalAccess(), pages, lakehouse)
+        app = radar_app(settings, loaded, store, local or LocalAccess(), pages, login, lakehouse)
         served = guarded(app, settings, host)
         tracing.name_trace_in_logs()
         server = uvicorn.Server(
@@ -90,21 +95,30 @@ def radar_app(
     store: Store,
     local: LocalAccess,
     pages: Sequence[RadarRoute] = (),
+    login: LoginSettings | None = None,
     lakehouse: Lakehouse | None = None,
-) -> RadarApp:
+) -> Behind:
     """The web application with all its routes, without the guard.
 
     Args:
         pages: the routes of further pages.
+        login: as for `serve`.
         lakehouse: as for `serve`.
     """
+    login = login or LoginSettings.load()
     public = [origin] if settings.ui_url and (origin := origin_of_url(settings.ui_url)) else []
     accounts = Accounts(store, local)
-    identities = Identities(accounts.find_token, accounts.find_session, public=public)
+    proxied = Proxied(login, accounts.admit)
+    identities = Identities(
+        accounts.find_token,
+        accounts.find_session,
+        public=public,
+        find_outside=proxied.find if login.ui_user_header else None,
+    )
     replays = replay_routes(workspace, store, lakehouse) if lakehouse else []
     api = [*trigger_routes(workspace, store), *replays, audit_route(store)]
     routes = [
-        *login_routes(identities, accounts),
+        *login_routes(identities, accounts, OidcLogin.of(login, settings.ui_url)),
         *jobs_routes(workspace),
         *api,
         openapi_route(api),
@@ -113,7 +127,7 @@ def radar_app(
     ]
     storage = workspace.instance.run_storage
     instance_id = storage.get_run_storage_id() if isinstance(storage, SqlRunStorage) else ""
-    return RadarApp(dagster_ui(workspace), identities, accounts.record, routes, instance_id)
+    return proxied.around(RadarApp(dagster_ui(workspace), identities, accounts.record, routes, instance_id))
 
 
 def dagster_ui(workspace: RadarWorkspace) -> Starlette:

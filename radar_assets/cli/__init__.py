@@ -25,6 +25,7 @@ from radar_assets.cli.demo import demo
 from radar_assets.cli.dev import dev
 from radar_assets.cli.diff import diff
 from radar_assets.cli.doctor import doctor
+from radar_assets.cli.health import health
 from radar_assets.cli.help import HelpFormatter
 from radar_assets.cli.imports import import_
 from radar_assets.cli.init import init
@@ -78,7 +79,7 @@ app.command(show_completion, name="--show-completion", group=OPTIONS, sort_key=2
 for group, commands in {
     START: [demo, dev, serve],
     EVENTS: [collect, import_, simulate, replay_rejected],
-    INSPECT: [live, sql, inspect, diff, status, doctor],
+    INSPECT: [live, sql, inspect, diff, status, health, doctor],
     CONFIGURATION: [init, apply, schema, watch],
     OPERATIONS: [backfill, upgrade, maintain, backup, restore],
 }.items():

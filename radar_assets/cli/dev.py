@@ -114,7 +114,10 @@ def _run(
     def show() -> None:
         panel = make_panel()
         url = local_url(host, port)
-        logins = [("Log in", login_link(settings, url)), ("", "works once; the next start prints another link")]
+        logins = [
+            ("Log in", login_link(settings, url)),
+            ("", f"works once, within 15 min; {radar_command()} user login-link prints another"),
+        ]
         facts = [("UI", url), *logins, *panel.facts, *([("Logs", str(logs))] if logs else [])]
         _show(console, Panel(facts, panel.next))
 

@@ -8,6 +8,7 @@ from cyclopts import CycloptsError, Parameter
 
 from radar_assets.cli.auditing import audit
 from radar_assets.cli.terminal import counted, out, print_facts, progress_bars, radar_command
+from radar_assets.errors import UsageError
 
 if TYPE_CHECKING:
     from radar_assets.events.importer import ImportResult
@@ -22,7 +23,7 @@ def import_(
     file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
-    format: Literal["ndjson", "csv", "apache"],
+    format: Literal["ndjson", "csv", "apache"] | None = None,
     project: str | None = None,
     map: Annotated[Sequence[str], ONE_A_TIME] = (),
     set: Annotated[Sequence[str], ONE_A_TIME] = (),
@@ -40,8 +41,9 @@ def import_(
     ----------
     file
         The file, of any size, plain or compressed with gzip or zstd; - reads standard input. Links and pipes are read too.
+        Or the folder of radar project export, whose project is added as it was.
     format
-        ndjson: one JSON object per line. csv: with a header line. apache: access log, common or combined.
+        ndjson: one JSON object per line. csv: with a header line. apache: access log, common or combined. Required for a file.
     project
         Project of all events, if no column has it. New projects are added.
     map
@@ -61,6 +63,7 @@ def import_(
     """
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+    from radar_assets.cli.project_export import add_exported_project, exported_files, land_export
     from radar_assets.cli.runs import catch_up
     from radar_assets.events import importer
     from radar_assets.settings import load_settings
@@ -72,6 +75,18 @@ def import_(
     settings = load_settings().prepare()
     store, lakehouse = open_store(settings.database), open_lakehouse(settings)
     added: list[str] = []
+    manifest, files = None, []
+    if file.is_dir():
+        if format or mapping or constants or project:
+            raise UsageError(
+                "the folder of an export is imported as it is; leave out --format, --project, --map and --set"
+            )
+        manifest, files = exported_files(file)
+        if add_exported_project(store, manifest):
+            added.append(manifest["project"]["id"])
+            audit(store, "project.add", added[0], project_id=added[0], by="radar import")
+    elif format is None:
+        raise UsageError("--format is missing; use ndjson, csv or apache")
     columns = (TextColumn("import"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[lines]:,} lines"))
     with progress_bars(*columns, TimeElapsedColumn()) as progress:
         task = progress.add_task("import", total=None, lines=0)
@@ -84,18 +99,22 @@ def import_(
             # Before their events land, because a running daemon may load them at once.
             added.extend(_register(store, projects))
 
-        result = importer.import_file(
-            file,
-            settings.landing_zone,
-            engine=lakehouse.engine,
-            format=format,
-            start=settings.start_date,
-            mapping=mapping,
-            constants=constants,
-            project=project,
-            log=importer.AccessLog(site, pages, requests == "keep"),
-            on_projects=register,
-            on_progress=show,
+        result = (
+            land_export(settings, manifest, files)
+            if manifest
+            else importer.import_file(
+                file,
+                settings.landing_zone,
+                engine=lakehouse.engine,
+                format=format or "ndjson",
+                start=settings.start_date,
+                mapping=mapping,
+                constants=constants,
+                project=project,
+                log=importer.AccessLog(site, pages, requests == "keep"),
+                on_projects=register,
+                on_progress=show,
+            )
         )
     if result.hours:
         begin_by(store, result.hours[0].date())

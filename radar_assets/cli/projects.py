@@ -2,14 +2,16 @@
 
 import re
 import shlex
+import sys
 from datetime import date
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from radar_assets.cli.auditing import audit
 from radar_assets.cli.listing import Column, Format, print_list
-from radar_assets.cli.terminal import OPTIONS, counted, is_confirmed, out, printable, radar_command
+from radar_assets.cli.terminal import OPTIONS, counted, err, is_confirmed, out, printable, radar_command
 
 if TYPE_CHECKING:
     from radar_assets.lakehouse.lakehouse import Lakehouse
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 project_app = App(
     name="project",
-    help="Add, limit, rename, archive and list projects. Only events of known projects are accepted.",
+    help="Add, limit, rename, archive, export and list projects. Only events of known projects are accepted.",
     group_parameters=OPTIONS,
 )
 
@@ -214,6 +216,41 @@ def unarchive(id: str, /) -> None:
     archive_project(store, id, archived=False)
     audit(store, "project.unarchive", id, project_id=id)
     out().print(f"{printable(id)} accepts events again.", markup=False)
+
+
+@project_app.command
+def export(id: str, folder: Annotated[Path, Parameter(allow_leading_hyphen=True)], /) -> int:
+    """Write all events of a project to a folder, with its settings, but no secrets. radar import reads it in another home.
+
+    Parameters
+    ----------
+    id
+        Id of the project.
+    folder
+        New folder. - writes the events to standard output, one JSON object per line, without the settings.
+    """
+    from radar_assets.cli.project_export import export_folder, export_stream
+    from radar_assets.settings import load_settings
+    from radar_assets.store.database import open_store
+    from radar_assets.tables import open_lakehouse
+
+    settings = load_settings().prepare()
+    store, lakehouse = open_store(settings.database), open_lakehouse(settings)
+    if str(folder) == "-":
+        count = export_stream(store, lakehouse, id, sys.stdout.buffer)
+        audit(store, "project.export", id, project_id=id, lines=count)
+        return 0
+    manifest = export_folder(store, lakehouse, id, folder)
+    audit(store, "project.export", id, project_id=id, folder=str(folder), lines=manifest["lines"])
+    hours = counted(len(manifest["files"]), "hour")
+    out().print(f"Exported {counted(manifest['lines'], 'line')} of {hours} to {folder}.", markup=False)
+    if gone := manifest["hours_not_landed"]:
+        err().print(
+            f"Incomplete: the landing zone no longer has all lines of {counted(len(gone), 'hour')}, "
+            f"{gone[0]} to {gone[-1]}; put their segments back and export again.",
+            markup=False,
+        )
+    return int(bool(gone))
 
 
 def _find(store: "Store", id: str) -> "Project":

@@ -62,7 +62,9 @@ def _print_login(settings: "Settings", url: str) -> None:
         console.print(
             f"There are no users yet; add one with {radar_command()} user add NAME --role admin.", markup=False
         )
-        console.print(f"Until then, log in with this link, which works once: {link}", markup=False, soft_wrap=True)
+        console.print(
+            f"Until then, log in with this link, which works once, within 15 min: {link}", markup=False, soft_wrap=True
+        )
 
 
 def serve_ui(*, port: int, host: str, workspace: Workspace = None) -> None:
@@ -84,4 +86,4 @@ def serve_ui(*, port: int, host: str, workspace: Workspace = None) -> None:
         return AlertPages(store, lakehouse, lambda: registry(load_metrics(settings.config_file)), settings)
 
     with recorded_ui(settings, url, local.token):
-        server.serve(settings, host, port, workspace, local, alert_pages, lakehouse)
+        server.serve(settings, host, port, workspace, local, alert_pages, settings, lakehouse)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from radar_assets.lakehouse.lakehouse import Lakehouse
     from radar_assets.orchestration.runtime.backfills import Progress
     from radar_assets.store.database import Store
+    from radar_assets.store.models import HealthResult
 
 
 MAX_ZONES = 4
@@ -68,7 +69,7 @@ class FailedCheck:
 
 
 def status(*, format: Format = "table") -> None:
-    """Show the state of each table, backfills in progress, the partitions that wait for a retry, and the checks that failed.
+    """Show the state of each table, backfills in progress, partitions that wait for a retry, and what is unhealthy or failed.
 
     Parameters
     ----------
@@ -80,6 +81,7 @@ def status(*, format: Format = "table") -> None:
     from radar_assets.access.projects import list_projects
     from radar_assets.access.time_zones import read_calendar
     from radar_assets.definitions import build_defs
+    from radar_assets.operations.health.results import latest
     from radar_assets.orchestration.run_requests import saved_cursor
     from radar_assets.orchestration.runtime.backfills import backfills_in_progress
     from radar_assets.orchestration.runtime.code_location import problem
@@ -93,6 +95,7 @@ def status(*, format: Format = "table") -> None:
     projects, calendar = list_projects(store), read_calendar(store)
     with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
         states = tables_status(open_lakehouse(settings), store, saved_cursor(instance, "landing_sensor"))
+        unhealthy = [result for result in latest(store) if not result.ok]
         store.close()
         definitions = build_defs(settings)
         failed = failed_checks(instance, definitions)
@@ -137,6 +140,7 @@ def status(*, format: Format = "table") -> None:
         _print_zones({project.timezone: calendar.date_of(project.id, now) for project in projects})
         _print_backfills(backfills)
         _print_retries(waiting, now)
+        _print_unhealthy(unhealthy, now)
         _print_failed(failed, now)
         radar = radar_command()
         if not projects:
@@ -222,6 +226,15 @@ def _print_retries(waiting: "list[Retry]", now: datetime) -> None:
         failed = "1 attempt failed" if retry.attempts == 1 else f"{retry.attempts:,} attempts failed"
         then = f"next in {age(retry.next_at - now)}" if retry.next_at > now else "next is due"
         print_words(console, f"{retry.table}: {which}, {failed}, {then}", "retry", "yellow")
+
+
+def _print_unhealthy(unhealthy: "list[HealthResult]", now: datetime) -> None:
+    console = out()
+    if unhealthy:
+        console.print()
+    for result in unhealthy:
+        text = f"{printable(result.component)}: {printable(result.detail)}, {age(now - result.checked_at)} ago"
+        print_words(console, text, "unhealthy", "red")
 
 
 def _print_failed(failed: "list[FailedCheck]", now: datetime) -> None:

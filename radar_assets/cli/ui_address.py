@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from radar_assets.settings import Settings
 
 
-LINK_TTL = timedelta(hours=12)
-"""How long a printed link can be used: that of `radar dev` is on the screen all day."""
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -58,7 +55,7 @@ def find_server(settings: "Settings") -> tuple[str, str] | None:
 
 
 def login_link(settings: "Settings", url: str) -> str:
-    """A link with which one browser can log in to the home's UI once, as an admin.
+    """A link with which one browser can log in to the home's UI once, within 15 minutes, as an admin.
 
     Args:
         url: address of the UI.
@@ -68,7 +65,7 @@ def login_link(settings: "Settings", url: str) -> str:
 
     store = open_store(settings.database)
     try:
-        return f"{url.rstrip('/')}/login/link?secret={make_login_link(store, ttl=LINK_TTL)}"
+        return f"{url.rstrip('/')}/login/link?secret={make_login_link(store)}"
     finally:
         store.close()
 

@@ -122,6 +122,52 @@ def enable(name: str, /) -> None:
     out().print(f"{printable(user.name)} can log in again.", markup=False)
 
 
+@user_app.command
+def link(name: str, subject: str | None = None, /, *, proxy: bool = False, remove: bool = False) -> None:
+    """Let a person whom the OpenID provider or the proxy identifies log in as an existing user.
+
+    Parameters
+    ----------
+    name
+        Login name.
+    subject
+        Subject (sub) of the person at the OpenID provider of RADAR_OIDC_ISSUER.
+    proxy
+        The person is whom the proxy calls by the login name.
+    remove
+        Remove the link that the user has.
+    """
+    from radar_assets.access.outside_logins import link_user, oidc_subject, proxy_subject
+    from radar_assets.settings import load_settings
+
+    if [subject is not None, proxy, remove].count(True) != 1:
+        raise UsageError("give either a subject, --proxy or --remove")
+    issuer = load_settings().oidc_issuer
+    if subject is not None and issuer is None:
+        raise UsageError("RADAR_OIDC_ISSUER is not set, so that it is unknown whose subject that is")
+    whole = None if remove else proxy_subject(name) if proxy else oidc_subject(f"{issuer}", f"{subject}")
+    store = open_projects()
+    user = link_user(store, name, whole)
+    audit(store, "user.link", user.name, id=user.id, subject=whole)
+    out().print(f"{printable(user.name)} {'has no link' if remove else 'is linked'} now.", markup=False)
+
+
+@user_app.command
+def login_link() -> None:
+    """Print a link with which one browser can log in as an admin, once, within 15 minutes."""
+    from radar_assets.cli.ui_address import find_ui
+    from radar_assets.cli.ui_address import login_link as make
+    from radar_assets.settings import load_settings
+
+    settings = load_settings().prepare()
+    url = settings.ui_url or find_ui(settings)
+    if url is None:
+        raise UsageError(f"no UI of this home runs on this machine; start it with {radar_command()} serve")
+    link = make(settings, url)
+    audit(open_projects(), "user.login_link", url)
+    out().print(link, markup=False, soft_wrap=True, highlight=False)
+
+
 @user_app.command(name="list")
 def list_them(*, format: Format = "table") -> None:
     """List the users.

@@ -52,10 +52,10 @@ class Worker:
         self._refused_at = time.monotonic()
 
     def problem(self) -> str | None:
-        """Why the worker is not ready; `None` if it is ready."""
+        """Why the worker is not ready, after the component that fails, by its name in health; `None` if it is ready."""
         if self._journal.failure and time.monotonic() - self._refused_at < PROBE_S:
-            return "nothing can be stored at present"
-        return self.keys.failure
+            return "landing zone: nothing can be stored at present"
+        return f"database: {self.keys.failure}" if self.keys.failure else None
 
 
 @asynccontextmanager

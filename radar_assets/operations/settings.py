@@ -2,12 +2,14 @@
 
 from pydantic import Field
 
+from radar_assets.access.settings import LimitSettings
 from radar_assets.alerts.settings import AlertSettings
+from radar_assets.home import HomeSettings
 from radar_assets.orchestration.settings import RunSettings
 
 
-class OperationsSettings(RunSettings, AlertSettings):
-    """Operations: what the nightly maintenance deletes."""
+class OperationsSettings(RunSettings, AlertSettings, LimitSettings, HomeSettings):
+    """Operations: what the nightly maintenance deletes, and when the platform is unhealthy."""
 
     sweep_grace_h: float = Field(
         default=24,
@@ -18,4 +20,9 @@ class OperationsSettings(RunSettings, AlertSettings):
         default=30,
         ge=1,
         description="Days for which entries of the audit log are kept. A signed checkpoint takes the place of older ones.",
+    )
+    health_min_free_gb: float = Field(
+        default=2,
+        ge=0,
+        description="Free space in GB below which a disk that Radar writes to is unhealthy.",
     )

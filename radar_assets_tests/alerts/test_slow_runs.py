@@ -55,7 +55,7 @@ def fill(platform: Platform, clock: time_machine.Traveller, minutes: float, runs
 
 def judge(platform: Platform, threshold: float | None = None) -> Findings:
     by = rule(kind="error", watch="slow_runs", metric=None, threshold=threshold)
-    return find(by, platform.instance, platform.lakehouse, utc_now())
+    return find(by, platform.instance, platform.lakehouse, platform.store, utc_now())
 
 
 def test_a_run_is_slow_while_it_takes_three_times_as_long_as_most_until_one_ends_in_time(platform: Platform) -> None:

@@ -30,7 +30,7 @@ def platform(radar_home: Path, tmp_path: Path) -> Iterator[Platform]:
 
 def judge(platform: Platform, watch: Watch, threshold: float | None = None, firing: tuple[str, ...] = ()) -> Findings:
     by = rule(kind="error", watch=watch, metric=None, threshold=threshold)
-    return find(by, platform.instance, platform.lakehouse, utc_now(), firing)
+    return find(by, platform.instance, platform.lakehouse, platform.store, utc_now(), firing)
 
 
 def start(platform: Platform) -> str:

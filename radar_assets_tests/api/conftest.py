@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +13,20 @@ import dagster as dg
 import pytest
 import uvicorn
 import yaml
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from radar_assets.access.roles import Principal, Role
+from radar_assets.api.alert_page import AlertPages, alert_routes
+from radar_assets.api.app import RadarApp
 from radar_assets.api.guard import guarded
 from radar_assets.api.identity import SCOPE, Identity
-from radar_assets.api.server import dagster_ui, loaded_workspace
+from radar_assets.api.local_access import LocalAccess
+from radar_assets.api.server import dagster_ui, loaded_workspace, radar_app
+from radar_assets.metrics.registry import STANDARD_METRICS
 from radar_assets.settings import load_settings
+from radar_assets.store.database import Store, open_store
+from radar_assets.tables import open_lakehouse
 from radar_assets_tests.platform import instance_of
 from radar_assets_tests.small_assets import small
 
@@ -29,12 +36,14 @@ PUBLIC = "https://radar.example"
 
 @dataclass
 class UI:
-    """A running UI, the requests it received, and the instance behind it."""
+    """A running UI, the requests it received, the application if it is all of Radar, and the instance behind it."""
 
     instance: dg.DagsterInstance
     run_id: str
     port: int = 0
     arrived: list[str] = field(default_factory=list)
+    app: RadarApp | None = None
+    dagster_routes: list[BaseRoute] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -95,9 +104,11 @@ def listening(app: ASGIApp, ui: UI) -> Iterator[UI]:
         await app(scope, receive, send)
 
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("127.0.0.1", ui.port))
         ui.port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(recorded, log_level="critical", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(recorded, log_level="critical", timeout_graceful_shutdown=1, proxy_headers=False)
+        )
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
@@ -109,6 +120,31 @@ def listening(app: ASGIApp, ui: UI) -> Iterator[UI]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def radar_serving(folder: Path, port: int = 0) -> Iterator[tuple[UI, Store]]:
+    """The whole application, as `radar serve` builds it from the settings, and its store.
+
+    Args:
+        port: to listen on; any by default.
+    """
+    settings = load_settings().prepare()
+    with ExitStack() as stack:
+        instance = stack.enter_context(instance_of(settings))
+        workspace = stack.enter_context(loaded_workspace(settings, workspace_of(folder)))
+        store = stack.enter_context(closing(open_store(settings.database)))
+        lakehouse = open_lakehouse(settings)
+        pages = alert_routes(AlertPages(store, lakehouse, lambda: STANDARD_METRICS, settings))
+        app = radar_app(settings, workspace, store, LocalAccess(), pages, settings, lakehouse)
+        ui = UI(
+            instance,
+            "",
+            port,
+            app=app.app if isinstance(app.app, RadarApp) else None,
+            dagster_routes=dagster_ui(workspace).routes,
+        )
+        yield stack.enter_context(listening(guarded(app, settings, "127.0.0.1"), ui)), store
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from radar_assets_tests.cli.conftest import Radar, in_a_process
 
 COMMANDS = ["demo", "dev", "serve", "import", "simulate", "replay-rejected"]
 COMMANDS += ["init", "apply", "schema", "rules", "channels", "alerts", "deliveries", "suppressions", "watch"]
-COMMANDS += ["collect", "key", "project", "live", "sql", "status", "doctor"]
+COMMANDS += ["collect", "key", "project", "live", "sql", "status", "health", "doctor"]
 COMMANDS += ["metrics", "snapshots", "diff", "inspect", "backfill", "upgrade", "maintain", "backup", "restore"]
 COMMANDS += ["user", "token", "audit"]
 

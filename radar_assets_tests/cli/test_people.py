@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 
+from radar_assets.access.browser_sessions import LoginError, use_login_link
+from radar_assets.access.browser_sessions import principal_of as session_principal
 from radar_assets.access.keys import hash_key, read_grants
 from radar_assets.access.roles import Role
 from radar_assets.access.tokens import find_principal
@@ -219,3 +221,41 @@ def test_commands_that_change_tables_files_or_backups_are_recorded(
     assert radar(f"restore {tmp_path / 'backup'}").code == 0
     assert [entry["action"] for entry in recorded(radar)] == [*actions, "backup.restore"]
     assert radar("audit verify").code == 0
+
+
+def test_a_person_from_elsewhere_is_linked_to_a_user(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ada", "bob"):
+        with_input(radar, monkeypatch, f"user add {name} --password-stdin")
+    assert "RADAR_OIDC_ISSUER" in radar("user link ada 7").err
+    monkeypatch.setenv("RADAR_OIDC_ISSUER", "https://id.example")
+    assert radar("user link ada 7").code == 0
+    assert user_of(settings, "ada").oidc_subject == "https://id.example 7"
+    assert "belongs to the user ada" in radar("user link bob 7").err
+    assert radar("user link Bob --proxy").code == 0
+    assert user_of(settings, "bob").oidc_subject == "proxy bob"
+    assert radar("user link ada --remove").code == 0
+    assert user_of(settings, "ada").oidc_subject is None
+    for wrong in ("user link ada", "user link ada 7 --proxy", "user link ada --proxy --remove"):
+        assert "give either" in radar(wrong).err
+    assert [entry["action"] for entry in recorded(radar)][2:] == ["user.link"] * 3
+
+
+def test_another_login_link_works_once_and_for_a_quarter_of_an_hour(
+    radar: Radar, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "radar serve" in radar("user login-link").err
+    monkeypatch.setenv("RADAR_UI_URL", "https://radar.example/")
+    links = [radar("user login-link").out.strip() for _ in range(2)]
+    assert all(link.startswith("https://radar.example/login/link?secret=") for link in links)
+    first, second = (link.partition("secret=")[2] for link in links)
+    store = open_store(settings.database)
+    found = session_principal(store, use_login_link(store, first))
+    assert found and found.role == Role.ADMIN
+    with pytest.raises(LoginError):
+        use_login_link(store, first)
+    with time_machine.travel(utc_now() + timedelta(minutes=16), tick=False), pytest.raises(LoginError):
+        use_login_link(store, second)
+    store.close()
+    assert not any(secret in json.dumps(recorded(radar)) for secret in (first, second))

@@ -378,7 +378,8 @@ def test_a_full_disk_gives_503_and_needs_no_restart(small_disk: Path, tmp_path: 
         reply = collector.send(large)
         assert reply.status == 503
         assert int(reply.headers["retry-after"]) > 0
-        assert collector.request("GET", "/readyz").status == 503
+        ready = collector.request("GET", "/readyz")
+        assert (ready.status, ready.json()["status"].partition(":")[0]) == (503, "landing zone")
         assert collector.request("GET", "/healthz").status == 200
         filler.unlink()
         assert collector.send([{"event": "a", "event_id": "after"}]).status == 200

@@ -39,6 +39,7 @@ def test_each_job_declares_its_kind_and_each_table_the_pool(settings: Settings) 
         **dict.fromkeys(("hourly_job", "daily_job", "alerts_job"), "aggregation"),
         "deliver_alerts_job": "notifications",
         "maintenance_job": "maintenance",
+        "health_job": "monitors",
     }
     pools = {node.name: node.pool for node in tables if isinstance(node, dg.OpDefinition)}
     assert pools["events"] == pools["hourly_metrics"] == AGGREGATION.pool

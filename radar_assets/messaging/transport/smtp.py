@@ -3,7 +3,7 @@
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import parseaddr
@@ -23,16 +23,39 @@ def send_mail(mail: EmailMessage, to: Sequence[str], url: SecretStr, timeout_s: 
     Raises:
         SendError: it was not accepted, or not for all recipients.
     """
+
+    def hand_over(server: smtplib.SMTP) -> SendError | None:
+        refused = server.sendmail(parseaddr(str(mail["From"]))[1], list(to), mail.as_bytes())
+        return _refused(refused, PermanentError, "accepted for the others, refused") if refused else None
+
+    _converse(url, timeout_s, hand_over)
+
+
+def greet(url: SecretStr, timeout_s: float) -> None:
+    """Open a session with the mail server as for a mail, with TLS and login, and close it.
+
+    Raises:
+        SendError: there is no session.
+    """
+    _converse(url, timeout_s, lambda server: server.ehlo_or_helo_if_needed())
+
+
+def _converse(url: SecretStr, timeout_s: float, speak: Callable[[smtplib.SMTP], SendError | None]) -> None:
+    """Open a session, do something in it, and close it.
+
+    Raises:
+        SendError: that failed.
+    """
     deadline = Deadline(timeout_s)
     try:
-        failure = _send(mail, to, url, deadline)
+        failure = _spoken(url, deadline, speak)
     finally:
         deadline.close()
     if failure:
         raise failure
 
 
-def _send(mail: EmailMessage, to: Sequence[str], url: SecretStr, deadline: Deadline) -> SendError | None:
+def _spoken(url: SecretStr, deadline: Deadline, speak: Callable[[smtplib.SMTP], SendError | None]) -> SendError | None:
     parts = urlsplit(url.get_secret_value())
     host = str(parts.hostname)
     port = parts.port or (465 if parts.scheme == "smtps" else 587)
@@ -49,8 +72,8 @@ def _send(mail: EmailMessage, to: Sequence[str], url: SecretStr, deadline: Deadl
                     server, "auth", host, "login", "remove user and password from RADAR_SMTP_URL, or use its TLS port"
                 )
                 server.login(unquote(parts.username), unquote(parts.password or ""))
-            refused = server.sendmail(parseaddr(str(mail["From"]))[1], list(to), mail.as_bytes())
-            # The mail is accepted; a failure to say goodbye changes nothing.
+            failure = speak(server)
+            # A mail is accepted by then; a failure to say goodbye changes nothing.
             with suppress(OSError, smtplib.SMTPException):
                 server.putcmd("quit")
         finally:
@@ -75,7 +98,7 @@ def _send(mail: EmailMessage, to: Sequence[str], url: SecretStr, deadline: Deadl
             return TemporaryError(f"{host} did not answer within {deadline.timeout_s:g} s")
         why = error.strerror if isinstance(error, OSError) and not isinstance(error, smtplib.SMTPException) else None
         return TemporaryError(f"{host} closed the connection{f': {why}' if why else ''}")
-    return _refused(refused, PermanentError, "accepted for the others, refused") if refused else None
+    return failure
 
 
 def _require(server: smtplib.SMTP, extension: str, host: str, name: str, remedy: str) -> None:

@@ -14,6 +14,7 @@ from radar_assets.store.models.api import IdempotencyKey
 from radar_assets.store.models.audit import AuditCheckpoint, AuditEntry, AuditHead
 from radar_assets.store.models.base import MAX_NAME, Base, Declared, FieldError
 from radar_assets.store.models.collector import DailySalt, MonthlyUsage
+from radar_assets.store.models.health import HealthResult
 from radar_assets.store.models.home import HomeStart
 from radar_assets.store.models.messaging import Channel, Delivery, Suppression
 from radar_assets.store.models.people import ApiToken, BrowserSession, LoginAttempt, LoginLink, User
@@ -38,6 +39,7 @@ __all__ = [
     "Declared",
     "Delivery",
     "FieldError",
+    "HealthResult",
     "HomeStart",
     "IdempotencyKey",
     "LoginAttempt",

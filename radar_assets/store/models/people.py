@@ -22,7 +22,7 @@ class User(Base):
         role: a value of `access.roles.Role`.
         projects: ids of the projects that the role is for; None for all.
         disabled_at: when they were locked out.
-        oidc_subject: issuer and subject at an OpenID provider.
+        oidc_subject: who they are elsewhere: issuer and subject at an OpenID provider, or their name at a proxy.
     """
 
     __tablename__ = "users"
