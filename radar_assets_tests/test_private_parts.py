@@ -80,13 +80,6 @@ METHODS = {
     "orchestration/checks.py": {
         "dagster:AssetCheckResult._get_unpartitioned_target_materialization_data": ("step_context", "asset_key"),
     },
-    "orchestration/runtime/traced_executor.py": [
-        "dagster._core.definitions.executor_definition:IN_PROC_CONFIG",
-        "dagster._core.execution.context.system:PlanOrchestrationContext",
-        "dagster._core.execution.plan.plan:ExecutionPlan",
-        "dagster._core.execution.retries:RetryMode",
-        "dagster._core.executor.in_process:InProcessExecutor",
-    ],
     "orchestration/runtime/event_log.py": {
         f"{EVENT_LOG}._connect": ("shard",),
         f"{EVENT_LOG}._initdb": ("engine", "for_index_shard"),
@@ -167,6 +160,13 @@ NAMES = {
     "orchestration/checks.py": [
         "dagster._core.definitions.asset_checks.asset_check_evaluation:AssetCheckEvaluationTargetMaterializationData",
         "dagster._core.execution.context.system:StepExecutionContext",
+    ],
+    "orchestration/runtime/traced_executor.py": [
+        "dagster._core.definitions.executor_definition:IN_PROC_CONFIG",
+        "dagster._core.execution.context.system:PlanOrchestrationContext",
+        "dagster._core.execution.plan.plan:ExecutionPlan",
+        "dagster._core.execution.retries:RetryMode",
+        "dagster._core.executor.in_process:InProcessExecutor",
     ],
     "orchestration/runtime/backfills.py": [
         "dagster._core.remote_representation.code_location:CodeLocation",
