@@ -1,5 +1,6 @@
 """Dagster's executor within one process, with a span for the run and for each of its steps."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from dagster._core.execution.context.system import PlanOrchestrationContext
     from dagster._core.execution.plan.plan import ExecutionPlan
 
+EXPORT_EVERY_MS = "300000"
+"""Milliseconds between exports while a run is under way. At its end, all of its spans are exported."""
 _ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY}
 
 
@@ -35,6 +38,8 @@ class TracedExecutor(InProcessExecutor):
         first, last = partition_span(run.tags) or ("", "")
         about = {"dagster.run_id": run.run_id, "dagster.job": run.job_name}
         about |= {"dagster.partition": first, "dagster.last_partition": last} if first else {}
+        # The exporter's thread would use a little CPU every few seconds, by which a run that is stuck looks alive.
+        os.environ.setdefault("OTEL_BSP_SCHEDULE_DELAY", EXPORT_EVERY_MS)
         tracing.name_trace_in_logs()
         parent = run.tags.get(tracing.RUN_TAG)
         try:
