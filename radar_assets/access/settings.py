@@ -73,7 +73,8 @@ def _networks(values: Iterable[str]) -> tuple[str, ...]:
         try:
             ip_network(value)
         except ValueError:
-            raise ValueError(f"{value} is not an address or network; use e.g. 10.0.0.5 or 10.0.0.0/24") from None
+            # Without the value, which may be a URL with a password that was meant for another setting.
+            raise ValueError("not addresses or networks; use e.g. 10.0.0.5 or 10.0.0.0/24") from None
     return tuple(values)
 
 

@@ -180,7 +180,7 @@ def test_the_starter_file_applies_as_it_is_and_with_its_examples(radar: Radar, s
     text = settings.config_file.read_text()
     settings.config_file.write_text(re.sub(r"^#(?=  |\w+:)", "", text, flags=re.MULTILINE))
     config = load_config(settings.config_file)
-    assert [len(section) for section in (config.metrics, config.channels, config.rules)] == [1, 2, 3]
+    assert [len(section) for section in (config.metrics, config.channels, config.rules)] == [1, 2, 4]
     store = open_store(settings.database)
     assert [rule.name for rule in load_rules(store)] == ["traffic_dropped"]
     store.close()
